@@ -1,0 +1,52 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filters that plan the disks of domains."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+from ansible.utils.display import Display
+from ansible_collections.xen.blockdev.plugins.module_utils import disk_plan as planning
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+
+display = Display()
+
+
+def disk_plan(
+    domains: Any,
+    images_dir: str = planning.IMAGES_DIR,
+    state: str | None = None,
+    query: str | None = None,
+) -> Any:
+    """The planned disks, or what a JMESPath expression selects of them."""
+    try:
+        plan = planning.plan(domains, images_dir=images_dir, state=state)
+        selected = planning.select(plan.entries, query)
+    except BlockdevError as error:
+        raise AnsibleFilterError(f"xen.blockdev.disk_plan: {error}") from error
+    for warning in plan.warnings:
+        display.warning(warning)
+    return selected
+
+
+def domain_configs(
+    domains: Any,
+    images_dir: str = planning.IMAGES_DIR,
+    config_dir: str = planning.CONFIG_DIR,
+    state: str | None = None,
+) -> list[dict[str, Any]]:
+    """The config of each domain, as an item of xen_domain_config."""
+    try:
+        return planning.plan(domains, images_dir, config_dir, state).configs
+    except BlockdevError as error:
+        raise AnsibleFilterError(f"xen.blockdev.domain_configs: {error}") from error
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {"disk_plan": disk_plan, "domain_configs": domain_configs}

@@ -1,0 +1,74 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a plan is made of, whatever is planned."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+
+State = Dict[str, Any]
+"""An item's state by its result keys, as the module that reports it documents them."""
+
+
+@dataclass(frozen=True)
+class Action:
+    """One step towards a wanted state."""
+
+    sentence: str
+    """What it does, in the imperative and without a full stop: ``bind /srv/a.raw to a free loop
+    device``. Check mode, results and errors (``cannot …``) all show it."""
+
+    run: Callable[[], object]
+    """Does it. Raises BlockdevError or OSError; its result is not used."""
+
+
+@dataclass
+class Plan:
+    """How one item gets from what is there to what is wanted."""
+
+    before: State
+    """The state found on the host."""
+
+    after: State
+    """The state that the actions lead to, as far as it can be known beforehand."""
+
+    read_back: Callable[[], State]
+    """Reads the state from the host once the actions are done; raises BlockdevError where it is
+    not the wanted one."""
+
+    actions: List[Action] = field(default_factory=list)
+    """The steps, in order; none where the host is as wanted."""
+
+    warnings: List[str] = field(default_factory=list)
+    """What the user should know although nothing is in the way."""
+
+    file: Optional[str] = None
+    """The file that will be there and may be given an owner, a mode and so on."""
+
+    texts: Optional[Tuple[str, str]] = None
+    """For an item that is a text: it before and after, which diff mode shows line by line."""
+
+    def diff(self) -> State:
+        """What diff mode shows of this plan."""
+        before, after = self.texts or (self.before, self.after)
+        return {"before": before, "after": after}
+
+
+class Resource:
+    """One kind of thing on this host, its state read once when the resource is made.
+
+    ``convergence`` asks for the plan of every wanted item before it runs the first action.
+    """
+
+    def plan(self, item: Mapping[str, Any]) -> Plan:
+        """Compare what is wanted with what is there; touch nothing.
+
+        A resource keeps track of what it has planned: an item planned later counts with it.
+        Raises BlockdevError where the item cannot be had.
+        """
+        raise NotImplementedError
+
+    def settle(self) -> None:
+        """Wait once, after the actions of all items and before they are read back, for what the
+        host does by itself, such as udev naming a device."""

@@ -1,0 +1,232 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a list of wanted items to their results: the life of every module that changes something.
+
+Each item is planned against the host's state, which is read once. If one cannot be planned, the
+module fails before anything is touched, with every error. In check mode it stops there, so that
+what check mode shows is what a run does. Otherwise the actions run, an error is kept with its
+item while the others go on, and what was changed is read back.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, Resource, State
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+
+Options = Dict[str, Dict[str, Any]]
+"""Option name to its entry in an argument_spec."""
+
+STATE: Dict[str, Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+
+RELEASED_BY: Dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "domain": {"type": "str", "required": True},
+        "vdev": {"type": "str", "required": True},
+    },
+}
+"""The users that, in check mode, an earlier task would have taken away: see usage.released."""
+
+
+@dataclass
+class Interface:
+    """What a module offers: its list, and the options of one item of it."""
+
+    items: str
+    """Name of the list, as an option and in the result."""
+
+    identity: Sequence[str]
+    """The options that tell items apart, the one that every item must have first. They make no
+    sense for all items at once, so they are an error beside the list."""
+
+    options: Options
+    """The options of one item, C(identity) included. Beside the list the others hold for every
+    item that does not say otherwise."""
+
+    files: bool = False
+    """Whether an item is a file with an owner, a mode and so on."""
+
+    def argument_spec(self) -> Options:
+        """The options at top level, and in the elements of the list without their defaults."""
+        options = {**self.options, **(file_attributes.OPTIONS if self.files else {})}
+        element = {
+            name: {key: value for key, value in spec.items() if key != "default"}
+            for name, spec in options.items()
+        }
+        element[self.identity[0]] = {**element[self.identity[0]], "required": True}
+        return {**options, self.items: {"type": "list", "elements": "dict", "options": element}}
+
+    def wanted(self, params: State) -> List[State]:
+        """The wanted items, each with every option, from the module's parameters."""
+        common = {name: value for name, value in params.items() if name != self.items}
+        if params[self.items] is None:
+            return [common]
+        return [
+            {**common, **{name: value for name, value in item.items() if value is not None}}
+            for item in params[self.items]
+        ]
+
+
+@dataclass
+class ItemRun:
+    """One wanted item on its way to its result."""
+
+    item: State
+    identity: State
+    plan: Optional[Plan] = None
+    done: List[str] = field(default_factory=list)
+    """The sentences of the actions that were run or, in check mode, would be."""
+    state: State = field(default_factory=dict)
+    error: Optional[str] = None
+
+    def result(self) -> State:
+        """The item's entry in the module's result."""
+        entry = {**self.identity, **self.state, "changed": bool(self.done), "actions": self.done}
+        return {**entry, "msg": self.error} if self.error else entry
+
+
+def converge(interface: Interface, resource: Callable[[bool], ContextManager[Resource]]) -> None:
+    """Run a module from its parameters to its exit.
+
+    C(resource) opens what the module manages and holds its lock while it is open. Its argument is
+    true in check mode, where nothing may be touched and no lock is needed.
+    """
+    module = AnsibleModule(
+        argument_spec=interface.argument_spec(),
+        supports_check_mode=True,
+        mutually_exclusive=[(name, interface.items) for name in interface.identity],
+        required_one_of=[(interface.identity[0], interface.items)],
+    )
+    require_root(module)
+    runs = [
+        ItemRun(item, {name: item[name] for name in interface.identity})
+        for item in interface.wanted(module.params)
+    ]
+    try:
+        with resource(module.check_mode) as opened:
+            _plan(module, runs, opened)
+            _fail_on_errors(module, interface, runs, "nothing was touched")
+            _apply(runs, opened, module.check_mode)
+    except BlockdevError as error:
+        module.fail_json(msg=str(error), **{interface.items: []})
+    _fail_on_errors(module, interface, runs, "every other one is as wanted")
+    module.exit_json(**_result(module, interface, runs))
+
+
+def query(options: Options, items: str, report: Callable[..., List[State]]) -> None:
+    """Run an info module from its parameters to its exit.
+
+    C(report) is called with the options and returns the list C(items) of the result.
+    """
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    require_root(module)
+    try:
+        module.exit_json(changed=False, **{items: report(**module.params)})
+    except (BlockdevError, OSError) as error:
+        module.fail_json(msg=str(error))
+
+
+def require_root(module: AnsibleModule) -> None:
+    """End the module unless it runs as root."""
+    if os.geteuid() != 0:
+        module.fail_json(
+            msg="this module must run as root: set become: true on the task or the play"
+        )
+
+
+def _plan(module: AnsibleModule, runs: Sequence[ItemRun], resource: Resource) -> None:
+    for run in _in_order(runs):
+        try:
+            run.plan = resource.plan(run.item)
+            file_attributes.extend_plan(module, run.item, run.plan)
+        except (BlockdevError, OSError) as error:
+            run.error = str(error)
+            continue
+        run.state = run.plan.before
+        for warning in run.plan.warnings:
+            module.warn(warning)
+
+
+def _apply(runs: Sequence[ItemRun], resource: Resource, check_mode: bool) -> None:
+    """Run the actions of every plan, then read back what was changed."""
+    for run in _in_order(runs):
+        _run_actions(run, check_mode)
+    if check_mode:
+        return
+    changed = [run for run in runs if run.done]
+    if changed:
+        resource.settle()
+    for run in changed:
+        _read_back(run)
+
+
+def _in_order(runs: Sequence[ItemRun]) -> List[ItemRun]:
+    """What goes, goes first: it makes room for what comes."""
+    return sorted(runs, key=lambda run: run.item["state"] != "absent")
+
+
+def _run_actions(run: ItemRun, check_mode: bool) -> None:
+    assert run.plan
+    for action in run.plan.actions:
+        try:
+            if not check_mode:
+                action.run()
+        except BlockdevError as error:
+            run.error = str(error)
+            return
+        except OSError as error:
+            run.error = f"cannot {action.sentence}: {error.strerror or error}"
+            return
+        run.done.append(action.sentence)
+    run.state = run.plan.after
+
+
+def _read_back(run: ItemRun) -> None:
+    assert run.plan
+    try:
+        run.state = run.plan.read_back()
+    except (BlockdevError, OSError) as error:
+        run.error = run.error or str(error)
+
+
+def _result(module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun]) -> State:
+    """The module's result: the items in their order, and in diff mode what changes of them."""
+    result: State = {
+        "changed": any(run.done for run in runs),
+        interface.items: [run.result() for run in runs],
+    }
+    if module._diff:
+        result["diff"] = [
+            {
+                "before_header": " ".join(str(value) for value in run.identity.values() if value),
+                "after_header": " ".join(run.done),
+                **run.plan.diff(),
+            }
+            for run in runs
+            if run.plan and run.done
+        ]
+    return result
+
+
+def _fail_on_errors(
+    module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun], rest: str
+) -> None:
+    """End the module with all errors, if there is one; C(rest) says what became of the others."""
+    errors = [
+        f"{interface.items}[{index}]: {run.error}" if module.params[interface.items] else run.error
+        for index, run in enumerate(runs)
+        if run.error
+    ]
+    if not errors:
+        return
+    message = "\n".join(str(error) for error in errors)
+    if len(runs) > 1:
+        message = f"{len(errors)} of {len(runs)} {interface.items} failed, {rest}:\n{message}"
+    module.fail_json(msg=message, **_result(module, interface, runs))

@@ -1,0 +1,429 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Loop devices, by the kernel's own interface: see loop(4) and linux/loop.h.
+
+Which file a loop device reads is told by the file's device and inode, which the kernel keeps.
+A path is only a name of it: the file may have been renamed, or be linked under another one.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import stat
+import struct
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils import loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+
+CONTROL = "/dev/loop-control"
+
+LOOP_SET_FD = 0x4C00
+LOOP_CLR_FD = 0x4C01
+LOOP_SET_STATUS64 = 0x4C04
+LOOP_GET_STATUS64 = 0x4C05
+LOOP_SET_CAPACITY = 0x4C07
+LOOP_SET_DIRECT_IO = 0x4C08
+LOOP_SET_BLOCK_SIZE = 0x4C09
+LOOP_CONFIGURE = 0x4C0A
+LOOP_CTL_ADD = 0x4C80
+LOOP_CTL_GET_FREE = 0x4C82
+BLKSSZGET = 0x1268
+BLKGETSIZE64 = 0x80081272
+
+READ_ONLY = 1
+AUTOCLEAR = 4
+DIRECT_IO = 16
+
+# struct loop_info64: device, inode, rdevice, offset, sizelimit; number, encrypt_type,
+# encrypt_key_size, flags; file_name, crypt_name, encrypt_key; init.
+INFO64 = struct.Struct("=5Q4I64s64s32s2Q")
+# struct loop_config: fd, block_size, info, reserved.
+CONFIG = struct.Struct(f"=2I{INFO64.size}s64x")
+
+SECTOR = 512
+
+BIND_TRIES = 64
+"""How often another program may be faster to take a free device before we give up."""
+
+
+class LoopError(BlockdevError):
+    """A loop device cannot be had as wanted."""
+
+
+class DeviceTakenError(LoopError):
+    """The loop device that was to be bound is bound already."""
+
+
+File = Tuple[int, int]
+"""What makes a file this file: st_dev and st_ino."""
+
+
+@dataclass(frozen=True)
+class Binding:
+    """A loop device that is bound to a file."""
+
+    number: int
+    """The N of /dev/loopN."""
+    rdev: int
+    """The block device's own number, as st_rdev has it."""
+    file: File
+    """Device and inode of the backing file."""
+    backing_rdev: int
+    """st_rdev of the backing file where that is a block device itself, otherwise 0."""
+    backing_file: str
+    """The backing file's path in the mount namespace of whoever bound it."""
+    deleted: bool
+    """Whether the backing file has been deleted; it lives on while it is bound."""
+    offset: int
+    """Bytes of the file before the device begins."""
+    size_limit: int
+    """Bytes of the file that the device shows; 0 for all."""
+    flags: int
+    size: int
+    """Of the device, in bytes. It does not follow the file by itself."""
+    sector_size: int
+    """The logical block size, in bytes."""
+
+    @property
+    def device(self) -> str:
+        """The path of the loop device."""
+        return device_path(self.number)
+
+    @property
+    def whole(self) -> bool:
+        """Whether the device shows the file from its first to its last sector."""
+        return self.offset == 0 and self.size_limit == 0
+
+    @property
+    def read_only(self) -> bool:
+        """Whether the device refuses writes."""
+        return bool(self.flags & READ_ONLY)
+
+    @property
+    def direct_io(self) -> bool:
+        """Whether the device bypasses dom0's page cache."""
+        return bool(self.flags & DIRECT_IO)
+
+    @property
+    def autoclear(self) -> bool:
+        """Whether the kernel unbinds the device when its last user closes it."""
+        return bool(self.flags & AUTOCLEAR)
+
+
+def device_path(number: int) -> str:
+    """The path of loop device number C(number)."""
+    return f"/dev/loop{number}"
+
+
+def number_of(device: str) -> Optional[int]:
+    """The N of C(/dev/loopN), or None for any other path."""
+    digits = device[len("/dev/loop") :] if device.startswith("/dev/loop") else ""
+    return int(digits) if digits.isascii() and digits.isdigit() else None
+
+
+def file_id(status: os.stat_result) -> File:
+    """What identifies the file that C(status) was read from."""
+    return status.st_dev, status.st_ino
+
+
+def scan() -> List[Binding]:
+    """Every bound loop device of this host, by number; one pass over sysfs."""
+    numbers = sorted(
+        int(name[4:])
+        for name in os.listdir("/sys/block")
+        if name.startswith("loop") and name[4:].isdigit()
+    )
+    return [binding for binding in map(read, numbers) if binding]
+
+
+def read(number: int) -> Optional[Binding]:
+    """What loop device C(number) is bound to, or None where it is not bound.
+
+    Raises LoopError where the kernel knows the binding but its device node is missing.
+    """
+    backing_file = _backing_file(number)
+    if backing_file is None:
+        return None
+    try:
+        with _opened(device_path(number), os.O_RDONLY) as device:
+            return _read_open(number, device, backing_file)
+    except FileNotFoundError:
+        if _backing_file(number) is None:
+            return None
+        raise LoopError(
+            f"{device_path(number)} is bound to {backing_file} but has no device node here, so its "
+            "file cannot be told; run this where /dev is the host's own"
+        ) from None
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return None
+        raise
+
+
+def _read_open(number: int, device: int, backing_file: str) -> Binding:
+    (file_device, inode, rdevice, offset, size_limit, _, _, _, flags, *_rest) = _status(device)
+    path, deleted = _split_deleted(backing_file)
+    return Binding(
+        number=number,
+        rdev=os.fstat(device).st_rdev,
+        file=(_decode_dev(file_device), inode),
+        backing_rdev=_decode_dev(rdevice),
+        backing_file=path,
+        deleted=deleted,
+        offset=offset,
+        size_limit=size_limit,
+        flags=flags,
+        size=_number(device, BLKGETSIZE64, "=Q"),
+        sector_size=_number(device, BLKSSZGET, "=i"),
+    )
+
+
+def bind(path: str, wanted: File, sector_size: int, direct_io: bool, number: Optional[int]) -> int:
+    """Bind the image at C(path) to a loop device and return the device's number.
+
+    C(wanted): the file that C(path) must be. C(sector_size): bytes. C(number): the device to
+    take, None for a free one. The device is read-write whenever the file is.
+    Raises DeviceTakenError where C(number) is bound already, LoopError where C(path) is another
+    file.
+    """
+    with _opened_image(path) as (image, read_only):
+        if file_id(os.fstat(image)) != wanted:
+            raise LoopError(f"{path} was replaced by another file meanwhile; run again")
+        flags = (READ_ONLY if read_only else 0) | (DIRECT_IO if direct_io else 0)
+        info = INFO64.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, os.fsencode(path)[:63], b"", b"", 0, 0)
+        with _opened(_control(), os.O_RDWR) as control:
+            if number is not None:
+                _add(control, number)
+                return _bind_to(number, image, sector_size, info)
+            for _ in range(BIND_TRIES):
+                try:
+                    free = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
+                    return _bind_to(free, image, sector_size, info)
+                except DeviceTakenError:
+                    continue
+    raise LoopError(
+        f"cannot bind {path}: {BIND_TRIES} times another program took the free loop device first; "
+        "stop what binds loop devices all the time"
+    )
+
+
+def unbind(binding: Binding) -> None:
+    """Unbind a loop device that nobody uses, and read back that it is.
+
+    LOOP_CLR_FD on a device in use returns 0 and lets it vanish later, under its last user; that
+    is taken back. Raises LoopError where the device is in use or has another file by now.
+    """
+    try:
+        with _opened(binding.device, os.O_RDONLY | os.O_EXCL) as device:
+            if _identity(device) != (binding.file, binding.offset):
+                raise LoopError(f"{binding.device} has another backing file by now; run again")
+            fcntl.ioctl(device, LOOP_CLR_FD)
+            if _is_bound(device):
+                _set_autoclear(device, binding.autoclear)
+                raise LoopError(f"{binding.device} is in use")
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise LoopError(f"{binding.device} is in use") from None
+        if error.errno != errno.ENXIO:
+            raise
+
+
+def refresh_capacity(binding: Binding) -> None:
+    """Give the loop device the size that its backing file has by now."""
+    with _opened(binding.device, os.O_RDONLY) as device:
+        fcntl.ioctl(device, LOOP_SET_CAPACITY)
+
+
+def set_direct_io(binding: Binding, wanted: bool) -> None:
+    """Switch direct I/O. Raises LoopError where the file system's alignment does not allow it."""
+    with _opened(binding.device, os.O_RDONLY) as device:
+        try:
+            fcntl.ioctl(device, LOOP_SET_DIRECT_IO, int(wanted))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise
+            raise no_direct_io(binding) from None
+
+
+def keep_bound(binding: Binding) -> None:
+    """Clear the autoclear flag: the device stays bound when its last user closes it."""
+    with _opened(binding.device, os.O_RDONLY) as device:
+        _set_autoclear(device, False)
+
+
+def no_direct_io(binding: Binding) -> LoopError:
+    """The error for an image whose file system does not allow direct I/O."""
+    return LoopError(
+        f"{binding.backing_file} cannot have direct I/O with sectors of {binding.sector_size} "
+        "bytes on its file system; leave direct_io out, or use sector_size: 4096 if the guest can"
+    )
+
+
+def verified_link(binding: Binding) -> Optional[str]:
+    """The stable link of the device, or None where udev has not made it or it is not this one."""
+    link = loop_link.link_of(binding.backing_file)
+    try:
+        status = os.stat(link)
+    except OSError:
+        return None
+    is_this = stat.S_ISBLK(status.st_mode) and status.st_rdev == binding.rdev
+    return link if is_this and binding.whole else None
+
+
+def device_of_link(link: str, bindings: Callable[[], Iterable[Binding]] = scan) -> str:
+    """The path under which the loop device that C(link) stands for can be opened now.
+
+    That is a link that follows the image, where udev has made it and it leads to the device that
+    is bound to this image, otherwise C(/dev/loopN). C(bindings) is asked at most once.
+    Raises LoopError where the image is not there or not bound.
+    """
+    image = loop_link.path_of(link)
+    try:
+        wanted = file_id(os.stat(image))
+    except OSError as error:
+        raise LoopError(f"{image}: {error.strerror}; it has no loop device") from None
+    for binding in bindings():
+        if binding.file == wanted and binding.whole:
+            return verified_link(binding) or binding.device
+    raise LoopError(f"{image} is not bound to a loop device; bind it first (xen_loopdev)")
+
+
+def _backing_file(number: int) -> Optional[str]:
+    """The backing file as sysfs shows it, or None where the device is not bound."""
+    try:
+        with open(f"/sys/block/loop{number}/loop/backing_file", "rb") as attribute:
+            return os.fsdecode(attribute.read().rstrip(b"\n"))
+    except OSError:
+        return None
+
+
+def _split_deleted(backing_file: str) -> Tuple[str, bool]:
+    """Take off the mark that the kernel puts behind the path of a deleted file (d_path)."""
+    mark = " (deleted)"
+    if backing_file.endswith(mark):
+        return backing_file[: -len(mark)], True
+    return backing_file, False
+
+
+def _decode_dev(kernel: int) -> int:
+    """A device number as the kernel shows it to user space (new_encode_dev), as st_dev has it."""
+    return os.makedev((kernel >> 8) & 0xFFF, (kernel & 0xFF) | ((kernel >> 12) & 0xFFF00))
+
+
+@contextmanager
+def _opened(path: str, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _opened_image(path: str) -> Iterator[Tuple[int, bool]]:
+    """The image opened as writable as it is, and whether that is read-only."""
+    try:
+        image, read_only = os.open(path, os.O_RDWR | os.O_CLOEXEC), False
+    except OSError as error:
+        if error.errno not in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ETXTBSY):
+            raise
+        image, read_only = os.open(path, os.O_RDONLY | os.O_CLOEXEC), True
+    try:
+        yield image, read_only
+    finally:
+        os.close(image)
+
+
+def _control() -> str:
+    if not os.path.exists(CONTROL):
+        raise LoopError(
+            f"{CONTROL} does not exist: the kernel's loop driver is not loaded; load it with "
+            "`modprobe loop`, and name it in /etc/modules-load.d for the next boots"
+        )
+    return CONTROL
+
+
+def _add(control: int, number: int) -> None:
+    with suppress(FileExistsError):
+        fcntl.ioctl(control, LOOP_CTL_ADD, number)
+
+
+def _bind_to(number: int, image: int, sector_size: int, info: bytes) -> int:
+    """Bind one loop device, atomically where the kernel can (Linux 5.8)."""
+    with _opened(device_path(number), os.O_RDWR) as device:
+        try:
+            fcntl.ioctl(device, LOOP_CONFIGURE, CONFIG.pack(image, sector_size, info))
+        except OSError as error:
+            if error.errno == errno.EBUSY:
+                raise DeviceTakenError(f"{device_path(number)} is bound already") from None
+            if error.errno not in (errno.EINVAL, errno.ENOTTY):
+                raise
+            _bind_in_steps(number, device, image, sector_size, info)
+    return number
+
+
+def _bind_in_steps(number: int, device: int, image: int, sector_size: int, info: bytes) -> None:
+    """Bind one loop device where the kernel lacks LOOP_CONFIGURE; undo it if a step fails."""
+    try:
+        fcntl.ioctl(device, LOOP_SET_FD, image)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise DeviceTakenError(f"{device_path(number)} is bound already") from None
+        raise
+    try:
+        if sector_size != SECTOR:
+            fcntl.ioctl(device, LOOP_SET_BLOCK_SIZE, sector_size)
+        _set_status(device, info)
+        if INFO64.unpack(info)[8] & DIRECT_IO:
+            fcntl.ioctl(device, LOOP_SET_DIRECT_IO, 1)
+    except BaseException:
+        fcntl.ioctl(device, LOOP_CLR_FD)
+        raise
+
+
+def _status(device: int) -> Tuple[int, ...]:
+    return INFO64.unpack(fcntl.ioctl(device, LOOP_GET_STATUS64, bytes(INFO64.size)))
+
+
+def _set_status(device: int, info: bytes, tries: int = 64) -> None:
+    """LOOP_SET_STATUS64, which answers EAGAIN while the device's cache is not clean yet."""
+    for left in reversed(range(tries)):
+        try:
+            fcntl.ioctl(device, LOOP_SET_STATUS64, info)
+            return
+        except BlockingIOError:
+            if not left:
+                raise
+            time.sleep(0.01)
+
+
+def _set_autoclear(device: int, wanted: bool) -> None:
+    fields = list(_status(device))
+    fields[8] = (fields[8] & ~AUTOCLEAR) | (AUTOCLEAR if wanted else 0)
+    _set_status(device, INFO64.pack(*fields))
+
+
+def _identity(device: int) -> Tuple[File, int]:
+    file_device, inode, _, offset, *_rest = _status(device)
+    return (_decode_dev(file_device), inode), offset
+
+
+def _is_bound(device: int) -> bool:
+    try:
+        _status(device)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return False
+        raise
+    return True
+
+
+def _number(device: int, request: int, form: str) -> int:
+    (value,) = struct.unpack(form, fcntl.ioctl(device, request, bytes(struct.calcsize(form))))
+    return int(value)

@@ -1,0 +1,381 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which images are to be bound to loop devices, compared with those that are."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from typing import Any, Dict, Iterator, List, Mapping, Optional
+
+from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
+    Action,
+    Plan,
+    Resource,
+    State,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, join, released
+
+UDEV_CONTROL = "/run/udev/control"
+"""Exists while udev runs."""
+
+UDEV_SECONDS = 30
+
+
+@contextmanager
+def open_devices(check_mode: bool) -> Iterator[LoopDevices]:
+    """This host's loop devices, kept from every other careful program until they are closed."""
+    with nullcontext() if check_mode else locks.loop_devices():
+        yield LoopDevices(Usage(), check_mode)
+
+
+def report(paths: Optional[List[str]]) -> List[State]:
+    """What xen_loopdev_info shows: the bound devices, or those bound to C(paths)."""
+    files = (
+        None if paths is None else {loop.file_id(os.stat(p)) for p in paths if os.path.exists(p)}
+    )
+    return [
+        {
+            **_state(binding),
+            "backing_file": binding.backing_file,
+            "deleted": binding.deleted,
+            "offset": binding.offset,
+            "size_limit": binding.size_limit,
+            "sector_size": binding.sector_size,
+            "autoclear": binding.autoclear,
+        }
+        for binding in loop.scan()
+        if files is None or binding.file in files
+    ]
+
+
+class LoopDevices(Resource):
+    """The loop devices of this host."""
+
+    def __init__(self, usage: Usage, check_mode: bool) -> None:
+        self._usage = usage
+        self._check_mode = check_mode
+        self._bindings = {binding.number: binding for binding in usage.bindings}
+        self._wanted: Dict[object, str] = {}
+
+    def plan(self, item: Mapping[str, Any]) -> Plan:
+        """See Resource.plan; C(item) has the options of xen_loopdev."""
+        path = item["path"]
+        if not os.path.isabs(path):
+            raise LoopError(f"path {path!r} is not absolute: write the image's path from / on")
+        number = _wanted_number(item["device"])
+        status = _status_of_image(path)
+        self._refuse_twice(path, loop.file_id(status) if status else path)
+        if item["state"] == "absent":
+            return self._plan_absent(item, path, number, status)
+        if status is None:
+            return self._plan_future(item, path, number)
+        bound = self._bound_to(path, loop.file_id(status))
+        if bound:
+            return self._plan_bound(item, path, number, bound, status)
+        return self._plan_unbound(item, path, number, status)
+
+    def settle(self) -> None:
+        """Let udev finish with the devices that were bound and unbound."""
+        if os.path.exists(UDEV_CONTROL):
+            command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
+            subprocess.run(command, check=False, env={**os.environ, "LC_ALL": "C"})
+
+    def _refuse_twice(self, path: str, image: object) -> None:
+        if image in self._wanted:
+            raise LoopError(f"{path} is the same image as {self._wanted[image]}: name it once")
+        self._wanted[image] = path
+
+    def _bound_to(self, path: str, file: loop.File) -> Optional[Binding]:
+        """The device that shows the whole file; LoopError where it is bound in another way."""
+        bindings = [binding for binding in self._bindings.values() if binding.file == file]
+        for binding in bindings:
+            _refuse_part(path, binding)
+        if len(bindings) > 1:
+            devices = " and ".join(binding.device for binding in bindings)
+            raise LoopError(f"{path} is bound more than once, to {devices}; unbind all but one")
+        return bindings[0] if bindings else None
+
+    def _plan_future(self, item: Mapping[str, Any], path: str, number: Optional[int]) -> Plan:
+        """The image is not there."""
+        if self._check_mode and item["will_exist"]:
+            return self._plan_binding(item, path, number, None)
+        for binding in self._bindings.values():
+            if binding.deleted and binding.backing_file == path:
+                raise LoopError(
+                    f"{path} has been deleted but lives on in {binding.device}; copy it from there "
+                    "if it is still needed, then unbind it (state: absent)"
+                )
+        raise LoopError(f"{path} does not exist; create the image first (xen_raw_disk)")
+
+    def _plan_unbound(
+        self, item: Mapping[str, Any], path: str, number: Optional[int], status: os.stat_result
+    ) -> Plan:
+        if status.st_size < loop.SECTOR:
+            raise LoopError(
+                f"{path} has {status.st_size} bytes, less than a sector: its loop device would be "
+                "empty; grow it first (xen_raw_disk)"
+            )
+        plan = self._plan_binding(item, path, number, status)
+        if status.st_size % loop.SECTOR:
+            plan.warnings.append(
+                f"{path} is no multiple of {loop.SECTOR} bytes: its last "
+                f"{status.st_size % loop.SECTOR} bytes are not seen through the loop device"
+            )
+        return plan
+
+    def _plan_binding(
+        self,
+        item: Mapping[str, Any],
+        path: str,
+        number: Optional[int],
+        status: Optional[os.stat_result],
+    ) -> Plan:
+        self._refuse_taken(path, number)
+        where = "a free loop device" if number is None else loop.device_path(number)
+        bound: List[int] = []
+
+        def bind() -> None:
+            assert status
+            file, direct_io = loop.file_id(status), bool(item["direct_io"])
+            try:
+                bound.append(loop.bind(path, file, item["sector_size"], direct_io, number))
+            except loop.DeviceTakenError as error:
+                raise LoopError(f"cannot bind {path} to {item['device']}: {error}") from None
+            _verify_new(item, bound[0])
+
+        after = {
+            **_unbound(),
+            "device": item["device"],
+            "size": status and status.st_size // loop.SECTOR * loop.SECTOR,
+            "direct_io": bool(item["direct_io"]),
+        }
+        return Plan(
+            before=_unbound(),
+            after=after,
+            read_back=lambda: _read_back(item, path, bound[0] if bound else None),
+            actions=[Action(f"bind {path} to {where}", bind)],
+        )
+
+    def _refuse_taken(self, path: str, number: Optional[int]) -> None:
+        other = self._bindings.get(number) if number is not None else None
+        if other:
+            raise LoopError(
+                f"cannot bind {path} to {other.device}: it is bound to {other.backing_file}; leave "
+                "device out to take a free one"
+            )
+
+    def _plan_bound(
+        self,
+        item: Mapping[str, Any],
+        path: str,
+        number: Optional[int],
+        binding: Binding,
+        status: os.stat_result,
+    ) -> Plan:
+        _refuse_difference(item, path, number, binding)
+        actions = []
+        after = {}
+        size = status.st_size // loop.SECTOR * loop.SECTOR
+        if binding.size != size:
+            actions.append(
+                Action(
+                    f"set the capacity of {binding.device} from {binding.size} to {size} bytes",
+                    lambda: loop.refresh_capacity(binding),
+                )
+            )
+            after["size"] = size
+        direct_io = item["direct_io"]
+        if direct_io is not None and direct_io != binding.direct_io:
+            actions.append(
+                Action(
+                    f"turn direct I/O of {binding.device} {'on' if direct_io else 'off'}",
+                    lambda: loop.set_direct_io(binding, direct_io),
+                )
+            )
+            after["direct_io"] = direct_io
+        if binding.autoclear:
+            actions.append(
+                Action(
+                    f"keep {binding.device} bound when its last user closes it",
+                    lambda: loop.keep_bound(binding),
+                )
+            )
+        state = _state(binding)
+        return Plan(
+            before=state,
+            after={**state, **after},
+            read_back=lambda: _read_back(item, path, binding.number),
+            actions=actions,
+        )
+
+    def _plan_absent(
+        self,
+        item: Mapping[str, Any],
+        path: str,
+        number: Optional[int],
+        status: Optional[os.stat_result],
+    ) -> Plan:
+        bindings = [
+            binding
+            for binding in self._bindings.values()
+            if _is_of(path, status, binding) and number in (None, binding.number)
+        ]
+        for binding in bindings:
+            _refuse_part(path, binding)
+            self._refuse_in_use(item, path, binding)
+        for binding in bindings:
+            del self._bindings[binding.number]
+        return Plan(
+            before=_state(bindings[0]) if bindings else _unbound(),
+            after=_unbound(),
+            read_back=lambda: _read_back_unbound(path, bindings),
+            actions=[
+                Action(f"unbind {binding.device} from {path}", partial(_unbind, path, binding))
+                for binding in bindings
+            ],
+        )
+
+    def _refuse_in_use(self, item: Mapping[str, Any], path: str, binding: Binding) -> None:
+        users = [
+            user
+            for user in self._usage.of_device(binding.rdev)
+            if not (self._check_mode and released(item, user))
+        ]
+        if users:
+            raise _in_use(path, binding, join(users))
+
+
+def _wanted_number(device: Optional[str]) -> Optional[int]:
+    if device is None:
+        return None
+    number = loop.number_of(device)
+    if number is None:
+        raise LoopError(f"device {device!r} is no loop device: write /dev/loop0, /dev/loop1 …")
+    return number
+
+
+def _status_of_image(path: str) -> Optional[os.stat_result]:
+    """The image's status, or None where there is none; LoopError where it is no image."""
+    try:
+        status = os.stat(path)
+    except FileNotFoundError:
+        return None
+    if stat.S_ISBLK(status.st_mode):
+        raise LoopError(f"{path} is a block device: it needs no loop device, use it as the target")
+    if not stat.S_ISREG(status.st_mode):
+        raise LoopError(f"{path} is not a regular file")
+    return status
+
+
+def _is_of(path: str, status: Optional[os.stat_result], binding: Binding) -> bool:
+    """Whether the device shows the image at C(path), or one that was deleted from there."""
+    if status:
+        return binding.file == loop.file_id(status)
+    return binding.deleted and binding.backing_file == path
+
+
+def _unbind(path: str, binding: Binding) -> None:
+    try:
+        loop.unbind(binding)
+    except LoopError as error:
+        # Someone may have begun to use it since the plan was made.
+        raise _in_use(path, binding, join(Usage().of_device(binding.rdev)) or error) from None
+
+
+def _refuse_part(path: str, binding: Binding) -> None:
+    if not binding.whole:
+        raise LoopError(
+            f"{path} is bound to {binding.device} with offset {binding.offset} and size limit "
+            f"{binding.size_limit}: another program made that for a purpose of its own; unbind it "
+            f"yourself if it is not needed (losetup -d {binding.device})"
+        )
+
+
+def _refuse_difference(
+    item: Mapping[str, Any], path: str, number: Optional[int], binding: Binding
+) -> None:
+    """Raise LoopError where only unbinding and binding again would help."""
+    different = None
+    if number not in (None, binding.number):
+        different = f"and not to {item['device']}"
+    elif binding.sector_size != item["sector_size"]:
+        different = f"with sectors of {binding.sector_size} bytes, not {item['sector_size']}"
+    elif binding.read_only and _writable(path):
+        different = "read-only, although the image is writable"
+    if different:
+        raise LoopError(
+            f"{path} is bound to {binding.device} {different}; unbind it first (state: absent)"
+        )
+
+
+def _writable(path: str) -> bool:
+    return os.access(path, os.W_OK)
+
+
+def _in_use(path: str, binding: Binding, users: object) -> LoopError:
+    return LoopError(
+        f"cannot unbind {binding.device} ({path}): {users}; end that first "
+        "(detach, unmount, swapoff, close it)"
+    )
+
+
+def _unbound() -> State:
+    keys = ("device", "link", "major", "minor", "size", "direct_io", "read_only")
+    return dict.fromkeys(keys)
+
+
+def _state(binding: Binding) -> State:
+    """The result keys of a bound image."""
+    return {
+        "device": binding.device,
+        "link": loop.verified_link(binding),
+        "major": os.major(binding.rdev),
+        "minor": os.minor(binding.rdev),
+        "size": binding.size,
+        "direct_io": binding.direct_io,
+        "read_only": binding.read_only,
+    }
+
+
+def _verify_new(item: Mapping[str, Any], number: int) -> None:
+    """Undo a new binding that the kernel made in another way than wanted, and say so.
+
+    It drops direct I/O silently where the alignment does not allow it.
+    """
+    binding = loop.read(number)
+    if binding is None:
+        raise LoopError(f"{loop.device_path(number)} was unbound by another program; run again")
+    if item["direct_io"] and not binding.direct_io:
+        loop.unbind(binding)
+        raise loop.no_direct_io(binding)
+    if binding.sector_size != item["sector_size"]:
+        loop.unbind(binding)
+        raise LoopError(
+            f"the kernel gave {binding.device} sectors of {binding.sector_size} bytes, not "
+            f"{item['sector_size']}"
+        )
+
+
+def _read_back(item: Mapping[str, Any], path: str, number: Optional[int]) -> State:
+    if number is None:
+        return _unbound()
+    binding = loop.read(number)
+    if binding is None or binding.file != loop.file_id(os.stat(path)):
+        raise LoopError(f"{path} is not bound to {loop.device_path(number)} any more; run again")
+    if item["direct_io"] not in (None, binding.direct_io):
+        raise loop.no_direct_io(binding)
+    return _state(binding)
+
+
+def _read_back_unbound(path: str, bindings: List[Binding]) -> State:
+    for planned in bindings:
+        binding = loop.read(planned.number)
+        if binding and binding.file == planned.file:
+            raise LoopError(f"{path} is still bound to {binding.device}; run again")
+    return _unbound()

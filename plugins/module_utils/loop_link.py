@@ -1,0 +1,33 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The name of a loop device that follows its backing file.
+
+The kernel numbers loop devices as they come, so ``/dev/loop0`` is another image after the next
+boot. A udev rule (role C(loopdevs)) links each loop device under the path of its backing file:
+``/dev/disk/by-loop-file/srv/xen/web/boot.raw``. This file knows that naming, the others ask it.
+"""
+
+from __future__ import annotations
+
+import re
+
+LINK_DIR = "/dev/disk/by-loop-file"
+
+SAFE_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
+"""Paths whose link udev writes as they are. It replaces other characters by ``_``, so that two
+odd paths could meet in one link."""
+
+
+def link_of(path: str) -> str:
+    """The link to the loop device whose backing file has the absolute C(path)."""
+    return LINK_DIR + path
+
+
+def is_link(target: str) -> bool:
+    """Whether C(target) is such a link, by its name alone."""
+    return target.startswith(LINK_DIR + "/")
+
+
+def path_of(link: str) -> str:
+    """The backing file that a link (see L(is_link)) stands for."""
+    return link[len(LINK_DIR) :]

@@ -1,0 +1,763 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Raw disk images: which files are wanted, compared with those that are there.
+
+An image appears under its name only when it is complete, and never over another file: it is made
+without a name (O_TMPFILE) and linked, see open(2) and linkat(2).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import secrets
+import signal
+import stat
+import struct
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Set,
+    Tuple,
+)
+
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
+    Action,
+    Plan,
+    Resource,
+    State,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.units import (
+    MIRAGE_BLOCK,
+    SECTOR,
+    SizeError,
+    format_size,
+    parse_size,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
+    Usage,
+    User,
+    join,
+    released,
+)
+
+FICLONE = 0x40049409
+"""ioctl_ficlone(2): let two files share their blocks until one of them is written."""
+
+MODE = 0o600
+"""Of a new image: what a guest keeps in it is nobody's business."""
+
+PROBED_FROM = 2 * 1024**4
+"""Bytes. Whether a file system can hold a file of at least this size is tried out when planning.
+
+Smaller files fit every file system that is made for disk images (ext4 with blocks of 1 KiB holds
+4 TiB), so an ordinary plan costs no such trial."""
+
+CHUNK = 8 * 1024**2
+"""Bytes read and written at once where the kernel cannot copy by itself."""
+
+QEMU_FORMATS = {"vhd": "vpc"}
+"""Formats that qemu-img knows under another name."""
+
+MAGICS = (
+    (0, b"QFI\xfb", "qcow2"),
+    (0, b"conectix", "vhd"),
+    (0, b"vhdxfile", "vhdx"),
+    (0, b"KDMV", "vmdk"),
+    (0, b"COWD", "vmdk"),
+    (0, b"# Disk DescriptorFile", "vmdk"),
+    (0x40, b"\x7f\x10\xda\xbe", "vdi"),
+    (0, b"QED\0", "qed"),
+)
+"""Offset and bytes by which a format is known. A VHD of fixed size has them in its footer only."""
+
+VHD_FOOTER = struct.Struct(">8s52xI448x")
+"""The footer of a VHD, in a dynamic one also its header: cookie and disk type."""
+
+VHD_DIFFERENCING = 4
+
+INFO_SECONDS = 60
+CONVERT_SECONDS = 12 * 3600
+
+
+class ImageError(BlockdevError):
+    """An image cannot be had as wanted."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """A path that is, or is to be, an image."""
+
+    path: str
+    """As it was given."""
+    file: str
+    """The same without symbolic links."""
+    status: Optional[os.stat_result]
+    """Of the regular file that is there, or None."""
+    linked: bool
+    """Whether the path itself is a symbolic link to the image."""
+
+    @property
+    def directory(self) -> str:
+        """Where the file is, or is to be."""
+        return os.path.dirname(self.file)
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a new image is a copy of."""
+
+    path: str
+    format: str
+    status: os.stat_result
+    size: int
+    """Bytes of the disk that it holds, rounded up to whole sectors."""
+
+
+@contextmanager
+def open_images(check_mode: bool) -> Iterator[RawImages]:
+    """This host's images. They need no lock: what is destroyed is held by a lease."""
+    yield RawImages(Usage(), check_mode)
+
+
+class RawImages(Resource):
+    """The raw images of this host."""
+
+    def __init__(self, usage: Usage, check_mode: bool) -> None:
+        self._usage = usage
+        self._check_mode = check_mode
+        self._wanted: Dict[object, str] = {}
+        self._deleted: Set[Tuple[int, int]] = set()
+        self._promised: Dict[int, int] = {}
+        """Bytes by st_dev that the plans so far take from a file system's free space."""
+        self._touched: Set[str] = set()
+        """Directories in which a name was made or removed."""
+
+    def plan(self, item: Mapping[str, Any]) -> Plan:
+        """See Resource.plan; C(item) has the options of xen_raw_disk."""
+        image = _find(item["path"])
+        self._refuse_twice(image)
+        if item["state"] == "absent":
+            return self._plan_absent(item, image)
+        plan = self._plan_new(item, image) if image.status is None else self._plan_old(item, image)
+        plan.file = image.file
+        rest = plan.after["size"] % MIRAGE_BLOCK
+        if rest:
+            plan.warnings.append(
+                f"{image.path}: {format_size(plan.after['size'])} is not a multiple of "
+                f"{MIRAGE_BLOCK} bytes: MirageOS on Xen does not see the last {rest} bytes"
+            )
+        return plan
+
+    def settle(self) -> None:
+        """Make the new and removed names survive a power cut, once for each directory."""
+        for directory in sorted(self._touched):
+            with _opened_directory(directory) as descriptor:
+                try:
+                    os.fsync(descriptor)
+                except OSError as error:
+                    # Not every file system can, and then there is nothing to be done.
+                    if error.errno != errno.EINVAL:
+                        raise ImageError(f"cannot sync {directory}: {error.strerror}") from None
+
+    def _refuse_twice(self, image: Image) -> None:
+        key = _file_id(image.status) if image.status else image.file
+        if key in self._wanted:
+            raise ImageError(
+                f"{image.path} is the same image as {self._wanted[key]}: name it once in a call"
+            )
+        self._wanted[key] = image.path
+
+    def _plan_new(self, item: Mapping[str, Any], image: Image) -> Plan:
+        self._check_directory(image)
+        source = None if item["source"] is None else self._find_source(item, image)
+        size = _size_of_new(item, image, source)
+        full = item["allocation"] == "full"
+        _check_limit(image, size)
+        if full:
+            self._reserve(image, size)
+        what, fill = f"create {image.path}", partial(_set_size, size=size, full=full)
+        allocated: Optional[int] = size if full else 0
+        warnings: List[str] = []
+        if source:
+            what = f"copy {source.path} to {image.path}"
+            fill = partial(_copy, source, size=size, full=full)
+            allocated = size if full else None
+            warnings = self._warn_of_users(source)
+        sentence = f"{what}, {format_size(size)}, {item['allocation']}"
+        return Plan(
+            before=_no_state(),
+            after={"size": size, "allocated": allocated},
+            read_back=lambda: _read_back(image, size),
+            actions=[Action(sentence, lambda: self._create(image, fill))],
+            warnings=warnings,
+        )
+
+    def _plan_old(self, item: Mapping[str, Any], image: Image) -> Plan:
+        assert image.status
+        state = _state(image.status)
+        before = state["size"]
+        size = before if item["size"] is None else _wanted_size(item, image)
+        actions = []
+        after = dict(state, size=size)
+        if size > before:
+            actions = [self._growth(item, image, size)]
+            after["allocated"] = size if item["allocation"] == "full" else state["allocated"]
+        elif size < before:
+            actions = [self._shrinking(item, image, size)]
+            after["allocated"] = min(size, state["allocated"])
+        return Plan(state, after, lambda: _read_back(image, size), actions)
+
+    def _growth(self, item: Mapping[str, Any], image: Image, size: int) -> Action:
+        assert image.status
+        full = item["allocation"] == "full"
+        _check_writable(image.file, f"grow {image.path}")
+        _check_limit(image, size)
+        if full:
+            self._reserve(image, size - image.status.st_blocks * 512)
+        return Action(f"grow {_from_to(image, size)}", lambda: _grow(image, size, full))
+
+    def _shrinking(self, item: Mapping[str, Any], image: Image, size: int) -> Action:
+        if not item["shrink"]:
+            raise ImageError(
+                f"cannot shrink {_from_to(image, size)}: what lies beyond would be lost; set "
+                "shrink: true if that is meant, or leave size out"
+            )
+        self._refuse_in_use(image, f"shrink {image.path}")
+        _check_writable(image.file, f"shrink {image.path}")
+        return Action(f"shrink {_from_to(image, size)}", lambda: _shrink(image, size))
+
+    def _plan_absent(self, item: Mapping[str, Any], image: Image) -> Plan:
+        if image.linked:
+            raise ImageError(
+                f"cannot delete {image.path}: it is a symbolic link to {image.file}; name the "
+                "image itself, or remove the link with ansible.builtin.file"
+            )
+        if image.status is None:
+            return Plan(_no_state(), _no_state(), _no_state)
+        self._refuse_in_use(image, f"delete {image.path}", lambda user: self._leaves(item, user))
+        _check_writable(image.directory, f"delete {image.path}")
+        self._deleted.add(_file_id(image.status))
+        if image.status.st_nlink == 1:
+            self._promise(image.status.st_dev, -image.status.st_blocks * 512)
+        return Plan(
+            before=_state(image.status),
+            after=_no_state(),
+            read_back=lambda: _read_back_absent(image),
+            actions=[Action(f"delete {image.path}", lambda: self._delete(image))],
+        )
+
+    def _leaves(self, item: Mapping[str, Any], user: User) -> bool:
+        """Whether, in check mode, an earlier task would have taken this user away."""
+        if not self._check_mode:
+            return False
+        return released(item, user) or (user.kind == "loop" and bool(item["will_be_unbound"]))
+
+    def _refuse_in_use(
+        self, image: Image, what: str, leaves: Callable[[User], bool] = lambda user: False
+    ) -> None:
+        assert image.status
+        users = [user for user in self._usage.of_file(image.status) if not leaves(user)]
+        if users:
+            raise ImageError(f"cannot {what}: {join(users)}; {_remedies(users)}")
+
+    def _warn_of_users(self, source: Source) -> List[str]:
+        users = self._usage.of_file(source.status)
+        if not users:
+            return []
+        return [
+            f"{source.path} is in use ({join(users)}): what is written to it meanwhile may be "
+            "missing or incomplete in the copy"
+        ]
+
+    def _find_source(self, item: Mapping[str, Any], image: Image) -> Source:
+        found = _find(item["source"], "source")
+        if found.status is None:
+            raise ImageError(f"cannot create {image.path}: its source {found.path} does not exist")
+        if _file_id(found.status) in self._deleted:
+            raise ImageError(
+                f"cannot create {image.path}: its source {found.path} is to be deleted in the "
+                "same call, before the copy; delete it in a later task"
+            )
+        read = _read_raw if item["source_format"] == "raw" else _read_foreign
+        return read(found.path, item["source_format"], found.status)
+
+    def _check_directory(self, image: Image) -> None:
+        if not os.path.isdir(image.directory):
+            problem = "is not a directory" if os.path.exists(image.directory) else "does not exist"
+            raise ImageError(
+                f"cannot create {image.path}: {image.directory} {problem}; create the directory "
+                "first (ansible.builtin.file with state: directory)"
+            )
+        _check_writable(image.directory, f"create {image.path}")
+
+    def _reserve(self, image: Image, needed: int) -> None:
+        """Set free space aside for an image with all its blocks; ImageError where there is not."""
+        free = os.statvfs(image.directory)
+        device = os.stat(image.directory).st_dev
+        left = free.f_bfree * free.f_frsize - self._promised.get(device, 0)
+        if needed > left:
+            raise ImageError(
+                f"cannot allocate {image.path} in full: it needs {needed} more bytes, but "
+                f"{max(left, 0)} are free in {image.directory} with what this call changes; make "
+                "room, or set allocation: sparse"
+            )
+        self._promise(device, max(needed, 0))
+
+    def _promise(self, device: int, size: int) -> None:
+        self._promised[device] = self._promised.get(device, 0) + size
+
+    def _create(self, image: Image, fill: Callable[[int], None]) -> None:
+        with _opened_directory(image.directory) as directory, _nameless(directory) as new:
+            fill(new)
+            os.fsync(new)
+            _link(new, directory, image)
+        self._touched.add(image.directory)
+
+    def _delete(self, image: Image) -> None:
+        with _exclusive(image, f"delete {image.path}"):
+            os.unlink(image.file)
+        self._touched.add(image.directory)
+
+
+def _find(path: object, option: str = "path") -> Image:
+    """Look at what is at C(path); ImageError where it is neither an image nor the place for one."""
+    if not isinstance(path, str) or not os.path.isabs(path) or not _is_file_name(path):
+        raise ImageError(
+            f"{option} {path!r} is not the absolute path of a file: write it from / on, such as "
+            "/srv/xen/web/boot.raw"
+        )
+    try:
+        status = os.lstat(path)
+        linked = stat.S_ISLNK(status.st_mode)
+        if linked:
+            status = _follow(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return Image(path, os.path.realpath(path), None, False)
+    except OSError as error:
+        raise ImageError(f"cannot look at {path}: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ImageError(f"{path} is {_kind(status.st_mode)}, not an image: that is a regular file")
+    return Image(path, os.path.realpath(path), status, linked)
+
+
+def _is_file_name(path: str) -> bool:
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in encoded and os.path.basename(path) not in ("", ".", "..")
+
+
+def _follow(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        raise ImageError(
+            f"{path} is a symbolic link to {os.path.realpath(path)}, which does not exist; remove "
+            "the link or name the image itself"
+        ) from None
+
+
+def _kind(mode: int) -> str:
+    kinds = {
+        stat.S_IFDIR: "a directory",
+        stat.S_IFBLK: "a block device",
+        stat.S_IFCHR: "a character device",
+        stat.S_IFIFO: "a fifo",
+        stat.S_IFSOCK: "a socket",
+    }
+    return kinds.get(stat.S_IFMT(mode), "a special file")
+
+
+def _file_id(status: os.stat_result) -> Tuple[int, int]:
+    return status.st_dev, status.st_ino
+
+
+def _no_state() -> State:
+    return {"size": None, "allocated": None}
+
+
+def _state(status: os.stat_result) -> State:
+    """The result keys of an image. st_blocks counts 512 bytes on every file system (stat(2))."""
+    return {"size": status.st_size, "allocated": status.st_blocks * 512}
+
+
+def _wanted_size(item: Mapping[str, Any], image: Image) -> int:
+    try:
+        return parse_size(item["size"])
+    except SizeError as error:
+        raise ImageError(f"size of {image.path}: {error}") from None
+
+
+def _size_of_new(item: Mapping[str, Any], image: Image, source: Optional[Source]) -> int:
+    if item["size"] is not None:
+        size = _wanted_size(item, image)
+        if source and size < source.size:
+            raise ImageError(
+                f"cannot copy {source.path} to {image.path}: it has {format_size(source.size)} "
+                f"and size is only {format_size(size)}; give at least that, or leave size out"
+            )
+        return size
+    if source is None:
+        raise ImageError(f"cannot create {image.path}: it does not exist; give its size")
+    if source.size == 0:
+        raise ImageError(f"cannot create {image.path}: {source.path} is empty; give a size")
+    return source.size
+
+
+def _check_writable(path: str, what: str) -> None:
+    """As root this fails for nothing but what the file system itself forbids."""
+    if not os.access(path, os.W_OK):
+        raise ImageError(
+            f"cannot {what}: {path} cannot be written; its file system is mounted read-only or it "
+            "is immutable (lsattr)"
+        )
+
+
+def _check_limit(image: Image, size: int) -> None:
+    """Raise ImageError where the file system holds no file of C(size) bytes.
+
+    Nothing but a trial tells that. The file that is tried never has a name and is gone when it is
+    closed, so this touches nothing that anyone can see and is right in check mode too.
+    """
+    if size < PROBED_FROM:
+        return
+    with _opened_directory(image.directory) as directory:
+        try:
+            trial = _open_nameless(directory)
+        except OSError:
+            return
+        try:
+            os.ftruncate(trial, size)
+        except OSError as error:
+            if error.errno in (errno.EFBIG, errno.EINVAL):
+                raise ImageError(
+                    f"{image.path} cannot have {format_size(size)}: the file system of "
+                    f"{image.directory} holds no file of that size"
+                ) from None
+        finally:
+            os.close(trial)
+
+
+def _from_to(image: Image, size: int) -> str:
+    assert image.status
+    return f"{image.path} from {format_size(image.status.st_size)} to {format_size(size)}"
+
+
+def _remedies(users: List[User]) -> str:
+    remedies = {
+        "loop": "unbind it first (xen_loopdev with state: absent)",
+        "vbd": "detach it first (xen_vbd_attach with state: absent)",
+        "swap": "take it out of use first (swapoff)",
+    }
+    return ", ".join(dict.fromkeys(remedies.get(user.kind, "end that first") for user in users))
+
+
+def _read_back(image: Image, size: int) -> State:
+    status = os.stat(image.file)
+    if status.st_size != size:
+        raise ImageError(
+            f"{image.path} has {format_size(status.st_size)}, not {format_size(size)}: another "
+            "program changed it meanwhile"
+        )
+    return _state(status)
+
+
+def _read_back_absent(image: Image) -> State:
+    if os.path.lexists(image.file):
+        raise ImageError(f"{image.path} was deleted, and made again by someone else meanwhile")
+    return _no_state()
+
+
+@contextmanager
+def _opened(path: str, flags: int) -> Iterator[int]:
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _opened_directory(path: str) -> ContextManager[int]:
+    return _opened(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def _open_nameless(directory: int) -> int:
+    return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, MODE, dir_fd=directory)
+
+
+@contextmanager
+def _nameless(directory: int) -> Iterator[int]:
+    """A new file that vanishes when it is closed, unless it was linked to a name by then.
+
+    Where the file system has no such files, it has a hidden name for as long.
+    """
+    name = None
+    try:
+        descriptor = _open_nameless(directory)
+    except OSError as error:
+        # EISDIR: the kernel's answer where it does not know the flag.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):
+            raise
+        name = f".xen_raw_disk.{secrets.token_hex(8)}"
+        flags = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_RDWR | os.O_CLOEXEC
+        descriptor = os.open(name, flags, MODE, dir_fd=directory)
+    try:
+        os.fchmod(descriptor, MODE)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+        if name:
+            os.unlink(name, dir_fd=directory)
+
+
+def _link(new: int, directory: int, image: Image) -> None:
+    """Give the file its name, which no other file may have."""
+    try:
+        # With a dir_fd this is linkat(2), which follows the magic link; link(2) would not.
+        os.link(f"/proc/self/fd/{new}", os.path.basename(image.file), dst_dir_fd=directory)
+    except FileExistsError:
+        raise ImageError(
+            f"cannot create {image.path}: it was made by someone else meanwhile; run again"
+        ) from None
+    except OSError as error:
+        if error.errno not in (errno.EPERM, errno.EOPNOTSUPP):
+            raise
+        raise ImageError(
+            f"cannot create {image.path}: the file system of {image.directory} has no hard links, "
+            "without which an image cannot appear complete; use another file system"
+        ) from None
+
+
+def _set_size(descriptor: int, size: int, full: bool) -> None:
+    if full:
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
+
+
+def _grow(image: Image, size: int, full: bool) -> None:
+    """Add to the end of an image. This is safe while a guest uses it: nobody sees it yet."""
+    with _opened(image.file, os.O_RDWR | os.O_NOFOLLOW) as descriptor:
+        _check_same(image, descriptor)
+        before = os.fstat(descriptor).st_size
+        if before > size:
+            raise ImageError(
+                f"{image.path} was grown to {format_size(before)} by someone else meanwhile; run "
+                "again"
+            )
+        try:
+            _set_size(descriptor, size, full)
+        except OSError:
+            # A full disk can end an allocation halfway.
+            os.ftruncate(descriptor, before)
+            raise
+        os.fsync(descriptor)
+
+
+def _shrink(image: Image, size: int) -> None:
+    with _exclusive(image, f"shrink {image.path}") as descriptor:
+        os.ftruncate(descriptor, size)
+        os.fsync(descriptor)
+
+
+def _check_same(image: Image, descriptor: int) -> None:
+    assert image.status
+    if _file_id(os.fstat(descriptor)) != _file_id(image.status):
+        raise ImageError(f"{image.path} was replaced by another file meanwhile; run again")
+
+
+@contextmanager
+def _exclusive(image: Image, what: str) -> Iterator[int]:
+    """The image opened by nobody else, a loop device included, and kept so.
+
+    A write lease (fcntl(2)) is granted only to the one who has the file open alone, and whoever
+    opens it then waits. This closes the gap between plan and action. Network file systems have no
+    leases; there the plan's own look at the users has to do.
+    """
+    with _opened(image.file, os.O_RDWR | os.O_NOFOLLOW) as descriptor:
+        _check_same(image, descriptor)
+        try:
+            # Somebody waiting is told by a signal. The usual one would end this process.
+            fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:
+                raise ImageError(f"cannot {what}: it came into use meanwhile; run again") from None
+            if error.errno != errno.EINVAL:
+                raise
+        yield descriptor
+
+
+def _read_raw(path: str, _format: str, status: os.stat_result) -> Source:
+    """A raw source; ImageError where it has the marks of another format."""
+    with _opened(path, os.O_RDONLY) as descriptor:
+        head = os.pread(descriptor, SECTOR, 0)
+        tail = os.pread(descriptor, SECTOR, max(status.st_size - SECTOR, 0))
+    found = next((name for at, magic, name in MAGICS if head[at:].startswith(magic)), None)
+    if found is None and tail.startswith(b"conectix"):
+        found = "vhd"
+    if found:
+        raise ImageError(
+            f"cannot copy {path} as a raw image: it has the marks of a {found} image; if it is "
+            f"one, set source_format: {found}"
+        )
+    return Source(path, "raw", status, _whole_sectors(status.st_size))
+
+
+def _read_foreign(path: str, source_format: str, status: os.stat_result) -> Source:
+    """A source in another format; ImageError where it is not whole in itself.
+
+    Such an image names other files of this host by itself, and would bring them into the copy.
+    """
+    arguments = ("info", "-f", _qemu_format(source_format), "--output=json", path)
+    info = json.loads(_qemu_img(INFO_SECONDS, *arguments))
+    others = _other_files(info, path)
+    if source_format == "vhd" and _is_differencing_vhd(path, status.st_size):
+        # qemu-img reads what is left to the parent as zeros.
+        others.append("a parent image")
+    if others:
+        raise ImageError(
+            f"cannot copy {path}: it takes data from {', '.join(others)}; make it an image of its "
+            "own first (qemu-img convert) where you trust it"
+        )
+    return Source(path, source_format, status, _whole_sectors(info["virtual-size"]))
+
+
+def _other_files(info: Mapping[str, Any], path: str) -> List[str]:
+    """The files beside the image at C(path) from which, says qemu-img, it takes its data."""
+    details = info.get("format-specific", {}).get("data", {})
+    backing = info.get("full-backing-filename", info.get("backing-filename"))
+    extents = [extent["filename"] for extent in details.get("extents", ())]
+    return [
+        *(str(name) for name in (backing, details.get("data-file")) if name is not None),
+        *(name for name in extents if os.path.realpath(name) != os.path.realpath(path)),
+    ]
+
+
+def _is_differencing_vhd(path: str, size: int) -> bool:
+    with _opened(path, os.O_RDONLY) as descriptor:
+        for offset in (0, max(size - VHD_FOOTER.size, 0)):
+            footer = os.pread(descriptor, VHD_FOOTER.size, offset)
+            if len(footer) == VHD_FOOTER.size:
+                cookie, disk_type = VHD_FOOTER.unpack(footer)
+                if cookie == b"conectix" and disk_type == VHD_DIFFERENCING:
+                    return True
+    return False
+
+
+def _qemu_format(source_format: str) -> str:
+    return QEMU_FORMATS.get(source_format, source_format)
+
+
+def _qemu_img(timeout: float, *arguments: str, descriptors: Tuple[int, ...] = ()) -> str:
+    """What qemu-img prints. C(timeout): seconds. C(descriptors): those that it inherits."""
+    try:
+        done = subprocess.run(
+            ["qemu-img", *arguments],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            pass_fds=descriptors,
+            timeout=timeout,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except FileNotFoundError:
+        raise ImageError(
+            "qemu-img, which reads images that are not raw, is not on this host: install it "
+            "(package qemu-utils on Debian, qemu-img elsewhere)"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise ImageError(f"qemu-img {arguments[0]} did not end within {timeout} s") from None
+    if done.returncode:
+        raise ImageError(f"qemu-img {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _whole_sectors(size: int) -> int:
+    return -(-size // SECTOR) * SECTOR
+
+
+def _copy(source: Source, new: int, size: int, full: bool) -> None:
+    """Fill a new file from the source; what the source has no data for stays a hole."""
+    with _opened(source.path, os.O_RDONLY) as old:
+        status = os.fstat(old)
+        if (_file_id(status), status.st_size) != (_file_id(source.status), source.status.st_size):
+            raise ImageError(f"{source.path} was replaced or resized meanwhile; run again")
+        if source.format != "raw":
+            _convert(source, new)
+        elif full:
+            # First, so that a full disk shows before the copying. Shared blocks are not allocated.
+            _set_size(new, size, full)
+            _copy_data(old, new, _copy_chunk)
+        elif not _share_blocks(old, new):
+            _copy_data(old, new, _copy_in_kernel)
+    _set_size(new, size, full)
+
+
+def _convert(source: Source, new: int) -> None:
+    source_format, target = _qemu_format(source.format), f"/proc/self/fd/{new}"
+    arguments = ("convert", "-f", source_format, "-O", "raw", source.path, target)
+    _qemu_img(CONVERT_SECONDS, *arguments, descriptors=(new,))
+
+
+def _share_blocks(old: int, new: int) -> bool:
+    """Whether the file system could make a copy that costs nothing (a reflink)."""
+    try:
+        fcntl.ioctl(new, FICLONE, old)
+    except OSError:
+        return False
+    return True
+
+
+def _copy_data(old: int, new: int, copy_some: Callable[[int, int, int, int], int]) -> None:
+    """Copy where the source has data; the rest is left alone.
+
+    C(copy_some): copies from one to the other between two offsets and returns how far it came.
+    """
+    position = 0
+    while True:
+        try:
+            position = os.lseek(old, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # From here on the source is a hole, or has ended.
+        end = os.lseek(old, position, os.SEEK_HOLE)
+        while position < end:
+            copied = copy_some(old, new, position, end)
+            if not copied:
+                raise ImageError("the source became shorter while it was copied; run again")
+            position += copied
+
+
+def _copy_in_kernel(old: int, new: int, position: int, end: int) -> int:
+    """Let the kernel copy, which may be quicker, where it can (copy_file_range(2))."""
+    try:
+        copied = os.copy_file_range(old, new, end - position, position, position)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise
+        copied = 0
+    return copied or _copy_chunk(old, new, position, end)
+
+
+def _copy_chunk(old: int, new: int, position: int, end: int) -> int:
+    data = os.pread(old, min(CHUNK, end - position), position)
+    return os.pwrite(new, data, position) if data else 0

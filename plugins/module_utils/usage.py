@@ -1,0 +1,254 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Who uses a file or a block device on this host, and may not lose it."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils import loop, xen
+from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
+
+
+@dataclass(frozen=True)
+class User:
+    """One user of a file or a block device."""
+
+    kind: str
+    """``loop``, ``vbd``, ``mount``, ``swap``, ``holder`` or ``process``."""
+    sentence: str
+    """What it does with it, for a message: ``mounted on /mnt``."""
+    domain: Optional[str] = None
+    """Of a vbd: the domain's name."""
+    xenstore_key: Optional[int] = None
+    """Of a vbd: its slot."""
+
+
+def released(item: Mapping[str, Any], user: User) -> bool:
+    """Whether the wanted C(item) says that an earlier task takes this user away.
+
+    C(released_by) lists slots of domains as C({domain, vdev}).
+    """
+    return any(
+        (user.domain, user.xenstore_key) == (slot["domain"], parse(slot["vdev"]).xenstore_key)
+        for slot in item["released_by"] or ()
+    )
+
+
+def join(users: Iterable[User]) -> str:
+    """The users in one phrase, each said once."""
+    return ", ".join(dict.fromkeys(user.sentence for user in users))
+
+
+class Usage:
+    """The users of this host's files and block devices; each source is read once, when needed."""
+
+    def of_device(self, rdev: int) -> List[User]:
+        """Who uses the block device with the number C(rdev) (st_rdev), or a partition of it."""
+        users = [
+            *self._mounts.get(rdev, ()),
+            *self._swaps.get(rdev, ()),
+            *self._bound_devices.get(rdev, ()),
+            *_holders(rdev),
+            *self._vbds_of_devices.get(rdev, ()),
+        ]
+        for name, partition in _partitions(rdev):
+            users += [
+                User(user.kind, f"partition {name} {user.sentence}", user.domain, user.xenstore_key)
+                for user in self.of_device(partition)
+            ]
+        # Whatever uses a device has it open, so processes are told only where nothing better is.
+        return users or self._open_devices.get(rdev, [])
+
+    def of_file(self, status: os.stat_result) -> List[User]:
+        """Who uses the regular file that C(status) was read from."""
+        file = loop.file_id(status)
+        users = [
+            *self._bound_files.get(file, ()),
+            *self._swap_files.get(file, ()),
+            *self._vbds_of_files.get(file, ()),
+        ]
+        return users or self._open_files.get(file, [])
+
+    @cached_property
+    def bindings(self) -> List[loop.Binding]:
+        """Every bound loop device of this host."""
+        return loop.scan()
+
+    @cached_property
+    def vbds(self) -> List[xen.Vbd]:
+        """Every vbd of every domain; none where this is no Xen host."""
+        return xen.attached_devices()
+
+    @cached_property
+    def _bound_files(self) -> Dict[loop.File, List[User]]:
+        return _grouped((one.file, _bound_to(one)) for one in self.bindings)
+
+    @cached_property
+    def _bound_devices(self) -> Dict[int, List[User]]:
+        return _grouped((one.backing_rdev, _bound_to(one)) for one in self.bindings)
+
+    @cached_property
+    def _vbds_of_devices(self) -> Dict[int, List[User]]:
+        return _grouped(
+            (os.makedev(*vbd.physical_device), _disk_of(vbd))
+            for vbd in self.vbds
+            if vbd.physical_device
+        )
+
+    @cached_property
+    def _vbds_of_files(self) -> Dict[loop.File, List[User]]:
+        return _grouped(
+            (loop.file_id(status), _disk_of(vbd))
+            for vbd in self.vbds
+            for status in _statuses([vbd.target])
+        )
+
+    @cached_property
+    def _mounts(self) -> Dict[int, List[User]]:
+        return _grouped(
+            (rdev, User("mount", f"mounted on {mount_point}")) for rdev, mount_point in _mounts()
+        )
+
+    @cached_property
+    def _swaps(self) -> Dict[int, List[User]]:
+        return _grouped(
+            (status.st_rdev, User("swap", "used as swap"))
+            for status in _statuses(_swap_paths())
+            if stat.S_ISBLK(status.st_mode)
+        )
+
+    @cached_property
+    def _swap_files(self) -> Dict[loop.File, List[User]]:
+        return _grouped(
+            (loop.file_id(status), User("swap", "used as swap"))
+            for status in _statuses(_swap_paths())
+        )
+
+    @cached_property
+    def _open_devices(self) -> Dict[int, List[User]]:
+        return _grouped(
+            (status.st_rdev, user) for status, user in self._opened if stat.S_ISBLK(status.st_mode)
+        )
+
+    @cached_property
+    def _open_files(self) -> Dict[loop.File, List[User]]:
+        return _grouped(
+            (loop.file_id(status), user)
+            for status, user in self._opened
+            if stat.S_ISREG(status.st_mode)
+        )
+
+    @cached_property
+    def _opened(self) -> List[Tuple[os.stat_result, User]]:
+        return list(_open_by_processes())
+
+
+def _grouped(pairs: Iterable[Tuple[Any, User]]) -> Dict[Any, List[User]]:
+    groups: Dict[Any, List[User]] = defaultdict(list)
+    for key, user in pairs:
+        groups[key].append(user)
+    return groups
+
+
+def _bound_to(binding: loop.Binding) -> User:
+    return User("loop", f"bound to {binding.device}")
+
+
+def _disk_of(vbd: xen.Vbd) -> User:
+    sentence = f"attached to domain {vbd.domain} as {vbd.vdev}"
+    return User("vbd", sentence, vbd.domain, vbd.xenstore_key)
+
+
+def _statuses(paths: Iterable[str]) -> Iterator[os.stat_result]:
+    for path in paths:
+        with suppress(OSError, ValueError):
+            yield os.stat(path)
+
+
+def _mounts() -> Iterator[Tuple[int, str]]:
+    """Device number and mount point of each mount (proc_pid_mountinfo(5)).
+
+    btrfs shows a device number of its own making, so the mount's source counts as well.
+    """
+    with open("/proc/self/mountinfo", "rb") as mountinfo:
+        for line in mountinfo:
+            fields = line.split(b" ")
+            mount_point = os.fsdecode(_unescaped(fields[4]))
+            major, minor = fields[2].split(b":")
+            rdevs = {os.makedev(int(major), int(minor))}
+            source = os.fsdecode(_unescaped(fields[fields.index(b"-") + 2]))
+            if source.startswith("/"):
+                rdevs.update(s.st_rdev for s in _statuses([source]) if stat.S_ISBLK(s.st_mode))
+            for rdev in rdevs:
+                yield rdev, mount_point
+
+
+def _swap_paths() -> List[str]:
+    try:
+        with open("/proc/swaps", "rb") as swaps:
+            return [os.fsdecode(_unescaped(line.split()[0])) for line in swaps.readlines()[1:]]
+    except FileNotFoundError:
+        return []
+
+
+def _unescaped(text: bytes) -> bytes:
+    """Text of /proc in which blanks, newlines and backslashes stand as three octal digits."""
+    return text.decode("unicode_escape").encode("latin-1")
+
+
+def _holders(rdev: int) -> List[User]:
+    """The device-mapper and md devices that are built on a block device."""
+    names = _entries(f"{_sysfs(rdev)}/holders")
+    return [User("holder", f"held by {_mapper_name(name)}") for name in names]
+
+
+def _mapper_name(name: str) -> str:
+    with suppress(OSError), open(f"/sys/block/{name}/dm/name", encoding="utf-8") as mapper:
+        return f"/dev/mapper/{mapper.read().strip()}"
+    return f"/dev/{name}"
+
+
+def _partitions(rdev: int) -> Iterator[Tuple[str, int]]:
+    """Name and device number of each partition of a block device."""
+    path = _sysfs(rdev)
+    for name in _entries(path):
+        if os.path.exists(f"{path}/{name}/partition"):
+            with open(f"{path}/{name}/dev", encoding="ascii") as dev:
+                major, minor = dev.read().split(":")
+            yield f"/dev/{name}", os.makedev(int(major), int(minor))
+
+
+def _sysfs(rdev: int) -> str:
+    return f"/sys/dev/block/{os.major(rdev)}:{os.minor(rdev)}"
+
+
+def _entries(path: str) -> List[str]:
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
+
+
+def _open_by_processes() -> Iterator[Tuple[os.stat_result, User]]:
+    """What every process but this one has open (proc_pid_fd(5))."""
+    for pid in _entries("/proc"):
+        if not pid.isdigit() or int(pid) == os.getpid():
+            continue
+        descriptors = f"/proc/{pid}/fd"
+        statuses = list(_statuses(f"{descriptors}/{name}" for name in _entries(descriptors)))
+        if statuses:
+            user = User("process", f"open in process {pid} ({_command(pid)})")
+            yield from ((status, user) for status in statuses)
+
+
+def _command(pid: str) -> str:
+    with suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
+        return comm.read().strip()
+    return "ended meanwhile"

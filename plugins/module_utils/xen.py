@@ -1,0 +1,466 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on this Xen host, from xenstore, and xl's commands that attach and detach disks.
+
+A guest can write part of xenstore: the nodes of its own frontends. Nothing here takes a path or a
+backend from there. What a disk is comes from ``/libxl`` and from the backends in dom0, names and
+UUIDs from nodes that libxl creates without write access for the guest (libxl_create.c).
+
+xl's exit codes are not trusted: whether a disk is there is read from xenstore after each command.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils import xenstore
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store, XenError
+
+HYPERVISOR_TYPE = "/sys/hypervisor/type"
+CAPABILITIES = "/proc/xen/capabilities"
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+"""Where xl is. A login without a login shell may leave it out of PATH."""
+
+STORE_SECONDS = 60
+XL_SECONDS = 120
+"""libxl itself gives up before: after 10 s for a backend and 40 s for a hotplug script."""
+
+POLL_SECONDS = 0.25
+
+STATES = {
+    0: "Unknown",
+    1: "Initialising",
+    2: "InitWait",
+    3: "Initialised",
+    4: "Connected",
+    5: "Closing",
+    6: "Closed",
+    7: "Reconfiguring",
+    8: "Reconfigured",
+}
+"""Of a frontend or backend: enum xenbus_state in Xen's public/io/xenbus.h."""
+CONNECTED = 4
+
+BACKEND_KINDS = ("vbd", "qdisk")
+"""The kernel's blkback, QEMU: the directories of a disk's backend below the backend's domain."""
+
+_BACKEND = re.compile(r"/local/domain/(?P<domid>[0-9]{1,5})/backend/(?P<kind>[a-z0-9_]+)/.*")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
+# Hexadecimal; Linux has 12 bits for the major number and 20 for the minor.
+_MAJOR_MINOR = re.compile(r"([0-9a-f]{1,3}):([0-9a-f]{1,5})")
+# How libxl writes the format before the target of a disk that QEMU serves.
+_QDISK_PARAMS = re.compile(r"(?P<format>aio|qcow2?|vhd|qed|):(?P<target>.*)", re.DOTALL)
+_SCRIPT_WORDS = re.compile(r"script: (.*?)(?=\n(?:libxl: |libxl_|xl: )|\Z)", re.DOTALL)
+_LOG_PREFIX = re.compile(r"^libxl: \w+: \S+?:[0-9]+:\w+: ", re.MULTILINE)
+
+
+# ---- the host ----
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A command that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+def is_dom0() -> bool:
+    """Whether this is the host of a Xen system: booted under Xen, as its control domain."""
+    return _text_of(HYPERVISOR_TYPE).strip() == "xen" and "control_d" in _text_of(CAPABILITIES)
+
+
+def require_dom0() -> None:
+    """Raise XenError unless L(is_dom0)."""
+    if is_dom0():
+        return
+    if _text_of(HYPERVISOR_TYPE).strip() == "xen":
+        raise XenError(
+            f"not a Xen host: {CAPABILITIES} does not say control_d, so this is a guest of Xen, or "
+            "xenfs is not mounted (`mount -t xenfs xenfs /proc/xen`); run this on dom0"
+        )
+    raise XenError(
+        f"not a Xen host: {HYPERVISOR_TYPE} does not say xen; run this on dom0, booted under Xen"
+    )
+
+
+def _text_of(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def run(argv: Sequence[str], timeout: float) -> Completed:
+    """Run a command to its end, without a shell, in the C locale.
+
+    C(timeout): seconds, after which it is killed. Raises XenError then, and where it cannot start.
+    """
+    path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
+    try:
+        ended = subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+            env={**os.environ, "LC_ALL": "C", "PATH": path},
+        )
+    except FileNotFoundError:
+        raise XenError(
+            f"{argv[0]} is not installed (looked in {path}); install Xen's tools (xen-utils)"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise XenError(f"`{' '.join(argv)}` did not end within {timeout:g} s and was killed") from None
+    except (OSError, ValueError) as error:
+        raise XenError(f"cannot run `{' '.join(argv)}`: {error}") from None
+    return Completed(ended.returncode, _decoded(ended.stdout), _decoded(ended.stderr))
+
+
+def _decoded(output: bytes) -> str:
+    return output.decode("utf-8", "surrogateescape")
+
+
+# ---- xenstore ----
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain that runs on this host, paused or not; dom0 is one of them."""
+
+    domid: int
+    name: str
+    uuid: str
+    """In lower case; empty for dom0."""
+
+
+@dataclass(frozen=True)
+class Vbd:
+    """A disk of a running domain: one frontend and its backend.
+
+    Only what names it is always there; a disk that is not attached yet, or half gone, lacks more.
+    """
+
+    domid: int
+    domain: str
+    """The domain's name."""
+    xenstore_key: int
+    vdev: str
+    """As it was written when the disk was attached: C(xvda), C(51768)."""
+    target: str
+    """What xl was told to attach; for a script that may be no path."""
+    access: str
+    """C(ro) or C(rw)."""
+    format: Optional[str] = "raw"
+    """None where the backend's parameters tell none."""
+    backendtype: Optional[str] = None
+    """C(phy), C(qdisk)."""
+    devtype: Optional[str] = "disk"
+    script: Optional[str] = None
+    """The hotplug script, an absolute path; None where there is none."""
+    discard: Optional[bool] = None
+    direct_io_safe: bool = False
+    backend_domid: int = 0
+    """The domain that serves the disk. Devices and paths of another one mean nothing here."""
+    physical_device: Optional[Tuple[int, int]] = None
+    """Major and minor number of the block device that blkback reads."""
+    backend_state: Optional[int] = None
+    frontend_state: Optional[int] = None
+    """One of STATES, if the guest writes what it should."""
+    online: bool = True
+    """False once the disk was asked to go."""
+    sectors: Optional[int] = None
+    """The size in units of 512 bytes, whatever the sector size (Xen's public/io/blkif.h)."""
+    sector_size: Optional[int] = None
+    """In bytes."""
+    hotplug_status: Optional[str] = None
+    hotplug_error: Optional[str] = None
+
+    @property
+    def states(self) -> str:
+        """The states of both ends, for a message."""
+        backend, frontend = map(_state_name, (self.backend_state, self.frontend_state))
+        return f"backend {backend}, frontend {frontend}"
+
+    @property
+    def flaw(self) -> Optional[str]:
+        """Why this disk only blocks its slot, None where it is in order."""
+        if not self.online:
+            return "is being detached, but its guest does not let go of it"
+        if self.hotplug_status in ("busy", "error"):
+            return f"was left behind by an attach that failed ({self.hotplug_error})"
+        if self.backendtype == "phy" and self.backend_domid == 0 and not self.physical_device:
+            return "is half attached: its hotplug script has not ended"
+        return None
+
+
+def read_store(path: str = "/") -> Store:
+    """What xenstore holds below C(path), in one process; nothing where there is no such node.
+
+    Raises XenError where xenstored does not answer.
+    """
+    return Store(_read_values(path))
+
+
+def _read_values(path: str) -> Dict[str, str]:
+    listing = run(["xenstore-ls", "-f", path], STORE_SECONDS)
+    if listing.code == 0:
+        return xenstore.parse(listing.stdout)
+    if "xs_directory (" in listing.stderr and "No such file or directory" in listing.stderr:
+        return {}
+    raise XenError(f"cannot read xenstore, is xenstored running? {listing.stderr.strip()}")
+
+
+def domains(store: Store) -> List[Domain]:
+    """The running domains, by id."""
+    found = []
+    for directory in store.children("/local/domain"):
+        domid = _number(directory)
+        name = store.get(f"/local/domain/{directory}/name")
+        if domid is not None and name:
+            vm = store.get(f"/local/domain/{directory}/vm") or ""
+            found.append(Domain(domid, name, vm.rpartition("/")[2].lower()))
+    return sorted(found, key=lambda domain: domain.domid)
+
+
+def find_domain(wanted: str, running: Sequence[Domain]) -> Optional[Domain]:
+    """The running domain with the id, UUID or name C(wanted), None where it is not running.
+
+    Digits are an id, as for xl. Raises XenError where two domains have the name, as happens for a
+    moment while one of them migrates.
+    """
+    if wanted.isascii() and wanted.isdigit():
+        matches = [domain for domain in running if str(domain.domid) == wanted]
+    elif _UUID.fullmatch(wanted.lower()):
+        matches = [domain for domain in running if domain.uuid == wanted.lower()]
+    else:
+        matches = [domain for domain in running if domain.name == wanted]
+    if len(matches) > 1:
+        ids = " and ".join(str(domain.domid) for domain in matches)
+        raise XenError(f"two running domains are called {wanted}, {ids}; give one by its id")
+    return matches[0] if matches else None
+
+
+def vbds(store: Store) -> List[Vbd]:
+    """The disks of all running domains, by domain and slot."""
+    names = {domain.domid: domain.name for domain in domains(store)}
+    return [
+        _vbd(store, names.get(domid, str(domid)), domid, key, _backend_path(store, domid, key))
+        for domid, key in sorted(set(_slots(store)))
+    ]
+
+
+def attached_devices() -> List[Vbd]:
+    """The disks of all running domains; none where this is not a Xen host.
+
+    Raises XenError where it is one but xenstored does not answer.
+    """
+    return vbds(read_store()) if is_dom0() else []
+
+
+def read_slot(domain: Domain, key: int) -> Optional[Vbd]:
+    """The disk in one slot as it is now, without reading all of xenstore."""
+    entry = f"/libxl/{domain.domid}/device/vbd/{key}"
+    frontend = f"/local/domain/{domain.domid}/device/vbd/{key}"
+    backends = [f"/local/domain/0/backend/{kind}/{domain.domid}/{key}" for kind in BACKEND_KINDS]
+    values: Dict[str, str] = {}
+    for path in (entry, frontend, *backends):
+        values.update(_read_values(path))
+    store = Store(values)
+    backend = _backend_path(store, domain.domid, key)
+    if not store.children(entry) and not store.children(backend):
+        return None
+    return _vbd(store, domain.name, domain.domid, key, backend)
+
+
+def _slots(store: Store) -> Iterator[Tuple[int, int]]:
+    """Domain id and xenstore key of every disk, also of one that has lost its entry in /libxl."""
+    owners = [(f"/libxl/{name}/device/vbd", name) for name in store.children("/libxl")]
+    for kind in BACKEND_KINDS:
+        backends = f"/local/domain/0/backend/{kind}"
+        owners += [(f"{backends}/{name}", name) for name in store.children(backends)]
+    for directory, owner in owners:
+        for slot in store.children(directory):
+            domid, key = _number(owner), _number(slot)
+            if domid is not None and key is not None:
+                yield domid, key
+
+
+def _backend_path(store: Store, domid: int, key: int) -> str:
+    said = store.get(f"/libxl/{domid}/device/vbd/{key}/backend")
+    paths = [f"/local/domain/0/backend/{kind}/{domid}/{key}" for kind in BACKEND_KINDS]
+    return said or next((path for path in paths if store.children(path)), paths[0])
+
+
+def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
+    """The disk in a slot, from its backend and, where that is gone, from libxl's copy of it."""
+
+    def attribute(node: str) -> Optional[str]:
+        value = store.get(f"{backend}/{node}")
+        return store.get(f"/libxl/{domid}/device/vbd/{key}/{node}") if value is None else value
+
+    path = _BACKEND.fullmatch(backend)
+    backendtype = attribute("type")
+    disk_format, target = _format_and_target(backendtype, attribute("params") or "")
+    discard = attribute("discard-enable")
+    return Vbd(
+        domid=domid,
+        domain=name,
+        xenstore_key=key,
+        vdev=attribute("dev") or str(key),
+        target=target,
+        access="ro" if attribute("mode") == "r" else "rw",
+        format=disk_format,
+        backendtype=backendtype,
+        devtype=attribute("device-type"),
+        script=attribute("script"),
+        discard=None if discard is None else discard == "1",
+        direct_io_safe=attribute("direct-io-safe") == "1",
+        backend_domid=int(path["domid"]) if path else 0,
+        physical_device=_major_minor(store.get(f"{backend}/physical-device")),
+        backend_state=_number(store.get(f"{backend}/state")),
+        frontend_state=_number(store.get(f"/local/domain/{domid}/device/vbd/{key}/state")),
+        online=store.get(f"{backend}/online") != "0",
+        sectors=_number(store.get(f"{backend}/sectors")),
+        sector_size=_number(store.get(f"{backend}/sector-size")),
+        hotplug_status=store.get(f"{backend}/hotplug-status"),
+        hotplug_error=store.get(f"{backend}/hotplug-error"),
+    )
+
+
+def _format_and_target(backendtype: Optional[str], params: str) -> Tuple[Optional[str], str]:
+    if backendtype == "phy":
+        return "raw", params
+    match = _QDISK_PARAMS.fullmatch(params)
+    if not match:
+        return None, params
+    return {"aio": "raw", "": "empty"}.get(match["format"], match["format"]), match["target"]
+
+
+def _number(text: Optional[str]) -> Optional[int]:
+    return int(text) if text and _NUMBER.fullmatch(text) else None
+
+
+def _major_minor(text: Optional[str]) -> Optional[Tuple[int, int]]:
+    """Of ``7:c8``, which is loop device 200."""
+    match = _MAJOR_MINOR.fullmatch(text or "")
+    return (int(match[1], 16), int(match[2], 16)) if match else None
+
+
+def _state_name(state: Optional[int]) -> str:
+    return "gone" if state is None else f"{STATES.get(state, 'unknown')} ({state})"
+
+
+# ---- xl ----
+
+
+def attach(domain: Domain, key: int, spec: str) -> None:
+    """Attach a disk to a slot that is empty; wait for its backend, but not for the guest.
+
+    C(spec): the disk as xl writes it. Raises XenError with the hotplug script's words, or xl's,
+    where it failed; what the attempt itself left in the slot is then removed again.
+    """
+    with _nothing_left_behind(domain, key):
+        ended = run(["xl", "block-attach", str(domain.domid), spec], XL_SECONDS)
+        if "already exists" in ended.stderr:
+            raise _SlotTakenError(f"another program took slot {key} of domain {domain.name} first")
+        vbd = read_slot(domain, key)
+        if ended.code != 0 or vbd is None:
+            raise XenError((vbd and vbd.hotplug_error) or _words(ended))
+
+
+def await_connection(domain: Domain, key: int, timeout: float) -> None:
+    """Wait until the backend of a disk that was just attached is connected.
+
+    Not for the frontend, which some guests never take beyond Initialised. C(timeout): seconds.
+    Raises XenError where the guest does not connect in time; the disk is then detached again.
+    """
+    deadline = time.monotonic() + timeout
+    with _nothing_left_behind(domain, key):
+        while True:
+            vbd = read_slot(domain, key)
+            if vbd is None:
+                raise XenError("it vanished before the guest had connected")
+            if vbd.backend_state == CONNECTED:
+                return
+            if time.monotonic() >= deadline:
+                error = f"; {vbd.hotplug_error}" if vbd.hotplug_error else ""
+                raise XenError(
+                    f"the guest did not connect within {timeout:g} s ({vbd.states}{error}); "
+                    "wait: false leaves it attached"
+                )
+            time.sleep(POLL_SECONDS)
+
+
+def detach(domain: Domain, key: int, timeout: float, force: bool) -> None:
+    """Take a disk from a domain.
+
+    The guest is asked, again and again for C(timeout) seconds; each time xl waits up to 10 s. With
+    C(force) it is asked once, then the disk is taken away from it (Xen 4.15 and later).
+    Raises XenError where the disk is still there at the end.
+    """
+    deadline = time.monotonic() + (0 if force else timeout)
+    command = ["xl", "block-detach", str(domain.domid), str(key)]
+    while True:
+        ended = run(command, XL_SECONDS)
+        if read_slot(domain, key) is None:
+            return
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_SECONDS)
+    if not force:
+        raise XenError(
+            f"its guest did not let go of it within {timeout:g} s ({_words(ended)}); it will go as "
+            "soon as the guest lets go and it is detached once more, or set force: true to take it "
+            "away from the guest"
+        )
+    ended = run([*command[:2], "--force", *command[2:]], XL_SECONDS)
+    if read_slot(domain, key) is not None:
+        raise XenError(f"it is still there after `xl block-detach --force`: {_words(ended)}")
+
+
+class _SlotTakenError(XenError):
+    """The slot holds what somebody else attached."""
+
+
+@contextmanager
+def _nothing_left_behind(domain: Domain, key: int) -> Iterator[None]:
+    """Empty the slot again where attaching to it fails, and say how that went."""
+    try:
+        yield
+    except _SlotTakenError:
+        raise
+    except XenError as error:
+        raise XenError(f"{error}{_emptied(domain, key)}") from None
+
+
+def _emptied(domain: Domain, key: int) -> str:
+    try:
+        if read_slot(domain, key) is None:
+            return ""
+        detach(domain, key, 0, force=True)
+    except XenError as error:
+        return (
+            f"; what it left in slot {key} could not be removed: {error}; "
+            f"try `xl block-detach --force {domain.domid} {key}`"
+        )
+    return "; what it had begun was removed again"
+
+
+def _words(ended: Completed) -> str:
+    """What a failed command of xl has to say: its hotplug script's words if there are any."""
+    script = _SCRIPT_WORDS.search(ended.stderr)
+    if script:
+        return script[1].strip()
+    words = _LOG_PREFIX.sub("", ended.stderr).strip()
+    return words or f"xl ended with exit code {ended.code} and without a word"

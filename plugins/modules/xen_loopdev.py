@@ -1,0 +1,268 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: xen_loopdev
+short_description: Bind disk images to loop devices
+version_added: 1.0.0
+author: xen.blockdev authors (!UNKNOWN)
+description:
+  - Binds raw images to loop devices and unbinds them, any number of them in one call. Xen's C(blkback)
+    reads only block devices, so this is what makes a guest's disk of a file.
+  - A binding is found by the device and inode of the image, so hard links, symbolic links, bind mounts and
+    renamed files are all the same image. However many runs bind it at the same time, it ends up on one
+    loop device.
+  - A device is bound read-write whenever the image can be written. What a guest may do with it is said
+    where it is attached.
+  - An image that has grown since it was bound gets the new size through to the device, also while a guest
+    uses it.
+  - What is in use is never unbound. The error says by whom.
+extends_documentation_fragment:
+  - xen.blockdev.attributes
+options:
+  devices:
+    description:
+      - The images and what is wanted of them, as a list. Mutually exclusive with O(path) and O(device).
+      - An element's options are those of the module. What an element leaves out is taken from the option of
+        that name beside the list.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description: See O(path).
+        type: path
+        required: true
+      device:
+        description: See O(device).
+        type: str
+      state:
+        description: See O(state).
+        type: str
+        choices: [present, absent]
+      direct_io:
+        description: See O(direct_io).
+        type: bool
+      sector_size:
+        description: See O(sector_size).
+        type: int
+        choices: [512, 1024, 2048, 4096]
+      will_exist:
+        description: See O(will_exist).
+        type: bool
+      released_by:
+        description: See O(released_by).
+        type: list
+        elements: dict
+        suboptions:
+          domain:
+            description: See O(released_by[].domain).
+            type: str
+            required: true
+          vdev:
+            description: See O(released_by[].vdev).
+            type: str
+            required: true
+  path:
+    description:
+      - The image, an absolute path on the managed host. Required unless O(devices) is given.
+    type: path
+  device:
+    description:
+      - The loop device to take, such as V(/dev/loop7). Without it the kernel's next free one is taken, or
+        whichever the image is bound to already.
+      - With O(state=absent) only this device is unbound.
+    type: str
+  state:
+    description:
+      - V(present) binds the image. V(absent) unbinds it.
+    type: str
+    choices: [present, absent]
+    default: present
+  direct_io:
+    description:
+      - Whether the device bypasses the page cache of dom0. A new binding does not unless this is V(true);
+        one that exists is left as it is unless this is given.
+      - It is an error where the image's file system does not allow it.
+    type: bool
+  sector_size:
+    description:
+      - The logical sector size of the device in bytes. MirageOS wants 512.
+    type: int
+    choices: [512, 1024, 2048, 4096]
+    default: 512
+  will_exist:
+    description:
+      - In check mode, plan as if the image were there. Set it where an earlier task has said, in check mode
+        itself, that it would create the image. Without check mode it has no effect.
+    type: bool
+    default: false
+  released_by:
+    description:
+      - In check mode with O(state=absent), the slots from which an earlier task has said that it would detach
+        the image. They do not count as users. Without check mode it has no effect.
+    type: list
+    elements: dict
+    suboptions:
+      domain:
+        description: Name of the domain.
+        type: str
+        required: true
+      vdev:
+        description: The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
+        type: str
+        required: true
+notes:
+  - Never write to an image while it is bound, and do not read it through both its path and its device. What one
+    of them writes, the other may not see.
+  - A binding with an offset or a size limit belongs to whoever made it. It is an error here and never touched.
+seealso:
+  - module: xen.blockdev.xen_loopdev_info
+  - module: xen.blockdev.xen_raw_disk
+  - module: xen.blockdev.xen_vbd_attach
+"""
+
+EXAMPLES = r"""
+- name: Bind an image to a free loop device
+  xen.blockdev.xen_loopdev:
+    path: /srv/xen/web/boot.raw
+  register: loop
+
+- name: Show which one it is
+  ansible.builtin.debug:
+    msg: "{{ loop.devices[0].path }} is {{ loop.devices[0].device }}"
+
+- name: Bind many images in one call, all but one with direct I/O
+  xen.blockdev.xen_loopdev:
+    direct_io: true
+    devices:
+      - path: /srv/xen/web/boot.raw
+      - path: /srv/xen/web/data.raw
+        sector_size: 4096
+      - path: /srv/xen/db/boot.raw
+        device: /dev/loop20
+        direct_io: false
+
+- name: Unbind an image, refused while anything uses it
+  xen.blockdev.xen_loopdev:
+    path: /srv/xen/web/old.raw
+    state: absent
+
+- name: Plan in check mode for an image that an earlier task would have created
+  xen.blockdev.xen_loopdev:
+    path: /srv/xen/web/new.raw
+    will_exist: true
+  check_mode: true
+
+- name: Plan in check mode for an image that an earlier task would have detached
+  xen.blockdev.xen_loopdev:
+    path: /srv/xen/web/data.raw
+    state: absent
+    released_by:
+      - domain: web
+        vdev: xvdb
+  check_mode: true
+"""
+
+RETURN = r"""
+devices:
+  description:
+    - The images in the order in which they were given, in a list even for one image.
+    - In check mode, what cannot be known before the image is bound is V(none).
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The image.
+      type: str
+      returned: always
+      sample: /srv/xen/web/boot.raw
+    device:
+      description: The loop device, V(none) where the image is not bound.
+      type: str
+      returned: always
+      sample: /dev/loop0
+    link:
+      description:
+        - A path of the loop device that follows the image, whatever number the device has after the next boot.
+        - V(none) where udev has not made that link. The role P(xen.blockdev.loopdevs#role) sets udev up to do so.
+      type: str
+      returned: always
+      sample: /dev/disk/by-loop-file/srv/xen/web/boot.raw
+    major:
+      description: Major number of the loop device.
+      type: int
+      returned: always
+      sample: 7
+    minor:
+      description: Minor number of the loop device.
+      type: int
+      returned: always
+      sample: 0
+    size:
+      description: Size of the loop device in bytes.
+      type: int
+      returned: always
+      sample: 16777216
+    direct_io:
+      description: Whether the device bypasses the page cache.
+      type: bool
+      returned: always
+      sample: false
+    read_only:
+      description: Whether the device refuses writes, because the image cannot be written.
+      type: bool
+      returned: always
+      sample: false
+    changed:
+      description: Whether this item was changed.
+      type: bool
+      returned: always
+      sample: true
+    actions:
+      description: What was done or, in check mode, would be done.
+      type: list
+      elements: str
+      returned: always
+      sample: ["bind /srv/xen/web/boot.raw to a free loop device"]
+    msg:
+      description: What went wrong with this item.
+      type: str
+      returned: when it failed
+      sample: "cannot unbind /dev/loop3 (/srv/xen/web/old.raw): mounted on /mnt; end that first (detach, unmount, swapoff, close it)"
+"""
+
+from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
+    RELEASED_BY,
+    STATE,
+    Interface,
+    converge,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import open_devices
+
+
+def main() -> None:
+    converge(
+        Interface(
+            items="devices",
+            identity=("path", "device"),
+            options={
+                "path": {"type": "path"},
+                "device": {"type": "str"},
+                "state": STATE,
+                "direct_io": {"type": "bool"},
+                "sector_size": {"type": "int", "choices": [512, 1024, 2048, 4096], "default": 512},
+                "will_exist": {"type": "bool", "default": False},
+                "released_by": RELEASED_BY,
+            },
+        ),
+        open_devices,
+    )
+
+
+if __name__ == "__main__":
+    main()

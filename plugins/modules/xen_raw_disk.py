@@ -1,0 +1,371 @@
+#!/usr/bin/python
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: xen_raw_disk
+short_description: Create, copy, grow, shrink and delete raw disk images
+version_added: 1.0.0
+author: xen.blockdev authors (!UNKNOWN)
+description:
+  - Manages raw images, the files that hold a guest's disks, any number of them in one call.
+  - A new image appears under its name only when it is complete, and never over another file. If
+    anything goes wrong before that, nothing is left behind.
+  - An image grows also while a guest uses it. Bind it again with M(xen.blockdev.xen_loopdev)
+    afterwards, so that its loop device gets the new size.
+  - What is in an image that exists is never written. It is cut only with O(shrink=true), and
+    neither cut nor deleted while it is bound to a loop device, attached to a domain or open in
+    another program. The error says by whom.
+  - A symbolic link to an image stands for the image, except that it is not deleted.
+extends_documentation_fragment:
+  - xen.blockdev.attributes
+options:
+  disks:
+    description:
+      - The images and what is wanted of them, as a list. Mutually exclusive with O(path).
+      - An element's options are those of the module. What an element leaves out is taken from the
+        option of that name beside the list.
+      - If one image cannot be had as wanted, the module fails before it touches any.
+    type: list
+    elements: dict
+    suboptions:
+      path:
+        description: See O(path).
+        type: path
+        required: true
+      state:
+        description: See O(state).
+        type: str
+        choices: [present, absent]
+      size:
+        description: See O(size).
+        type: raw
+      source:
+        description: See O(source).
+        type: path
+      source_format:
+        description: See O(source_format).
+        type: str
+        choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]
+      allocation:
+        description: See O(allocation).
+        type: str
+        choices: [sparse, full]
+      shrink:
+        description: See O(shrink).
+        type: bool
+      released_by:
+        description: See O(released_by).
+        type: list
+        elements: dict
+        suboptions:
+          domain:
+            description: See O(released_by[].domain).
+            type: str
+            required: true
+          vdev:
+            description: See O(released_by[].vdev).
+            type: str
+            required: true
+      will_be_unbound:
+        description: See O(will_be_unbound).
+        type: bool
+      owner:
+        description: See O(owner).
+        type: str
+      group:
+        description: See O(group).
+        type: str
+      mode:
+        description: See O(mode).
+        type: raw
+      seuser:
+        description: See O(seuser).
+        type: str
+      serole:
+        description: See O(serole).
+        type: str
+      setype:
+        description: See O(setype).
+        type: str
+      selevel:
+        description: See O(selevel).
+        type: str
+  path:
+    description:
+      - The image, an absolute path on the managed host. Required unless O(disks) is given.
+      - Its directory must exist. The file system must have hard links.
+    type: path
+  state:
+    description:
+      - V(present) creates the image, or makes the one that exists as large as O(size) says.
+        V(absent) deletes it.
+    type: str
+    choices: [present, absent]
+    default: present
+  size:
+    description:
+      - Size of the image as the guest sees it, in bytes or with a binary unit, such as
+        V(16777216), V(16MiB) or V(16M); a multiple of 512.
+      - Required for a new image without O(source). An image that exists keeps its size where this
+        is not given.
+      - MirageOS on Xen sees only whole blocks of 4096 bytes, so any other size gives a warning.
+    type: raw
+  source:
+    description:
+      - An image on the managed host whose content a new image gets. One that exists is never
+        written again, whatever has become of the source.
+      - Holes stay holes, and where the file system can, both images share their blocks until one
+        of them is written.
+      - The image grows to O(size) where that is larger, and is never smaller than the source. A
+        source that does not end with a whole sector of 512 bytes is filled up with zeros.
+      - A source in use gives a warning, as what is written to it meanwhile may be missing in the
+        copy.
+    type: path
+  source_format:
+    description:
+      - Format of O(source). It is never guessed, since a guest can write into its raw disk what
+        looks like an image of another format and names any file of the host as its content.
+      - With V(raw), a source with the marks of another format is refused.
+      - Any other format needs C(qemu-img) on the managed host (package C(qemu-utils) on Debian).
+        An image that takes data from other files (a backing file, an external data file) is
+        refused.
+    type: str
+    choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]
+    default: raw
+  allocation:
+    description:
+      - Whether the file system sets aside all blocks of the image at once, V(full), or each one
+        when it is first written, V(sparse).
+      - It counts when the image is created and when it grows. V(full) then fills all of its
+        holes; nothing takes blocks away.
+    type: str
+    choices: [sparse, full]
+    default: sparse
+  shrink:
+    description:
+      - Whether an image larger than O(size) is cut, which destroys what lies beyond. Otherwise
+        that is an error.
+    type: bool
+    default: false
+  released_by:
+    description:
+      - In check mode with O(state=absent), the slots from which an earlier task has said that it
+        would detach the image. They do not count as users. Without check mode it has no effect.
+    type: list
+    elements: dict
+    suboptions:
+      domain:
+        description: Name of the domain.
+        type: str
+        required: true
+      vdev:
+        description:
+          - The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
+        type: str
+        required: true
+  will_be_unbound:
+    description:
+      - In check mode with O(state=absent), plan as if the image were not bound to a loop device.
+        Set it where an earlier task has said, in check mode itself, that it would unbind the
+        image. Without check mode it has no effect.
+    type: bool
+    default: false
+  owner:
+    description:
+      - Name or number of the user who is to own the image. A new image belongs to root where this
+        is not given, and one that exists is left as it is.
+    type: str
+  group:
+    description:
+      - Name or number of the group that is to own the image. Without it a new image gets what its
+        directory gives to new files, and one that exists is left as it is.
+    type: str
+  mode:
+    description:
+      - Permissions of the image, as for M(ansible.builtin.file). Quote octal ones, V("0640").
+      - A new image has V("0600") from its first moment on. Without this it keeps them, and an
+        image that exists is left as it is.
+    type: raw
+  seuser:
+    description:
+      - User part of the SELinux context, V(_default) for that of the policy.
+    type: str
+  serole:
+    description:
+      - Role part of the SELinux context, V(_default) for that of the policy.
+    type: str
+  setype:
+    description:
+      - Type part of the SELinux context, V(_default) for that of the policy.
+    type: str
+  selevel:
+    description:
+      - Level part of the SELinux context, V(_default) for that of the policy.
+    type: str
+notes:
+  - On a file system without unnamed temporary files (open(2), C(O_TMPFILE)), a file
+    C(.xen_raw_disk.*) lies beside the image while it is made. It stays there only if the module
+    itself is killed.
+  - To learn whether a file system holds an image of 2 TiB or more, such a file without a name is
+    made, sized and dropped, in check mode too. Nothing of it can be seen.
+seealso:
+  - module: xen.blockdev.xen_loopdev
+  - module: xen.blockdev.xen_vbd_attach
+  - module: ansible.builtin.file
+"""
+
+EXAMPLES = r"""
+- name: Create an image, or grow it to this size
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/boot.raw
+    size: 16MiB
+  register: image
+
+- name: Show what it takes of the file system
+  ansible.builtin.debug:
+    msg: "{{ image.disks[0].path }} takes {{ image.disks[0].allocated }} bytes"
+
+- name: Have many images in one call, all but one with all their blocks
+  xen.blockdev.xen_raw_disk:
+    allocation: full
+    disks:
+      - path: /srv/xen/web/boot.raw
+        size: 16MiB
+      - path: /srv/xen/web/data.raw
+        size: 2GiB
+        allocation: sparse
+      - path: /srv/xen/web/old.raw
+        state: absent
+
+- name: Copy a raw image and make the copy larger
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/db/root.raw
+    source: /srv/xen/base/debian.raw
+    size: 8GiB
+
+- name: Make a raw image of one in another format
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/mail/root.raw
+    source: /srv/xen/base/debian.qcow2
+    source_format: qcow2
+
+- name: Shrink an image, refused while anything uses it
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/data.raw
+    size: 1GiB
+    shrink: true
+
+- name: Let the user of a backend process read and write an image
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/data.raw
+    owner: root
+    group: disk
+    mode: "0660"
+
+- name: Give an image an SELinux context
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/data.raw
+    seuser: system_u
+    serole: object_r
+    setype: xen_image_t
+    selevel: s0
+
+- name: Delete an image, refused while anything uses it
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/old.raw
+    state: absent
+
+- name: Plan in check mode to delete what earlier tasks would have detached and unbound
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/data.raw
+    state: absent
+    released_by:
+      - domain: web
+        vdev: xvdb
+    will_be_unbound: true
+  check_mode: true
+"""
+
+RETURN = r"""
+disks:
+  description:
+    - The images in the order in which they were given, in a list even for one image.
+  returned: always
+  type: list
+  elements: dict
+  contains:
+    path:
+      description: The image, as it was given.
+      type: str
+      returned: always
+      sample: /srv/xen/web/boot.raw
+    size:
+      description: Size of the image in bytes, V(none) where there is no image.
+      type: int
+      returned: when the image could be looked at
+      sample: 16777216
+    allocated:
+      description:
+        - Bytes that the file system has set aside for the image, V(none) where there is no image.
+        - In check mode it is an estimate, and V(none) for a sparse copy.
+      type: int
+      returned: when the image could be looked at
+      sample: 4096
+    changed:
+      description: Whether this item was changed.
+      type: bool
+      returned: always
+      sample: true
+    actions:
+      description: What was done or, in check mode, would be done.
+      type: list
+      elements: str
+      returned: always
+      sample: ["create /srv/xen/web/boot.raw, 16MiB, sparse"]
+    msg:
+      description: What went wrong with this item.
+      type: str
+      returned: when it failed
+      sample: >-
+        cannot delete /srv/xen/web/old.raw: bound to /dev/loop3; unbind it first (xen_loopdev with
+        state: absent)
+"""
+
+from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
+    RELEASED_BY,
+    STATE,
+    Interface,
+    converge,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import open_images
+
+FORMATS = ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"]
+
+INTERFACE = Interface(
+    items="disks",
+    identity=("path",),
+    options={
+        "path": {"type": "path"},
+        "state": STATE,
+        "size": {"type": "raw"},
+        "source": {"type": "path"},
+        "source_format": {"type": "str", "choices": FORMATS, "default": "raw"},
+        "allocation": {"type": "str", "choices": ["sparse", "full"], "default": "sparse"},
+        "shrink": {"type": "bool", "default": False},
+        "released_by": RELEASED_BY,
+        "will_be_unbound": {"type": "bool", "default": False},
+    },
+    files=True,
+)
+
+
+def main() -> None:
+    converge(INTERFACE, open_images)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,135 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the documentation shows of filters and tests is run by Ansible itself and must be true.
+
+EXAMPLES are tasks of C(ansible.builtin.assert); in docs/slots.md, an example is a line that ends
+in its result. All of them become one playbook, so that Ansible starts once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_spec
+from ansible_collections.xen.blockdev.plugins.test import device_number as device_number_test
+
+PLUGINS = Path(device_number.__file__).parents[1]
+FILTERS = {**device_number.FilterModule().filters(), **disk_spec.FilterModule().filters()}
+DOCUMENTS = [
+    *(PLUGINS / "filter" / f"{filter_name}.yml" for filter_name in FILTERS),
+    *(PLUGINS / "test" / f"{test}.yml" for test in device_number_test.TestModule().tests()),
+]
+SLOTS = PLUGINS.parent / "docs" / "slots.md"
+ANSIBLE = (sys.executable, "-m", "ansible")
+SLOTS_EXAMPLE = re.compile(r"^\{\{ (?P<expression>.+) \}\} +\{# (?P<result>.+) #\}$", re.MULTILINE)
+
+UNDEFINED = (
+    "nothing | xen.blockdev.to_xenstore_key",
+    "nothing | xen.blockdev.from_disk_number",
+    "nothing | xen.blockdev.xl_disk",
+    "{'target': nothing, 'vdev': 'xvda'} | xen.blockdev.xl_disk",
+    "nothing | xen.blockdev.from_xl_disk",
+    "nothing is xen.blockdev.vdev",
+)
+WRONG = {
+    "5 | xen.blockdev.to_linux_device": "5 is a valid slot but names no Linux device",
+    "'xvd' | xen.blockdev.to_xenstore_key": "xen.blockdev.to_xenstore_key: 'xvd' lacks the letter",
+    "'1' | xen.blockdev.from_disk_number": "a disk number is a whole number, not",
+    "1 | xen.blockdev.from_disk_number(bus='vd')": "'vd' is not a bus",
+    "{'vdev': 'xvda'} | xen.blockdev.xl_disk": "xen.blockdev.xl_disk: a disk needs a target",
+    "'raw' | xen.blockdev.from_xl_disk": "xen.blockdev.from_xl_disk: disk specification 'raw'",
+}
+
+Task = dict[str, Any]
+
+
+def examples(document: Path) -> list[Task]:
+    tasks: list[Task] = yaml.safe_load(yaml.safe_load(document.read_text())["EXAMPLES"])
+    return [{**task, "name": f"{document.name}: {task['name']}"} for task in tasks]
+
+
+def slots_examples() -> list[Task]:
+    return [
+        {
+            "name": f"slots.md: {example['expression']}",
+            "ansible.builtin.assert": {"that": f"({example['expression']}) == {example['result']}"},
+        }
+        for example in SLOTS_EXAMPLE.finditer(SLOTS.read_text())
+    ]
+
+
+def show(expression: str) -> Task:
+    return {"name": expression, "ansible.builtin.debug": {"msg": "{{ " + expression + " }}"}}
+
+
+EXAMPLES = [task for document in DOCUMENTS for task in examples(document)] + slots_examples()
+FAILURES = [show(expression) for expression in (*UNDEFINED, *WRONG)]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
+    """What Ansible reports of every task, by the task's name."""
+    scratch = tmp_path_factory.mktemp("examples")
+    tasks = [
+        {**task, "register": f"result_{number}", "ignore_errors": True}
+        for number, task in enumerate(EXAMPLES + FAILURES)
+    ]
+    reported = ", ".join(str(task["register"]) for task in tasks)
+    report = {"content": "{{ [" + reported + "] | to_json }}", "dest": str(scratch / "results")}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars": {"ansible_python_interpreter": sys.executable},
+        "tasks": [*tasks, {"ansible.builtin.copy": report}],
+    }
+    (scratch / "playbook.yml").write_text(json.dumps([play]))
+    run = subprocess.run(
+        [*ANSIBLE, "playbook", "-i", "localhost,", "-c", "local", str(scratch / "playbook.yml")],
+        env={
+            **os.environ,
+            "ANSIBLE_COLLECTIONS_PATH": str(PLUGINS.parents[3]),
+            "ANSIBLE_HOME": str(scratch),
+        },
+        cwd=scratch,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert run.returncode == 0, run.stdout + run.stderr
+    found = json.loads((scratch / "results").read_text())
+    return {task["name"]: result for task, result in zip(tasks, found, strict=True)}
+
+
+def name(task: Task) -> str:
+    return str(task["name"])
+
+
+def test_that_every_document_has_examples() -> None:
+    shown = {name(task).partition(":")[0] for task in EXAMPLES}
+    assert shown == {document.name for document in (*DOCUMENTS, SLOTS)}
+
+
+@pytest.mark.parametrize("task", EXAMPLES, ids=name)
+def test_that_an_example_is_true(task: Task, results: dict[str, Task]) -> None:
+    assert not results[name(task)]["failed"], results[name(task)]
+
+
+@pytest.mark.parametrize("expression", UNDEFINED)
+def test_that_an_undefined_value_is_named(expression: str, results: dict[str, Task]) -> None:
+    assert results[expression]["failed"]
+    assert "'nothing' is undefined" in results[expression]["msg"]
+
+
+@pytest.mark.parametrize("expression", WRONG)
+def test_that_an_error_reaches_the_user(expression: str, results: dict[str, Task]) -> None:
+    assert results[expression]["failed"]
+    assert WRONG[expression] in results[expression]["msg"]

@@ -1,0 +1,574 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""xl's configuration files: tables, properties, and comparison with xl's own parser."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import domain_config
+from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import DomainConfigError
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+LIBRARY = xlutil.load()
+needs_xl = pytest.mark.skipif(LIBRARY is None, reason="libxlutil (libxenmisc) is not installed")
+
+
+# --- quote -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "written"),
+    [
+        ("", "''"),
+        ("web", "'web'"),
+        ("it's", r"'it\'s'"),
+        ('say "x"', "'say \"x\"'"),
+        ("C:\\x", r"'C:\\x'"),
+        ("\a\b\f\n\r\t\v", r"'\a\b\f\n\r\t\v'"),
+        ("# not a comment; nor = [ a list ]", "'# not a comment; nor = [ a list ]'"),
+        ("é\u2028\udcff\x01\x7f", "'é\u2028\udcff\x01\x7f'"),
+    ],
+)
+def test_quote(text: str, written: str) -> None:
+    assert domain_config.quote(text) == written
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("a\0b", "NUL"), ("\ud800", "UTF-8"), (5, "type int"), (None, "type NoneType")],
+)
+def test_quote_refuses(text: str, message: str) -> None:
+    with pytest.raises(DomainConfigError, match=message):
+        domain_config.quote(text)
+
+
+# --- render ----------------------------------------------------------------------------------
+
+
+def test_render_writes_a_whole_config_in_a_stable_order() -> None:
+    options: dict[str, object] = {
+        "zz": [],
+        "vif": ["bridge=xenbr0", "bridge=xenbr1"],
+        "on_crash": "preserve",
+        "memory": 256,
+        "vnuma": [["pnode=0", "size=128"], ["pnode=1"]],
+        "autoballoon": True,
+        "acpi": False,
+        "extra": "console=hvc0 quiet='yes'",
+        "kernel": "/srv/kernel",
+        "timer_mode": -1,
+        "type": "pvh",
+    }
+    disks = ["vdev=xvda,format=raw,access=rw,target=/srv/a.raw", "/dev/vg/b,raw,xvdb,r"]
+    expected = domain_config.HEADER + textwrap.dedent(
+        r"""
+        name = 'web'
+        type = 'pvh'
+        kernel = '/srv/kernel'
+        extra = 'console=hvc0 quiet=\'yes\''
+        memory = 256
+        on_crash = 'preserve'
+        vif = [
+            'bridge=xenbr0',
+            'bridge=xenbr1',
+        ]
+        acpi = 0
+        autoballoon = 1
+        timer_mode = '-1'
+        vnuma = [
+            ['pnode=0', 'size=128'],
+            ['pnode=1'],
+        ]
+        zz = []
+        disk = [
+            'vdev=xvda,format=raw,access=rw,target=/srv/a.raw',
+            '/dev/vg/b,raw,xvdb,r',
+        ]
+        """
+    )
+    assert domain_config.render("web", options, disks) == expected
+    reordered = dict(reversed(list(options.items())))
+    assert domain_config.render("web", reordered, disks) == expected
+
+
+def test_render_without_disks_says_so() -> None:
+    assert domain_config.render("web", {}, []).endswith("\nname = 'web'\ndisk = []\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"memory": None}, "option memory: .*NoneType.*leave the option out"),
+        ({"cpu_weight": 1.5}, "option cpu_weight: .*float.*as a string"),
+        ({"vif": {"bridge": "xenbr0"}}, "option vif: .*dict"),
+        ({"vif": ["bridge=xenbr0", None]}, "option vif: .*NoneType"),
+        ({"vnuma": [["pnode=0", 0.5]]}, "option vnuma: .*float"),
+        ({"extra": b"quiet"}, "option extra: .*bytes"),
+        ({"extra": "a\0"}, "option extra: .*NUL"),
+        ({"memory": 2**63}, "option memory: .*64 bits"),
+        ({"memory": 10**5000}, "option memory: .*64 bits"),
+        ({"name": "web"}, "name does not belong in the options"),
+        ({"disk": []}, "disk does not belong in the options"),
+        ({"Memory": 1}, "'Memory' is no name of an xl option"),
+        ({"on-crash": "x"}, "'on-crash' is no name"),
+        ({"memory\n": 1}, "is no name"),
+        ({"": 1}, "'' is no name"),
+        ({5: 1}, "not a value of type int"),
+        ({10**5000: 1}, "not a value of type int"),
+    ],
+)
+def test_render_refuses_options(options: dict[str, object], message: str) -> None:
+    with pytest.raises(DomainConfigError, match=message):
+        domain_config.render("web", options, [])
+
+
+def test_render_refuses_a_list_that_holds_itself() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    with pytest.raises(DomainConfigError, match=r"option vif: .*nested"):
+        domain_config.render("web", {"vif": endless}, [])
+
+
+@pytest.mark.parametrize(
+    ("disks", "message"),
+    [
+        (["a", "b\0"], "disk: .*NUL"),
+        ([10**5000], "disk: .*type int"),
+        ("/dev/a,raw,xvda,rw", "disk: a list"),
+    ],
+)
+def test_disks_that_cannot_be_written_are_refused(disks: list[str], message: str) -> None:
+    with pytest.raises(DomainConfigError, match=message):
+        domain_config.render("web", {}, disks)
+    with pytest.raises(DomainConfigError, match=message):
+        domain_config.replace_disks("name = 'web'\n", disks)
+
+
+def test_render_refuses_a_name_that_is_no_string() -> None:
+    with pytest.raises(DomainConfigError, match=r"name: .*type int"):
+        domain_config.render(5, {}, [])  # type: ignore[arg-type]
+
+
+def test_is_rendered() -> None:
+    rendered = domain_config.render("web", {}, ["a"])
+    assert domain_config.is_rendered(rendered)
+    assert domain_config.is_rendered(domain_config.replace_disks(rendered, ["b"]))
+    assert not domain_config.is_rendered("name = 'web'\n")
+    assert not domain_config.is_rendered("name = 'web'\n" + rendered)
+
+
+# --- disks, name -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "disks"),
+    [
+        ("", []),
+        ("name = 'web'", []),
+        ("disk = []", []),
+        ("disk = [ 'a' ]", ["a"]),
+        (
+            "disk = [ 'format=raw, vdev=xvdb, target=@BLOCK:disk.img@' ]\n",
+            ["format=raw, vdev=xvdb, target=@BLOCK:disk.img@"],
+        ),
+        ("disk=['a',\"b\"]", ["a", "b"]),
+        (r"""disk = ["a\"\'\\\t'", 'b"']""", ["a\"'\\\t'", 'b"']),
+        ("disk = [\n  # first\n  'a' # one\n  , 'b',\n\n]\n", ["a", "b"]),
+        ("disk = [ 5, 0x1f ]", ["5", "0x1f"]),
+        ("disk = ['a']\ndisk = ['b']", ["b"]),
+        ("disk = ['a']\ndisk += ['b', 'c']\nvcpus=1; disk += ['d']", ["a", "b", "c", "d"]),
+        ("disk += ['a']", ["a"]),
+        ("disk = ['a']\ndisk += ['b']\ndisk = ['c']\n", ["c"]),
+        ("disk = 'a'\ndisk = ['b']\n", ["b"]),
+        ("# disk = ['a']\nextra = \"disk = ['b']\"\n", []),
+        ("a_disk = ['a']; disk.x = ['b']; disk2 = ['c']", []),
+        ("disk = ['a'] # b'\n", ["a"]),
+        ("disk = ['a\r'] # comment\r\n", ["a\r"]),
+        (";;\n; disk = ['a'];\t\n", ["a"]),
+    ],
+)
+def test_disks(text: str, disks: list[str]) -> None:
+    assert domain_config.disks(text) == disks
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name = 'web'\nmemory = @MEMORY@\n", "line 2 .*@MEMORY@ looks like a placeholder"),
+        ("name = 'web'\r\n", "line 1 .*carriage return.*LF"),
+        ("a = 1\nextra = 'x\nb = 2\n", "line 2 .*does not end on its line: 'x"),
+        ("extra = 'x\\\ny'\n", "line 1 .*does not end on its line"),
+        ("extra = 'x\"\n", "line 1 .*does not end on its line"),
+        ("a = 1\n# the end", "line 2 .*comment without a line end"),
+        ("extra = '\0'", "line 1 .*NUL"),
+        ("# \0\n", "line 1 .*NUL"),
+        ("disk = [ 'a',\n", "line 2 .*the end of the file stands where .* is expected"),
+        ("disk = [ 'a'\nmemory = 1\n", "line 2 .*memory stands where , or ] is expected"),
+        ("disk = [ 'a' 'b' ]", "'b' stands where , or ] is expected"),
+        ("disk = [ , ]", ", stands where a string or a number or \\[ is expected"),
+        ("disk = [ 'a',, ]", ", stands where"),
+        ("\ndisk\n", "line 2 .*a line end stands where = or \\+= is expected"),
+        ("memory =\n512", "line 1 .*a line end stands where"),
+        ("disk = ['a'] b = 1", "b stands where a line end or ;"),
+        ("= 1", "= stands where an option name is expected"),
+        ("memory = -1", "'-1' is neither"),
+        ("Memory = 1", "'Memory = 1' is neither"),
+        ("\ufeffname = 'x'", "is neither"),
+        ("import os\n", "os stands where"),
+        ("a = 1\nb = '\\q'", r"line 2 .*unknown escape \\q"),
+        ("b = '\\x41'", r"unknown escape \\x"),
+        ("b = '\\101'", "loses numeric escapes"),
+        ("a = 'x'\na += ['y']", "line 2 .*a \\+= adds a list to a string"),
+    ],
+)
+def test_what_is_not_xl_syntax_is_refused(text: str, message: str) -> None:
+    for read in (domain_config.disks, domain_config.name):
+        with pytest.raises(DomainConfigError, match=message):
+            read(text)
+    with pytest.raises(DomainConfigError, match=message):
+        domain_config.replace_disks(text, ["new"])
+
+
+def test_lists_too_deep_for_any_parser_are_refused() -> None:
+    with pytest.raises(DomainConfigError, match=r"line 2 .*nested"):
+        domain_config.disks("a = 1\nb = " + "[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("disk = 'a'", r"single string \('a'\).*without any disk"),
+        ("disk = 5", "single string"),
+        ("disk = ['a', ['b'], 'c']", "a list inside its list"),
+    ],
+)
+def test_disks_that_xl_would_lose_are_refused(text: str, message: str) -> None:
+    with pytest.raises(DomainConfigError, match=message):
+        domain_config.disks(text)
+    with pytest.raises(DomainConfigError, match=message):
+        domain_config.replace_disks(text, ["new"])
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("", None),
+        ("names = 'a'", None),
+        ("name = 'web'", "web"),
+        ("name='a'\nname = \"b\"", "b"),
+        ("name='a'; name += 'b'", "ab"),
+        ("name = 5", "5"),
+    ],
+)
+def test_name(text: str, name: str | None) -> None:
+    assert domain_config.name(text) == name
+
+
+def test_a_name_that_is_a_list_is_refused() -> None:
+    with pytest.raises(DomainConfigError, match="name is set to a list"):
+        domain_config.name("name = ['web']")
+
+
+# --- replace_disks ---------------------------------------------------------------------------
+
+NEW = "disk = [\n    'new',\n]"
+
+REPLACED = {
+    "mirage": (
+        "name = 'x'\ndisk = [ 'format=raw, target=@BLOCK:disk.img@' ]\nvif = [ 'b' ]\n",
+        f"name = 'x'\n{NEW}\nvif = [ 'b' ]\n",
+    ),
+    "empty text": ("", f"{NEW}\n"),
+    "no disk setting": ("name = 'x'\n", f"name = 'x'\n{NEW}\n"),
+    "no disk setting, no newline": ("name = 'x'", f"name = 'x'\n{NEW}\n"),
+    "no newline at the end": ("disk = ['a']", NEW),
+    "odd blanks stay": ("  disk\t=['a']  ;  vcpus=1", f"  disk\t={NEW[7:]}  ;  vcpus=1"),
+    "several lines": (
+        "# one\ndisk = [\n\t'a',\n\n\t\"b\"\n\t]\n\n# two\n",
+        f"# one\n{NEW}\n\n# two\n",
+    ),
+    "look-alikes": (
+        "# disk = ['a']\nextra = \"disk = ['b']\"; disk = ['c'] # disk = ['d'] ]\n",
+        f"# disk = ['a']\nextra = \"disk = ['b']\"; {NEW} # disk = ['d'] ]\n",
+    ),
+    "brackets in a string": ("disk = ['a]', '[#b']\n", f"{NEW}\n"),
+    "+= alone": ("disk += ['a']\n", f"disk += {NEW[7:]}\n"),
+    "+= lines go": (
+        "disk = ['a']\nvcpus = 1\n  disk += [\n 'b',\n ]  \ndisk+=['c']\nmemory = 2\n",
+        f"{NEW}\nvcpus = 1\nmemory = 2\n",
+    ),
+    "+= at the end": ("disk = ['a']\nvcpus = 1\ndisk += ['b']", f"{NEW}\nvcpus = 1\n"),
+    "earlier string": ("disk = 'a'\ndisk = ['b']\n", f"{NEW}\n"),
+    "separators": (
+        "disk=['a']; disk += ['b']; vcpus=1; disk += ['c'] ; memory=2\n",
+        f"disk={NEW[7:]}; vcpus=1; memory=2\n",
+    ),
+    "last on a line": ("disk=['a']\nvcpus=1; disk+=['b']\n", f"disk={NEW[7:]}\nvcpus=1; \n"),
+    "alone but for ;": ("disk=['a']\ndisk+=['b'] ;\nvcpus=1\n", f"disk={NEW[7:]}\nvcpus=1\n"),
+    "comment beside what goes": (
+        "disk=['a']\ndisk += ['b'] # b\nvcpus=1\n",
+        f"disk={NEW[7:]}\n # b\nvcpus=1\n",
+    ),
+    "after a list that ends on its line": (
+        "disk=['a']\nvif=[\n]; disk += ['b']\n",
+        f"disk={NEW[7:]}\nvif=[\n]; \n",
+    ),
+    "other bytes": (
+        "#\udcff\x0c\r\nextra='\x01\u2028\r' # \x85\ndisk=[]\n",
+        f"#\udcff\x0c\r\nextra='\x01\u2028\r' # \x85\ndisk={NEW[7:]}\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "expected"), REPLACED.values(), ids=REPLACED)
+def test_replace_disks(text: str, expected: str) -> None:
+    replaced = domain_config.replace_disks(text, ["new"])
+    assert replaced == expected
+    assert domain_config.replace_disks(replaced, ["new"]) == expected
+
+
+COMMENTED = textwrap.dedent(
+    """\
+    disk = [ # the disks
+        'a', # root
+        # 'old',
+        'b' # data
+        # the end
+    ]
+    """
+)
+COMMENTS = {
+    "replaced one by one": (
+        ["A", "it's"],
+        ["# the disks", "'A', # root", "# 'old',", r"'it\'s', # data", "# the end"],
+    ),
+    "one more": (
+        ["a", "b", "c"],
+        ["# the disks", "'a', # root", "# 'old',", "'b', # data", "'c',", "# the end"],
+    ),
+    "the first gone": (
+        ["b"],
+        ["# 'old',", "'b', # data", "# root", "# the disks", "# the end"],
+    ),
+    "swapped": (
+        ["b", "a"],
+        ["# 'old',", "'b', # data", "# the disks", "'a', # root", "# the end"],
+    ),
+    "none left": ([], ["# root", "# data", "# the disks", "# 'old',", "# the end"]),
+}
+
+
+@pytest.mark.parametrize(("disks", "lines"), COMMENTS.values(), ids=COMMENTS)
+def test_comments_inside_the_list_are_kept(disks: list[str], lines: list[str]) -> None:
+    expected = "disk = [\n" + "".join(f"    {line}\n" for line in lines) + "]\n"
+    assert domain_config.replace_disks(COMMENTED, disks) == expected
+
+
+def test_comments_of_a_removed_setting_are_kept() -> None:
+    text = "disk = [\n'a', # one\n]\ndisk += [\n'b', # two\n]\n"
+    expected = "disk = [\n    'A', # one\n    'B', # two\n]\n"
+    assert domain_config.replace_disks(text, ["A", "B"]) == expected
+
+
+def test_an_emptied_list() -> None:
+    assert domain_config.replace_disks("disk = ['a']; vcpus = 1", []) == "disk = []; vcpus = 1"
+
+
+# --- properties ------------------------------------------------------------------------------
+
+encodable = st.text(
+    st.characters(exclude_categories=["Cs"], exclude_characters="\0")
+    | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF, categories=["Cs"])
+).map(lambda text: text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape"))
+specs = st.lists(encodable | st.sampled_from(["a", "b", "'", "\\", "disk = ['x']"]), max_size=5)
+option_names = st.from_regex(r"[a-z][._0-9a-z]{0,8}", fullmatch=True).filter(
+    lambda option: option not in ("name", "disk")
+) | st.sampled_from(["vif", "memory", "kernel", "on_crash"])
+scalars = encodable | st.integers(-(2**63), 2**63 - 1) | st.booleans()
+values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4), max_leaves=10)
+
+
+def joined(parts: st.SearchStrategy[str], max_size: int | None = None) -> st.SearchStrategy[str]:
+    return st.lists(parts, max_size=max_size).map("".join)
+
+
+blanks = st.sampled_from(["", "", " ", "\t", "  "])
+comments = st.sampled_from(["#", "# x", "# disk = ['x']", "#'", '# "]', "#]\r", "# \udcff[;"])
+line_ends = st.builds("{}{}\n".format, blanks, st.just("") | comments)
+gaps = st.sampled_from(["", " "]) | joined(blanks | line_ends, max_size=3)
+escapes = st.sampled_from(["\\" + letter for letter in "\\'\"abfnrtv"])
+string_parts = st.sampled_from([*"abx0=,;[]# \r\t\x01é\udcff", "disk=["]) | escapes
+strings = joined(string_parts | st.just('"')).map("'{}'".format) | joined(
+    string_parts | st.just("'")
+).map('"{}"'.format)
+written_scalars = strings | st.sampled_from(["0", "512", "0x1f", "1fx"])
+
+
+def written_lists(items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+    padded = st.builds("{}{}{}".format, gaps, items, gaps)
+    last = st.sampled_from(["", ","])
+    body = st.builds(lambda parts, end: ",".join(parts) + end, st.lists(padded, min_size=1), last)
+    return st.builds("[{}{}]".format, body | st.just(""), gaps)
+
+
+flat_lists = written_lists(written_scalars)
+OPTIONS = ["name", "vif", "disk.x", "d", "disks"]
+statements = st.builds(
+    "{}{}{}{}{}".format,
+    st.sampled_from(OPTIONS),
+    blanks,
+    st.just("="),
+    blanks,
+    written_scalars | flat_lists | written_lists(written_scalars | flat_lists),
+)
+disk_statements = st.builds(
+    "disk{}{}{}{}".format, blanks, st.sampled_from(["=", "+="]), blanks, flat_lists
+)
+separators = st.builds(
+    "{}{}{}".format, blanks, st.sampled_from(["\n", ";", ";\n"]) | line_ends, gaps
+)
+configs = st.builds(
+    "{}{}{}".format,
+    gaps,
+    joined(st.builds("{}{}".format, statements | disk_statements, separators), max_size=6),
+    st.just("") | statements | disk_statements,
+)
+edits = st.tuples(
+    st.integers(0, 200),
+    st.integers(0, 3),
+    st.sampled_from([*"'\"[],;=+#\n\\ \r@-a1é", "disk", "\\101"]),
+)
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> str:
+    text = draw(configs)
+    for position, deleted, inserted in draw(st.lists(edits, min_size=1, max_size=3)):
+        place = position % (len(text) + 1)
+        text = text[:place] + inserted + text[place + deleted :]
+    return text
+
+
+@settings(deadline=None)
+@given(encodable, st.dictionaries(option_names, values), specs)
+def test_what_is_rendered_reads_back(
+    name: str, options: dict[str, object], disks: list[str]
+) -> None:
+    text = domain_config.render(name, options, disks)
+    assert domain_config.is_rendered(text)
+    assert domain_config.name(text) == name
+    assert domain_config.disks(text) == disks
+
+
+def name_or_error(text: str) -> str | None:
+    try:
+        return domain_config.name(text)
+    except DomainConfigError as error:
+        return str(error)
+
+
+@settings(deadline=None)
+@given(configs, specs)
+def test_replaced_disks_read_back_and_settle(text: str, new: list[str]) -> None:
+    replaced = domain_config.replace_disks(text, new)
+    assert domain_config.disks(replaced) == new
+    assert name_or_error(replaced) == name_or_error(text)
+    assert domain_config.replace_disks(replaced, new) == replaced
+    assert domain_config.replace_disks(text, domain_config.disks(text)) == text
+
+
+@settings(deadline=None)
+@given(joined(st.builds("{}{}".format, statements, separators)), flat_lists, specs)
+def test_bytes_outside_the_list_stay(other: str, disk_list: str, new: list[str]) -> None:
+    prefix, suffix = other + "disk =", ";" + other
+    replaced = domain_config.replace_disks(prefix + disk_list + suffix, new)
+    assert replaced.startswith(prefix)
+    assert replaced.endswith(suffix)
+
+
+@settings(deadline=None)
+@given(st.text() | mutated() | joined(st.sampled_from([*"disk=+[]',\"#\n;\\ @1\r\0\ud800"])), specs)
+def test_no_other_exception(text: str, new: list[str]) -> None:
+    for call in (
+        lambda: domain_config.disks(text),
+        lambda: domain_config.name(text),
+        lambda: domain_config.replace_disks(text, new),
+        lambda: domain_config.quote(text),
+        lambda: domain_config.render(text, {text: text, "extra": [text, [text]]}, [text]),
+    ):
+        try:
+            call()
+        except DomainConfigError as error:
+            assert str(error)
+
+
+# --- xl's own parser -------------------------------------------------------------------------
+
+
+def as_xl_reads(value: object) -> xlutil.Value:
+    """Strings and numbers are one type to xl's parser, and bools are numbers."""
+    if isinstance(value, list):
+        return [as_xl_reads(item) for item in value]
+    return value if isinstance(value, str) else str(int(value))  # type: ignore[call-overload]
+
+
+def is_refused_on_purpose(text: str, error: DomainConfigError) -> bool:
+    """What xl takes, but loses something of: a numeric escape, disks, a stray last byte."""
+    with xlutil.Config(LIBRARY, text[:-1]) as all_but_the_last:
+        lost = ("loses numeric escapes", "single string", "a list inside its list")
+        return all_but_the_last.valid or any(words in str(error) for words in lost)
+
+
+@needs_xl
+@settings(max_examples=400, deadline=None)
+@given(encodable, st.dictionaries(option_names, values), specs)
+def test_xl_reads_what_is_rendered(name: str, options: dict[str, object], disks: list[str]) -> None:
+    with xlutil.Config(LIBRARY, domain_config.render(name, options, disks)) as config:
+        assert config.valid
+        assert config.get("name") == name
+        assert config.get("disk") == disks
+        for option, value in options.items():
+            assert config.get(option) == as_xl_reads(value)
+            if isinstance(value, int):
+                assert config.get_long(option) == value
+
+
+@needs_xl
+@settings(max_examples=400, deadline=None)
+@given(configs | mutated())
+@example("# no line end")
+@example("#")
+@example("name = 'x' @")
+@example("name = '\\101'")
+@example("disk = 'a'; disk += 'b'")
+@example("disk = ['a', ['b']]")
+def test_xl_reads_the_same_disks(text: str) -> None:
+    with xlutil.Config(LIBRARY, text) as config:
+        try:
+            disks = domain_config.disks(text)
+        except DomainConfigError as error:
+            assert not config.valid or is_refused_on_purpose(text, error)
+        else:
+            assert config.valid
+            assert disks == (config.get("disk") or [])
+            assert name_or_error(text) == config.get("name") or isinstance(config.get("name"), list)
+
+
+@needs_xl
+@settings(max_examples=400, deadline=None)
+@given(configs | mutated(), specs)
+def test_xl_sees_the_new_disks_and_nothing_else_changed(text: str, new: list[str]) -> None:
+    try:
+        replaced = domain_config.replace_disks(text, new)
+    except DomainConfigError:
+        return
+    with xlutil.Config(LIBRARY, text) as before, xlutil.Config(LIBRARY, replaced) as after:
+        assert after.valid
+        assert (after.get("disk") or []) == new
+        assert [after.get(option) for option in OPTIONS] == [
+            before.get(option) for option in OPTIONS
+        ]

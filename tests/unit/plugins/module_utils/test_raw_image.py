@@ -1,0 +1,786 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Raw images on a real file system; only what it does not do on demand is made up."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import shutil
+import socket
+import stat
+import struct
+import subprocess
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, List, Optional
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import raw_image
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import ImageError, RawImages
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+MIB = 1024**2
+
+DEFAULTS: Dict[str, Any] = {
+    "state": "present",
+    "size": None,
+    "source": None,
+    "source_format": "raw",
+    "allocation": "sparse",
+    "shrink": False,
+    "released_by": None,
+    "will_be_unbound": False,
+}
+
+LOOP = User("loop", "bound to /dev/loop3")
+VBD = User("vbd", "attached to domain web as xvdb", "web", 51728)
+PROCESS = User("process", "open in process 7 (qemu-img)")
+
+
+class KnownUsage(Usage):
+    """Has the same users for every file."""
+
+    def __init__(self, *users: User) -> None:
+        self.users = list(users)
+
+    def of_file(self, status: os.stat_result) -> List[User]:
+        return self.users
+
+
+def item(path: object, **options: Any) -> Dict[str, Any]:
+    return {**DEFAULTS, "path": path if not isinstance(path, Path) else str(path), **options}
+
+
+def planned(path: object, *, users: Any = (), check_mode: bool = False, **options: Any) -> Plan:
+    return RawImages(KnownUsage(*users), check_mode).plan(item(path, **options))
+
+
+def done(path: object, **options: Any) -> State:
+    plan = planned(path, **options)
+    for action in plan.actions:
+        action.run()
+    return plan.read_back()
+
+
+def sentences(plan: Plan) -> List[str]:
+    return [action.sentence for action in plan.actions]
+
+
+def refused(path: object, **options: Any) -> str:
+    with pytest.raises(ImageError) as error:
+        planned(path, **options)
+    return str(error.value)
+
+
+def image(path: Path, size: int = MIB, content: bytes = b"") -> Path:
+    path.write_bytes(content)
+    os.truncate(path, size)
+    return path
+
+
+def allocated(path: Path) -> int:
+    return path.stat().st_blocks * 512
+
+
+def no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_directory: int) -> int:
+        raise OSError(errno.EOPNOTSUPP, "no such files here")
+
+    monkeypatch.setattr(raw_image, "_open_nameless", fail)
+
+
+def failing(code: int) -> Callable[..., Any]:
+    def fail(*_arguments: Any) -> Any:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
+# Creation
+
+
+def test_plan_touches_nothing_and_says_what_a_run_does(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "a.raw", size="16MiB")
+    assert sentences(plan) == [f"create {tmp_path}/a.raw, 16MiB, sparse"]
+    assert plan.before == {"size": None, "allocated": None}
+    assert plan.after == {"size": 16 * MIB, "allocated": 0}
+    assert plan.file == str(tmp_path / "a.raw")
+    assert not plan.warnings
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+@pytest.mark.parametrize("umask", [0, 0o277])
+def test_creates_sparse_and_private(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool, umask: int
+) -> None:
+    if not unnamed:
+        no_unnamed_files(monkeypatch)
+    before = os.umask(umask)
+    try:
+        state = done(tmp_path / "a.raw", size="16MiB")
+    finally:
+        os.umask(before)
+    assert state == {"size": 16 * MIB, "allocated": 0}
+    assert stat.S_IMODE((tmp_path / "a.raw").stat().st_mode) == 0o600
+    assert os.listdir(tmp_path) == ["a.raw"]
+    assert not planned(tmp_path / "a.raw", size="16MiB").actions
+
+
+def test_creates_with_all_blocks(tmp_path: Path) -> None:
+    state = done(tmp_path / "a.raw", size=MIB, allocation="full")
+    assert state["allocated"] >= MIB
+    assert allocated(tmp_path / "a.raw") >= MIB
+
+
+def test_creates_where_a_linked_directory_leads(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    plan = planned(tmp_path / "link/a.raw", size="1M")
+    assert plan.file == str(tmp_path / "real/a.raw")
+    plan.actions[0].run()
+    assert os.listdir(tmp_path / "real") == ["a.raw"]
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_never_over_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
+) -> None:
+    if not unnamed:
+        no_unnamed_files(monkeypatch)
+    plan = planned(tmp_path / "a.raw", size="1M")
+    (tmp_path / "a.raw").write_text("somebody's")
+    with pytest.raises(ImageError, match="made by someone else meanwhile"):
+        plan.actions[0].run()
+    assert (tmp_path / "a.raw").read_text() == "somebody's"
+    assert os.listdir(tmp_path) == ["a.raw"]
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_full_disk_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
+) -> None:
+    if not unnamed:
+        no_unnamed_files(monkeypatch)
+    monkeypatch.setattr(os, "posix_fallocate", failing(errno.ENOSPC))
+    plan = planned(tmp_path / "a.raw", size="1M", allocation="full")
+    with pytest.raises(OSError, match="No space left"):
+        plan.actions[0].run()
+    assert not os.listdir(tmp_path)
+
+
+def test_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_arguments: Any, **_options: Any) -> None:
+        raise OSError(errno.EPERM, "not permitted")
+
+    plan = planned(tmp_path / "a.raw", size="1M")
+    monkeypatch.setattr(os, "link", fail)
+    with pytest.raises(ImageError, match="no hard links"):
+        plan.actions[0].run()
+    assert not os.listdir(tmp_path)
+
+
+def test_syncs_each_directory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = RawImages(KnownUsage(), False)
+    image(tmp_path / "old.raw")
+    plans = [images.plan(item(tmp_path / f"{n}.raw", size="1M")) for n in range(3)]
+    plans.append(images.plan(item(tmp_path / "old.raw", state="absent")))
+    for plan in plans:
+        plan.actions[0].run()
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
+    images.settle()
+    assert synced == [tmp_path.stat().st_ino]
+
+
+def test_read_back_tells_of_a_change_by_another(tmp_path: Path) -> None:
+    plan = planned(tmp_path / "a.raw", size="1M")
+    plan.actions[0].run()
+    os.truncate(tmp_path / "a.raw", 512)
+    with pytest.raises(ImageError, match="another program changed it"):
+        plan.read_back()
+
+
+@pytest.mark.parametrize(("size", "warned"), [("4K", False), ("513K", True), (512, True)])
+def test_warns_of_the_tail_that_mirage_loses(tmp_path: Path, size: object, warned: bool) -> None:
+    assert bool(planned(tmp_path / "a.raw", size=size).warnings) is warned
+
+
+def test_keeps_an_image_whose_size_is_not_given(tmp_path: Path) -> None:
+    plan = planned(image(tmp_path / "a.raw", 5000), source="/nowhere", allocation="full")
+    assert not plan.actions
+    assert plan.before == plan.after == {"size": 5000, "allocated": 0}
+    assert plan.before is not plan.after
+    assert "not see the last 904 bytes" in plan.warnings[0]
+
+
+# Bad input
+
+
+@pytest.mark.parametrize(
+    "path", ["a.raw", "./a.raw", "", "/", "/srv/", "/srv/..", "/srv/a\0b", "/\ud800", 5, None, []]
+)
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_path_that_is_none(path: object, state: str) -> None:
+    message = refused(path, size="1M", state=state)
+    assert message.startswith(f"path {path!r} is not the absolute path of a file")
+    assert "/srv/xen/web/boot.raw" in message
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_what_is_no_image(tmp_path: Path, state: str) -> None:
+    (tmp_path / "directory").mkdir()
+    os.mkfifo(tmp_path / "fifo")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "socket"))
+    for name, kind in (
+        (tmp_path / "directory", "a directory"),
+        (tmp_path / "fifo", "a fifo"),
+        (tmp_path / "socket", "a socket"),
+        ("/dev/null", "a character device"),
+    ):
+        assert f"{name} is {kind}, not an image" in refused(name, size="1M", state=state)
+    assert len(os.listdir(tmp_path)) == 3
+
+
+def test_links(tmp_path: Path) -> None:
+    image(tmp_path / "a.raw")
+    (tmp_path / "link").symlink_to("a.raw")
+    (tmp_path / "dangling").symlink_to("nothing")
+    (tmp_path / "circle").symlink_to("circle")
+    assert done(tmp_path / "link", size="2M")["size"] == 2 * MIB
+    assert planned(tmp_path / "link").file == str(tmp_path / "a.raw")
+    assert f"symbolic link to {tmp_path}/a.raw" in refused(tmp_path / "link", state="absent")
+    for state in ("present", "absent"):
+        message = refused(tmp_path / "dangling", size="1M", state=state)
+        assert f"{tmp_path}/nothing, which does not exist" in message
+        assert "cannot look at" in refused(tmp_path / "circle", size="1M", state=state)
+    assert (tmp_path / "a.raw").stat().st_size == 2 * MIB
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_parent(tmp_path: Path) -> None:
+    image(tmp_path / "file")
+    assert f"{tmp_path}/no does not exist" in refused(tmp_path / "no/a.raw", size="1M")
+    assert f"{tmp_path}/file is not a directory" in refused(tmp_path / "file/a.raw", size="1M")
+    assert not planned(tmp_path / "no/a.raw", state="absent").actions
+    assert not planned(tmp_path / "file/a.raw", state="absent").actions
+
+
+@pytest.mark.parametrize("options", [{"size": "1M"}, {"size": "3M"}, {"state": "absent"}])
+def test_read_only_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Dict[str, Any]
+) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    image(tmp_path / "a.raw", 2 * MIB)
+    assert "mounted read-only" in refused(tmp_path / "a.raw", shrink=True, **options)
+    assert "mounted read-only" in refused(tmp_path / "b.raw", size="1M")
+
+
+@pytest.mark.parametrize("size", [0, -512, "0", "-1M", 513, "16MB", "x", 1.5, True, [], 2**63, ""])
+def test_unreadable_size_names_the_image(tmp_path: Path, size: object) -> None:
+    assert f"size of {tmp_path}/a.raw: " in refused(tmp_path / "a.raw", size=size)
+    assert f"size of {tmp_path}/b.raw: " in refused(image(tmp_path / "b.raw"), size=size)
+    assert os.listdir(tmp_path) == ["b.raw"]
+
+
+def test_size_missing(tmp_path: Path) -> None:
+    assert "does not exist; give its size" in refused(tmp_path / "a.raw")
+
+
+def test_same_image_twice(tmp_path: Path) -> None:
+    image(tmp_path / "a.raw")
+    os.link(tmp_path / "a.raw", tmp_path / "hard.raw")
+    (tmp_path / "soft.raw").symlink_to("a.raw")
+    (tmp_path / "here").symlink_to(".")
+    images = RawImages(KnownUsage(), False)
+    images.plan(item(tmp_path / "a.raw"))
+    images.plan(item(tmp_path / "new.raw", size="1M"))
+    for name, first in (
+        ("a.raw", "a.raw"),
+        ("hard.raw", "a.raw"),
+        ("soft.raw", "a.raw"),
+        ("here/a.raw", "a.raw"),
+        ("./a.raw", "a.raw"),
+        ("new.raw", "new.raw"),
+        ("here/new.raw", "new.raw"),
+    ):
+        with pytest.raises(ImageError, match=f"is the same image as {tmp_path}/{first}"):
+            images.plan(item(f"{tmp_path}/{name}", size="1M"))
+
+
+def test_beyond_the_limit_of_the_file_system(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    modified = tmp_path.stat().st_mtime_ns
+    monkeypatch.setattr(os, "ftruncate", failing(errno.EFBIG))
+    assert "holds no file of that size" in refused(tmp_path / "a.raw", size="2T")
+    assert tmp_path.stat().st_mtime_ns == modified
+    assert planned(tmp_path / "a.raw", size=2 * 1024**4 - 512).actions
+    assert "holds no file" in refused(image(tmp_path / "b.raw"), size="3T")
+    no_unnamed_files(monkeypatch)
+    assert planned(tmp_path / "a.raw", size="2T").actions
+
+
+def test_free_space_of_all_items_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bfree=256, f_frsize=4096))
+    message = refused(tmp_path / "a.raw", size="2M", allocation="full")
+    assert f"needs {2 * MIB} more bytes, but {MIB} are free in {tmp_path}" in message
+
+    full = image(tmp_path / "old.raw", 0)
+    full.write_bytes(b"x" * MIB)
+    os.link(full, tmp_path / "shared.raw")
+    images = RawImages(KnownUsage(), False)
+    images.plan(item(tmp_path / "old.raw", state="absent"))
+    images.plan(item(tmp_path / "a.raw", size="1M", allocation="full"))
+    with pytest.raises(ImageError, match="4096 more bytes, but 0 are free"):
+        images.plan(item(tmp_path / "b.raw", size="4K", allocation="full"))
+    images.plan(item(tmp_path / "c.raw", size="1G"))
+
+    os.unlink(tmp_path / "shared.raw")
+    images = RawImages(KnownUsage(), False)
+    images.plan(item(tmp_path / "old.raw", state="absent"))
+    images.plan(item(tmp_path / "a.raw", size="2M", allocation="full"))
+
+
+# Growth, shrinking
+
+
+def test_grows_also_in_use(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw", MIB, b"content")
+    plan = planned(path, size="2M", users=[LOOP])
+    assert sentences(plan) == [f"grow {path} from 1MiB to 2MiB"]
+    assert plan.after == {**plan.before, "size": 2 * MIB}
+    with open(path, "rb"):
+        plan.actions[0].run()
+    assert plan.read_back()["size"] == 2 * MIB
+    assert path.read_bytes() == b"content".ljust(2 * MIB, b"\0")
+
+
+def test_grows_with_all_blocks(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw", MIB, b"content")
+    assert planned(path, size="2M", allocation="full").after["allocated"] == 2 * MIB
+    assert done(path, size="2M", allocation="full")["allocated"] >= 2 * MIB
+    assert path.read_bytes() == b"content".ljust(2 * MIB, b"\0")
+
+
+def test_growth_needs_room_only_for_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = image(tmp_path / "a.raw", 0)
+    path.write_bytes(b"x" * MIB)
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bfree=256, f_frsize=4096))
+    assert planned(path, size="2M", allocation="full").actions
+    assert "needs" in refused(path, size="3M", allocation="full")
+
+
+def test_growth_that_fails_halfway_is_taken_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = image(tmp_path / "a.raw", MIB, b"content")
+
+    def halfway(descriptor: int, _offset: int, size: int) -> None:
+        os.ftruncate(descriptor, size // 2 + MIB)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", halfway)
+    with pytest.raises(OSError, match="No space"):
+        planned(path, size="4M", allocation="full").actions[0].run()
+    assert path.stat().st_size == MIB
+
+
+def test_growth_never_cuts_what_grew_meanwhile(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw")
+    plan = planned(path, size="2M")
+    os.truncate(path, 3 * MIB)
+    with pytest.raises(ImageError, match="grown to 3MiB by someone else"):
+        plan.actions[0].run()
+    assert path.stat().st_size == 3 * MIB
+
+
+@pytest.mark.parametrize("options", [{"size": "2M"}, {"size": 512}, {"state": "absent"}])
+def test_leaves_a_file_that_was_put_in_its_place(tmp_path: Path, options: Dict[str, Any]) -> None:
+    plan = planned(image(tmp_path / "a.raw"), shrink=True, **options)
+    os.replace(image(tmp_path / "b.raw"), tmp_path / "a.raw")
+    with pytest.raises(ImageError, match="replaced by another file"):
+        plan.actions[0].run()
+    assert (tmp_path / "a.raw").stat().st_size == MIB
+
+
+def test_shrinks_only_when_told(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw", 2 * MIB)
+    message = refused(path, size="1M")
+    assert message.startswith(f"cannot shrink {path} from 2MiB to 1MiB: ")
+    assert "set shrink: true" in message
+    assert sentences(planned(path, size="1M", shrink=True)) == [f"shrink {path} from 2MiB to 1MiB"]
+    assert done(path, size="1M", shrink=True)["size"] == MIB
+
+
+# Use
+
+
+@pytest.mark.parametrize(
+    ("what", "options"),
+    [("shrink", {"size": 512, "shrink": True}), ("delete", {"state": "absent"})],
+)
+def test_in_use(tmp_path: Path, what: str, options: Dict[str, Any]) -> None:
+    path = image(tmp_path / "a.raw")
+    assert refused(path, users=[LOOP], **options) == (
+        f"cannot {what} {path}: bound to /dev/loop3; unbind it first "
+        "(xen_loopdev with state: absent)"
+    )
+    message = refused(path, users=[LOOP, VBD, PROCESS], **options)
+    assert "bound to /dev/loop3, attached to domain web as xvdb, open in process 7" in message
+    assert "unbind it first" in message
+    assert "detach it first" in message
+    assert "end that first" in message
+
+
+@pytest.mark.parametrize(
+    ("what", "options"),
+    [("shrink", {"size": 512, "shrink": True}), ("delete", {"state": "absent"})],
+)
+def test_came_into_use_after_the_plan(tmp_path: Path, what: str, options: Dict[str, Any]) -> None:
+    path = image(tmp_path / "a.raw")
+    plan = planned(path, **options)
+    with open(path, "rb"), pytest.raises(ImageError, match=f"cannot {what} .* meanwhile"):
+        plan.actions[0].run()
+    assert path.stat().st_size == MIB
+    plan.actions[0].run()
+    plan.read_back()
+
+
+def test_whoever_opens_it_meanwhile_waits(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw", 2 * MIB)
+    found = raw_image._find(str(path))
+    with raw_image._exclusive(found, "shrink it") as descriptor:
+        reader = subprocess.Popen(["wc", "-c", str(path)], stdout=subprocess.PIPE)
+        with pytest.raises(subprocess.TimeoutExpired):
+            reader.wait(0.2)
+        os.ftruncate(descriptor, MIB)
+    output, _ = reader.communicate(timeout=10)
+    assert output.split()[0] == str(MIB).encode()
+
+
+def test_file_system_without_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = image(tmp_path / "a.raw")
+    plan = planned(path, state="absent")
+    monkeypatch.setattr(fcntl, "fcntl", failing(errno.EINVAL))
+    plan.actions[0].run()
+    assert not path.exists()
+
+
+def test_users_that_will_have_gone_count_not_in_check_mode(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw")
+    going: Dict[str, Any] = {
+        "state": "absent",
+        "released_by": [{"domain": "web", "vdev": "xvdb"}],
+        "will_be_unbound": True,
+        "users": [LOOP, VBD],
+    }
+    assert planned(path, check_mode=True, **going).actions
+    assert "bound to" in refused(path, check_mode=False, **going)
+    assert "bound to" in refused(path, check_mode=True, **{**going, "will_be_unbound": False})
+    other = [{"domain": "web", "vdev": "xvdc"}]
+    assert "attached" in refused(path, check_mode=True, **{**going, "released_by": other})
+    assert "open in" in refused(path, check_mode=True, **{**going, "users": [PROCESS]})
+    shrinking = {**going, "state": "present", "size": 512, "shrink": True}
+    assert "bound to" in refused(path, check_mode=True, **shrinking)
+
+
+def test_deletes(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw")
+    plan = planned(path, state="absent")
+    assert sentences(plan) == [f"delete {path}"]
+    assert plan.before == {"size": MIB, "allocated": 0}
+    assert plan.after == {"size": None, "allocated": None}
+    assert plan.file is None
+    plan.actions[0].run()
+    assert plan.read_back() == plan.after
+    assert not planned(path, state="absent").actions
+    path.touch()
+    with pytest.raises(ImageError, match="made again"):
+        plan.read_back()
+
+
+# Copies
+
+
+def holey(path: Path) -> bytes:
+    """4 MiB with two islands of data, one not aligned; returns the content."""
+    with open(path, "wb") as file:
+        file.seek(MIB)
+        file.write(b"a" * 65536)
+        file.seek(3 * MIB + 1000)
+        file.write(b"b" * 1000)
+        file.truncate(4 * MIB)
+    return path.read_bytes()
+
+
+@pytest.mark.parametrize("in_kernel", [True, False])
+def test_holes_stay_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_kernel: bool) -> None:
+    content = holey(tmp_path / "base.raw")
+    if not in_kernel:
+        monkeypatch.setattr(os, "copy_file_range", failing(errno.EXDEV))
+    plan = planned(tmp_path / "a.raw", source=f"{tmp_path}/base.raw")
+    assert sentences(plan) == [f"copy {tmp_path}/base.raw to {tmp_path}/a.raw, 4MiB, sparse"]
+    assert plan.after == {"size": 4 * MIB, "allocated": None}
+    state = done(tmp_path / "a.raw", source=f"{tmp_path}/base.raw")
+    assert state == {"size": 4 * MIB, "allocated": allocated(tmp_path / "base.raw")}
+    assert state["allocated"] < MIB
+    assert (tmp_path / "a.raw").read_bytes() == content
+    assert stat.S_IMODE((tmp_path / "a.raw").stat().st_mode) == 0o600
+
+
+def test_copies_in_small_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = holey(tmp_path / "base.raw")
+    monkeypatch.setattr(raw_image, "CHUNK", 1000)
+    monkeypatch.setattr(os, "copy_file_range", failing(errno.EXDEV))
+    done(tmp_path / "a.raw", source=f"{tmp_path}/base.raw")
+    assert (tmp_path / "a.raw").read_bytes() == content
+
+
+def test_copy_larger_than_its_source(tmp_path: Path) -> None:
+    content = holey(tmp_path / "base.raw")
+    for allocation in ("sparse", "full"):
+        path = tmp_path / f"{allocation}.raw"
+        done(path, source=f"{tmp_path}/base.raw", size="6M", allocation=allocation)
+        assert path.read_bytes() == content.ljust(6 * MIB, b"\0")
+        assert (allocated(path) >= 6 * MIB) is (allocation == "full")
+
+
+def test_copy_of_a_source_with_half_a_sector(tmp_path: Path) -> None:
+    (tmp_path / "base.raw").write_bytes(b"x" * 700)
+    assert done(tmp_path / "a.raw", source=f"{tmp_path}/base.raw")["size"] == 1024
+    assert (tmp_path / "a.raw").read_bytes() == (b"x" * 700).ljust(1024, b"\0")
+    assert "size is only 512 bytes" in refused(
+        tmp_path / "b.raw", source=f"{tmp_path}/base.raw", size=512
+    )
+
+
+def test_existing_image_is_never_written_again(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw", MIB, b"mine")
+    assert not planned(path, source="/nowhere").actions
+    assert sentences(planned(path, source="/nowhere", size="2M")) == [
+        f"grow {path} from 1MiB to 2MiB"
+    ]
+
+
+def test_sources_that_are_none(tmp_path: Path) -> None:
+    path = tmp_path / "a.raw"
+    assert "source 'base.raw' is not the absolute path" in refused(path, source="base.raw")
+    assert f"its source {tmp_path}/no does not exist" in refused(path, source=f"{tmp_path}/no")
+    assert f"{tmp_path} is a directory" in refused(path, source=str(tmp_path))
+    empty = image(tmp_path / "empty", 0)
+    assert "is empty; give a size" in refused(path, source=str(empty))
+    assert done(path, source=str(empty), size="1M")["size"] == MIB
+
+
+def test_source_in_use_gives_a_warning(tmp_path: Path) -> None:
+    source = str(image(tmp_path / "base.raw"))
+    plan = planned(tmp_path / "a.raw", source=source, users=[LOOP])
+    assert "in use (bound to /dev/loop3)" in plan.warnings[0]
+    assert plan.actions
+
+
+def test_source_that_the_same_call_deletes(tmp_path: Path) -> None:
+    images = RawImages(KnownUsage(), False)
+    path = image(tmp_path / "base.raw")
+    images.plan(item(path, state="absent"))
+    with pytest.raises(ImageError, match="to be deleted in the same call"):
+        images.plan(item(tmp_path / "a.raw", source=str(path)))
+
+
+def test_source_that_changes_meanwhile(tmp_path: Path) -> None:
+    path = image(tmp_path / "base.raw")
+    plan = planned(tmp_path / "a.raw", source=str(path))
+    os.truncate(path, 512)
+    with pytest.raises(ImageError, match="replaced or resized meanwhile"):
+        plan.actions[0].run()
+    assert os.listdir(tmp_path) == ["base.raw"]
+
+
+def test_source_that_ends_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = image(tmp_path / "base.raw", MIB, b"content")
+    monkeypatch.setattr(os, "copy_file_range", lambda *_: 0)
+    monkeypatch.setattr(os, "pread", lambda *_: b"")
+    with pytest.raises(ImageError, match="became shorter"):
+        planned(tmp_path / "a.raw", source=str(path)).actions[0].run()
+    assert os.listdir(tmp_path) == ["base.raw"]
+
+
+@pytest.mark.parametrize(
+    ("offset", "magic", "source_format"),
+    [
+        (0, b"QFI\xfb", "qcow2"),
+        (0, b"conectix", "vhd"),
+        (MIB - 512, b"conectix", "vhd"),
+        (0, b"vhdxfile", "vhdx"),
+        (0, b"KDMV", "vmdk"),
+        (0, b"# Disk DescriptorFile", "vmdk"),
+        (0x40, struct.pack("<I", 0xBEDA107F), "vdi"),
+        (0, b"QED\0", "qed"),
+    ],
+)
+def test_raw_source_with_the_marks_of_another_format(
+    tmp_path: Path, offset: int, magic: bytes, source_format: str
+) -> None:
+    path = image(tmp_path / "base.raw", MIB, bytes(offset) + magic)
+    message = refused(tmp_path / "a.raw", source=str(path))
+    assert f"the marks of a {source_format} image" in message
+    assert f"source_format: {source_format}" in message
+
+
+# Other formats, with what qemu-img 7.2 was seen to print
+
+QCOW2 = {"virtual-size": MIB, "format": "qcow2", "format-specific": {"data": {"compat": "1.1"}}}
+
+
+def fake_qemu_img(
+    monkeypatch: pytest.MonkeyPatch, directory: Path, info: Optional[Any], stderr: str = ""
+) -> Path:
+    """A qemu-img that logs its arguments, prints C(info), and fails where there is none."""
+    directory.mkdir()
+    script = directory / "qemu-img"
+    lines = [
+        "#!/bin/sh",
+        f'printf "%s " "$LC_ALL" "$@" >> {directory}/log; echo >> {directory}/log',
+        f"cat <<'END'\n{json.dumps(info)}\nEND" if info else f"echo '{stderr}' >&2; exit 1",
+    ]
+    script.write_text("\n".join(lines) + "\n")
+    script.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
+    return directory / "log"
+
+
+def test_converts_by_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = fake_qemu_img(monkeypatch, tmp_path / "bin", {"virtual-size": MIB, "format": "vpc"})
+    source = image(tmp_path / "base.vhd")
+    options: Dict[str, Any] = {"source": str(source), "source_format": "vhd", "size": "2M"}
+    plan = planned(tmp_path / "a.raw", **options)
+    assert sentences(plan) == [f"copy {source} to {tmp_path}/a.raw, 2MiB, sparse"]
+    assert "has 1MiB and size is only 512KiB" in refused(
+        tmp_path / "a.raw", **{**options, "size": "512K"}
+    )
+    plan.actions[0].run()
+    assert plan.read_back()["size"] == 2 * MIB
+    info, _, convert = log.read_text().splitlines()
+    assert info == f"C info -f vpc --output=json {source} "
+    assert convert.startswith(f"C convert -f vpc -O raw {source} /proc/self/fd/")
+
+
+@pytest.mark.parametrize(
+    ("source_format", "more", "named"),
+    [
+        ("qcow2", {"backing-filename": "/etc/shadow"}, "/etc/shadow"),
+        ("qcow2", {"backing-filename": "b", "full-backing-filename": "/srv/b"}, "/srv/b"),
+        ("qcow2", {"format-specific": {"data": {"data-file": "/srv/ext"}}}, "/srv/ext"),
+        (
+            "vmdk",
+            {"format-specific": {"data": {"extents": [{"filename": "/srv/f001"}]}}},
+            "/srv/f001",
+        ),
+    ],
+)
+def test_source_that_takes_data_from_other_files(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source_format: str,
+    more: Dict[str, Any],
+    named: str,
+) -> None:
+    fake_qemu_img(monkeypatch, tmp_path / "bin", {**QCOW2, **more})
+    source = str(image(tmp_path / "base"))
+    message = refused(tmp_path / "a.raw", source=source, source_format=source_format)
+    assert message.startswith(f"cannot copy {source}: it takes data from {named};")
+
+
+def test_vmdk_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = image(tmp_path / "base")
+    extents = {"data": {"extents": [{"filename": str(source)}]}}
+    fake_qemu_img(monkeypatch, tmp_path / "bin", {**QCOW2, "format-specific": extents})
+    assert planned(tmp_path / "a.raw", source=str(source), source_format="vmdk").actions
+
+
+@pytest.mark.parametrize("disk_type", [2, 3, 4])
+@pytest.mark.parametrize("offset", [0, MIB - 512])
+def test_differencing_vhd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_type: int, offset: int
+) -> None:
+    footer = b"conectix".ljust(60, b"\0") + struct.pack(">I", disk_type)
+    source = str(image(tmp_path / "base", MIB, bytes(offset) + footer))
+    fake_qemu_img(monkeypatch, tmp_path / "bin", {"virtual-size": MIB, "format": "vpc"})
+    options: Dict[str, Any] = {"source": source, "source_format": "vhd"}
+    if disk_type == 4:
+        assert "a parent image" in refused(tmp_path / "a.raw", **options)
+    else:
+        assert planned(tmp_path / "a.raw", **options).actions
+
+
+def test_what_qemu_img_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_qemu_img(monkeypatch, tmp_path / "bin", None, "Image is not in qcow2 format")
+    source = str(image(tmp_path / "base"))
+    message = refused(tmp_path / "a.raw", source=source, source_format="qcow2")
+    assert message == "qemu-img info failed: Image is not in qcow2 format"
+
+
+def test_no_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    source = str(image(tmp_path / "base"))
+    message = refused(tmp_path / "a.raw", source=source, source_format="qcow2")
+    assert "package qemu-utils" in message
+
+
+def test_qemu_img_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_qemu_img(monkeypatch, tmp_path / "bin", QCOW2)
+    (tmp_path / "bin/qemu-img").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(raw_image, "INFO_SECONDS", 0.1)
+    source = str(image(tmp_path / "base"))
+    message = refused(tmp_path / "a.raw", source=source, source_format="qcow2")
+    assert message == "qemu-img info did not end within 0.1 s"
+
+
+@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img here")
+@pytest.mark.parametrize("source_format", ["qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"])
+@pytest.mark.parametrize("allocation", ["sparse", "full"])
+def test_really_converts(tmp_path: Path, source_format: str, allocation: str) -> None:
+    content = holey(tmp_path / "base.raw")
+    source = f"{tmp_path}/base.{source_format}"
+    qemu_format = {"vhd": "vpc"}.get(source_format, source_format)
+    command = ["qemu-img", "convert", "-f", "raw", "-O", qemu_format, f"{tmp_path}/base.raw"]
+    subprocess.run([*command, source], check=True)
+    os.unlink(tmp_path / "base.raw")
+    path = tmp_path / "a.raw"
+    done(path, source=source, source_format=source_format, size="8M", allocation=allocation)
+    assert path.read_bytes() == content.ljust(8 * MIB, b"\0")
+    assert (allocated(path) < MIB) is (allocation == "sparse")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert f"source_format: {source_format}" in refused(tmp_path / "b.raw", source=source)
+
+
+# Whatever is given
+
+anything = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.just([])
+)
+paths = st.one_of(
+    anything,
+    st.text().map(lambda text: f"/{text}"),
+    st.sampled_from(["/dev/null", "/proc/self/mem", "/proc/self/fd/0", "/" + "x" * 5000]),
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(path=paths, size=anything, source=paths, state=st.sampled_from(["present", "absent"]))
+def test_plan_raises_nothing_else(path: object, size: object, source: object, state: str) -> None:
+    try:
+        planned(path, size=size, source=source, state=state)
+    except BlockdevError as error:
+        assert str(error)
