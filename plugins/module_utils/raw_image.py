@@ -293,7 +293,10 @@ class RawImages(Resource):
                 "same call, before the copy; delete it in a later task"
             )
         read = _read_raw if item["source_format"] == "raw" else _read_foreign
-        return read(found.path, item["source_format"], found.status)
+        try:
+            return read(found.path, item["source_format"], found.status)
+        except OSError as error:
+            raise ImageError(f"cannot read {found.path}: {error.strerror}") from None
 
     def _check_directory(self, image: Image) -> None:
         if not os.path.isdir(image.directory):

@@ -55,8 +55,13 @@ class Storage:
             or self.disk in other.devices
             or other.disk in self.devices
             or (self.file is not None and self.file == other.file)
-            or self.name == other.name
+            or (self.name == other.name and not (self.is_known and other.is_known))
         )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether more is known of it than its name."""
+        return bool(self.devices or self.file)
 
 
 class Storages:

@@ -28,6 +28,9 @@ CAPABILITIES = "/proc/xen/capabilities"
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 """Where xl is. A login without a login shell may leave it out of PATH."""
 
+SCRIPTS = "/etc/xen/scripts"
+"""Where libxl looks for a hotplug script that is given without a directory."""
+
 STORE_SECONDS = 60
 XL_SECONDS = 120
 """libxl itself gives up before: after 10 s for a backend and 40 s for a hotplug script."""

@@ -1,0 +1,503 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which disks running domains are to have, compared with those that they have."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property, partial
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    device_number,
+    disk_spec,
+    locks,
+    loop,
+    loop_link,
+    xen,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
+    Action,
+    Plan,
+    Resource,
+    State,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
+    MissingError,
+    Storage,
+    Storages,
+    backing_file,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
+
+SECTOR = 512
+"""The unit of a disk's C(sectors), in bytes."""
+
+LOCK_SECONDS = 300
+"""How long another run may attach and detach before it is an error to wait for it."""
+
+DOM0_USES = ("mount", "swap", "holder")
+"""Uses by dom0 (see usage.User) beside which a guest must not have the same disk."""
+
+SPEC_OPTIONS = ("format", "backendtype", "devtype", "script", "discard", "direct_io_safe")
+"""The options of an item that go into the disk's specification as they are."""
+
+Slot = Tuple[int, int]
+"""Domain id and xenstore key."""
+
+
+@contextmanager
+def open_vbds(check_mode: bool) -> Iterator[Vbds]:
+    """The disks of this host's running domains. Raises XenError where this is not a Xen host."""
+    xen.require_dom0()
+    store = xen.read_store()
+    usage = Usage()
+    # Read already, with the same process that has read the domains.
+    usage.vbds = xen.vbds(store)
+    yield Vbds(xen.domains(store), usage, check_mode)
+
+
+def report(domains: Optional[List[str]]) -> List[State]:
+    """What xen_vbd_info shows: the disks of all running domains, or of C(domains)."""
+    xen.require_dom0()
+    store = xen.read_store()
+    running = xen.domains(store)
+    wanted = None if domains is None else {xen.find_domain(name, running) for name in domains}
+    ids = None if wanted is None else {domain.domid for domain in wanted if domain}
+    return [_described(vbd) for vbd in xen.vbds(store) if ids is None or vbd.domid in ids]
+
+
+def _described(vbd: Vbd) -> State:
+    return {
+        "domain": vbd.domain,
+        "domid": vbd.domid,
+        "xenstore_key": vbd.xenstore_key,
+        "vdev": vbd.vdev,
+        "target": vbd.target,
+        "backing_file": backing_file(vbd),
+        "physical_device": _decimal(vbd.physical_device),
+        "format": vbd.format,
+        "backendtype": vbd.backendtype,
+        "access": vbd.access,
+        "backend_state": vbd.backend_state,
+        "frontend_state": vbd.frontend_state,
+        "sectors": vbd.sectors,
+        "sector_size": vbd.sector_size,
+        "size": None if vbd.sectors is None else vbd.sectors * SECTOR,
+    }
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk that is attached, or that will be once the actions have run."""
+
+    vbd: Vbd
+    storage: Storage
+
+    @property
+    def slot(self) -> Slot:
+        """Where it is."""
+        return self.vbd.domid, self.vbd.xenstore_key
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One item that is to be attached, with everything it names found."""
+
+    item: Mapping[str, Any]
+    domain: Domain
+    key: int
+    target: str
+    """The path that xl is told."""
+    storage: Storage
+
+    @property
+    def slot(self) -> Slot:
+        """Where it is to be."""
+        return self.domain.domid, self.key
+
+    @property
+    def vdev(self) -> str:
+        """The slot as xl takes it."""
+        vdev = str(self.item["vdev"])
+        return vdev[len("/dev/") :] if vdev.startswith("/dev/") else vdev
+
+    @property
+    def access(self) -> str:
+        """xl makes every cdrom read-only."""
+        return "ro" if self.item["devtype"] == "cdrom" else str(self.item["access"])
+
+    @property
+    def spec(self) -> str:
+        """The disk as xl writes it. Raises DiskSpecError."""
+        options = {name: self.item[name] for name in SPEC_OPTIONS}
+        return _spec(
+            {**options, "target": self.target, "vdev": self.vdev, "access": self.access},
+        )
+
+    def as_disk(self) -> Disk:
+        """What will be there once it is attached."""
+        vbd = Vbd(
+            domid=self.domain.domid,
+            domain=self.domain.name,
+            xenstore_key=self.key,
+            vdev=self.vdev,
+            target=self.target,
+            access=self.access,
+        )
+        return Disk(vbd, self.storage)
+
+
+class Vbds(Resource):
+    """The disks of the running domains of this host."""
+
+    def __init__(self, domains: Sequence[Domain], usage: Usage, check_mode: bool) -> None:
+        """C(usage): its C(vbds) are the disks that the C(domains) have."""
+        self._domains = domains
+        self._usage = usage
+        self._check_mode = check_mode
+        self._storages = Storages(usage.bindings)
+        self._disks = _by_slot(usage.vbds, self._storages)
+        self._wanted_slots: Set[Slot] = set()
+
+    def plan(self, item: Mapping[str, Any]) -> Plan:
+        """See Resource.plan; C(item) has the options of xen_vbd_attach."""
+        domain = xen.find_domain(item["domain"], self._domains)
+        if domain is None:
+            return _plan_not_running(item)
+        if domain.domid == 0:
+            raise XenError("Domain-0 is this host itself and needs no vbd: use the device as it is")
+        if item["state"] == "absent":
+            return self._plan_absent(item, domain)
+        return self._plan_present(self._wanted(item, domain))
+
+    # ---- present ----
+
+    def _wanted(self, item: Mapping[str, Any], domain: Domain) -> Wanted:
+        for option in ("vdev", "target"):
+            if item[option] is None:
+                raise XenError(f"{option} is missing: a disk to attach needs its vdev and target")
+        key = device_number.parse(item["vdev"]).xenstore_key
+        target, storage = self._found(item)
+        return Wanted(item, domain, key, target, storage)
+
+    def _found(self, item: Mapping[str, Any]) -> Tuple[str, Storage]:
+        """The target as xl is to be told, and what is behind it."""
+        target = item["target"]
+        if item["script"]:
+            return target, Storage(target)
+        try:
+            path = self._openable(target)
+            return path, self._storages.of_path(path)
+        except (MissingError, loop.LoopError):
+            if self._check_mode and item["will_exist"]:
+                return target, Storage(target)
+            raise
+
+    def _openable(self, target: str) -> str:
+        if loop_link.is_link(target):
+            return loop.device_of_link(target, lambda: self._usage.bindings)
+        return str(target)
+
+    def _plan_present(self, wanted: Wanted) -> Plan:
+        spec = wanted.spec
+        if wanted.slot in self._wanted_slots:
+            raise XenError(f"slot {wanted.vdev} of domain {wanted.domain.name} is wanted twice")
+        self._wanted_slots.add(wanted.slot)
+        found = self._disks.get(wanted.slot)
+        before = _state(wanted.domain, wanted.key, found.vbd if found else None)
+        plan = Plan(before, before, partial(self._read_back_present, wanted))
+        if found and not _differences(wanted, found):
+            return plan
+        sentence = _sentence(wanted, found)
+        with _explained(sentence):
+            self._refuse(wanted, found)
+        self._disks[wanted.slot] = wanted.as_disk()
+        plan.after = _expected_state(wanted)
+        bring = partial(self._bring, sentence, wanted, spec, found.vbd if found else None)
+        plan.actions.append(Action(sentence, bring))
+        return plan
+
+    def _refuse(self, wanted: Wanted, found: Optional[Disk]) -> None:
+        """Raise XenError where the disk must not be attached; C(found) is what its slot holds."""
+        if found and not wanted.item["replace"]:
+            raise XenError(f"{_taken(wanted, found)}; set replace: true to swap it")
+        _refuse_sharing(wanted, self._disks.values())
+        self._refuse_use_by_dom0(wanted)
+
+    def _refuse_use_by_dom0(self, wanted: Wanted) -> None:
+        """Raise XenError where dom0 itself uses what is behind the target."""
+        users = [user for rdev in wanted.storage.devices for user in self._usage.of_device(rdev)]
+        if wanted.storage.file and wanted.storage.rdev is None:
+            users += self._usage.of_file(os.stat(wanted.target))
+        for user in users:
+            if user.kind in DOM0_USES:
+                raise XenError(f"it is {user.sentence} in dom0; end that first")
+
+    def _bring(self, sentence: str, wanted: Wanted, spec: str, old: Optional[Vbd]) -> None:
+        with _explained(sentence), locks.exclusive(_lock_of(wanted.domain), LOCK_SECONDS):
+            if old is None:
+                self._attach(wanted, spec)
+            else:
+                self._replace(wanted, spec, old)
+
+    def _attach(self, wanted: Wanted, spec: str) -> None:
+        """Attach unless another run was faster; keep others out until xl shows it to them."""
+        with locks.exclusive("vbds", LOCK_SECONDS):
+            disks = _disks_now()
+            found = disks.get(wanted.slot)
+            if found and _differences(wanted, found):
+                raise XenError(f"{_taken(wanted, found)}, which was put there meanwhile")
+            if found:
+                return
+            _refuse_sharing(wanted, disks.values())
+            xen.attach(wanted.domain, wanted.key, spec)
+        if wanted.item["wait"]:
+            xen.await_connection(wanted.domain, wanted.key, wanted.item["timeout"])
+
+    def _replace(self, wanted: Wanted, spec: str, old: Vbd) -> None:
+        _detach(wanted.item, wanted.domain, old)
+        try:
+            self._attach(wanted, spec)
+        except BlockdevError as error:
+            raise XenError(f"{error}; {_put_back(wanted.domain, old)}") from None
+
+    def _read_back_present(self, wanted: Wanted) -> State:
+        found = self._disks_after.get(wanted.slot)
+        if found is None:
+            raise XenError(f"{wanted.target} vanished from domain {wanted.domain.name} again")
+        if _differences(wanted, found):
+            raise XenError(f"{_taken(wanted, found)}, although that was just attached")
+        return _state(wanted.domain, wanted.key, found.vbd)
+
+    # ---- absent ----
+
+    def _plan_absent(self, item: Mapping[str, Any], domain: Domain) -> Plan:
+        if item["vdev"] is None and item["target"] is None:
+            raise XenError("vdev and target are missing: say which disk is to be detached")
+        disks = self._to_detach(item, domain)
+        for disk in disks:
+            del self._disks[disk.slot]
+        return Plan(
+            before=_absent_state(domain, disks),
+            after=_absent_state(domain, []),
+            read_back=partial(self._read_back_absent, domain, disks),
+            actions=[self._detaching(item, domain, disk.vbd) for disk in disks],
+        )
+
+    def _to_detach(self, item: Mapping[str, Any], domain: Domain) -> List[Disk]:
+        disks = [disk for disk in self._disks.values() if disk.vbd.domid == domain.domid]
+        if item["vdev"] is not None:
+            key = device_number.parse(item["vdev"]).xenstore_key
+            disks = [disk for disk in disks if disk.vbd.xenstore_key == key]
+        if item["target"] is not None:
+            wanted = self._found_or_named(item)
+            disks = [disk for disk in disks if wanted.is_same(disk.storage)]
+        return disks
+
+    def _found_or_named(self, item: Mapping[str, Any]) -> Storage:
+        """What is behind a target that may be gone; then a disk is known by its name alone."""
+        try:
+            return self._found(item)[1]
+        except BlockdevError:
+            return Storage(item["target"])
+
+    def _detaching(self, item: Mapping[str, Any], domain: Domain, vbd: Vbd) -> Action:
+        sentence = f"detach {vbd.target} ({vbd.vdev}) from domain {domain.name}"
+
+        def detach() -> None:
+            with _explained(sentence), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
+                _detach(item, domain, vbd)
+
+        return Action(sentence, detach)
+
+    def _read_back_absent(self, domain: Domain, disks: Sequence[Disk]) -> State:
+        left = [disk for disk in disks if disk.slot in self._disks_after]
+        if left:
+            slots = ", ".join(disk.vbd.vdev for disk in left)
+            raise XenError(f"{slots} of domain {domain.name} is there again after it was detached")
+        return _absent_state(domain, [])
+
+    @cached_property
+    def _disks_after(self) -> Dict[Slot, Disk]:
+        """What is there after all actions; nothing asks for it before."""
+        return _disks_now()
+
+
+def _disks_now() -> Dict[Slot, Disk]:
+    """What is attached at this moment, and bound: xl's script binds images and unbinds them."""
+    return _by_slot(xen.vbds(xen.read_store()), Storages(loop.scan()))
+
+
+def _by_slot(vbds: Iterable[Vbd], storages: Storages) -> Dict[Slot, Disk]:
+    disks = [Disk(vbd, storages.of_vbd(vbd)) for vbd in vbds]
+    return {disk.slot: disk for disk in disks}
+
+
+# ---- comparing ----
+
+
+def _differences(wanted: Wanted, found: Disk) -> List[str]:
+    """What of the disk in the slot is not as wanted, a clause each."""
+    vbd = found.vbd
+    if vbd.flaw:
+        return [f"which {vbd.flaw}"]
+    if not wanted.storage.is_same(found.storage):
+        return [f"not {wanted.target}"]
+    pairs = {
+        "access": (vbd.access, wanted.access),
+        "script": (vbd.script, _script_path(wanted.item["script"])),
+        **{
+            name: (getattr(vbd, name), wanted.item[name])
+            for name in ("format", "backendtype", "devtype", "discard", "direct_io_safe")
+        },
+    }
+    return [
+        f"with {name}: {_shown(is_now)}, not {_shown(wanted_value)}"
+        for name, (is_now, wanted_value) in pairs.items()
+        if wanted_value is not None and wanted_value != is_now
+    ]
+
+
+def _script_path(script: Optional[str]) -> Optional[str]:
+    return os.path.join(xen.SCRIPTS, script) if script else None
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _taken(wanted: Wanted, found: Disk) -> str:
+    differences = ", ".join(_differences(wanted, found))
+    return (
+        f"slot {wanted.vdev} of domain {wanted.domain.name} holds {found.vbd.target}, {differences}"
+    )
+
+
+def _refuse_sharing(wanted: Wanted, disks: Iterable[Disk]) -> None:
+    """Raise XenError where another slot has the same data, unless both only read it."""
+    for disk in disks:
+        if disk.slot == wanted.slot or not disk.storage.overlaps(wanted.storage):
+            continue
+        if disk.vbd.access == wanted.access == "ro":
+            continue
+        vbd = disk.vbd
+        it = "it" if vbd.target == wanted.target else f"it shares data with {vbd.target}, which"
+        raise XenError(
+            f"{it} is attached to domain {vbd.domain} as {vbd.vdev} ({vbd.access}); detach that "
+            "first, or attach it with access: ro in both places"
+        )
+
+
+# ---- changing ----
+
+
+def _detach(item: Mapping[str, Any], domain: Domain, planned: Vbd) -> None:
+    """Detach what was seen in the slot, and nothing that another run has put there since."""
+    now = xen.read_slot(domain, planned.xenstore_key)
+    if now is None:
+        return
+    if (now.target, now.physical_device) != (planned.target, planned.physical_device):
+        raise XenError(f"slot {planned.vdev} holds {now.target} by now; run again")
+    xen.detach(domain, planned.xenstore_key, item["timeout"], item["force"])
+
+
+def _put_back(domain: Domain, old: Vbd) -> str:
+    """Attach again what had to make room, and say how that went."""
+    if old.flaw:
+        return f"{old.target} {old.flaw} and was not put back"
+    try:
+        xen.attach(domain, old.xenstore_key, _spec_of(old))
+    except BlockdevError as error:
+        return f"{old.target} could not be put back as {old.vdev}: {error}"
+    return f"{old.target} was put back"
+
+
+def _spec_of(vbd: Vbd) -> str:
+    own_script = vbd.script if vbd.script != _script_path("block") else None
+    options = {name: getattr(vbd, name) for name in SPEC_OPTIONS}
+    return _spec(
+        {
+            **options,
+            "script": own_script,
+            "target": vbd.target,
+            "vdev": vbd.vdev,
+            "access": vbd.access,
+        }
+    )
+
+
+def _spec(disk: Mapping[str, Any]) -> str:
+    # False is xl's default for direct_io_safe, which has no word for it.
+    said = {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}
+    return disk_spec.render(said)
+
+
+def _sentence(wanted: Wanted, found: Optional[Disk]) -> str:
+    place = f"domain {wanted.domain.name} as {wanted.vdev}"
+    disk = f"{wanted.target} ({wanted.access})"
+    if found:
+        return f"replace {found.vbd.target} ({found.vbd.access}) in {place} by {disk}"
+    return f"attach {disk} to {place}"
+
+
+@contextmanager
+def _explained(sentence: str) -> Iterator[None]:
+    """Say in errors what was to be done."""
+    try:
+        yield
+    except BlockdevError as error:
+        raise XenError(f"cannot {sentence}: {error}") from None
+
+
+def _lock_of(domain: Domain) -> str:
+    return f"domain-{domain.domid}"
+
+
+# ---- results ----
+
+
+def _plan_not_running(item: Mapping[str, Any]) -> Plan:
+    if item["when_not_running"] != "skip":
+        raise XenError(
+            f"domain {item['domain']} is not running on this host; start it, or set "
+            "when_not_running: skip"
+        )
+    state = {"running": False}
+    return Plan(state, state, lambda: state)
+
+
+def _state(domain: Domain, key: int, vbd: Optional[Vbd]) -> State:
+    state: State = {"running": True, "domid": domain.domid, "xenstore_key": key}
+    if vbd:
+        state["access"] = vbd.access
+        state["backendtype"] = vbd.backendtype
+        state["physical_device"] = _decimal(vbd.physical_device)
+        state["backend_state"] = vbd.backend_state
+        state["frontend_state"] = vbd.frontend_state
+    return state
+
+
+def _expected_state(wanted: Wanted) -> State:
+    """As far as it can be known before."""
+    state = {**_state(wanted.domain, wanted.key, None), "access": wanted.access}
+    rdev = wanted.storage.rdev
+    if rdev is not None:
+        state["physical_device"] = _decimal((os.major(rdev), os.minor(rdev)))
+    if wanted.item["wait"]:
+        state["backend_state"] = xen.CONNECTED
+    return state
+
+
+def _absent_state(domain: Domain, disks: Iterable[Disk]) -> State:
+    slots = [disk.vbd.xenstore_key for disk in disks]
+    return {"running": True, "domid": domain.domid, "slots": slots}
+
+
+def _decimal(device: Optional[Tuple[int, int]]) -> Optional[str]:
+    return f"{device[0]}:{device[1]}" if device else None
