@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ansible.errors import AnsibleFilterError
-from jinja2 import Undefined
-
 from ansible_collections.xen.blockdev.plugins.module_utils import device_number
+from jinja2 import Undefined
 
 
 def _to_xenstore_key(value: object) -> int:

@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ansible.errors import AnsibleFilterError
-from jinja2 import Undefined
-
 from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec
+from jinja2 import Undefined
 
 
 def xl_disk(disk: Mapping[str, object], style: str = "keyed") -> str:

@@ -98,6 +98,8 @@ class Disk:
 
     vbd: Vbd
     storage: Storage
+    planned: bool = False
+    """Whether another item of the same call is to attach it."""
 
     @property
     def slot(self) -> Slot:
@@ -150,7 +152,7 @@ class Wanted:
             target=self.target,
             access=self.access,
         )
-        return Disk(vbd, self.storage)
+        return Disk(vbd, self.storage, planned=True)
 
 
 class Vbds(Resource):
@@ -388,8 +390,9 @@ def _refuse_sharing(wanted: Wanted, disks: Iterable[Disk]) -> None:
             continue
         vbd = disk.vbd
         it = "it" if vbd.target == wanted.target else f"it shares data with {vbd.target}, which"
+        is_attached = "is to be attached" if disk.planned else "is attached"
         raise XenError(
-            f"{it} is attached to domain {vbd.domain} as {vbd.vdev} ({vbd.access}); detach that "
+            f"{it} {is_attached} to domain {vbd.domain} as {vbd.vdev} ({vbd.access}); detach that "
             "first, or attach it with access: ro in both places"
         )
 

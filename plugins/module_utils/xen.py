@@ -124,7 +124,9 @@ def run(argv: Sequence[str], timeout: float) -> Completed:
             f"{argv[0]} is not installed (looked in {path}); install Xen's tools (xen-utils)"
         ) from None
     except subprocess.TimeoutExpired:
-        raise XenError(f"`{' '.join(argv)}` did not end within {timeout:g} s and was killed") from None
+        raise XenError(
+            f"`{' '.join(argv)}` did not end within {timeout:g} s and was killed"
+        ) from None
     except (OSError, ValueError) as error:
         raise XenError(f"cannot run `{' '.join(argv)}`: {error}") from None
     return Completed(ended.returncode, _decoded(ended.stdout), _decoded(ended.stderr))

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from jinja2 import Undefined
-
 from ansible_collections.xen.blockdev.plugins.module_utils import device_number
+from jinja2 import Undefined
 
 
 def vdev(value: object) -> bool:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]
 from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_spec
 from ansible_collections.xen.blockdev.plugins.test import device_number as device_number_test
 

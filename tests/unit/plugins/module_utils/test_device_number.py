@@ -148,7 +148,10 @@ def test_that_every_form_is_read(value: object, expected: DeviceNumber) -> None:
         ("XVDA", "has upper-case letters"),
         ("xvdA", "upper-case"),
         ("D0P0", "upper-case"),
-        ("xvda256", "xvd has the disks 0 to 1048575 (xvda to xvdbgqcv) and the partitions 1 to 255"),
+        (
+            "xvda256",
+            "xvd has the disks 0 to 1048575 (xvda to xvdbgqcv) and the partitions 1 to 255",
+        ),
         ("xvdbgqcw", "'xvdbgqcw' is out of range"),
         pytest.param("xvd" + "z" * 9999, "out of range", id="huge-1"),
         pytest.param("xvda" + "9" * 9999, "out of range", id="huge-2"),
@@ -170,8 +173,8 @@ def test_that_every_form_is_read(value: object, expected: DeviceNumber) -> None:
         ("dev/xvda", "is not a device number"),
         ("xvda1p1", "is not a device number"),
         ("vda", "is not a device number"),
-        ("٥", "is not a device number"),
-        ("xvda１", "is not a device number"),
+        ("\u0665", "is not a device number"),
+        ("xvda\uff11", "is not a device number"),
         ("\ud800", "is not a device number"),
         (True, "a device number is text or a whole number, not bool"),
         (51712.0, "not float"),
@@ -274,7 +277,12 @@ def test_that_a_slot_without_a_name_says_so(
 ) -> None:
     with pytest.raises(DeviceNumberError, match=problem) as error:
         conversion(parse(5))
-    for keys in ("51712 to 51967 (xvd)", "768 to 895 (hd)", "5632 to 5759 (hd)", "2048 to 2303 (sd)"):
+    for keys in (
+        "51712 to 51967 (xvd)",
+        "768 to 895 (hd)",
+        "5632 to 5759 (hd)",
+        "2048 to 2303 (sd)",
+    ):
         assert keys in str(error.value)
     assert "268435456 to 536870911 (xvd)" in str(error.value)
 
@@ -352,7 +360,7 @@ ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner) | st.tuples(inner),
 )
-NEARLY = st.text("xvdhsabz/e0123456789+- pX\n١", max_size=12) | st.from_regex(
+NEARLY = st.text("xvdhsabz/e0123456789+- pX\n\u0661", max_size=12) | st.from_regex(
     r"(/dev/)?(xvd|hd|sd|d|0x|)[a-p0-9]{0,4}", fullmatch=True
 )
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xl's disk syntax: tables, round trips, what libxlutil recorded, and libxlutil itself if present."""
+"""xl's disk syntax: tables, round trips, the record of libxlutil, and libxlutil itself."""
 
 from __future__ import annotations
 
@@ -56,18 +56,17 @@ def recorded_meaning(row: Dict[str, Any]) -> Meaning:
 
 FIELDS = tuple(meaning({"vdev": ""}))
 
-# What libxlutil reads and we refuse, by the reason.
+# What libxlutil reads and we refuse, by the reason; the tables below hold two more, a line break
+# and an equals sign at the end.
 REFUSED_ON_PURPOSE: Dict[str, Callable[[Dict[str, Any]], bool]] = {
     "an empty vdev": lambda row: row["vdev"] == "",
     "no target": lambda row: not row["pdev_path"] and not row["is_cdrom"],
-    "COLO": lambda row: "colo" in row["spec"],
-    "an equals sign at the end": lambda row: row["spec"].endswith("="),
-    "a line break": lambda row: "\n" in row["spec"],
+    "COLO": lambda row: row["colo_enable"] != "<default>" or row["colo_host"] or row["colo_port"],
 }
 
 
 def refused_on_purpose(row: Dict[str, Any]) -> bool:
-    return any(reason(row) for reason in REFUSED_ON_PURPOSE.values())
+    return any(applies(row) for applies in REFUSED_ON_PURPOSE.values())
 
 
 def check_against(row: Dict[str, Any]) -> None:
@@ -80,7 +79,9 @@ def check_against(row: Dict[str, Any]) -> None:
 
 
 def recorded() -> List[Dict[str, Any]]:
-    return [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+    rows = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+    # A tab in the record separates arguments of "xl block-attach", which are parameters each.
+    return [{**row, "spec": row["spec"].replace("\t", ",")} for row in rows]
 
 
 @pytest.mark.parametrize("row", recorded(), ids=lambda row: repr(row["spec"]))
@@ -121,11 +122,23 @@ def test_that_some_deliberate_refusals_are_recorded() -> None:
         ("vdev=xvda,target=/a,b=c d", {"vdev": "xvda", "target": "/a,b=c d"}),
         ("vdev=xvda,target=/a,", {"vdev": "xvda", "target": "/a"}),
         ("vdev=xvda,target=/a,,", {"vdev": "xvda", "target": "/a,"}),
-        (",raw,xvda,w,target=/x", {"format": "raw", "vdev": "xvda", "access": "rw", "target": "/x"}),
+        (
+            ",raw,xvda,w,target=/x",
+            {"format": "raw", "vdev": "xvda", "access": "rw", "target": "/x"},
+        ),
         ("access=ro,access=,vdev=xvda,target=/x", {"vdev": "xvda", "target": "/x"}),
-        ("access=ro,access=w,vdev=xvda,target=/x", {"vdev": "xvda", "target": "/x", "access": "rw"}),
-        ("format=,format=raw,vdev=xvda,target=/x", {"vdev": "xvda", "target": "/x", "format": "raw"}),
-        ("format=qed,format=qed,vdev=xvda,target=/x", {"vdev": "xvda", "target": "/x", "format": "qed"}),
+        (
+            "access=ro,access=w,vdev=xvda,target=/x",
+            {"vdev": "xvda", "target": "/x", "access": "rw"},
+        ),
+        (
+            "format=,format=raw,vdev=xvda,target=/x",
+            {"vdev": "xvda", "target": "/x", "format": "raw"},
+        ),
+        (
+            "format=qed,format=qed,vdev=xvda,target=/x",
+            {"vdev": "xvda", "target": "/x", "format": "qed"},
+        ),
         ("backend=,script=,vdev=xvda,target=/x", {"vdev": "xvda", "target": "/x"}),
         ("a:b,,xvda", {"target": "a:b", "vdev": "xvda"}),
         # cdroms
@@ -133,13 +146,19 @@ def test_that_some_deliberate_refusals_are_recorded() -> None:
         ("/i,,hdc:cdrom", {"target": "/i", "vdev": "hdc", "devtype": "cdrom"}),
         ("/i,,hdc:disk,r", {"target": "/i", "vdev": "hdc", "devtype": "disk", "access": "ro"}),
         ("/i,,hdc,rw,cdrom", {"target": "/i", "vdev": "hdc", "devtype": "cdrom", "access": "ro"}),
-        ("cdrom,devtype=disk,vdev=hdc,target=/i", {"target": "/i", "vdev": "hdc", "devtype": "disk"}),
+        (
+            "cdrom,devtype=disk,vdev=hdc,target=/i",
+            {"target": "/i", "vdev": "hdc", "devtype": "disk"},
+        ),
         (",,hdc,cdrom", {"vdev": "hdc", "devtype": "cdrom"}),
         ("vdev=hdc,devtype=cdrom", {"vdev": "hdc", "devtype": "cdrom"}),
         (",hdc:cdrom", {"vdev": "hdc", "devtype": "cdrom", "format": "empty"}),
         # flags and the other keys
         ("discard,vdev=xvda,target=/x", {"vdev": "xvda", "target": "/x", "discard": True}),
-        ("discard,no-discard,vdev=xvda,target=/x", {"vdev": "xvda", "target": "/x", "discard": False}),
+        (
+            "discard,no-discard,vdev=xvda,target=/x",
+            {"vdev": "xvda", "target": "/x", "discard": False},
+        ),
         ("trusted,vdev=xvda,target=/x", {"vdev": "xvda", "target": "/x", "trusted": True}),
         ("/x,,xvda,untrusted", {"vdev": "xvda", "target": "/x", "trusted": False}),
         ("/x,direct-io-safe,,xvda", {"vdev": "xvda", "target": "/x", "direct_io_safe": True}),
@@ -156,7 +175,10 @@ def test_that_some_deliberate_refusals_are_recorded() -> None:
         ),
         # deprecated prefixes
         ("phy:/dev/x,xvda,w", {"target": "/dev/x", "vdev": "xvda", "access": "rw"}),
-        ("file:/x,hdc:cdrom,r", {"target": "/x", "vdev": "hdc", "devtype": "cdrom", "access": "ro"}),
+        (
+            "file:/x,hdc:cdrom,r",
+            {"target": "/x", "vdev": "hdc", "devtype": "cdrom", "access": "ro"},
+        ),
         ("raw:/x,xvda,w", {"target": "/x", "vdev": "xvda", "access": "rw", "format": "raw"}),
         ("tap:aio:/x,xvda", {"target": "/x", "vdev": "xvda"}),
         ("tap2:vhd:/x,xvda", {"target": "/x", "vdev": "xvda", "format": "vhd"}),
@@ -264,7 +286,9 @@ def test_that_a_disk_is_written(disk: Disk, keyed: str, positional: str) -> None
     assert render(disk, "positional") == positional
 
 
-@pytest.mark.parametrize("target", ["/a,b", "/a,", "/a,,", "a=b", " /x", "phy:/x", "cdrom", "/x ", "é"])
+@pytest.mark.parametrize(
+    "target", ["/a,b", "/a,", "/a,,", "a=b", " /x", "phy:/x", "cdrom", "/x ", "é"]
+)
 def test_that_the_keyed_style_carries_any_target(target: str) -> None:
     disk = {"vdev": "xvda", "target": target}
     assert parse(render(disk)) == disk
@@ -292,7 +316,9 @@ def test_that_the_positional_style_says_what_it_cannot_carry(target: str, proble
     assert "use the keyed style" in str(error.value)
 
 
-@pytest.mark.parametrize("target", ["/dev/disk/by-path/pci-0000:00:1f.2", "abc:x", "vg0/web", "/x y ", "."])
+@pytest.mark.parametrize(
+    "target", ["/dev/disk/by-path/pci-0000:00:1f.2", "abc:x", "vg0/web", "/x y ", "."]
+)
 def test_that_the_positional_style_carries_the_others(target: str) -> None:
     disk = {"vdev": "xvda", "target": target}
     assert parse(render(disk, "positional")) == disk
@@ -314,7 +340,10 @@ def test_that_the_positional_style_carries_the_others(target: str) -> None:
         ({"script": ""}, "script is empty"),
         ({"backend": "a\nb"}, "backend cannot contain"),
         ({"backend": 1}, "backend is text, not int"),
-        ({"format": "RAW"}, "format cannot be 'RAW': accepted are raw, qcow, qcow2, vhd, qed, empty"),
+        (
+            {"format": "RAW"},
+            "format cannot be 'RAW': accepted are raw, qcow, qcow2, vhd, qed, empty",
+        ),
         ({"format": True}, "format is text, not bool"),
         ({"format": "empty"}, "format: empty is for a cdrom drive only"),
         ({"access": "w"}, "access cannot be 'w': accepted are ro, rw"),
@@ -384,13 +413,14 @@ DISKS = st.fixed_dictionaries(
     {"vdev": VDEVS}, optional={key: value for key, value in CHANGES.items() if key != "vdev"}
 )
 STYLES = st.sampled_from(["keyed", "positional"])
-WORDS = st.sampled_from(
-    """/x raw qcow2 empty xvda hdc w ro hdc:cdrom a:b:disk x:floppy format=raw format= format=qcow2
+PARAMETERS = """
+    /x raw qcow2 empty xvda hdc w ro hdc:cdrom a:b:disk x:floppy format=raw format= format=qcow2
     vdev=xvda vdev= access= access=r access=x backend=a backend= backendtype=phy backendtype=tap
     specification=xen script=block-x script= direct-io-safe discard no-discard cdrom devtype=cdrom
     devtype=disk target=/t target= target=/t, target=/a,b phy: phy:/x file: raw:/q tap:aio:/x nbd:x
-    iscsi:/q abc: abc:/x abc:x e:B colo colo-host=h foo= foo=bar = =x Format=raw cdrom=""".split()
-) | st.text("=,: aZ/\té", max_size=2)
+    iscsi:/q abc: abc:/x abc:x e:B colo colo-host=h foo= foo=bar = =x Format=raw cdrom=
+"""
+WORDS = st.sampled_from(PARAMETERS.split()) | st.text("=,: aZ/\té", max_size=2)
 SPECS = st.builds(
     lambda start, parts: start + "".join(word + separator for word, separator in parts),
     st.sampled_from(["", "/x,raw,xvda,w,", "vdev=xvda,", "/x,,xvda,"]),
@@ -438,7 +468,7 @@ def test_that_reading_raises_the_documented_error_only(spec: object) -> None:
         assert str(error)
 
 
-@given(st.dictionaries(st.sampled_from(KEYS) | ANYTHING.filter(callable), ANYTHING) | ANYTHING, STYLES)
+@given(ANYTHING | st.dictionaries(st.sampled_from(KEYS) | st.integers(), ANYTHING), STYLES)
 def test_that_writing_raises_the_documented_error_only(disk: Any, style: str) -> None:
     try:
         render(disk, style)
@@ -523,6 +553,9 @@ class Libxlutil:
             "direct_io_safe": disk.direct_io_safe,
             "discard_enable": DEFBOOLS[disk.discard_enable],
             "specification": SPECIFICATIONS[disk.specification],
+            "colo_enable": DEFBOOLS[disk.colo_enable],
+            "colo_host": _text(disk.colo_host),
+            "colo_port": disk.colo_port,
         }
         self.libxl.libxl_device_disk_dispose(ctypes.byref(disk))
         return row
@@ -547,9 +580,7 @@ def test_that_libxlutil_says_what_was_recorded(libxlutil: Libxlutil) -> None:
 
 
 @given(DISKS, STYLES)
-def test_that_libxlutil_reads_what_is_written(
-    libxlutil: Libxlutil, disk: Disk, style: str
-) -> None:
+def test_that_libxlutil_reads_what_is_written(libxlutil: Libxlutil, disk: Disk, style: str) -> None:
     disk.pop("trusted", None)  # Xen 4.17 does not know it yet.
     spec = rendered(disk, style)
     if spec is not None:
@@ -558,6 +589,6 @@ def test_that_libxlutil_reads_what_is_written(
         assert recorded_meaning(row) == meaning(disk)
 
 
-@given(SPECS)
-def test_that_libxlutil_reads_what_is_read(libxlutil: Libxlutil, spec: str) -> None:
+@given(SPECS.filter(lambda spec: not spec.endswith("=")))
+def test_that_libxlutil_agrees_on_any_specification(libxlutil: Libxlutil, spec: str) -> None:
     check_against(libxlutil.parse(spec))
