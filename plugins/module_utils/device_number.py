@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import Dict, NamedTuple, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
@@ -261,7 +261,7 @@ def _key(bus: str, disk: int, partition: int) -> Optional[int]:
 
 
 def _range(bus: str) -> str:
-    regions: List[_Region] = [region for region in _REGIONS if region.bus == bus]
+    regions = [region for region in _REGIONS if region.bus == bus]
     disk = max(region.last_disk for region in regions)
     partition = max(region.last_partition for region in regions)
     return (

@@ -190,6 +190,7 @@ class Vbd:
     """In bytes."""
     hotplug_status: Optional[str] = None
     hotplug_error: Optional[str] = None
+    """The hotplug script's words, in one line."""
 
     @property
     def states(self) -> str:
@@ -339,7 +340,7 @@ def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
         sectors=_number(store.get(f"{backend}/sectors")),
         sector_size=_number(store.get(f"{backend}/sector-size")),
         hotplug_status=store.get(f"{backend}/hotplug-status"),
-        hotplug_error=store.get(f"{backend}/hotplug-error"),
+        hotplug_error=_in_one_line(store.get(f"{backend}/hotplug-error") or "") or None,
     )
 
 
@@ -466,6 +467,10 @@ def _words(ended: Completed) -> str:
     """What a failed command of xl has to say: its hotplug script's words if there are any."""
     script = _SCRIPT_WORDS.search(ended.stderr)
     if script:
-        return script[1].strip()
-    words = _LOG_PREFIX.sub("", ended.stderr).strip()
+        return _in_one_line(script[1])
+    words = "; ".join(_LOG_PREFIX.sub("", ended.stderr).split("\n")).strip("; ")
     return words or f"xl ended with exit code {ended.code} and without a word"
+
+
+def _in_one_line(text: str) -> str:
+    return " ".join(text.split())

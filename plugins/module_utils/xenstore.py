@@ -29,10 +29,20 @@ class Store:
 
     def __init__(self, values: Dict[str, str]) -> None:
         self._values = values
-        self._children: Dict[str, List[str]] = {}
+        self._children: Dict[str, Dict[str, None]] = {}
         for path in values:
+            self._place(path)
+
+    def _place(self, path: str) -> None:
+        """Make C(path) a child of its parent, and that of its own: the listing of a part of the
+        store does not have the directories above."""
+        while path:
             parent, _, name = path.rpartition("/")
-            self._children.setdefault(parent, []).append(name)
+            siblings = self._children.setdefault(parent, {})
+            if name in siblings:
+                return
+            siblings[name] = None
+            path = parent
 
     def get(self, path: str) -> Optional[str]:
         """The value of a node, None where there is no such node."""
@@ -40,7 +50,7 @@ class Store:
 
     def children(self, path: str) -> List[str]:
         """The names of the nodes directly below C(path)."""
-        return self._children.get(path, [])
+        return list(self._children.get(path, ()))
 
 
 def parse(text: str) -> Dict[str, str]:

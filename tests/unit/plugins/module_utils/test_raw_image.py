@@ -13,6 +13,8 @@ import socket
 import stat
 import struct
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, List, Optional
@@ -160,6 +162,28 @@ def test_never_over_another_file(
     with pytest.raises(ImageError, match="made by someone else meanwhile"):
         plan.actions[0].run()
     assert (tmp_path / "a.raw").read_text() == "somebody's"
+    assert os.listdir(tmp_path) == ["a.raw"]
+
+
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_only_one_of_many_at_once_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool
+) -> None:
+    if not unnamed:
+        no_unnamed_files(monkeypatch)
+    plans = [planned(tmp_path / "a.raw", size=f"{n}M") for n in range(1, 17)]
+    together = threading.Barrier(len(plans))
+
+    def make(plan: Plan) -> bool:
+        together.wait()
+        try:
+            plan.actions[0].run()
+        except ImageError:
+            return False
+        return bool(plan.read_back())
+
+    with ThreadPoolExecutor(len(plans)) as threads:
+        assert sum(threads.map(make, plans)) == 1
     assert os.listdir(tmp_path) == ["a.raw"]
 
 

@@ -1,0 +1,95 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := $(CURDIR)/.venv
+CACHE := $(CURDIR)/.cache
+RUN := PATH=$(VENV)/bin:$$PATH
+# What the user installs, and a copy of the checkout in which ansible-test can work.
+COLLECTIONS := $(CACHE)/collections
+TREE := $(CACHE)/tree/ansible_collections/xen/blockdev
+# No host file, no configuration of the user's, no cow.
+export ANSIBLE_CONFIG := $(CURDIR)/examples/ansible.cfg
+export ANSIBLE_NOCOWS := 1
+export XEN_BLOCKDEV_CACHE := $(CACHE)
+
+SOURCES = $(shell git ls-files --cached --others --exclude-standard 2>/dev/null)
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+## Environments
+
+$(VENV)/.run: requirements.txt
+	@echo "Setting up a private environment in .venv"
+	@$(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(VENV)/.test: tests/requirements.txt $(VENV)/.run
+	@echo "Adding the tools that check the collection"
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(COLLECTIONS)/.installed: $(VENV)/.run $(SOURCES)
+	@mkdir -p $(COLLECTIONS)
+	@$(RUN) ansible-galaxy collection build --force --output-path $(CACHE) >/dev/null
+	@$(RUN) ansible-galaxy collection install --force --offline --collections-path $(COLLECTIONS) \
+	    $(CACHE)/xen-blockdev-*.tar.gz
+	@touch $@
+
+.PHONY: install
+install: $(COLLECTIONS)/.installed ## Build the collection and install it below .cache
+
+.PHONY: tree
+tree: $(VENV)/.test
+	@mkdir -p $(TREE)
+	@find $(TREE) -mindepth 1 -delete
+	@git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | \
+	    tar -cf - -T - | tar -xf - -C $(TREE)
+
+## Demo
+
+.PHONY: demo
+demo: install ## Give two example domains their disks on this machine, and show what came out
+	@$(RUN) examples/demo provision
+
+.PHONY: demo-clean
+demo-clean: install ## Take the example's disks away again
+	@$(RUN) examples/demo remove
+
+## Checks
+
+.PHONY: test
+test: ## Check everything; ends with a count
+	@tests/run-all
+
+.PHONY: lint
+lint: tree ## Style, types, documentation, licences
+	@$(RUN) tests/lint $(TREE)
+
+.PHONY: unit
+unit: tree ## The code that needs no host, and the host's code against recorded output
+	@cd $(TREE) && $(RUN) tests/ansible-test units --color no
+
+.PHONY: sanity
+sanity: tree ## ansible-test's own checks
+	@cd $(TREE) && $(RUN) tests/ansible-test sanity --color no
+
+.PHONY: integration
+integration: tree ## Every operation of every module, on real files and loop devices (root)
+	@cd $(TREE) && $(RUN) ansible-test integration --color no --allow-destructive
+
+.PHONY: molecule
+molecule: $(VENV)/.test install ## The playbooks on this machine, verified with testinfra (root)
+	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) molecule test --scenario-name default
+
+.PHONY: clean
+clean: ## Remove what these targets left in the checkout
+	@rm -rf $(CACHE) $(VENV) .ansible .hypothesis

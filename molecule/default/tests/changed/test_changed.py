@@ -1,0 +1,37 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on the machine after the plan was changed."""
+
+DIR = "/var/tmp/xen-blockdev-molecule"
+IMAGES = f"{DIR}/images"
+
+
+def device(host, path):
+    return host.check_output("losetup --associated %s --noheadings --output NAME", path)
+
+
+def test_image_and_loop_device_have_grown(host):
+    path = f"{IMAGES}/web/boot.raw"
+    assert host.file(path).size == 32 * 2**20
+    assert host.check_output("blockdev --getsize64 %s", device(host, path)) == str(32 * 2**20)
+
+
+def test_absent_disks_are_gone(host):
+    for path in (f"{IMAGES}/web/data.raw", f"{IMAGES}/db/boot.raw", f"{IMAGES}/db/wal.raw"):
+        assert not host.file(path).exists
+        assert not device(host, path)
+    assert not host.file(f"{DIR}/configs/db.cfg").exists
+
+
+def test_what_the_plan_does_not_name_stays(host):
+    assert host.file(f"{IMAGES}/shared.raw").exists
+    assert device(host, f"{IMAGES}/shared.raw")
+
+
+def test_the_slot_has_the_new_disk(host):
+    text = host.file(f"{DIR}/configs/web.cfg").content_string
+    assert "memory = 256" in text
+    lines = [line for line in text.splitlines() if "vdev=51768" in line]
+    assert len(lines) == 1
+    path = f"{IMAGES}/web/data2.raw"
+    assert f"/dev/disk/by-loop-file{path}'" in lines[0] or f"{device(host, path)}'" in lines[0]

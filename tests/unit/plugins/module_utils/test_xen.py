@@ -1,0 +1,423 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""xenstore as a real host printed it, and xl's commands where they go wrong."""
+
+from __future__ import annotations
+
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Dict, List, Optional
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import vbd_target, xen, xenstore
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain, Vbd
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store, XenError
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+    DATA,
+    WEB_UUID,
+    FakeHost,
+    recorded_store,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+WEB = Domain(1, "web", WEB_UUID)
+SPEC = "format=raw, vdev=xvdb, access=rw, target=/dev/loop0"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    fake = FakeHost(tmp_path, monkeypatch)
+    fake.device("/dev/loop0", 7, 0)
+    return fake
+
+
+def recorded_vbds() -> Dict[str, Vbd]:
+    return {vbd.vdev: vbd for vbd in xen.vbds(Store(xenstore.parse(recorded_store())))}
+
+
+# ---- xenstore-ls ----
+
+
+@pytest.mark.parametrize(
+    ("printed", "value"),
+    [
+        ("", ""),
+        ("plain", "plain"),
+        (r"two\nlines", "two\nlines"),
+        (r"\t\r\\", "\t\r\\"),
+        (r"\\n", r"\n"),
+        (r"\xc3\xa4", "ä"),
+        (r"\x7f\x1b", "\x7f\x1b"),
+        (r"\000\007", "\x00\x07"),
+        (r"\xff", "\udcff"),
+        (r'"quoted" = "too"', '"quoted" = "too"'),
+        (r"\"", '"'),
+        ("/dev/disk/a = b:", "/dev/disk/a = b:"),
+        ("\\", "\\"),
+    ],
+)
+def test_values_are_unescaped(printed: str, value: str) -> None:
+    assert xenstore.parse(f'/a/b = "{printed}"\n') == {"/a/b": value}
+
+
+def test_a_value_that_cannot_be_read_is_left_out() -> None:
+    assert xenstore.parse('/a:\n/b = "1"\n') == {"/b": "1"}
+
+
+@pytest.mark.parametrize("text", ["a = 1", "/a = 1", "/a", '/a = "', 'x\n/a = ""', "/a b:"])
+def test_other_text_is_an_error(text: str) -> None:
+    with pytest.raises(XenError, match="no node of xenstore"):
+        xenstore.parse(text)
+
+
+def test_lone_surrogates_are_an_error() -> None:
+    with pytest.raises(XenError, match="no text"):
+        xenstore.parse('/a = "\ud800"')
+
+
+@given(st.text(alphabet=st.characters(), max_size=60))
+def test_any_text_is_parsed_or_a_xen_error(text: str) -> None:
+    for candidate in (text, f'/a = "{text}"'):
+        with suppress(XenError):
+            xenstore.parse(candidate)
+
+
+@given(st.binary(max_size=40))
+def test_what_xenstore_ls_escapes_comes_back(value: bytes) -> None:
+    printed = "".join(
+        chr(byte)
+        if 0x20 <= byte <= 0x7E and byte != 0x5C
+        else {9: r"\t", 10: r"\n", 13: r"\r", 92: r"\\"}.get(
+            byte, f"\\{byte:03o}" if byte < 8 else f"\\x{byte:02x}"
+        )
+        for byte in value
+    )
+    parsed = xenstore.parse(f'/a = "{printed}"')["/a"]
+    assert parsed.encode("utf-8", "surrogateescape") == value
+
+
+# ---- what is there ----
+
+
+def test_recorded_domains() -> None:
+    domains = xen.domains(Store(xenstore.parse(recorded_store())))
+    assert [(domain.domid, domain.name) for domain in domains] == [
+        (0, "Domain-0"),
+        (1, "web"),
+        (2, "db"),
+    ]
+    assert domains[1].uuid == WEB_UUID
+
+
+@pytest.mark.parametrize(
+    ("wanted", "domid"),
+    [("web", 1), ("1", 1), (WEB_UUID, 1), (WEB_UUID.upper(), 1), ("2", 2)]
+    + [(other, None) for other in ("nosuch", "Web", "99", "", "01", WEB_UUID[:-1] + "0")],
+)
+def test_domains_are_found_by_name_id_and_uuid(wanted: str, domid: Optional[int]) -> None:
+    running = xen.domains(Store(xenstore.parse(recorded_store())))
+    found = xen.find_domain(wanted, running)
+    assert (found and found.domid) == domid
+
+
+def test_a_name_of_two_domains_is_an_error() -> None:
+    with pytest.raises(XenError, match="two running domains are called web, 1 and 7"):
+        xen.find_domain("web", [WEB, Domain(7, "web", "")])
+
+
+def test_recorded_disks() -> None:
+    vbds = recorded_vbds()
+    assert sorted(vbds) == ["51768", "xvda", "xvdb", "xvdq"]
+    assert vbds["51768"] == Vbd(
+        domid=1,
+        domain="web",
+        xenstore_key=51768,
+        vdev="51768",
+        target="/dev/loop1",
+        access="ro",
+        format="raw",
+        backendtype="phy",
+        devtype="disk",
+        script="/etc/xen/scripts/block",
+        discard=False,
+        physical_device=(7, 1),
+        backend_state=4,
+        frontend_state=4,
+        sectors=32768,
+        sector_size=512,
+        hotplug_status="connected",
+    )
+    assert vbds["xvdq"].target == "/srv/xen/c.raw"
+    assert vbds["xvdq"].physical_device == (7, 2)
+    assert vbds["xvdq"].access == "rw"
+    assert all(vbd.flaw is None for vbd in vbds.values())
+
+
+def disk_in_store(backend: str, **nodes: str) -> Vbd:
+    values = {"/libxl/5/device/vbd/51712/backend": backend, f"{backend}/online": "1"}
+    values.update({f"{backend}/{name.replace('_', '-')}": text for name, text in nodes.items()})
+    (vbd,) = xen.vbds(Store(values))
+    return vbd
+
+
+PHY = "/local/domain/0/backend/vbd/5/51712"
+QDISK = "/local/domain/0/backend/qdisk/5/51712"
+
+
+@pytest.mark.parametrize(
+    ("params", "expected"),
+    [
+        ("aio:/srv", ("raw", "/srv")),
+        ("qcow2:/srv/a:b.qcow2", ("qcow2", "/srv/a:b.qcow2")),
+        ("qcow:/a", ("qcow", "/a")),
+        (":", ("empty", "")),
+        ("new:/a", (None, "new:/a")),
+        ("", (None, "")),
+    ],
+)
+def test_disks_of_qemu(params: str, expected: object) -> None:
+    vbd = disk_in_store(QDISK, type="qdisk", params=params)
+    assert (vbd.format, vbd.target) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("7:c8", (7, 200)), ("fd:0", (253, 0)), ("", None), ("7", None), ("7:fffffffff", None)],
+)
+def test_physical_devices_are_hexadecimal(text: str, number: object) -> None:
+    vbd = disk_in_store(PHY, type="phy", params="/dev/loop200", physical_device=text)
+    assert vbd.physical_device == number
+
+
+def test_a_guest_cannot_choose_the_backend_or_the_disk() -> None:
+    frontend = "/local/domain/5/device/vbd"
+    values = {
+        "/libxl/5/device/vbd/51712/backend": PHY,
+        f"{PHY}/params": "/dev/loop0",
+        f"{frontend}/51712/backend": "/local/domain/0/backend/vbd/6/51712",
+        f"{frontend}/51712/state": "lies\n",
+        f"{frontend}/51728/backend": "/local/domain/0/backend/vbd/6/51712",
+        "/local/domain/0/backend/vbd/6/51712/params": "/dev/loop6",
+    }
+    own = [vbd for vbd in xen.vbds(Store(values)) if vbd.domid == 5]
+    assert [(vbd.xenstore_key, vbd.target) for vbd in own] == [(51712, "/dev/loop0")]
+    assert own[0].frontend_state is None
+
+
+def test_a_disk_of_a_driver_domain() -> None:
+    vbd = disk_in_store("/local/domain/3/backend/vbd/5/51712", type="phy", params="/dev/sda")
+    assert (vbd.backend_domid, vbd.flaw) == (3, None)
+
+
+def test_a_backend_without_its_entry_in_libxl_still_counts() -> None:
+    (vbd,) = xen.vbds(Store({f"{PHY}/params": "/dev/loop0", f"{PHY}/online": "1"}))
+    assert (vbd.domid, vbd.xenstore_key, vbd.target) == (5, 51712, "/dev/loop0")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "flaw"),
+    [
+        ({"physical_device": "7:0"}, None),
+        ({"physical_device": "7:0", "online": "0", "state": "5"}, "does not let go"),
+        ({"hotplug_status": "busy", "hotplug_error": "in a guest"}, r"failed \(in a guest\)"),
+        ({"state": "1"}, "half attached"),
+    ],
+)
+def test_flaws(nodes: Dict[str, str], flaw: Optional[str]) -> None:
+    vbd = disk_in_store(PHY, type="phy", params="/dev/loop0", **nodes)
+    assert vbd.flaw is None if flaw is None else re.search(flaw, str(vbd.flaw))
+
+
+def test_states_have_names() -> None:
+    vbd = disk_in_store(PHY, type="phy", state="2")
+    assert vbd.states == "backend InitWait (2), frontend gone"
+
+
+# ---- the host ----
+
+
+@pytest.mark.parametrize(
+    ("kind", "capabilities", "message"),
+    [(None, None, "does not say xen"), ("kvm", None, "does not say xen"), ("xen", "", "control_d")],
+)
+def test_not_a_xen_host(
+    host: FakeHost, kind: Optional[str], capabilities: Optional[str], message: str
+) -> None:
+    for name, text in (("HYPERVISOR_TYPE", kind), ("CAPABILITIES", capabilities)):
+        path = host.home / name
+        path.unlink()
+        if text is not None:
+            path.write_text(text)
+    assert not xen.is_dom0()
+    assert xen.attached_devices() == []
+    assert host.commands("xenstore-ls") == []
+    with pytest.raises(XenError, match=f"not a Xen host: .*{message}"):
+        xen.require_dom0()
+
+
+def test_the_store_is_read_once(host: FakeHost) -> None:
+    host.store = xenstore.parse(recorded_store())
+    assert [vbd.vdev for vbd in xen.attached_devices()] == ["xvda", "xvdb", "51768", "xvdq"]
+    assert host.commands("xenstore-ls") == ["xenstore-ls -f /"]
+
+
+def test_xenstored_down(host: FakeHost) -> None:
+    host.behave(xenstored_down=True)
+    with pytest.raises(XenError, match="is xenstored running"):
+        xen.attached_devices()
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["no-such-command"], "not installed"),
+        (["sleep", "9"], "did not end within 0.1 s"),
+        (["/"], "cannot run"),
+        (["true", "a\0b"], "cannot run"),
+    ],
+)
+def test_commands_that_do_not_run(argv: List[str], message: str) -> None:
+    with pytest.raises(XenError, match=message):
+        xen.run(argv, 0.1)
+
+
+def test_commands_run_in_the_c_locale_and_without_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
+    assert xen.run(["sh", "-c", r"cat; echo $LC_ALL; printf '\377' >&2; exit 3"], 5) == Completed(
+        3, "C\n", "\udcff"
+    )
+
+
+def test_backing_files(host: FakeHost) -> None:
+    directory = host.home / "block" / "7:1" / "loop"
+    directory.mkdir(parents=True)
+    (directory / "backing_file").write_text("/srv/xen/b.raw\n")
+    vbds = recorded_vbds()
+    assert vbd_target.backing_file(vbds["51768"]) == "/srv/xen/b.raw"
+    assert vbd_target.backing_file(vbds["xvda"]) is None
+
+
+# ---- xl ----
+
+
+def attach(timeout: float = 0.05) -> None:
+    xen.attach(WEB, 51728, SPEC)
+    xen.await_connection(WEB, 51728, timeout)
+
+
+def slot_is_empty() -> bool:
+    return xen.read_slot(WEB, 51728) is None
+
+
+def test_attach_and_detach(host: FakeHost) -> None:
+    attach()
+    vbd = xen.read_slot(WEB, 51728)
+    assert vbd and (vbd.target, vbd.backend_state) == ("/dev/loop0", 4)
+    xen.detach(WEB, 51728, 1, force=False)
+    assert slot_is_empty()
+    assert host.commands() == [f"xl block-attach 1 {SPEC}", "xl block-detach 1 51728"]
+
+
+def test_the_words_of_the_script_are_told_and_nothing_is_left(host: FakeHost) -> None:
+    words = "Device /dev/loop0 is mounted in a guest domain,\nand so cannot be mounted now."
+    host.behave(script_words={"/dev/loop0": words})
+    with pytest.raises(XenError) as caught:
+        attach()
+    assert str(caught.value) == (
+        "Device /dev/loop0 is mounted in a guest domain, and so cannot be mounted now."
+        "; what it had begun was removed again"
+    )
+    assert slot_is_empty()
+
+
+def test_what_cannot_be_removed_is_told(host: FakeHost) -> None:
+    host.behave(script_words={"/dev/loop0": "no"}, stuck=True, force_fails=True)
+    with pytest.raises(XenError, match=r"no; what it left .* `xl block-detach --force 1 51728`"):
+        attach()
+
+
+def test_a_slot_that_somebody_else_took_is_left_alone(host: FakeHost) -> None:
+    attach()
+    with pytest.raises(XenError, match="another program took slot 51728 of domain web first"):
+        attach()
+    assert not slot_is_empty()
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_a_guest_that_never_connects_leaves_the_slot_empty(host: FakeHost, stuck: bool) -> None:
+    host.behave(never_connects=True, stuck=stuck, force_exits_1=True)
+    with pytest.raises(XenError) as caught:
+        attach()
+    assert str(caught.value) == (
+        "the guest did not connect within 0.05 s (backend InitWait (2), frontend Initialising (1))"
+        "; wait: false leaves it attached; what it had begun was removed again"
+    )
+    assert slot_is_empty()
+
+
+def test_a_guest_that_does_not_let_go(host: FakeHost) -> None:
+    attach()
+    host.behave(stuck=True)
+    begun = time.monotonic()
+    with pytest.raises(XenError, match=r"not let go .* within 0.3 s .* set force: true"):
+        xen.detach(WEB, 51728, 0.3, force=False)
+    assert time.monotonic() - begun >= 0.3
+    assert len(host.commands()) > 2
+    assert not slot_is_empty()
+
+
+def test_force_asks_first_and_does_not_trust_the_exit_code(host: FakeHost) -> None:
+    attach()
+    host.behave(stuck=True, force_exits_1=True)
+    xen.detach(WEB, 51728, 30, force=True)
+    assert slot_is_empty()
+    assert host.commands()[1:] == ["xl block-detach 1 51728", "xl block-detach --force 1 51728"]
+
+
+def test_force_that_does_not_help(host: FakeHost) -> None:
+    attach()
+    host.behave(stuck=True, force_fails=True)
+    with pytest.raises(XenError, match=r"still there after `xl block-detach --force`: .*unable to"):
+        xen.detach(WEB, 51728, 30, force=True)
+
+
+def recorded_errors() -> str:
+    return (DATA / "recorded-xl-errors.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "xl block-attach 6 /dev/loop0,raw,xvdb,w",
+            "Device /dev/loop0 is mounted in a guest domain, and so cannot be mounted now.",
+        ),
+        (
+            "xl block-attach 5 /dev/loop210,raw,xvda,w",
+            "Disk vdev=xvda failed to stat: /dev/loop210: No such file or directory; "
+            "unable to add device; libxl_device_disk_add failed.",
+        ),
+        ("xl block-attach nosuch /dev/loop0,raw,xvda,w", "nosuch is an invalid domain identifier"),
+    ],
+)
+def test_the_words_in_recorded_output(command: str, words: str) -> None:
+    stderr = recorded_errors().split(f"$ {command}\n", 1)[1].split("   rc=", 1)[0]
+    assert xen._words(Completed(1, "", stderr)) == words
+
+
+def test_words_where_there_are_none() -> None:
+    assert xen._words(Completed(4, "", "\n")) == "xl ended with exit code 4 and without a word"
+
+
+@pytest.mark.parametrize("broken", ["xl", "xenstore-ls"])
+def test_a_command_that_is_gone_is_a_xen_error(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    (host.home / "bin" / broken).unlink()
+    monkeypatch.setenv("PATH", str(host.home / "bin"))
+    monkeypatch.setattr(xen, "SYSTEM_PATH", "/nonexistent")
+    with pytest.raises(XenError, match=f"{broken} is not installed"):
+        attach()

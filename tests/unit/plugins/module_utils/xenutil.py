@@ -1,0 +1,144 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A Xen host to test with: xenstore as recorded or made up, and a stand-in for xl that can fail."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Dict, List, Sequence, Tuple
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, vbd_target, xen
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
+
+TESTS = Path(__file__).parents[3]
+DATA = TESTS / "unit" / "data"
+FAKE = TESTS / "integration" / "targets" / "setup_fake_xen" / "files" / "fake_xen.py"
+
+WEB_UUID = "92570f6a-4685-42c0-ba86-b8ab72039821"
+
+DOMAINS = {
+    "/local/domain/0/name": "Domain-0",
+    "/local/domain/0/vm": "/vm/00000000-0000-0000-0000-000000000000",
+    "/local/domain/1/name": "web",
+    "/local/domain/1/vm": f"/vm/{WEB_UUID}",
+    "/local/domain/2/name": "db",
+    "/local/domain/2/vm": "/vm/0b1c2d3e-0000-4000-8000-00000000000b",
+}
+
+
+def recorded(command: str, file: str = "recorded-xen-4.17.txt") -> str:
+    """What a command printed on the real host."""
+    text = (DATA / file).read_text()
+    printed = text.split(f"$ {command}\n", 1)[1]
+    return printed.split("[exit ", 1)[0]
+
+
+def recorded_store() -> str:
+    """All of xenstore that was recorded, as one listing."""
+    names = "".join(f'{path} = "{value}"\n' for path, value in DOMAINS.items())
+    commands = [
+        "xenstore-ls -f /local/domain/0/backend",
+        "xenstore-ls -f /local/domain/1/device",
+        "xenstore-ls -f /libxl/1/device/vbd/51712",
+    ]
+    return names + "".join(recorded(command) for command in commands)
+
+
+def binding(number: int, inode: int, backing_rdev: int = 0) -> Binding:
+    """Loop device C(number), bound to a whole file on device 1."""
+    return Binding(
+        number=number,
+        rdev=os.makedev(7, number),
+        file=(1, inode),
+        backing_rdev=backing_rdev,
+        backing_file=f"/srv/{inode}.raw",
+        deleted=False,
+        offset=0,
+        size_limit=0,
+        flags=0,
+        size=16777216,
+        sector_size=512,
+    )
+
+
+class FakeHost:
+    """A host whose xl and xenstore-ls are stand-ins, with the domains web (1) and db (2)."""
+
+    def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.home = home
+        self._monkeypatch = monkeypatch
+        self._behaviour: Dict[str, Any] = {"devices": {}}
+        self._statuses: Dict[str, Any] = {}
+        self.store = dict(DOMAINS)
+        self.bindings: List[Binding] = []
+        self.behave()
+        self._install_commands()
+        self._redirect_paths()
+
+    def _install_commands(self) -> None:
+        commands = self.home / "bin"
+        commands.mkdir()
+        program = FAKE.read_text().split("\n", 1)[1]
+        for name in ("xl", "xenstore-ls"):
+            (commands / name).write_text(f"#!{sys.executable} -ES\n{program}")
+            (commands / name).chmod(0o755)
+        self._monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+        self._monkeypatch.setenv("FAKE_XEN", str(self.home))
+
+    def _redirect_paths(self) -> None:
+        set_to = self._monkeypatch.setattr
+        for name, text in (("HYPERVISOR_TYPE", "xen\n"), ("CAPABILITIES", "control_d\n")):
+            (self.home / name).write_text(text)
+            set_to(xen, name, str(self.home / name))
+        set_to(xen, "POLL_SECONDS", 0.01)
+        set_to(locks, "OWN_DIR", str(self.home / "locks"))
+        set_to(vbd_target, "SYS_BLOCK_BY_NUMBER", str(self.home / "block"))
+        set_to(loop, "scan", lambda: self.bindings)
+        real_stat = os.stat
+        set_to(os, "stat", lambda path, **kw: self._statuses.get(path) or real_stat(path, **kw))
+
+    @property
+    def store(self) -> Dict[str, str]:
+        """Path to value, as it is now."""
+        values: Dict[str, str] = json.loads((self.home / "store.json").read_text())
+        return values
+
+    @store.setter
+    def store(self, values: Dict[str, str]) -> None:
+        (self.home / "store.json").write_text(json.dumps(values))
+
+    def behave(self, **behaviour: Any) -> None:
+        """Set what goes wrong from now on."""
+        self._behaviour.update(behaviour)
+        (self.home / "behaviour.json").write_text(json.dumps(self._behaviour))
+
+    def device(self, path: str, major: int, minor: int) -> None:
+        """Have a block device."""
+        rdev = os.makedev(major, minor)
+        self._statuses[path] = SimpleNamespace(st_mode=stat.S_IFBLK, st_rdev=rdev)
+        self.behave(devices={**self._behaviour["devices"], path: f"{major:x}:{minor:x}"})
+
+    def file(self, path: str, inode: int) -> None:
+        """Have a regular file on device 1."""
+        self._statuses[path] = SimpleNamespace(st_mode=stat.S_IFREG, st_dev=1, st_ino=inode)
+        self.behave(devices={**self._behaviour["devices"], path: f"7:{0x100 + inode:x}"})
+
+    def partition(self, disk: Tuple[int, int], partition: Tuple[int, int]) -> None:
+        """Make one block device a partition of the other one."""
+        directory = self.home / "block" / "{}:{}".format(*disk)
+        (directory / "part").mkdir(parents=True)
+        (directory / "dev").write_text("{}:{}\n".format(*disk))
+        (directory / "part" / "partition").write_text("1\n")
+        (self.home / "block" / "{}:{}".format(*partition)).symlink_to(directory / "part")
+
+    def commands(self, name: str = "xl") -> List[str]:
+        """The commands that were run so far."""
+        log = self.home / "log"
+        lines: Sequence[str] = log.read_text().splitlines() if log.exists() else []
+        return [line for line in lines if line.split()[0] == name]
