@@ -51,6 +51,7 @@ install: $(COLLECTIONS)/.installed ## Build the collection and install it below 
 tree: $(VENV)/.test
 	@mkdir -p $(TREE)
 	@find $(TREE) -mindepth 1 -delete
+	@git init --quiet $(TREE) # a repository of its own: in ours, all below .cache is ignored
 	@git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | \
 	    tar -cf - -T - | tar -xf - -C $(TREE)
 

@@ -165,13 +165,13 @@ class RawImages(Resource):
     def settle(self) -> None:
         """Make the new and removed names survive a power cut, once for each directory."""
         for directory in sorted(self._touched):
-            with _opened_directory(directory) as descriptor:
-                try:
+            try:
+                with _opened_directory(directory) as descriptor:
                     os.fsync(descriptor)
-                except OSError as error:
-                    # Not every file system can, and then there is nothing to be done.
-                    if error.errno != errno.EINVAL:
-                        raise ImageError(f"cannot sync {directory}: {error.strerror}") from None
+            except OSError as error:
+                # Not every file system can, and then there is nothing to be done.
+                if error.errno != errno.EINVAL:
+                    raise ImageError(f"cannot sync {directory}: {error.strerror}") from None
 
     def _refuse_twice(self, image: Image) -> None:
         key = _file_id(image.status) if image.status else image.file
@@ -182,13 +182,13 @@ class RawImages(Resource):
         self._wanted[key] = image.path
 
     def _plan_new(self, item: Mapping[str, Any], image: Image) -> Plan:
-        self._check_directory(image)
+        place = self._place(item, image)
         source = None if item["source"] is None else self._find_source(item, image)
         size = _size_of_new(item, image, source)
         full = item["allocation"] == "full"
-        _check_limit(image, size)
+        _check_limit(image, place, size)
         if full:
-            self._reserve(image, size)
+            self._reserve(image, place, size)
         what, fill = f"create {image.path}", partial(_set_size, size=size, full=full)
         allocated: Optional[int] = size if full else 0
         warnings: List[str] = []
@@ -225,9 +225,9 @@ class RawImages(Resource):
         assert image.status
         full = item["allocation"] == "full"
         _check_writable(image.file, f"grow {image.path}")
-        _check_limit(image, size)
+        _check_limit(image, image.directory, size)
         if full:
-            self._reserve(image, size - image.status.st_blocks * 512)
+            self._reserve(image, image.directory, size - _allocated(image.status))
         return Action(f"grow {_from_to(image, size)}", lambda: _grow(image, size, full))
 
     def _shrinking(self, item: Mapping[str, Any], image: Image, size: int) -> Action:
@@ -252,7 +252,7 @@ class RawImages(Resource):
         _check_writable(image.directory, f"delete {image.path}")
         self._deleted.add(_file_id(image.status))
         if image.status.st_nlink == 1:
-            self._promise(image.status.st_dev, -image.status.st_blocks * 512)
+            self._promise(image.status.st_dev, -_allocated(image.status))
         return Plan(
             before=_state(image.status),
             after=_no_state(),
@@ -298,24 +298,33 @@ class RawImages(Resource):
         except OSError as error:
             raise ImageError(f"cannot read {found.path}: {error.strerror}") from None
 
-    def _check_directory(self, image: Image) -> None:
-        if not os.path.isdir(image.directory):
-            problem = "is not a directory" if os.path.exists(image.directory) else "does not exist"
-            raise ImageError(
-                f"cannot create {image.path}: {image.directory} {problem}; create the directory "
-                "first (ansible.builtin.file with state: directory)"
-            )
-        _check_writable(image.directory, f"create {image.path}")
+    def _place(self, item: Mapping[str, Any], image: Image) -> str:
+        """The directory of a new image; ImageError where it is not there or cannot be written.
 
-    def _reserve(self, image: Image, needed: int) -> None:
-        """Set free space aside for an image with all its blocks; ImageError where there is not."""
-        free = os.statvfs(image.directory)
-        device = os.stat(image.directory).st_dev
+        In check mode the nearest one above it stands for one that an earlier task would have made.
+        """
+        place = image.directory
+        if self._check_mode and item["directory_will_exist"]:
+            while not os.path.lexists(place):
+                place = os.path.dirname(place)
+        if not os.path.isdir(place):
+            problem = "is not a directory" if os.path.lexists(place) else "does not exist"
+            raise ImageError(
+                f"cannot create {image.path}: {place} {problem}; create the directory first "
+                "(ansible.builtin.file with state: directory)"
+            )
+        _check_writable(place, f"create {image.path}")
+        return place
+
+    def _reserve(self, image: Image, place: str, needed: int) -> None:
+        """Set bytes aside for an image in the directory C(place); ImageError where they lack."""
+        free = os.statvfs(place)
+        device = os.stat(place).st_dev
         left = free.f_bfree * free.f_frsize - self._promised.get(device, 0)
         if needed > left:
             raise ImageError(
                 f"cannot allocate {image.path} in full: it needs {needed} more bytes, but "
-                f"{max(left, 0)} are free in {image.directory} with what this call changes; make "
+                f"{max(left, 0)} are free in {place} with what this call changes; make "
                 "room, or set allocation: sparse"
             )
         self._promise(device, max(needed, 0))
@@ -395,8 +404,13 @@ def _no_state() -> State:
 
 
 def _state(status: os.stat_result) -> State:
-    """The result keys of an image. st_blocks counts 512 bytes on every file system (stat(2))."""
-    return {"size": status.st_size, "allocated": status.st_blocks * 512}
+    """The result keys of an image."""
+    return {"size": status.st_size, "allocated": _allocated(status)}
+
+
+def _allocated(status: os.stat_result) -> int:
+    """Bytes; st_blocks counts 512 of them on every file system (stat(2))."""
+    return status.st_blocks * 512
 
 
 def _wanted_size(item: Mapping[str, Any], image: Image) -> int:
@@ -431,15 +445,15 @@ def _check_writable(path: str, what: str) -> None:
         )
 
 
-def _check_limit(image: Image, size: int) -> None:
-    """Raise ImageError where the file system holds no file of C(size) bytes.
+def _check_limit(image: Image, place: str, size: int) -> None:
+    """Raise ImageError where the file system of C(place) holds no file of C(size) bytes.
 
     Nothing but a trial tells that. The file that is tried never has a name and is gone when it is
     closed, so this touches nothing that anyone can see and is right in check mode too.
     """
     if size < PROBED_FROM:
         return
-    with _opened_directory(image.directory) as directory:
+    with _opened_directory(place) as directory:
         try:
             trial = _open_nameless(directory)
         except OSError:
@@ -450,7 +464,7 @@ def _check_limit(image: Image, size: int) -> None:
             if error.errno in (errno.EFBIG, errno.EINVAL):
                 raise ImageError(
                     f"{image.path} cannot have {format_size(size)}: the file system of "
-                    f"{image.directory} holds no file of that size"
+                    f"{place} holds no file of that size"
                 ) from None
         finally:
             os.close(trial)
@@ -754,9 +768,7 @@ def _copy_in_kernel(old: int, new: int, position: int, end: int) -> int:
     """Let the kernel copy, which may be quicker, where it can (copy_file_range(2))."""
     try:
         copied = os.copy_file_range(old, new, end - position, position, position)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
-            raise
+    except (OSError, AttributeError):  # Python has it only where the C library has it.
         copied = 0
     return copied or _copy_chunk(old, new, position, end)
 

@@ -319,11 +319,16 @@ class Vbds(Resource):
         return Action(sentence, detach)
 
     def _read_back_absent(self, domain: Domain, disks: Sequence[Disk]) -> State:
-        left = [disk for disk in disks if disk.slot in self._disks_after]
+        left = [disk for disk in disks if self._is_left(disk)]
         if left:
             slots = ", ".join(disk.vbd.vdev for disk in left)
             raise XenError(f"{slots} of domain {domain.name} is there again after it was detached")
         return _absent_state(domain, [])
+
+    def _is_left(self, detached: Disk) -> bool:
+        """Whether the disk is in its slot and not another one that the same call attached."""
+        found = self._disks_after.get(detached.slot)
+        return found is not None and found.vbd.target == detached.vbd.target
 
     @cached_property
     def _disks_after(self) -> Dict[Slot, Disk]:

@@ -57,6 +57,9 @@ options:
       shrink:
         description: See O(shrink).
         type: bool
+      directory_will_exist:
+        description: See O(directory_will_exist).
+        type: bool
       released_by:
         description: See O(released_by).
         type: list
@@ -149,6 +152,13 @@ options:
     description:
       - Whether an image larger than O(size) is cut, which destroys what lies beyond. Otherwise
         that is an error.
+    type: bool
+    default: false
+  directory_will_exist:
+    description:
+      - In check mode, plan as if the directory of the image were there. Set it where an earlier
+        task has said, in check mode itself, that it would create the directory. Without check mode
+        it has no effect.
     type: bool
     default: false
   released_by:
@@ -279,6 +289,13 @@ EXAMPLES = r"""
     path: /srv/xen/web/old.raw
     state: absent
 
+- name: Plan in check mode for a directory that an earlier task would have created
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/new/boot.raw
+    size: 16MiB
+    directory_will_exist: true
+  check_mode: true
+
 - name: Plan in check mode to delete what earlier tasks would have detached and unbound
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/data.raw
@@ -356,6 +373,7 @@ INTERFACE = Interface(
         "source_format": {"type": "str", "choices": FORMATS, "default": "raw"},
         "allocation": {"type": "str", "choices": ["sparse", "full"], "default": "sparse"},
         "shrink": {"type": "bool", "default": False},
+        "directory_will_exist": {"type": "bool", "default": False},
         "released_by": RELEASED_BY,
         "will_be_unbound": {"type": "bool", "default": False},
     },

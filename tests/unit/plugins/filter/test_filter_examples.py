@@ -28,7 +28,7 @@ DOCUMENTS = [
     *(PLUGINS / "test" / f"{test}.yml" for test in device_number_test.TestModule().tests()),
 ]
 SLOTS = PLUGINS.parent / "docs" / "slots.md"
-ANSIBLE = (sys.executable, "-m", "ansible")
+PLAYBOOK = (sys.executable, "-m", "ansible.cli.playbook")
 SLOTS_EXAMPLE = re.compile(r"^\{\{ (?P<expression>.+) \}\} +\{# (?P<result>.+) #\}$", re.MULTILINE)
 
 UNDEFINED = (
@@ -92,7 +92,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
     }
     (scratch / "playbook.yml").write_text(json.dumps([play]))
     run = subprocess.run(
-        [*ANSIBLE, "playbook", "-i", "localhost,", "-c", "local", str(scratch / "playbook.yml")],
+        [*PLAYBOOK, "-i", "localhost,", "-c", "local", str(scratch / "playbook.yml")],
         env={
             **os.environ,
             "ANSIBLE_COLLECTIONS_PATH": str(PLUGINS.parents[3]),

@@ -37,6 +37,7 @@ DEFAULTS: Dict[str, Any] = {
     "source_format": "raw",
     "allocation": "sparse",
     "shrink": False,
+    "directory_will_exist": False,
     "released_by": None,
     "will_be_unbound": False,
 }
@@ -212,16 +213,18 @@ def test_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_syncs_each_directory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("made", "removed", "grown"):
+        (tmp_path / name).mkdir()
     images = RawImages(KnownUsage(), False)
-    image(tmp_path / "old.raw")
-    plans = [images.plan(item(tmp_path / f"{n}.raw", size="1M")) for n in range(3)]
-    plans.append(images.plan(item(tmp_path / "old.raw", state="absent")))
-    for plan in plans:
+    wanted = [item(tmp_path / f"made/{n}.raw", size="1M") for n in range(3)]
+    wanted.append(item(image(tmp_path / "removed/a.raw"), state="absent"))
+    wanted.append(item(image(tmp_path / "grown/a.raw"), size="2M"))
+    for plan in [images.plan(one) for one in wanted]:
         plan.actions[0].run()
     synced = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_ino))
     images.settle()
-    assert synced == [tmp_path.stat().st_ino]
+    assert synced == [(tmp_path / name).stat().st_ino for name in ("made", "removed")]
 
 
 def test_read_back_tells_of_a_change_by_another(tmp_path: Path) -> None:
@@ -296,6 +299,21 @@ def test_parent(tmp_path: Path) -> None:
     assert f"{tmp_path}/file is not a directory" in refused(tmp_path / "file/a.raw", size="1M")
     assert not planned(tmp_path / "no/a.raw", state="absent").actions
     assert not planned(tmp_path / "file/a.raw", state="absent").actions
+
+
+def test_directory_that_an_earlier_task_would_have_created(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image(tmp_path / "file")
+    later: Dict[str, Any] = {"size": "1M", "allocation": "full", "directory_will_exist": True}
+    path = tmp_path / "no/such/a.raw"
+    plan = planned(path, check_mode=True, **later)
+    assert sentences(plan) == [f"create {path}, 1MiB, full"]
+    assert f"{tmp_path}/no/such does not exist" in refused(path, **later)
+    message = refused(tmp_path / "file/no/a.raw", check_mode=True, **later)
+    assert f"{tmp_path}/file is not a directory" in message
+    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bfree=1, f_frsize=4096))
+    assert f"4096 are free in {tmp_path} " in refused(path, check_mode=True, **later)
 
 
 @pytest.mark.parametrize("options", [{"size": "1M"}, {"size": "3M"}, {"state": "absent"}])

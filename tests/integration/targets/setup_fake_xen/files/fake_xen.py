@@ -59,15 +59,17 @@ def escaped(value):
 
 def attach(store, behaviour, arguments):
     domid, spec = arguments
-    disk = dict(part.split("=", 1) for part in re.split(r", (?=[a-z]+=)", spec))
-    key, target = key_of(disk["vdev"]), disk["target"]
+    words, _, target = spec.partition("target=")
+    flags = words.rstrip(", ").split(", ")
+    disk = dict(word.split("=", 1) for word in flags if "=" in word)
+    key = key_of(disk["vdev"])
     entry, backend, frontend = nodes_of(domid, key)
     if any(node.startswith(entry + "/") for node in store):
         return fail(
             f"libxl: error: libxl_disk.c:343:device_disk_add: Domain {domid}:device already "
             "exists in xenstore"
         )
-    words = behaviour.get("script_words", {}).get(target)
+    script_words = behaviour.get("script_words", {}).get(target)
     disk_nodes = {
         "params": target,
         "script": "/etc/xen/scripts/block",
@@ -76,10 +78,11 @@ def attach(store, behaviour, arguments):
         "type": "phy",
         "mode": "r" if disk.get("access") == "ro" else "w",
         "device-type": "disk",
-        "discard-enable": "1",
+        "discard-enable": "0" if "no-discard" in flags else "1",
+        "direct-io-safe": "1" if "direct-io-safe" in flags else "0",
     }
-    served = {"state": "2", "hotplug-status": "busy", "hotplug-error": words}
-    if not words:
+    served = {"state": "2", "hotplug-status": "busy", "hotplug-error": script_words}
+    if not script_words:
         state = "2" if behaviour.get("never_connects") else "4"
         served = {"state": state, "hotplug-status": "connected"}
         served.update({"physical-device": device_of(behaviour, target), "sectors": "32768"})
@@ -87,12 +90,12 @@ def attach(store, behaviour, arguments):
     put(store, entry, {**disk_nodes, "state": "1", "backend": backend})
     put(store, backend, {**disk_nodes, **served})
     put(store, frontend, {"state": "4" if served["state"] == "4" else "1"})
-    if not words:
+    if not script_words:
         return 0
     return fail(
         "libxl: error: libxl_exec.c:117:libxl_report_child_exitstatus: /etc/xen/scripts/block add "
         "[2267] exited with error status 1\n"
-        f"libxl: error: libxl_device.c:1337:device_hotplug_child_death_cb: script: {words}\n"
+        f"libxl: error: libxl_device.c:1337:device_hotplug_child_death_cb: script: {script_words}\n"
         f"libxl: error: libxl_device.c:1481:device_addrm_aocomplete: Domain {domid}:Unable to add "
         f"vbd with id {key}\nlibxl_device_disk_add failed."
     )

@@ -1,0 +1,576 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks of running domains: what is planned, and what is done where xl or the guest misbehaves."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Tuple
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import vbd, vbd_target, xen, xenstore
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storages
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+    WEB_UUID,
+    FakeHost,
+    binding,
+    recorded_store,
+)
+
+DEFAULTS = {
+    "domain": "web",
+    "vdev": "xvda",
+    "target": "/dev/loop0",
+    "format": "raw",
+    "access": "rw",
+    "backendtype": None,
+    "devtype": "disk",
+    "script": None,
+    "discard": None,
+    "direct_io_safe": None,
+    "state": "present",
+    "wait": True,
+    "timeout": 0.05,
+    "force": False,
+    "replace": False,
+    "when_not_running": "fail",
+    "will_exist": False,
+}
+
+
+class QuietUsage(Usage):
+    """Uses by dom0 as the test says."""
+
+    users: Dict[int, List[User]] = {}  # noqa: RUF012
+    file_users: List[User] = []  # noqa: RUF012
+
+    def of_device(self, rdev: int) -> List[User]:
+        return self.users.get(rdev, [])
+
+    def of_file(self, status: os.stat_result) -> List[User]:
+        return self.file_users
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    """web and db without disks; loop0 to loop3 are bound to the files with inodes 100 to 103."""
+    fake = FakeHost(tmp_path, monkeypatch)
+    for number in range(4):
+        fake.device(f"/dev/loop{number}", 7, number)
+        fake.file(f"/srv/{100 + number}.raw", 100 + number)
+        fake.bindings.append(binding(number, 100 + number))
+    fake.device("/dev/sda", 8, 0)
+    fake.device("/dev/sda1", 8, 1)
+    fake.device("/dev/sda2", 8, 2)
+    fake.partition((8, 0), (8, 1))
+    monkeypatch.setattr(QuietUsage, "users", {})
+    monkeypatch.setattr(QuietUsage, "file_users", [])
+    monkeypatch.setattr(vbd, "Usage", QuietUsage)
+    return fake
+
+
+def wanted(**options: Any) -> State:
+    return {**DEFAULTS, **options}
+
+
+def plan(*items: State, check_mode: bool = False) -> List[Plan]:
+    with vbd.open_vbds(check_mode) as vbds:
+        return [vbds.plan(item) for item in items]
+
+
+def apply(*items: State) -> List[State]:
+    """Plan, run and read back; no actions give the state that was found."""
+    plans = plan(*items)
+    for one in plans:
+        for action in one.actions:
+            action.run()
+    return [one.read_back() if one.actions else one.before for one in plans]
+
+
+def sentences(*items: State, check_mode: bool = False) -> List[str]:
+    return [
+        action.sentence for one in plan(*items, check_mode=check_mode) for action in one.actions
+    ]
+
+
+def error_of(*items: State, check_mode: bool = False) -> str:
+    with pytest.raises(BlockdevError) as caught:
+        plan(*items, check_mode=check_mode)
+    return str(caught.value)
+
+
+def attached() -> List[Tuple[int, str, str, str]]:
+    found = xen.attached_devices()
+    return [(one.domid, one.vdev, one.target, one.access) for one in found]
+
+
+# ---- attach ----
+
+
+def test_attach(host: FakeHost) -> None:
+    (one,) = plan(wanted())
+    assert [action.sentence for action in one.actions] == [
+        "attach /dev/loop0 (rw) to domain web as xvda"
+    ]
+    assert one.before == {"running": True, "domid": 1, "xenstore_key": 51712}
+    assert one.after == {**one.before, "access": "rw", "physical_device": "7:0", "backend_state": 4}
+    assert attached() == []
+    assert apply(wanted()) == [
+        {
+            **one.after,
+            "backendtype": "phy",
+            "frontend_state": 4,
+        }
+    ]
+    assert host.commands() == [
+        "xl block-attach 1 format=raw, vdev=xvda, access=rw, devtype=disk, target=/dev/loop0"
+    ]
+    assert sentences(wanted()) == []
+    assert host.commands()[1:] == []
+
+
+def test_nothing_to_do_costs_one_process(host: FakeHost) -> None:
+    apply(*(wanted(vdev=f"xvd{'abcd'[n]}", target=f"/dev/loop{n}") for n in range(4)))
+    before = len(host.commands("xenstore-ls"))
+    apply(*(wanted(vdev=f"xvd{'abcd'[n]}", target=f"/dev/loop{n}") for n in range(4)))
+    assert len(host.commands("xenstore-ls")) == before + 1
+
+
+def test_every_option_reaches_xl(host: FakeHost) -> None:
+    options = {"discard": False, "direct_io_safe": True, "backendtype": "phy", "access": "ro"}
+    apply(wanted(vdev="/dev/xvda", wait=False, **options))
+    (command,) = host.commands()
+    assert command == (
+        "xl block-attach 1 format=raw, vdev=xvda, access=ro, devtype=disk, backendtype=phy, "
+        "direct-io-safe, no-discard, target=/dev/loop0"
+    )
+
+
+@pytest.mark.parametrize(
+    "same",
+    [
+        {"vdev": "51712"},
+        {"vdev": "0xca00"},
+        {"domain": "1"},
+        {"domain": WEB_UUID},
+        {"target": "/dev/by-id/loop0"},
+        {"target": "/srv/100.raw"},
+        {"target": "/mnt/hard-link.raw"},
+        {"backendtype": "phy", "discard": True, "direct_io_safe": False, "script": "block"},
+    ],
+)
+def test_the_same_disk_in_other_words_is_no_change(host: FakeHost, same: State) -> None:
+    host.device("/dev/by-id/loop0", 7, 0)
+    host.file("/mnt/hard-link.raw", 100)
+    apply(wanted())
+    assert sentences(wanted(**same)) == []
+
+
+def test_an_image_that_xl_bound_itself_is_no_change(host: FakeHost) -> None:
+    host.file("/srv/own.raw", 500)
+    apply(wanted(target="/srv/own.raw"))
+    assert sentences(wanted(target="/srv/own.raw")) == []
+    host.file("/srv/own.raw", 501)
+    host.bindings.append(binding(0x100 + 500, 500))
+    assert "holds /srv/own.raw, not /srv/own.raw" in error_of(wanted(target="/srv/own.raw"))
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        ({"target": "/dev/loop1"}, "not /dev/loop1"),
+        ({"target": "/srv/101.raw"}, "not /srv/101.raw"),
+        ({"access": "ro"}, "with access: rw, not ro"),
+        ({"format": "qcow2"}, "with format: raw, not qcow2"),
+        ({"backendtype": "qdisk"}, "with backendtype: phy, not qdisk"),
+        ({"discard": False}, "with discard: true, not false"),
+        ({"direct_io_safe": True}, "with direct_io_safe: false, not true"),
+    ],
+)
+def test_a_slot_that_is_taken(host: FakeHost, other: State, difference: str) -> None:
+    apply(wanted())
+    assert error_of(wanted(**other)).endswith(
+        f"slot xvda of domain web holds /dev/loop0, {difference}; set replace: true to swap it"
+    )
+    assert len(sentences(wanted(**other, replace=True))) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"vdev": None}, "vdev is missing"),
+        ({"target": None}, "target is missing"),
+        ({"vdev": "xvd"}, "lacks the letter"),
+        ({"target": "loop0"}, "is not absolute"),
+        ({"target": "/srv/nope.raw"}, "'/srv/nope.raw' cannot be found: No such file"),
+        ({"target": "/srv/\0"}, "cannot be found"),
+        ({"target": "/"}, "neither a block device nor a regular file"),
+        ({"target": "/dev/loop9"}, "loop device without an image"),
+        ({"target": "/dev/disk/by-loop-file/srv/nope.raw"}, "it has no loop device"),
+        ({"domain": "nosuch"}, "domain nosuch is not running on this host"),
+        ({"domain": "99"}, "domain 99 is not running"),
+        ({"domain": "Domain-0"}, "is this host itself"),
+        ({"script": "block,x"}, "script cannot contain ','"),
+        ({"state": "absent", "vdev": None, "target": None}, "say which disk"),
+        ({"state": "absent", "vdev": "sdq"}, "out of range"),
+    ],
+)
+def test_errors_before_anything_is_touched(host: FakeHost, options: State, message: str) -> None:
+    host.device("/dev/loop9", 7, 9)
+    assert message in error_of(wanted(**options))
+    assert host.commands() == []
+
+
+def test_not_a_xen_host(host: FakeHost) -> None:
+    Path(xen.HYPERVISOR_TYPE).unlink()
+    assert error_of(wanted(), check_mode=True).startswith("not a Xen host")
+
+
+def test_a_domain_that_does_not_run_can_be_skipped(host: FakeHost) -> None:
+    for state in ("present", "absent"):
+        item = wanted(domain="nosuch", state=state, when_not_running="skip")
+        assert apply(item) == [{"running": False}]
+
+
+def test_a_target_that_an_earlier_task_would_make(host: FakeHost) -> None:
+    link = "/dev/disk/by-loop-file/srv/new.raw"
+    items = [wanted(target=link, will_exist=True)]
+    assert sentences(*items, check_mode=True) == [f"attach {link} (rw) to domain web as xvda"]
+    assert "it has no loop device" in error_of(*items)
+    items.append(wanted(target=link, will_exist=True, domain="db"))
+    assert "it is to be attached to domain web as xvda" in error_of(*items, check_mode=True)
+
+
+def test_a_link_without_udev_is_its_loop_device(host: FakeHost) -> None:
+    apply(wanted(target="/dev/disk/by-loop-file/srv/102.raw"))
+    assert attached() == [(1, "xvda", "/dev/loop2", "rw")]
+
+
+def test_targets_that_only_a_script_understands(host: FakeHost) -> None:
+    target = "iqn.2001-05.org.example:web"
+    host.behave(devices={target: "8:10"})
+    item = wanted(target=target, script="block-iscsi")
+    (one,) = plan(item)
+    with pytest.raises(BlockdevError, match="with script: /etc/xen/scripts/block, not /etc/xen"):
+        one.actions[0].run()
+        one.read_back()
+    assert "script=block-iscsi" in host.commands()[0]
+
+
+def test_a_cdrom_is_read_only(host: FakeHost) -> None:
+    item = wanted(devtype="cdrom", wait=False)
+    assert sentences(item) == ["attach /dev/loop0 (ro) to domain web as xvda"]
+
+
+# ---- sharing ----
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("/dev/loop0", "it is attached to domain web as xvda (rw)"),
+        ("/srv/100.raw", "it shares data with /dev/loop0, which is attached to domain web as xvda"),
+    ],
+)
+@pytest.mark.parametrize("domain", ["web", "db"])
+def test_a_disk_cannot_be_shared(host: FakeHost, target: str, message: str, domain: str) -> None:
+    apply(wanted())
+    for access in ("rw", "ro"):
+        error = error_of(wanted(domain=domain, vdev="xvdb", target=target, access=access))
+        assert error.startswith(f"cannot attach {target} ({access}) to domain {domain} as xvdb: ")
+        assert message in error
+
+
+def test_an_image_in_two_domains_by_file(host: FakeHost) -> None:
+    host.file("/srv/own.raw", 500)
+    apply(wanted(target="/srv/own.raw"))
+    assert "it is attached to domain web" in error_of(wanted(target="/srv/own.raw", domain="db"))
+
+
+def test_two_loop_devices_of_one_image(host: FakeHost) -> None:
+    host.device("/dev/loop4", 7, 4)
+    host.bindings.append(binding(4, 100))
+    apply(wanted())
+    assert "shares data with /dev/loop0" in error_of(wanted(target="/dev/loop4", domain="db"))
+
+
+def test_a_loop_device_over_a_block_device(host: FakeHost) -> None:
+    host.device("/dev/loop4", 7, 4)
+    host.bindings.append(binding(4, 900, backing_rdev=os.makedev(8, 0)))
+    apply(wanted(target="/dev/sda"))
+    assert "shares data with /dev/sda" in error_of(wanted(target="/dev/loop4", domain="db"))
+
+
+def test_read_only_disks_can_be_shared(host: FakeHost) -> None:
+    apply(wanted(access="ro"), wanted(domain="db", access="ro"))
+    assert attached() == [(1, "xvda", "/dev/loop0", "ro"), (2, "xvda", "/dev/loop0", "ro")]
+    assert "(ro); detach that first" in error_of(wanted(vdev="xvdb"))
+
+
+@pytest.mark.parametrize(("first", "second"), [("sda", "sda1"), ("sda1", "sda")])
+def test_a_whole_disk_and_its_partition(host: FakeHost, first: str, second: str) -> None:
+    apply(wanted(target=f"/dev/{first}"))
+    error = error_of(wanted(target=f"/dev/{second}", domain="db"))
+    assert f"it shares data with /dev/{first}" in error
+
+
+def test_two_partitions_of_a_disk(host: FakeHost) -> None:
+    host.device("/dev/sda3", 8, 3)
+    host.partition((8, 16), (8, 3))
+    apply(wanted(target="/dev/sda1"), wanted(target="/dev/sda2", domain="db"))
+    assert len(attached()) == 2
+
+
+def test_items_of_one_call_count(host: FakeHost) -> None:
+    error = error_of(wanted(), wanted(domain="db"))
+    assert "it is to be attached to domain web as xvda (rw)" in error
+    assert "slot 51712 of domain web is wanted twice" in error_of(wanted(), wanted(vdev="51712"))
+    assert host.commands() == []
+
+
+def test_what_goes_makes_room(host: FakeHost) -> None:
+    apply(wanted())
+    apply(wanted(state="absent"), wanted(domain="db"), wanted(target="/dev/loop1"))
+    assert attached() == [(1, "xvda", "/dev/loop1", "rw"), (2, "xvda", "/dev/loop0", "rw")]
+
+
+@pytest.mark.parametrize("kind", ["mount", "swap", "holder", "process", "loop"])
+def test_what_dom0_uses(host: FakeHost, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(QuietUsage, "users", {os.makedev(7, 0): [User(kind, "mounted on /mnt")]})
+    for target in ("/dev/loop0", "/srv/100.raw"):
+        if kind in vbd.DOM0_USES:
+            assert error_of(wanted(target=target)) == (
+                f"cannot attach {target} (rw) to domain web as xvda: it is mounted on /mnt in "
+                "dom0; end that first"
+            )
+        else:
+            assert len(sentences(wanted(target=target))) == 1
+
+
+def test_a_swap_file(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QuietUsage, "file_users", [User("swap", "used as swap")])
+    assert "it is used as swap in dom0" in error_of(wanted(target="/srv/100.raw"))
+
+
+def test_another_run_attached_it_elsewhere_meanwhile(host: FakeHost) -> None:
+    (mine,), (other,) = plan(wanted()), plan(wanted(domain="db"))
+    other.actions[0].run()
+    with pytest.raises(BlockdevError, match="it is attached to domain db as xvda"):
+        mine.actions[0].run()
+    assert attached() == [(2, "xvda", "/dev/loop0", "rw")]
+
+
+def test_another_run_did_the_same_meanwhile(host: FakeHost) -> None:
+    (mine,), (other,) = plan(wanted()), plan(wanted())
+    other.actions[0].run()
+    mine.actions[0].run()
+    assert len(host.commands()) == 1
+    assert mine.read_back() == other.read_back()
+
+
+def test_another_run_took_the_slot_meanwhile(host: FakeHost) -> None:
+    (mine,), (other,) = plan(wanted()), plan(wanted(target="/dev/loop1"))
+    other.actions[0].run()
+    with pytest.raises(
+        BlockdevError, match="holds /dev/loop1, not /dev/loop0, which was put there"
+    ):
+        mine.actions[0].run()
+    assert attached() == [(1, "xvda", "/dev/loop1", "rw")]
+
+
+# ---- what goes wrong while attaching ----
+
+
+def test_a_script_that_fails(host: FakeHost) -> None:
+    host.behave(script_words={"/dev/loop0": "the LUN\nis asleep"})
+    with pytest.raises(BlockdevError) as caught:
+        apply(wanted())
+    assert str(caught.value) == (
+        "cannot attach /dev/loop0 (rw) to domain web as xvda: the LUN is asleep; what it had "
+        "begun was removed again"
+    )
+    assert attached() == []
+
+
+def test_a_guest_that_never_connects(host: FakeHost) -> None:
+    host.behave(never_connects=True)
+    with pytest.raises(BlockdevError, match="did not connect within"):
+        apply(wanted())
+    assert attached() == []
+    (state,) = apply(wanted(wait=False))
+    assert (state["backend_state"], state["frontend_state"]) == (2, 1)
+    assert sentences(wanted()) == []
+
+
+def test_a_leftover_of_a_failed_attach_is_no_disk(host: FakeHost) -> None:
+    apply(wanted())
+    host.store = {**host.store, "/local/domain/0/backend/vbd/1/51712/hotplug-status": "error"}
+    assert "holds /dev/loop0, which was left behind by an attach that failed" in error_of(wanted())
+    apply(wanted(replace=True))
+    assert [one.flaw for one in xen.attached_devices()] == [None]
+
+
+# ---- replace ----
+
+
+def test_replace(host: FakeHost) -> None:
+    apply(wanted(access="ro"))
+    item = wanted(target="/dev/loop1", replace=True)
+    assert sentences(item) == ["replace /dev/loop0 (ro) in domain web as xvda by /dev/loop1 (rw)"]
+    (state,) = apply(item)
+    assert (state["physical_device"], state["access"]) == ("7:1", "rw")
+    assert sentences(item) == []
+
+
+def test_the_new_target_is_checked_before_the_old_one_goes(host: FakeHost) -> None:
+    apply(wanted(), wanted(target="/dev/loop1", domain="db"))
+    for target in ("/srv/nope.raw", "/dev/loop1"):
+        error_of(wanted(target=target, replace=True))
+    assert len(attached()) == 2
+
+
+def test_the_old_disk_comes_back_where_the_new_one_fails(host: FakeHost) -> None:
+    apply(wanted(access="ro"))
+    host.behave(script_words={"/dev/loop1": "no"})
+    with pytest.raises(BlockdevError, match=r"no; what .* removed again; /dev/loop0 was put back"):
+        apply(wanted(target="/dev/loop1", replace=True))
+    assert attached() == [(1, "xvda", "/dev/loop0", "ro")]
+
+
+def test_an_old_disk_that_does_not_come_back_is_told(host: FakeHost) -> None:
+    apply(wanted())
+    host.behave(script_words={"/dev/loop0": "nor this", "/dev/loop1": "not that"})
+    with pytest.raises(BlockdevError, match=r"/dev/loop0 could not be put back as xvda: nor this"):
+        apply(wanted(target="/dev/loop1", replace=True))
+    assert attached() == []
+
+
+def test_replace_needs_a_guest_that_lets_go(host: FakeHost) -> None:
+    apply(wanted())
+    host.behave(stuck=True)
+    with pytest.raises(BlockdevError, match="set force: true"):
+        apply(wanted(target="/dev/loop1", replace=True))
+    assert "is being detached, but its guest does not let go" in error_of(wanted())
+    apply(wanted(target="/dev/loop1", replace=True, force=True))
+    assert attached() == [(1, "xvda", "/dev/loop1", "rw")]
+
+
+# ---- absent ----
+
+
+def absent(**options: Any) -> State:
+    return wanted(state="absent", **options)
+
+
+def test_detach(host: FakeHost) -> None:
+    apply(wanted())
+    (one,) = plan(absent(target=None))
+    assert [action.sentence for action in one.actions] == [
+        "detach /dev/loop0 (xvda) from domain web"
+    ]
+    assert one.before == {"running": True, "domid": 1, "slots": [51712]}
+    assert apply(absent(target=None)) == [{"running": True, "domid": 1, "slots": []}]
+    assert attached() == []
+    assert sentences(absent(target=None), absent(), absent(vdev=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "left"),
+    [
+        ({"target": None}, ["xvdb"]),
+        ({}, ["xvdb"]),
+        ({"target": "/srv/100.raw"}, ["xvdb"]),
+        ({"target": "/dev/loop1"}, ["xvda", "xvdb"]),
+        ({"vdev": None}, []),
+        ({"vdev": None, "target": "/srv/100.raw"}, []),
+        ({"domain": "db"}, ["xvda", "xvdb"]),
+    ],
+)
+def test_which_disks_go(host: FakeHost, options: State, left: List[str]) -> None:
+    apply(wanted(access="ro"), wanted(vdev="xvdb", access="ro"))
+    apply(absent(**options))
+    assert [one[1] for one in attached()] == left
+
+
+def test_a_target_that_is_gone_is_known_by_its_name(host: FakeHost) -> None:
+    host.store = xenstore.parse(recorded_store())
+    assert sentences(absent(vdev=None, target="/srv/xen/c.raw")) == [
+        "detach /srv/xen/c.raw (xvdq) from domain web"
+    ]
+
+
+def test_a_guest_that_does_not_let_go(host: FakeHost) -> None:
+    apply(wanted())
+    host.behave(stuck=True, force_exits_1=True)
+    with pytest.raises(BlockdevError) as caught:
+        apply(absent())
+    assert str(caught.value).startswith(
+        "cannot detach /dev/loop0 (xvda) from domain web: its guest did not let go of it within"
+    )
+    assert apply(absent(force=True)) == [{"running": True, "domid": 1, "slots": []}]
+
+
+def test_what_another_run_put_into_the_slot_stays(host: FakeHost) -> None:
+    apply(wanted())
+    (mine,) = plan(absent())
+    apply(wanted(target="/dev/loop1", replace=True))
+    with pytest.raises(BlockdevError, match="slot xvda holds /dev/loop1 by now"):
+        mine.actions[0].run()
+    assert attached() == [(1, "xvda", "/dev/loop1", "rw")]
+
+
+def test_what_another_run_detached_is_gone(host: FakeHost) -> None:
+    apply(wanted())
+    (mine,) = plan(absent())
+    apply(absent())
+    mine.actions[0].run()
+    assert mine.read_back()["slots"] == []
+
+
+# ---- info ----
+
+
+def test_report(host: FakeHost) -> None:
+    host.store = xenstore.parse(recorded_store())
+    directory = Path(vbd_target.SYS_BLOCK_BY_NUMBER) / "7:1" / "loop"
+    directory.mkdir(parents=True)
+    (directory / "backing_file").write_text("/srv/xen/b.raw\n")
+    disks = {disk["vdev"]: disk for disk in vbd.report(None)}
+    assert sorted(disks) == ["51768", "xvda", "xvdb", "xvdq"]
+    assert disks["51768"] == {
+        "domain": "web",
+        "domid": 1,
+        "xenstore_key": 51768,
+        "vdev": "51768",
+        "target": "/dev/loop1",
+        "backing_file": "/srv/xen/b.raw",
+        "physical_device": "7:1",
+        "format": "raw",
+        "backendtype": "phy",
+        "access": "ro",
+        "backend_state": 4,
+        "frontend_state": 4,
+        "sectors": 32768,
+        "sector_size": 512,
+        "size": 16777216,
+    }
+    assert host.commands("xenstore-ls") == ["xenstore-ls -f /"]
+
+
+@pytest.mark.parametrize(
+    ("domains", "count"),
+    [(["web"], 4), (["1", "web"], 4), ([WEB_UUID], 4), (["db"], 0), (["nosuch"], 0), ([], 0)],
+)
+def test_report_of_some_domains(host: FakeHost, domains: List[str], count: int) -> None:
+    host.store = xenstore.parse(recorded_store())
+    assert len(vbd.report(domains)) == count
+
+
+def test_a_disk_of_a_driver_domain_is_not_compared_with_ours(host: FakeHost) -> None:
+    foreign = xen.Vbd(2, "db", 51712, "xvda", "/dev/loop0", "rw", backend_domid=3)
+    storages = Storages(host.bindings)
+    assert not storages.of_vbd(foreign).overlaps(storages.of_path("/dev/loop0"))
