@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
