@@ -150,14 +150,15 @@ def _plan(module: AnsibleModule, runs: Sequence[ItemRun], resource: Resource) ->
 def _apply(runs: Sequence[ItemRun], resource: Resource, check_mode: bool) -> None:
     """Run the actions of every plan, then read back what was changed."""
     for run in _in_order(runs):
-        _run_actions(run, check_mode)
-    if check_mode:
+        if run.plan:
+            _run_actions(run, run.plan, check_mode)
+    if check_mode or not any(run.done for run in runs):
         return
-    changed = [run for run in runs if run.done]
-    if changed:
-        resource.settle()
-    for run in changed:
-        _read_back(run)
+    error = _settle(resource)
+    for run in runs:
+        if run.plan and run.done:
+            _read_back(run, run.plan)
+            run.error = run.error or error
 
 
 def _in_order(runs: Sequence[ItemRun]) -> List[ItemRun]:
@@ -165,9 +166,8 @@ def _in_order(runs: Sequence[ItemRun]) -> List[ItemRun]:
     return sorted(runs, key=lambda run: run.item["state"] != "absent")
 
 
-def _run_actions(run: ItemRun, check_mode: bool) -> None:
-    assert run.plan
-    for action in run.plan.actions:
+def _run_actions(run: ItemRun, plan: Plan, check_mode: bool) -> None:
+    for action in plan.actions:
         try:
             if not check_mode:
                 action.run()
@@ -178,13 +178,21 @@ def _run_actions(run: ItemRun, check_mode: bool) -> None:
             run.error = f"cannot {action.sentence}: {error.strerror or error}"
             return
         run.done.append(action.sentence)
-    run.state = run.plan.after
+    run.state = plan.after
 
 
-def _read_back(run: ItemRun) -> None:
-    assert run.plan
+def _settle(resource: Resource) -> Optional[str]:
+    """The error with which the resource settled, if any."""
     try:
-        run.state = run.plan.read_back()
+        resource.settle()
+    except (BlockdevError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _read_back(run: ItemRun, plan: Plan) -> None:
+    try:
+        run.state = plan.read_back()
     except (BlockdevError, OSError) as error:
         run.error = run.error or str(error)
 

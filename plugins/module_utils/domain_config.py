@@ -508,8 +508,8 @@ def _with_comments(lines: Sequence[str], specs: Sequence[str], old: _Listed) -> 
                 return number
         return len(specs)
 
-    above: List[List[str]] = [[] for _ in range(len(lines) + 1)]
-    beside: List[List[str]] = [[] for _ in range(len(lines) + 1)]
+    above: List[List[str]] = [[] for _line in range(len(lines) + 1)]
+    beside: List[List[str]] = [[] for _line in range(len(lines) + 1)]
     for number, comment in old.above:
         above[place(number)].append(comment)
     for number, comment in old.beside:

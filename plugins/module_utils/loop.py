@@ -16,7 +16,7 @@ import struct
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Callable, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -40,8 +40,6 @@ READ_ONLY = 1
 AUTOCLEAR = 4
 DIRECT_IO = 16
 
-# struct loop_info64: device, inode, rdevice, offset, sizelimit; number, encrypt_type,
-# encrypt_key_size, flags; file_name, crypt_name, encrypt_key; init.
 INFO64 = struct.Struct("=5Q4I64s64s32s2Q")
 # struct loop_config: fd, block_size, info, reserved.
 CONFIG = struct.Struct(f"=2I{INFO64.size}s64x")
@@ -52,16 +50,40 @@ BIND_TRIES = 64
 """How often another program may be faster to take a free device before we give up."""
 
 
+File = Tuple[int, int]
+"""What makes a file this file: st_dev and st_ino."""
+
+
+class Info(NamedTuple):
+    """struct loop_info64. Device numbers are encoded as the kernel does it: see _decode_dev."""
+
+    device: int = 0
+    inode: int = 0
+    rdevice: int = 0
+    offset: int = 0
+    sizelimit: int = 0
+    number: int = 0
+    encrypt_type: int = 0
+    encrypt_key_size: int = 0
+    flags: int = 0
+    file_name: bytes = b""
+    crypt_name: bytes = b""
+    encrypt_key: bytes = b""
+    init_0: int = 0
+    init_1: int = 0
+
+    @property
+    def file(self) -> File:
+        """The backing file, as file_id gives it."""
+        return _decode_dev(self.device), self.inode
+
+
 class LoopError(BlockdevError):
     """A loop device cannot be had as wanted."""
 
 
 class DeviceTakenError(LoopError):
     """The loop device that was to be bound is bound already."""
-
-
-File = Tuple[int, int]
-"""What makes a file this file: st_dev and st_ino."""
 
 
 @dataclass(frozen=True)
@@ -167,18 +189,18 @@ def read(number: int) -> Optional[Binding]:
 
 
 def _read_open(number: int, device: int, backing_file: str) -> Binding:
-    (file_device, inode, rdevice, offset, size_limit, _, _, _, flags, *_rest) = _status(device)
+    info = _status(device)
     path, deleted = _split_deleted(backing_file)
     return Binding(
         number=number,
         rdev=os.fstat(device).st_rdev,
-        file=(_decode_dev(file_device), inode),
-        backing_rdev=_decode_dev(rdevice),
+        file=info.file,
+        backing_rdev=_decode_dev(info.rdevice),
         backing_file=path,
         deleted=deleted,
-        offset=offset,
-        size_limit=size_limit,
-        flags=flags,
+        offset=info.offset,
+        size_limit=info.sizelimit,
+        flags=info.flags,
         size=_number(device, BLKGETSIZE64, "=Q"),
         sector_size=_number(device, BLKSSZGET, "=i"),
     )
@@ -196,12 +218,12 @@ def bind(path: str, wanted: File, sector_size: int, direct_io: bool, number: Opt
         if file_id(os.fstat(image)) != wanted:
             raise LoopError(f"{path} was replaced by another file meanwhile; run again")
         flags = (READ_ONLY if read_only else 0) | (DIRECT_IO if direct_io else 0)
-        info = INFO64.pack(0, 0, 0, 0, 0, 0, 0, 0, flags, os.fsencode(path)[:63], b"", b"", 0, 0)
+        info = Info(flags=flags, file_name=os.fsencode(path)[:63])
         with _opened(_control(), os.O_RDWR) as control:
             if number is not None:
                 _add(control, number)
                 return _bind_to(number, image, sector_size, info)
-            for _ in range(BIND_TRIES):
+            for _attempt in range(BIND_TRIES):
                 try:
                     free = fcntl.ioctl(control, LOOP_CTL_GET_FREE)
                     return _bind_to(free, image, sector_size, info)
@@ -221,7 +243,8 @@ def unbind(binding: Binding) -> None:
     """
     try:
         with _opened(binding.device, os.O_RDONLY | os.O_EXCL) as device:
-            if _identity(device) != (binding.file, binding.offset):
+            info = _status(device)
+            if (info.file, info.offset) != (binding.file, binding.offset):
                 raise LoopError(f"{binding.device} has another backing file by now; run again")
             fcntl.ioctl(device, LOOP_CLR_FD)
             if _is_bound(device):
@@ -354,11 +377,11 @@ def _add(control: int, number: int) -> None:
         fcntl.ioctl(control, LOOP_CTL_ADD, number)
 
 
-def _bind_to(number: int, image: int, sector_size: int, info: bytes) -> int:
+def _bind_to(number: int, image: int, sector_size: int, info: Info) -> int:
     """Bind one loop device, atomically where the kernel can (Linux 5.8)."""
     with _opened(device_path(number), os.O_RDWR) as device:
         try:
-            fcntl.ioctl(device, LOOP_CONFIGURE, CONFIG.pack(image, sector_size, info))
+            fcntl.ioctl(device, LOOP_CONFIGURE, CONFIG.pack(image, sector_size, INFO64.pack(*info)))
         except OSError as error:
             if error.errno == errno.EBUSY:
                 raise DeviceTakenError(f"{device_path(number)} is bound already") from None
@@ -368,7 +391,7 @@ def _bind_to(number: int, image: int, sector_size: int, info: bytes) -> int:
     return number
 
 
-def _bind_in_steps(number: int, device: int, image: int, sector_size: int, info: bytes) -> None:
+def _bind_in_steps(number: int, device: int, image: int, sector_size: int, info: Info) -> None:
     """Bind one loop device where the kernel lacks LOOP_CONFIGURE; undo it if a step fails."""
     try:
         fcntl.ioctl(device, LOOP_SET_FD, image)
@@ -380,22 +403,22 @@ def _bind_in_steps(number: int, device: int, image: int, sector_size: int, info:
         if sector_size != SECTOR:
             fcntl.ioctl(device, LOOP_SET_BLOCK_SIZE, sector_size)
         _set_status(device, info)
-        if INFO64.unpack(info)[8] & DIRECT_IO:
+        if info.flags & DIRECT_IO:
             fcntl.ioctl(device, LOOP_SET_DIRECT_IO, 1)
     except BaseException:
         fcntl.ioctl(device, LOOP_CLR_FD)
         raise
 
 
-def _status(device: int) -> Tuple[int, ...]:
-    return INFO64.unpack(fcntl.ioctl(device, LOOP_GET_STATUS64, bytes(INFO64.size)))
+def _status(device: int) -> Info:
+    return Info(*INFO64.unpack(fcntl.ioctl(device, LOOP_GET_STATUS64, bytes(INFO64.size))))
 
 
-def _set_status(device: int, info: bytes, tries: int = 64) -> None:
+def _set_status(device: int, info: Info, tries: int = 64) -> None:
     """LOOP_SET_STATUS64, which answers EAGAIN while the device's cache is not clean yet."""
     for left in reversed(range(tries)):
         try:
-            fcntl.ioctl(device, LOOP_SET_STATUS64, info)
+            fcntl.ioctl(device, LOOP_SET_STATUS64, INFO64.pack(*info))
             return
         except BlockingIOError:
             if not left:
@@ -404,14 +427,8 @@ def _set_status(device: int, info: bytes, tries: int = 64) -> None:
 
 
 def _set_autoclear(device: int, wanted: bool) -> None:
-    fields = list(_status(device))
-    fields[8] = (fields[8] & ~AUTOCLEAR) | (AUTOCLEAR if wanted else 0)
-    _set_status(device, INFO64.pack(*fields))
-
-
-def _identity(device: int) -> Tuple[File, int]:
-    file_device, inode, _, offset, *_rest = _status(device)
-    return (_decode_dev(file_device), inode), offset
+    info = _status(device)
+    _set_status(device, info._replace(flags=info.flags & ~AUTOCLEAR | AUTOCLEAR * wanted))
 
 
 def _is_bound(device: int) -> bool:

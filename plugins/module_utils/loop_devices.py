@@ -136,19 +136,10 @@ class LoopDevices(Resource):
         number: Optional[int],
         status: Optional[os.stat_result],
     ) -> Plan:
+        """Bind the image; C(status) is None in check mode for one that will exist only."""
         self._refuse_taken(path, number)
         where = "a free loop device" if number is None else loop.device_path(number)
         bound: List[int] = []
-
-        def bind() -> None:
-            assert status
-            file, direct_io = loop.file_id(status), bool(item["direct_io"])
-            try:
-                bound.append(loop.bind(path, file, item["sector_size"], direct_io, number))
-            except loop.DeviceTakenError as error:
-                raise LoopError(f"cannot bind {path} to {item['device']}: {error}") from None
-            _verify_new(item, bound[0])
-
         after = {
             **_unbound(),
             "device": item["device"],
@@ -159,7 +150,12 @@ class LoopDevices(Resource):
             before=_unbound(),
             after=after,
             read_back=lambda: _read_back(item, path, bound[0] if bound else None),
-            actions=[Action(f"bind {path} to {where}", bind)],
+            actions=[
+                Action(
+                    f"bind {path} to {where}",
+                    lambda: bound.append(_bind(item, path, number, status)),
+                )
+            ],
         )
 
     def _refuse_taken(self, path: str, number: Optional[int]) -> None:
@@ -278,6 +274,19 @@ def _is_of(path: str, status: Optional[os.stat_result], binding: Binding) -> boo
     if status:
         return binding.file == loop.file_id(status)
     return binding.deleted and binding.backing_file == path
+
+
+def _bind(
+    item: Mapping[str, Any], path: str, number: Optional[int], status: Optional[os.stat_result]
+) -> int:
+    """Bind the image and return the device's number; LoopError where that went another way."""
+    file = loop.file_id(status or os.stat(path))
+    try:
+        bound = loop.bind(path, file, item["sector_size"], bool(item["direct_io"]), number)
+    except loop.DeviceTakenError as error:
+        raise LoopError(f"cannot bind {path} to {item['device']}: {error}") from None
+    _verify_new(item, bound)
+    return bound
 
 
 def _unbind(path: str, binding: Binding) -> None:

@@ -37,7 +37,7 @@ class Store:
         """Make C(path) a child of its parent, and that of its own: the listing of a part of the
         store does not have the directories above."""
         while path:
-            parent, _, name = path.rpartition("/")
+            parent, _slash, name = path.rpartition("/")
             siblings = self._children.setdefault(parent, {})
             if name in siblings:
                 return
