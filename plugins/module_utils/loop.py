@@ -82,6 +82,10 @@ class LoopError(BlockdevError):
     """A loop device cannot be had as wanted."""
 
 
+class InUseError(LoopError):
+    """The loop device that was to be unbound is in use."""
+
+
 class DeviceTakenError(LoopError):
     """The loop device that was to be bound is bound already."""
 
@@ -239,7 +243,7 @@ def unbind(binding: Binding) -> None:
     """Unbind a loop device that nobody uses, and read back that it is.
 
     LOOP_CLR_FD on a device in use returns 0 and lets it vanish later, under its last user; that
-    is taken back. Raises LoopError where the device is in use or has another file by now.
+    is taken back. Raises InUseError, or LoopError where the device has another file by now.
     """
     try:
         with _opened(binding.device, os.O_RDONLY | os.O_EXCL) as device:
@@ -249,10 +253,10 @@ def unbind(binding: Binding) -> None:
             fcntl.ioctl(device, LOOP_CLR_FD)
             if _is_bound(device):
                 _set_autoclear(device, binding.autoclear)
-                raise LoopError(f"{binding.device} is in use")
+                raise InUseError(f"{binding.device} is in use")
     except OSError as error:
         if error.errno == errno.EBUSY:
-            raise LoopError(f"{binding.device} is in use") from None
+            raise InUseError(f"{binding.device} is in use") from None
         if error.errno != errno.ENXIO:
             raise
 

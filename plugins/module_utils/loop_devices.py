@@ -62,6 +62,7 @@ class LoopDevices(Resource):
         self._check_mode = check_mode
         self._bindings = {binding.number: binding for binding in usage.bindings}
         self._wanted: Dict[object, str] = {}
+        self._udev_awaited = False
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_loopdev."""
@@ -82,9 +83,7 @@ class LoopDevices(Resource):
 
     def settle(self) -> None:
         """Let udev finish with the devices that were bound and unbound."""
-        if os.path.exists(UDEV_CONTROL):
-            command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
-            subprocess.run(command, check=False, env={**os.environ, "LC_ALL": "C"})
+        _settle_udev()
 
     def _refuse_twice(self, path: str, image: object) -> None:
         if image in self._wanted:
@@ -222,6 +221,8 @@ class LoopDevices(Resource):
             for binding in self._bindings.values()
             if _is_of(path, status, binding) and number in (None, binding.number)
         ]
+        if bindings:
+            self._await_udev()
         for binding in bindings:
             _refuse_part(path, binding)
             self._refuse_in_use(item, path, binding)
@@ -236,6 +237,15 @@ class LoopDevices(Resource):
                 for binding in bindings
             ],
         )
+
+    def _await_udev(self) -> None:
+        """Let udev, once, finish with devices that it looks at because they were bound just now.
+
+        It has them open for as long, which makes it a user like any other.
+        """
+        if not self._udev_awaited:
+            _settle_udev()
+        self._udev_awaited = True
 
     def _refuse_in_use(self, item: Mapping[str, Any], path: str, binding: Binding) -> None:
         users = [
@@ -291,10 +301,24 @@ def _bind(
 
 def _unbind(path: str, binding: Binding) -> None:
     try:
-        loop.unbind(binding)
-    except LoopError as error:
-        # Someone may have begun to use it since the plan was made.
+        _unbind_after_udev(binding)
+    except loop.InUseError as error:
+        # Someone has begun to use it since the plan was made.
         raise _in_use(path, binding, join(Usage().of_device(binding.rdev)) or error) from None
+
+
+def _unbind_after_udev(binding: Binding) -> None:
+    try:
+        loop.unbind(binding)
+    except loop.InUseError:
+        _settle_udev()
+        loop.unbind(binding)
+
+
+def _settle_udev() -> None:
+    if os.path.exists(UDEV_CONTROL):
+        command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
+        subprocess.run(command, check=False, env={**os.environ, "LC_ALL": "C"})
 
 
 def _refuse_part(path: str, binding: Binding) -> None:
@@ -361,10 +385,10 @@ def _verify_new(item: Mapping[str, Any], number: int) -> None:
     if binding is None:
         raise LoopError(f"{loop.device_path(number)} was unbound by another program; run again")
     if item["direct_io"] and not binding.direct_io:
-        loop.unbind(binding)
+        _unbind_after_udev(binding)
         raise loop.no_direct_io(binding)
     if binding.sector_size != item["sector_size"]:
-        loop.unbind(binding)
+        _unbind_after_udev(binding)
         raise LoopError(
             f"the kernel gave {binding.device} sectors of {binding.sector_size} bytes, not "
             f"{item['sector_size']}"
