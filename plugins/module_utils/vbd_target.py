@@ -104,7 +104,7 @@ class Storages:
             return target
         device = self._of_device(vbd.target, os.makedev(*vbd.physical_device))
         # The loop device that xl's script made of a file may be younger than the bindings.
-        return device
+        return device if device.file else replace(device, file=target.file)
 
     def _of_bound_device(self, path: str, rdev: int) -> Storage:
         storage = self._of_device(path, rdev)

@@ -333,6 +333,12 @@ def test_the_words_of_the_script_are_told_and_nothing_is_left(host: FakeHost) ->
     assert slot_is_empty()
 
 
+def test_an_exit_code_of_0_is_not_trusted(host: FakeHost) -> None:
+    host.behave(does_nothing=True)
+    with pytest.raises(XenError, match="exit code 0 and without a word"):
+        attach()
+
+
 def test_what_cannot_be_removed_is_told(host: FakeHost) -> None:
     host.behave(script_words={"/dev/loop0": "no"}, stuck=True, force_fails=True)
     with pytest.raises(XenError, match=r"no; what it left .* `xl block-detach --force 1 51728`"):
