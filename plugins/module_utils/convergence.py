@@ -24,7 +24,14 @@ Options = Dict[str, Dict[str, Any]]
 
 STATE: Dict[str, Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
 
-RELEASED_BY: Dict[str, Any] = {"type": "list", "elements": "dict"}
+RELEASED_BY: Dict[str, Any] = {
+    "type": "list",
+    "elements": "dict",
+    "options": {
+        "domain": {"type": "str", "required": True},
+        "vdev": {"type": "str", "required": True},
+    },
+}
 """The users that, in check mode, an earlier task would have taken away: see usage.released."""
 
 

@@ -13,7 +13,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 
 
 def nearest(path: str) -> str:
-    """C(path) itself where it exists, otherwise the first directory above it that does."""
+    """The absolute C(path) itself where it exists, otherwise what is first above it."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path
@@ -26,19 +26,31 @@ class Directories:
         self._planned: Set[str] = set()
 
     def plan(self, path: str, wanted: bool) -> List[Action]:
-        """The step that makes the directory C(path) and those above it; none where it is there.
+        """The step that makes the directory C(path), absolute, and those above it, if any lacks.
 
-        Raises BlockdevError where something else has that name, and where the directory is not
-        there and not C(wanted).
+        They get mode 0755. Raises BlockdevError where something else has the name of one, and
+        where the directory is not there and not C(wanted); the caller says what it is needed for.
         """
         if os.path.isdir(path) or path in self._planned:
             return []
-        if os.path.lexists(path) or not os.path.isdir(nearest(path)):
-            raise BlockdevError(f"{nearest(path)} is not a directory")
+        above = nearest(path)
+        if not os.path.isdir(above):
+            raise BlockdevError(f"{above} is not a directory")
         if not wanted:
             raise BlockdevError(
                 f"the directory {path} does not exist; create it first, or set parents: true"
             )
-        self._planned.add(path)
-        create = partial(os.makedirs, path, mode=0o755, exist_ok=True)
-        return [Action(f"create the directory {path}", create)]
+        missing = path
+        while missing != above:
+            self._planned.add(missing)
+            missing = os.path.dirname(missing)
+        return [Action(f"create the directory {path}", partial(_create, path))]
+
+
+def _create(path: str) -> None:
+    # The umask, unlike the mode of makedirs, counts for those above as well.
+    before = os.umask(0o022)
+    try:
+        os.makedirs(path, exist_ok=True)
+    finally:
+        os.umask(before)

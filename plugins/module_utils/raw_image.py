@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
 import secrets
 import signal
 import stat
-import struct
-import subprocess
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,19 +27,25 @@ from typing import (
     Mapping,
     Optional,
     Set,
-    Tuple,
 )
 
+from ansible_collections.xen.blockdev.plugins.module_utils import image_source
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
     Resource,
     State,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.directories import Directories, nearest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.image_source import (
+    ImageError,
+    Source,
+    opened,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import File, file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     MIRAGE_BLOCK,
-    SECTOR,
     SizeError,
     format_size,
     parse_size,
@@ -54,9 +57,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
     released,
 )
 
-FICLONE = 0x40049409
-"""ioctl_ficlone(2): let two files share their blocks until one of them is written."""
-
 MODE = 0o600
 """Of a new image: what a guest keeps in it is nobody's business."""
 
@@ -66,49 +66,15 @@ PROBED_FROM = 2 * 1024**4
 Smaller files fit every file system that is made for disk images (ext4 with blocks of 1 KiB holds
 4 TiB), so an ordinary plan costs no such trial."""
 
-CHUNK = 8 * 1024**2
-"""Bytes read and written at once where the kernel cannot copy by itself."""
-
-QEMU_FORMATS = {"vhd": "vpc"}
-"""Formats that qemu-img knows under another name."""
-
-MAGICS = (
-    (0, b"QFI\xfb", "qcow2"),
-    (0, b"conectix", "vhd"),
-    (0, b"vhdxfile", "vhdx"),
-    (0, b"KDMV", "vmdk"),
-    (0, b"COWD", "vmdk"),
-    (0, b"# Disk DescriptorFile", "vmdk"),
-    (0x40, b"\x7f\x10\xda\xbe", "vdi"),
-    (0, b"QED\0", "qed"),
-)
-"""Offset and bytes by which a format is known. A VHD of fixed size has them in its footer only."""
-
-VHD_FOOTER = struct.Struct(">8s52xI448x")
-"""The footer of a VHD, in a dynamic one also its header: cookie and disk type."""
-
-VHD_DIFFERENCING = 4
-
-INFO_SECONDS = 60
-CONVERT_SECONDS = 12 * 3600
-
-
-class ImageError(BlockdevError):
-    """An image cannot be had as wanted."""
-
 
 @dataclass(frozen=True)
-class Image:
-    """A path that is, or is to be, an image."""
+class ImagePath:
+    """A path under which an image is to be."""
 
     path: str
     """As it was given."""
     file: str
     """The same without symbolic links."""
-    status: Optional[os.stat_result]
-    """Of the regular file that is there, or None."""
-    linked: bool
-    """Whether the path itself is a symbolic link to the image."""
 
     @property
     def directory(self) -> str:
@@ -117,14 +83,13 @@ class Image:
 
 
 @dataclass(frozen=True)
-class Source:
-    """What a new image is a copy of."""
+class Image(ImagePath):
+    """A path under which there is an image."""
 
-    path: str
-    format: str
     status: os.stat_result
-    size: int
-    """Bytes of the disk that it holds, rounded up to whole sectors."""
+    """Of the regular file."""
+    linked: bool
+    """Whether the path itself is a symbolic link to it."""
 
 
 @contextmanager
@@ -140,7 +105,8 @@ class RawImages(Resource):
         self._usage = usage
         self._check_mode = check_mode
         self._wanted: Dict[object, str] = {}
-        self._deleted: Set[Tuple[int, int]] = set()
+        self._deleted: Set[File] = set()
+        self._directories = Directories()
         self._promised: Dict[int, int] = {}
         """Bytes by st_dev that the plans so far take from a file system's free space."""
         self._touched: Set[str] = set()
@@ -152,7 +118,10 @@ class RawImages(Resource):
         self._refuse_twice(image)
         if item["state"] == "absent":
             return self._plan_absent(item, image)
-        plan = self._plan_new(item, image) if image.status is None else self._plan_old(item, image)
+        if isinstance(image, Image):
+            plan = self._plan_old(item, image)
+        else:
+            plan = self._plan_new(item, image)
         plan.file = image.file
         rest = plan.after["size"] % MIRAGE_BLOCK
         if rest:
@@ -173,28 +142,30 @@ class RawImages(Resource):
                 if error.errno != errno.EINVAL:
                     raise ImageError(f"cannot sync {directory}: {error.strerror}") from None
 
-    def _refuse_twice(self, image: Image) -> None:
-        key = _file_id(image.status) if image.status else image.file
+    def _refuse_twice(self, image: ImagePath) -> None:
+        key = file_id(image.status) if isinstance(image, Image) else image.file
         if key in self._wanted:
             raise ImageError(
                 f"{image.path} is the same image as {self._wanted[key]}: name it once in a call"
             )
         self._wanted[key] = image.path
 
-    def _plan_new(self, item: Mapping[str, Any], image: Image) -> Plan:
-        place = self._place(item, image)
+    def _plan_new(self, item: Mapping[str, Any], image: ImagePath) -> Plan:
+        directories = self._plan_directory(image, item["parents"])
+        place = nearest(image.directory)
+        _check_writable(place, f"create {image.path}")
         source = None if item["source"] is None else self._find_source(item, image)
         size = _size_of_new(item, image, source)
         full = item["allocation"] == "full"
         _check_limit(image, place, size)
         if full:
             self._reserve(image, place, size)
-        what, fill = f"create {image.path}", partial(_set_size, size=size, full=full)
+        what, fill = f"create {image.path}", partial(image_source.set_size, size=size, full=full)
         allocated: Optional[int] = size if full else 0
         warnings: List[str] = []
         if source:
             what = f"copy {source.path} to {image.path}"
-            fill = partial(_copy, source, size=size, full=full)
+            fill = partial(image_source.copy, source, size=size, full=full)
             allocated = size if full else None
             warnings = self._warn_of_users(source)
         sentence = f"{what}, {format_size(size)}, {item['allocation']}"
@@ -202,12 +173,11 @@ class RawImages(Resource):
             before=_no_state(),
             after={"size": size, "allocated": allocated},
             read_back=lambda: _read_back(image, size),
-            actions=[Action(sentence, lambda: self._create(image, fill))],
+            actions=[*directories, Action(sentence, lambda: self._create(image, fill))],
             warnings=warnings,
         )
 
     def _plan_old(self, item: Mapping[str, Any], image: Image) -> Plan:
-        assert image.status
         state = _state(image.status)
         before = state["size"]
         size = before if item["size"] is None else _wanted_size(item, image)
@@ -222,7 +192,6 @@ class RawImages(Resource):
         return Plan(state, after, lambda: _read_back(image, size), actions)
 
     def _growth(self, item: Mapping[str, Any], image: Image, size: int) -> Action:
-        assert image.status
         full = item["allocation"] == "full"
         _check_writable(image.file, f"grow {image.path}")
         _check_limit(image, image.directory, size)
@@ -240,17 +209,17 @@ class RawImages(Resource):
         _check_writable(image.file, f"shrink {image.path}")
         return Action(f"shrink {_from_to(image, size)}", lambda: _shrink(image, size))
 
-    def _plan_absent(self, item: Mapping[str, Any], image: Image) -> Plan:
+    def _plan_absent(self, item: Mapping[str, Any], image: ImagePath) -> Plan:
+        if not isinstance(image, Image):
+            return Plan(_no_state(), _no_state(), _no_state)
         if image.linked:
             raise ImageError(
                 f"cannot delete {image.path}: it is a symbolic link to {image.file}; name the "
                 "image itself, or remove the link with ansible.builtin.file"
             )
-        if image.status is None:
-            return Plan(_no_state(), _no_state(), _no_state)
         self._refuse_in_use(image, f"delete {image.path}", lambda user: self._leaves(item, user))
         _check_writable(image.directory, f"delete {image.path}")
-        self._deleted.add(_file_id(image.status))
+        self._deleted.add(file_id(image.status))
         if image.status.st_nlink == 1:
             self._promise(image.status.st_dev, -_allocated(image.status))
         return Plan(
@@ -269,7 +238,6 @@ class RawImages(Resource):
     def _refuse_in_use(
         self, image: Image, what: str, leaves: Callable[[User], bool] = lambda user: False
     ) -> None:
-        assert image.status
         users = [user for user in self._usage.of_file(image.status) if not leaves(user)]
         if users:
             raise ImageError(f"cannot {what}: {join(users)}; {_remedies(users)}")
@@ -283,40 +251,24 @@ class RawImages(Resource):
             "missing or incomplete in the copy"
         ]
 
-    def _find_source(self, item: Mapping[str, Any], image: Image) -> Source:
+    def _find_source(self, item: Mapping[str, Any], image: ImagePath) -> Source:
         found = _find(item["source"], "source")
-        if found.status is None:
+        if not isinstance(found, Image):
             raise ImageError(f"cannot create {image.path}: its source {found.path} does not exist")
-        if _file_id(found.status) in self._deleted:
+        if file_id(found.status) in self._deleted:
             raise ImageError(
                 f"cannot create {image.path}: its source {found.path} is to be deleted in the "
                 "same call, before the copy; delete it in a later task"
             )
-        read = _read_raw if item["source_format"] == "raw" else _read_foreign
+        return image_source.read(found.path, item["source_format"], found.status)
+
+    def _plan_directory(self, image: ImagePath, parents: bool) -> List[Action]:
         try:
-            return read(found.path, item["source_format"], found.status)
-        except OSError as error:
-            raise ImageError(f"cannot read {found.path}: {error.strerror}") from None
+            return self._directories.plan(image.directory, parents)
+        except BlockdevError as error:
+            raise ImageError(f"cannot create {image.path}: {error}") from None
 
-    def _place(self, item: Mapping[str, Any], image: Image) -> str:
-        """The directory of a new image; ImageError where it is not there or cannot be written.
-
-        In check mode the nearest one above it stands for one that an earlier task would have made.
-        """
-        place = image.directory
-        if self._check_mode and item["directory_will_exist"]:
-            while not os.path.lexists(place):
-                place = os.path.dirname(place)
-        if not os.path.isdir(place):
-            problem = "is not a directory" if os.path.lexists(place) else "does not exist"
-            raise ImageError(
-                f"cannot create {image.path}: {place} {problem}; create the directory first "
-                "(ansible.builtin.file with state: directory)"
-            )
-        _check_writable(place, f"create {image.path}")
-        return place
-
-    def _reserve(self, image: Image, place: str, needed: int) -> None:
+    def _reserve(self, image: ImagePath, place: str, needed: int) -> None:
         """Set bytes aside for an image in the directory C(place); ImageError where they lack."""
         free = os.statvfs(place)
         device = os.stat(place).st_dev
@@ -332,7 +284,7 @@ class RawImages(Resource):
     def _promise(self, device: int, size: int) -> None:
         self._promised[device] = self._promised.get(device, 0) + size
 
-    def _create(self, image: Image, fill: Callable[[int], None]) -> None:
+    def _create(self, image: ImagePath, fill: Callable[[int], None]) -> None:
         with _opened_directory(image.directory) as directory, _nameless(directory) as new:
             fill(new)
             os.fsync(new)
@@ -345,7 +297,7 @@ class RawImages(Resource):
         self._touched.add(image.directory)
 
 
-def _find(path: object, option: str = "path") -> Image:
+def _find(path: object, option: str = "path") -> ImagePath:
     """Look at what is at C(path); ImageError where it is neither an image nor the place for one."""
     if not isinstance(path, str) or not os.path.isabs(path) or not _is_file_name(path):
         raise ImageError(
@@ -358,7 +310,7 @@ def _find(path: object, option: str = "path") -> Image:
         if linked:
             status = _follow(path)
     except (FileNotFoundError, NotADirectoryError):
-        return Image(path, os.path.realpath(path), None, False)
+        return ImagePath(path, os.path.realpath(path))
     except OSError as error:
         raise ImageError(f"cannot look at {path}: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
@@ -395,10 +347,6 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a special file")
 
 
-def _file_id(status: os.stat_result) -> Tuple[int, int]:
-    return status.st_dev, status.st_ino
-
-
 def _no_state() -> State:
     return {"size": None, "allocated": None}
 
@@ -413,14 +361,14 @@ def _allocated(status: os.stat_result) -> int:
     return status.st_blocks * 512
 
 
-def _wanted_size(item: Mapping[str, Any], image: Image) -> int:
+def _wanted_size(item: Mapping[str, Any], image: ImagePath) -> int:
     try:
         return parse_size(item["size"])
     except SizeError as error:
         raise ImageError(f"size of {image.path}: {error}") from None
 
 
-def _size_of_new(item: Mapping[str, Any], image: Image, source: Optional[Source]) -> int:
+def _size_of_new(item: Mapping[str, Any], image: ImagePath, source: Optional[Source]) -> int:
     if item["size"] is not None:
         size = _wanted_size(item, image)
         if source and size < source.size:
@@ -445,7 +393,7 @@ def _check_writable(path: str, what: str) -> None:
         )
 
 
-def _check_limit(image: Image, place: str, size: int) -> None:
+def _check_limit(image: ImagePath, place: str, size: int) -> None:
     """Raise ImageError where the file system of C(place) holds no file of C(size) bytes.
 
     Nothing but a trial tells that. The file that is tried never has a name and is gone when it is
@@ -471,7 +419,6 @@ def _check_limit(image: Image, place: str, size: int) -> None:
 
 
 def _from_to(image: Image, size: int) -> str:
-    assert image.status
     return f"{image.path} from {format_size(image.status.st_size)} to {format_size(size)}"
 
 
@@ -484,7 +431,7 @@ def _remedies(users: List[User]) -> str:
     return ", ".join(dict.fromkeys(remedies.get(user.kind, "end that first") for user in users))
 
 
-def _read_back(image: Image, size: int) -> State:
+def _read_back(image: ImagePath, size: int) -> State:
     status = os.stat(image.file)
     if status.st_size != size:
         raise ImageError(
@@ -494,23 +441,14 @@ def _read_back(image: Image, size: int) -> State:
     return _state(status)
 
 
-def _read_back_absent(image: Image) -> State:
+def _read_back_absent(image: ImagePath) -> State:
     if os.path.lexists(image.file):
         raise ImageError(f"{image.path} was deleted, and made again by someone else meanwhile")
     return _no_state()
 
 
-@contextmanager
-def _opened(path: str, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
 def _opened_directory(path: str) -> ContextManager[int]:
-    return _opened(path, os.O_RDONLY | os.O_DIRECTORY)
+    return opened(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _open_nameless(directory: int) -> int:
@@ -542,7 +480,7 @@ def _nameless(directory: int) -> Iterator[int]:
             os.unlink(name, dir_fd=directory)
 
 
-def _link(new: int, directory: int, image: Image) -> None:
+def _link(new: int, directory: int, image: ImagePath) -> None:
     """Give the file its name, which no other file may have."""
     try:
         # With a dir_fd this is linkat(2), which follows the magic link; link(2) would not.
@@ -560,16 +498,9 @@ def _link(new: int, directory: int, image: Image) -> None:
         ) from None
 
 
-def _set_size(descriptor: int, size: int, full: bool) -> None:
-    if full:
-        os.posix_fallocate(descriptor, 0, size)
-    else:
-        os.ftruncate(descriptor, size)
-
-
 def _grow(image: Image, size: int, full: bool) -> None:
     """Add to the end of an image. This is safe while a guest uses it: nobody sees it yet."""
-    with _opened(image.file, os.O_RDWR | os.O_NOFOLLOW) as descriptor:
+    with opened(image.file, os.O_RDWR | os.O_NOFOLLOW) as descriptor:
         _check_same(image, descriptor)
         before = os.fstat(descriptor).st_size
         if before > size:
@@ -578,7 +509,7 @@ def _grow(image: Image, size: int, full: bool) -> None:
                 "again"
             )
         try:
-            _set_size(descriptor, size, full)
+            image_source.set_size(descriptor, size, full)
         except OSError:
             # A full disk can end an allocation halfway.
             os.ftruncate(descriptor, before)
@@ -593,8 +524,7 @@ def _shrink(image: Image, size: int) -> None:
 
 
 def _check_same(image: Image, descriptor: int) -> None:
-    assert image.status
-    if _file_id(os.fstat(descriptor)) != _file_id(image.status):
+    if file_id(os.fstat(descriptor)) != file_id(image.status):
         raise ImageError(f"{image.path} was replaced by another file meanwhile; run again")
 
 
@@ -606,7 +536,7 @@ def _exclusive(image: Image, what: str) -> Iterator[int]:
     opens it then waits. This closes the gap between plan and action. Network file systems have no
     leases; there the plan's own look at the users has to do.
     """
-    with _opened(image.file, os.O_RDWR | os.O_NOFOLLOW) as descriptor:
+    with opened(image.file, os.O_RDWR | os.O_NOFOLLOW) as descriptor:
         _check_same(image, descriptor)
         try:
             # Somebody waiting is told by a signal. The usual one would end this process.
@@ -618,161 +548,3 @@ def _exclusive(image: Image, what: str) -> Iterator[int]:
             if error.errno != errno.EINVAL:
                 raise
         yield descriptor
-
-
-def _read_raw(path: str, _format: str, status: os.stat_result) -> Source:
-    """A raw source; ImageError where it has the marks of another format."""
-    with _opened(path, os.O_RDONLY) as descriptor:
-        head = os.pread(descriptor, SECTOR, 0)
-        tail = os.pread(descriptor, SECTOR, max(status.st_size - SECTOR, 0))
-    found = next((name for at, magic, name in MAGICS if head[at:].startswith(magic)), None)
-    if found is None and tail.startswith(b"conectix"):
-        found = "vhd"
-    if found:
-        raise ImageError(
-            f"cannot copy {path} as a raw image: it has the marks of a {found} image; if it is "
-            f"one, set source_format: {found}"
-        )
-    return Source(path, "raw", status, _whole_sectors(status.st_size))
-
-
-def _read_foreign(path: str, source_format: str, status: os.stat_result) -> Source:
-    """A source in another format; ImageError where it is not whole in itself.
-
-    Such an image names other files of this host by itself, and would bring them into the copy.
-    """
-    arguments = ("info", "-f", _qemu_format(source_format), "--output=json", path)
-    info = json.loads(_qemu_img(INFO_SECONDS, *arguments))
-    others = _other_files(info, path)
-    if source_format == "vhd" and _is_differencing_vhd(path, status.st_size):
-        # qemu-img reads what is left to the parent as zeros.
-        others.append("a parent image")
-    if others:
-        raise ImageError(
-            f"cannot copy {path}: it takes data from {', '.join(others)}; make it an image of its "
-            "own first (qemu-img convert) where you trust it"
-        )
-    return Source(path, source_format, status, _whole_sectors(info["virtual-size"]))
-
-
-def _other_files(info: Mapping[str, Any], path: str) -> List[str]:
-    """The files beside the image at C(path) from which, says qemu-img, it takes its data."""
-    details = info.get("format-specific", {}).get("data", {})
-    backing = info.get("full-backing-filename", info.get("backing-filename"))
-    extents = [extent["filename"] for extent in details.get("extents", ())]
-    return [
-        *(str(name) for name in (backing, details.get("data-file")) if name is not None),
-        *(name for name in extents if os.path.realpath(name) != os.path.realpath(path)),
-    ]
-
-
-def _is_differencing_vhd(path: str, size: int) -> bool:
-    with _opened(path, os.O_RDONLY) as descriptor:
-        for offset in (0, max(size - VHD_FOOTER.size, 0)):
-            footer = os.pread(descriptor, VHD_FOOTER.size, offset)
-            if len(footer) == VHD_FOOTER.size:
-                cookie, disk_type = VHD_FOOTER.unpack(footer)
-                if cookie == b"conectix" and disk_type == VHD_DIFFERENCING:
-                    return True
-    return False
-
-
-def _qemu_format(source_format: str) -> str:
-    return QEMU_FORMATS.get(source_format, source_format)
-
-
-def _qemu_img(timeout: float, *arguments: str, descriptors: Tuple[int, ...] = ()) -> str:
-    """What qemu-img prints. C(timeout): seconds. C(descriptors): those that it inherits."""
-    try:
-        done = subprocess.run(
-            ["qemu-img", *arguments],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            pass_fds=descriptors,
-            timeout=timeout,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except FileNotFoundError:
-        raise ImageError(
-            "qemu-img, which reads images that are not raw, is not on this host: install it "
-            "(package qemu-utils on Debian, qemu-img elsewhere)"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise ImageError(f"qemu-img {arguments[0]} did not end within {timeout} s") from None
-    if done.returncode:
-        raise ImageError(f"qemu-img {arguments[0]} failed: {done.stderr.strip()}")
-    return done.stdout
-
-
-def _whole_sectors(size: int) -> int:
-    return -(-size // SECTOR) * SECTOR
-
-
-def _copy(source: Source, new: int, size: int, full: bool) -> None:
-    """Fill a new file from the source; what the source has no data for stays a hole."""
-    with _opened(source.path, os.O_RDONLY) as old:
-        status = os.fstat(old)
-        if (_file_id(status), status.st_size) != (_file_id(source.status), source.status.st_size):
-            raise ImageError(f"{source.path} was replaced or resized meanwhile; run again")
-        if source.format != "raw":
-            _convert(source, new)
-        elif full:
-            # First, so that a full disk shows before the copying. Shared blocks are not allocated.
-            _set_size(new, size, full)
-            _copy_data(old, new, _copy_chunk)
-        elif not _share_blocks(old, new):
-            _copy_data(old, new, _copy_in_kernel)
-    _set_size(new, size, full)
-
-
-def _convert(source: Source, new: int) -> None:
-    source_format, target = _qemu_format(source.format), f"/proc/self/fd/{new}"
-    arguments = ("convert", "-f", source_format, "-O", "raw", source.path, target)
-    _qemu_img(CONVERT_SECONDS, *arguments, descriptors=(new,))
-
-
-def _share_blocks(old: int, new: int) -> bool:
-    """Whether the file system could make a copy that costs nothing (a reflink)."""
-    try:
-        fcntl.ioctl(new, FICLONE, old)
-    except OSError:
-        return False
-    return True
-
-
-def _copy_data(old: int, new: int, copy_some: Callable[[int, int, int, int], int]) -> None:
-    """Copy where the source has data; the rest is left alone.
-
-    C(copy_some): copies from one to the other between two offsets and returns how far it came.
-    """
-    position = 0
-    while True:
-        try:
-            position = os.lseek(old, position, os.SEEK_DATA)
-        except OSError as error:
-            if error.errno != errno.ENXIO:
-                raise
-            return  # From here on the source is a hole, or has ended.
-        end = os.lseek(old, position, os.SEEK_HOLE)
-        while position < end:
-            copied = copy_some(old, new, position, end)
-            if not copied:
-                raise ImageError("the source became shorter while it was copied; run again")
-            position += copied
-
-
-def _copy_in_kernel(old: int, new: int, position: int, end: int) -> int:
-    """Let the kernel copy, which may be quicker, where it can (copy_file_range(2))."""
-    try:
-        copied = os.copy_file_range(old, new, end - position, position, position)
-    except (OSError, AttributeError):  # Python has it only where the C library has it.
-        copied = 0
-    return copied or _copy_chunk(old, new, position, end)
-
-
-def _copy_chunk(old: int, new: int, position: int, end: int) -> int:
-    data = os.pread(old, min(CHUNK, end - position), position)
-    return os.pwrite(new, data, position) if data else 0

@@ -33,12 +33,10 @@ class User:
 def released(item: Mapping[str, Any], user: User) -> bool:
     """Whether the wanted C(item) says that an earlier task takes this user away.
 
-    C(released_by) lists slots of domains, each with ``domain`` and ``vdev`` at least, as the
-    results of xen_vbd_attach have them. Raises BlockdevError where one lacks them.
+    C(released_by) lists slots of domains as C({domain, vdev}).
     """
     return any(
-        (user.domain, user.xenstore_key)
-        == (slot.get("domain"), parse(slot.get("vdev")).xenstore_key)
+        (user.domain, user.xenstore_key) == (slot["domain"], parse(slot["vdev"]).xenstore_key)
         for slot in item["released_by"] or ()
     )
 

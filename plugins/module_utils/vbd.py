@@ -287,7 +287,7 @@ class Vbds(Resource):
             del self._disks[disk.slot]
         return Plan(
             before=_absent_state(domain, disks),
-            after=_absent_state(domain, []),
+            after=_absent_state(domain, [], disks),
             read_back=partial(self._read_back_absent, domain, disks),
             actions=[self._detaching(item, domain, disk.vbd) for disk in disks],
         )
@@ -323,7 +323,7 @@ class Vbds(Resource):
         if left:
             slots = ", ".join(disk.vbd.vdev for disk in left)
             raise XenError(f"{slots} of domain {domain.name} is there again after it was detached")
-        return _absent_state(domain, [])
+        return _absent_state(domain, [], disks)
 
     def _is_left(self, detached: Disk) -> bool:
         """Whether the disk is in its slot and not another one that the same call attached."""
@@ -502,9 +502,14 @@ def _expected_state(wanted: Wanted) -> State:
     return state
 
 
-def _absent_state(domain: Domain, disks: Iterable[Disk]) -> State:
-    slots = [disk.vbd.xenstore_key for disk in disks]
-    return {"running": True, "domid": domain.domid, "slots": slots}
+def _absent_state(domain: Domain, disks: Iterable[Disk], detached: Iterable[Disk] = ()) -> State:
+    """C(disks): those that are still there. C(detached): those that are not any more."""
+    return {
+        "running": True,
+        "domid": domain.domid,
+        "slots": [disk.vbd.xenstore_key for disk in disks],
+        "detached": [{"domain": domain.name, "vdev": disk.vbd.vdev} for disk in detached],
+    }
 
 
 def _decimal(device: Optional[Tuple[int, int]]) -> Optional[str]:

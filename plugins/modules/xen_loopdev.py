@@ -57,6 +57,15 @@ options:
         description: See O(released_by).
         type: list
         elements: dict
+        suboptions:
+          domain:
+            description: See O(released_by[].domain).
+            type: str
+            required: true
+          vdev:
+            description: See O(released_by[].vdev).
+            type: str
+            required: true
   path:
     description:
       - The image, an absolute path on the managed host. Required unless O(devices) is given.
@@ -95,11 +104,18 @@ options:
     description:
       - In check mode with O(state=absent), the slots from which an earlier task has said that it would detach
         the image. They do not count as users. Without check mode it has no effect.
-      - Each element has C(domain) and C(vdev), the slot in any form that the filter
-        P(xen.blockdev.to_xenstore_key#filter) takes. What
-        RV(xen.blockdev.xen_vbd_attach#module:vbds) lists as changed can be given as it is.
+      - RV(xen.blockdev.xen_vbd_attach#module:vbds[].detached) lists them.
     type: list
     elements: dict
+    suboptions:
+      domain:
+        description: Name of the domain.
+        type: str
+        required: true
+      vdev:
+        description: The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
+        type: str
+        required: true
 notes:
   - Never write to an image while it is bound, and do not read it through both its path and its device. What one
     of them writes, the other may not see.

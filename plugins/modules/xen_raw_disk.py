@@ -57,8 +57,8 @@ options:
       shrink:
         description: See O(shrink).
         type: bool
-      directory_will_exist:
-        description: See O(directory_will_exist).
+      parents:
+        description: See O(parents).
         type: bool
       released_by:
         description: See O(released_by).
@@ -100,7 +100,7 @@ options:
   path:
     description:
       - The image, an absolute path on the managed host. Required unless O(disks) is given.
-      - Its directory must exist. The file system must have hard links.
+      - Its directory must exist, or O(parents) be set. The file system must have hard links.
     type: path
   state:
     description:
@@ -154,11 +154,12 @@ options:
         that is an error.
     type: bool
     default: false
-  directory_will_exist:
+  parents:
     description:
-      - In check mode, plan as if the directory of the image were there. Set it where an earlier
-        task has said, in check mode itself, that it would create the directory. Without check mode
-        it has no effect.
+      - Whether the directories above a new image are created where they do not exist. Otherwise
+        that is an error.
+      - They belong to root and have mode V(0755), whatever O(owner), O(mode) and so on say, which
+        are the image's. They stay when the image cannot be created, or is deleted later.
     type: bool
     default: false
   released_by:
@@ -251,6 +252,12 @@ EXAMPLES = r"""
       - path: /srv/xen/web/old.raw
         state: absent
 
+- name: Create an image and, where they do not exist, the directories above it
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/new/boot.raw
+    size: 16MiB
+    parents: true
+
 - name: Copy a raw image and make the copy larger
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/db/root.raw
@@ -288,13 +295,6 @@ EXAMPLES = r"""
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/old.raw
     state: absent
-
-- name: Plan in check mode for a directory that an earlier task would have created
-  xen.blockdev.xen_raw_disk:
-    path: /srv/xen/new/boot.raw
-    size: 16MiB
-    directory_will_exist: true
-  check_mode: true
 
 - name: Plan in check mode to delete what earlier tasks would have detached and unbound
   xen.blockdev.xen_raw_disk:
@@ -358,9 +358,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     Interface,
     converge,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.image_source import FORMATS
 from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import open_images
-
-FORMATS = ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"]
 
 INTERFACE = Interface(
     items="disks",
@@ -373,7 +372,7 @@ INTERFACE = Interface(
         "source_format": {"type": "str", "choices": FORMATS, "default": "raw"},
         "allocation": {"type": "str", "choices": ["sparse", "full"], "default": "sparse"},
         "shrink": {"type": "bool", "default": False},
-        "directory_will_exist": {"type": "bool", "default": False},
+        "parents": {"type": "bool", "default": False},
         "released_by": RELEASED_BY,
         "will_be_unbound": {"type": "bool", "default": False},
     },

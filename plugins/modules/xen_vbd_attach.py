@@ -357,6 +357,24 @@ vbds:
       elements: int
       returned: with O(state=absent), when the domain is running
       sample: []
+    detached:
+      description:
+        - The slots that the disk was taken from or, in check mode, would be.
+        - O(xen.blockdev.xen_loopdev#module:released_by) takes these lists as they are.
+      type: list
+      elements: dict
+      returned: with O(state=absent), when the domain is running
+      contains:
+        domain:
+          description: Name of the domain.
+          type: str
+          returned: always
+          sample: web
+        vdev:
+          description: The slot, as it was written when the disk was attached.
+          type: str
+          returned: always
+          sample: xvdb
     changed:
       description: Whether this item was changed.
       type: bool

@@ -466,14 +466,22 @@ def absent(**options: Any) -> State:
     return wanted(state="absent", **options)
 
 
+GONE = {
+    "running": True,
+    "domid": 1,
+    "slots": [],
+    "detached": [{"domain": "web", "vdev": "xvda"}],
+}
+
+
 def test_detach(host: FakeHost) -> None:
     apply(wanted())
     (one,) = plan(absent(target=None))
     assert [action.sentence for action in one.actions] == [
         "detach /dev/loop0 (xvda) from domain web"
     ]
-    assert one.before == {"running": True, "domid": 1, "slots": [51712]}
-    assert apply(absent(target=None)) == [{"running": True, "domid": 1, "slots": []}]
+    assert one.before == {**GONE, "slots": [51712], "detached": []}
+    assert apply(absent(target=None)) == [GONE]
     assert attached() == []
     assert sentences(absent(target=None), absent(), absent(vdev=None)) == []
 
@@ -511,7 +519,7 @@ def test_a_guest_that_does_not_let_go(host: FakeHost) -> None:
     assert str(caught.value).startswith(
         "cannot detach /dev/loop0 (xvda) from domain web: its guest did not let go of it within"
     )
-    assert apply(absent(force=True)) == [{"running": True, "domid": 1, "slots": []}]
+    assert apply(absent(force=True)) == [GONE]
 
 
 def test_what_another_run_put_into_the_slot_stays(host: FakeHost) -> None:

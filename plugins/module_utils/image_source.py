@@ -1,0 +1,275 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a new image is filled with: its source in any format, holes, or allocated blocks.
+
+The format of a source is told, never guessed: a guest can write into its raw disk what looks like
+an image of another format and names any file of the host as its content.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import struct
+import subprocess
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Callable, Iterator, List, Mapping, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
+
+FORMATS = ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"]
+"""The formats that a source can have."""
+
+QEMU_FORMATS = {"vhd": "vpc"}
+"""Formats that qemu-img knows under another name."""
+
+MAGICS = (
+    (0, b"QFI\xfb", "qcow2"),
+    (0, b"conectix", "vhd"),
+    (0, b"vhdxfile", "vhdx"),
+    (0, b"KDMV", "vmdk"),
+    (0, b"COWD", "vmdk"),
+    (0, b"# Disk DescriptorFile", "vmdk"),
+    (0x40, b"\x7f\x10\xda\xbe", "vdi"),
+    (0, b"QED\0", "qed"),
+)
+"""Offset and bytes by which a format is known. A VHD of fixed size has them in its footer only."""
+
+VHD_FOOTER = struct.Struct(">8s52xI448x")
+"""The footer of a VHD, in a dynamic one also its header: cookie and disk type."""
+
+VHD_DIFFERENCING = 4
+
+INFO_SECONDS = 60
+CONVERT_SECONDS = 12 * 3600
+
+FICLONE = 0x40049409
+"""ioctl_ficlone(2): let two files share their blocks until one of them is written."""
+
+CHUNK = 8 * 1024**2
+"""Bytes read and written at once where the kernel cannot copy by itself."""
+
+FATAL = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a quicker way to copy that the slower one would meet, too. With any other the file
+system or the kernel says that it has no such way."""
+
+
+class ImageError(BlockdevError):
+    """An image cannot be had as wanted."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a new image is a copy of."""
+
+    path: str
+    format: str
+    status: os.stat_result
+    size: int
+    """Bytes of the disk that it holds, rounded up to whole sectors."""
+
+
+def read(path: str, source_format: str, status: os.stat_result) -> Source:
+    """Look into the regular file C(path), which C(status) was read from.
+
+    C(source_format): one of FORMATS. Raises ImageError where the file is not whole in itself or
+    has another format, as far as that can be told, and where it cannot be read.
+    """
+    try:
+        if source_format == "raw":
+            return _read_raw(path, status)
+        return _read_foreign(path, source_format, status)
+    except OSError as error:
+        raise ImageError(f"cannot read {path}: {error.strerror}") from None
+
+
+def copy(source: Source, new: int, size: int, full: bool) -> None:
+    """Fill the new, empty file C(new), a descriptor, from the source and give it C(size) bytes.
+
+    What the source has no data for stays a hole, unless all blocks are wanted (C(full)). Raises
+    ImageError where the source is not what was read any more, and OSError such as ENOSPC.
+    """
+    with opened(source.path, os.O_RDONLY) as old:
+        status = os.fstat(old)
+        if (file_id(status), status.st_size) != (file_id(source.status), source.status.st_size):
+            raise ImageError(f"{source.path} was replaced or resized meanwhile; run again")
+        if source.format != "raw":
+            _convert(source, new)
+        elif full:
+            # First, so that a full disk shows before the copying. Shared blocks are not allocated.
+            set_size(new, size, full)
+            _copy_data(old, new, _copy_chunk)
+        elif not _share_blocks(old, new):
+            _copy_data(old, new, _copy_in_kernel)
+    set_size(new, size, full)
+
+
+def set_size(descriptor: int, size: int, full: bool) -> None:
+    """Give a file C(size) bytes: sparse, so that it may also get smaller, or with all blocks."""
+    if full:
+        os.posix_fallocate(descriptor, 0, size)
+    else:
+        os.ftruncate(descriptor, size)
+
+
+@contextmanager
+def opened(path: str, flags: int) -> Iterator[int]:
+    """A descriptor of C(path), closed in the end. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _read_raw(path: str, status: os.stat_result) -> Source:
+    """A raw source; ImageError where it has the marks of another format."""
+    with opened(path, os.O_RDONLY) as descriptor:
+        head = os.pread(descriptor, SECTOR, 0)
+        tail = os.pread(descriptor, SECTOR, max(status.st_size - SECTOR, 0))
+    found = next((name for at, magic, name in MAGICS if head[at:].startswith(magic)), None)
+    if found is None and tail.startswith(b"conectix"):
+        found = "vhd"
+    if found:
+        raise ImageError(
+            f"cannot copy {path} as a raw image: it has the marks of a {found} image; if it is "
+            f"one, set source_format: {found}"
+        )
+    return Source(path, "raw", status, _whole_sectors(status.st_size))
+
+
+def _read_foreign(path: str, source_format: str, status: os.stat_result) -> Source:
+    """A source in another format; ImageError where it is not whole in itself.
+
+    Such an image names other files of this host by itself, and would bring them into the copy.
+    """
+    arguments = ("info", "-f", _qemu_format(source_format), "--output=json", path)
+    info = json.loads(_qemu_img(INFO_SECONDS, *arguments))
+    others = _other_files(info, path)
+    if source_format == "vhd" and _is_differencing_vhd(path, status.st_size):
+        # qemu-img reads what is left to the parent as zeros.
+        others.append("a parent image")
+    if others:
+        raise ImageError(
+            f"cannot copy {path}: it takes data from {', '.join(others)}; make it an image of its "
+            "own first (qemu-img convert) where you trust it"
+        )
+    return Source(path, source_format, status, _whole_sectors(info["virtual-size"]))
+
+
+def _other_files(info: Mapping[str, Any], path: str) -> List[str]:
+    """The files beside the image at C(path) from which, says qemu-img, it takes its data."""
+    details = info.get("format-specific", {}).get("data", {})
+    backing = info.get("full-backing-filename", info.get("backing-filename"))
+    extents = [extent["filename"] for extent in details.get("extents", ())]
+    return [
+        *(str(name) for name in (backing, details.get("data-file")) if name is not None),
+        *(name for name in extents if os.path.realpath(name) != os.path.realpath(path)),
+    ]
+
+
+def _is_differencing_vhd(path: str, size: int) -> bool:
+    with opened(path, os.O_RDONLY) as descriptor:
+        for offset in (0, max(size - VHD_FOOTER.size, 0)):
+            footer = os.pread(descriptor, VHD_FOOTER.size, offset)
+            if len(footer) == VHD_FOOTER.size:
+                cookie, disk_type = VHD_FOOTER.unpack(footer)
+                if cookie == b"conectix" and disk_type == VHD_DIFFERENCING:
+                    return True
+    return False
+
+
+def _qemu_format(source_format: str) -> str:
+    return QEMU_FORMATS.get(source_format, source_format)
+
+
+def _qemu_img(timeout: float, *arguments: str, descriptors: Tuple[int, ...] = ()) -> str:
+    """What qemu-img prints. C(timeout): seconds. C(descriptors): those that it inherits."""
+    try:
+        done = subprocess.run(
+            ["qemu-img", *arguments],
+            check=False,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            pass_fds=descriptors,
+            timeout=timeout,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "LC_ALL": "C"},
+        )
+    except FileNotFoundError:
+        raise ImageError(
+            "qemu-img, which reads images that are not raw, is not on this host: install it "
+            "(package qemu-utils on Debian, qemu-img elsewhere)"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise ImageError(f"qemu-img {arguments[0]} did not end within {timeout} s") from None
+    if done.returncode:
+        raise ImageError(f"qemu-img {arguments[0]} failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def _whole_sectors(size: int) -> int:
+    return -(-size // SECTOR) * SECTOR
+
+
+def _convert(source: Source, new: int) -> None:
+    source_format, target = _qemu_format(source.format), f"/proc/self/fd/{new}"
+    arguments = ("convert", "-f", source_format, "-O", "raw", source.path, target)
+    _qemu_img(CONVERT_SECONDS, *arguments, descriptors=(new,))
+
+
+def _share_blocks(old: int, new: int) -> bool:
+    """Whether the file system could make a copy that costs nothing (a reflink)."""
+    try:
+        fcntl.ioctl(new, FICLONE, old)
+    except OSError as error:
+        if error.errno in FATAL:
+            raise
+        return False
+    return True
+
+
+def _copy_data(old: int, new: int, copy_some: Callable[[int, int, int, int], int]) -> None:
+    """Copy where the source has data; the rest is left alone.
+
+    C(copy_some): copies from one to the other between two offsets and returns how far it came.
+    """
+    position = 0
+    while True:
+        try:
+            position = os.lseek(old, position, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            return  # From here on the source is a hole, or has ended.
+        end = os.lseek(old, position, os.SEEK_HOLE)
+        while position < end:
+            copied = copy_some(old, new, position, end)
+            if not copied:
+                raise ImageError("the source became shorter while it was copied; run again")
+            position += copied
+
+
+def _copy_in_kernel(old: int, new: int, position: int, end: int) -> int:
+    """Let the kernel copy, which may be quicker, where it can (copy_file_range(2))."""
+    try:
+        copied = os.copy_file_range(old, new, end - position, position, position)
+    except AttributeError:  # Python has it only where the C library has it.
+        copied = 0
+    except OSError as error:
+        if error.errno in FATAL:
+            raise
+        copied = 0
+    # Zero may also be the answer of a file system that cannot; reading tells that from the end.
+    return copied or _copy_chunk(old, new, position, end)
+
+
+def _copy_chunk(old: int, new: int, position: int, end: int) -> int:
+    data = os.pread(old, min(CHUNK, end - position), position)
+    return os.pwrite(new, data, position) if data else 0
