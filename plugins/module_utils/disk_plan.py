@@ -7,6 +7,7 @@ Everything that can be told without a host is told here, before any host is touc
 
 from __future__ import annotations
 
+import json
 from typing import (
     Any,
     Callable,
@@ -16,9 +17,10 @@ from typing import (
     List,
     NamedTuple,
     Optional,
-    Protocol,
     Sequence,
     Set,
+    Tuple,
+    Union,
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils import units
@@ -38,11 +40,6 @@ CONFIG_DIR = "/etc/xen"
 Entry = Dict[str, Any]
 """One disk of the plan: C(domain), C(name), C(xenstore_key), C(vdev) and, where they apply,
 C(image), C(loop), C(vbd): the options of an item of xen_raw_disk, xen_loopdev, xen_vbd_attach."""
-
-
-class _Placed(Protocol):
-    @property
-    def place(self) -> str: ...
 
 
 class DiskPlanError(BlockdevError):
@@ -74,65 +71,79 @@ def plan(
     """
     reader = InventoryReader(images_dir, config_dir, state)
     planned = reader.domains(domains)
-    disks = [disk for domain in planned for disk in domain.disks]
-    problems = [*reader.problems, *_duplicates(planned)]
+    problems = [*reader.problems, *_contradictions(planned)]
     if problems:
         raise DiskPlanError("\n".join(problems))
-    used = {disk.path for disk in disks if not disk.absent}
     return DiskPlan(
-        entries=[_entry(disk, used) for disk in disks],
+        entries=_entries([disk for domain in planned for disk in domain.disks]),
         configs=[_config(domain) for domain in planned],
-        warnings=[*_tails(disks), *_partitions_beside_disks(planned)],
+        warnings=[*_tails(planned), *_partitions_beside_disks(planned)],
     )
 
 
 def select(entries: Sequence[Entry], query: Optional[str] = None) -> Any:
     """What the JMESPath expression C(query) selects of the entries, all of them without one.
 
-    An image that several read-only disks share is left in the first of them only, so that the
-    images of the result can be handed to one module call. Raises DiskPlanError.
+    An image that several disks share is left in the first entry of the result only, so that the
+    images can be handed to one module call. Raises DiskPlanError.
     """
     selected = entries if query is None else _search(entries, query)
     if not isinstance(selected, list):
         return selected
-    seen: Set[str] = set()
-    return [_without_seen_image(entry, seen) for entry in selected]
+    seen: Set[Tuple[str, str]] = set()
+    return [_without_seen_layers(entry, seen) for entry in selected]
 
 
-def _duplicates(domains: Sequence[Domain]) -> Iterator[str]:
-    """What is there twice: a name, a slot in a domain, an image or target unless all only read."""
+# ---- contradictions ----
+
+
+def _contradictions(domains: Sequence[Domain]) -> Iterator[str]:
+    """What is there twice (a name, a slot in a domain, an image or target unless all only read),
+    or is to be there and not to be there."""
     yield from _twice(domains, lambda domain: domain.name, "the domain is there already")
+    named = {domain.name: domain for domain in domains}.values()
     yield from _twice(
-        domains, lambda domain: domain.config_path, "config_path is another domain's as well"
+        named, lambda domain: domain.config_path, "config_path is another domain's as well"
     )
     for domain in domains:
         yield from _twice(domain.disks, lambda disk: disk.name, "the name is taken in this domain")
-        yield from _twice(
-            [disk for disk in domain.disks if not disk.absent],
-            lambda disk: disk.slot and disk.slot.xenstore_key,
-            "the slot is taken",
-        )
-    present = [disk for domain in domains for disk in domain.disks if not disk.absent]
-    yield from _shared(present)
+        present = _present(domain)
+        yield from _twice(present, lambda disk: disk.slot.xenstore_key, "the slot is taken")
+        yield from _present_and_absent(domain)
+    yield from _shared(disk for domain in domains for disk in _present(domain))
 
 
-def _twice(things: Iterable[_Placed], key: Callable[[Any], object], problem: str) -> Iterator[str]:
-    first: Dict[object, _Placed] = {}
+def _twice(
+    things: Iterable[Union[Domain, Disk]], key: Callable[[Any], object], problem: str
+) -> Iterator[str]:
+    first: Dict[object, Union[Domain, Disk]] = {}
     for thing in things:
         other = first.setdefault(key(thing), thing)
         if other is not thing:
             yield f"{thing.place}: {problem}, see {other.place}"
 
 
+def _present_and_absent(domain: Domain) -> Iterator[str]:
+    """Disks that one run would detach and attach again, as every run after it."""
+    present = {(disk.storage, disk.slot.xenstore_key): disk for disk in _present(domain)}
+    for disk in domain.disks:
+        other = present.get((disk.storage, disk.slot.xenstore_key)) if disk.absent else None
+        if other:
+            yield (
+                f"{disk.place}: state is absent, but {other.place} is the same disk in the same "
+                "slot: leave one of them out"
+            )
+
+
 def _shared(disks: Iterable[Disk]) -> Iterator[str]:
     """What is wrong with disks that share an image or a block device."""
     first: Dict[str, Disk] = {}
     for disk in disks:
-        other = first.setdefault(disk.path or disk.target, disk)
-        if other is disk:
-            continue
-        what = f"{disk.path or disk.target} is the disk of {other.place} as well"
-        if not _read_only(disk) or not _read_only(other):
+        other = first.setdefault(disk.storage, disk)
+        if (disk.domain, disk.name) == (other.domain, other.name):
+            continue  # itself, or a name that is there twice, which is the problem then
+        what = f"{disk.storage} is the disk of {other.place} as well"
+        if disk.access != "ro" or other.access != "ro":
             yield f"{disk.place}: {what}: only disks that all have access: ro can share it"
         elif _image_options(disk) != _image_options(other):
             yield f"{disk.place}: {what}, with other options of the image"
@@ -140,91 +151,100 @@ def _shared(disks: Iterable[Disk]) -> Iterator[str]:
             yield f"{disk.place}: {what}, in the same domain"
 
 
-def _read_only(disk: Disk) -> bool:
-    return disk.options.get("access") == "ro"
-
-
 def _image_options(disk: Disk) -> Entry:
+    """What must be the same for all disks that share an image."""
     return {
         "loop": disk.loop,
-        "format": disk.options.get("format", "raw"),
+        "format": disk.format,
         **chosen(disk.options, IMAGE_OPTIONS),
         **chosen(disk.options, LOOP_OPTIONS),
     }
 
 
-def _tails(disks: Iterable[Disk]) -> Iterator[str]:
-    for disk in disks:
-        size = None if disk.absent else disk.options.get("size")
-        if size is not None and units.parse_size(size) % units.MIRAGE_BLOCK:
+def _present(domain: Domain) -> List[Disk]:
+    return [disk for disk in domain.disks if not disk.absent]
+
+
+# ---- warnings ----
+
+
+def _tails(domains: Iterable[Domain]) -> Iterator[str]:
+    for disk in (disk for domain in domains for disk in _present(domain)):
+        size = disk.options.get("size", 0)
+        if size % units.MIRAGE_BLOCK:
             yield (
-                f"{disk.place}: size {size} is not a multiple of {units.MIRAGE_BLOCK} bytes: "
-                "MirageOS on Xen does not see the rest"
+                f"{disk.place}: size {units.format_size(size)} is not a multiple of "
+                f"{units.MIRAGE_BLOCK} bytes: MirageOS on Xen does not see the rest"
             )
 
 
 def _partitions_beside_disks(domains: Iterable[Domain]) -> Iterator[str]:
     for domain in domains:
-        slots = [(disk, disk.slot) for disk in domain.disks if disk.slot and not disk.absent]
-        whole = {(slot.bus, slot.disk): disk for disk, slot in slots if slot.partition == 0}
-        for disk, slot in slots:
-            other = whole.get((slot.bus, slot.disk)) if slot.partition else None
+        disks = _present(domain)
+        whole = {
+            (disk.slot.bus, disk.slot.disk): disk for disk in disks if disk.slot.partition == 0
+        }
+        for disk in disks:
+            other = whole.get((disk.slot.bus, disk.slot.disk)) if disk.slot.partition else None
             if other:
                 yield (
-                    f"{disk.place}: {disk.vdev} is {slot.linux_device}, a partition of "
+                    f"{disk.place}: {disk.vdev} is {disk.slot.linux_device}, a partition of "
                     f"{other.vdev}, which is the whole disk {other.name}: Linux may show only one"
                 )
 
 
-def _entry(disk: Disk, used: Set[Optional[str]]) -> Entry:
-    """The disk's entry in the plan.
+# ---- what is to be done ----
 
-    C(used): the images of disks that are present. What an absent disk shares with one of them
-    stays as it is.
-    """
-    assert disk.slot
-    entry: Entry = {
-        "domain": disk.domain,
-        "name": disk.name,
-        "xenstore_key": disk.slot.xenstore_key,
-        "vdev": disk.vdev,
-    }
-    if disk.absent:
-        if disk.path not in used:
-            entry.update(_layers_of_absent(disk))
-        entry["vbd"] = _vbd_of_absent(disk)
-        return entry
+
+def _entries(disks: Sequence[Disk]) -> List[Entry]:
+    """The disks of the plan. An absent one leaves alone what a present one needs."""
+    needed = {disk.storage for disk in disks if not disk.absent}
+    in_domain = {(disk.domain, disk.storage) for disk in disks if not disk.absent}
+    entries = []
+    for disk in disks:
+        if disk.absent:
+            layers = {} if disk.storage in needed else _absent_layers(disk)
+            vbd = _absent_vbd(disk, (disk.domain, disk.storage) in in_domain)
+        else:
+            layers = _present_layers(disk)
+            vbd = {"domain": disk.domain, "state": "present", **disk.spec}
+        entry = {
+            "domain": disk.domain,
+            "name": disk.name,
+            "xenstore_key": disk.slot.xenstore_key,
+            "vdev": disk.vdev,
+        }
+        entries.append({**entry, **layers, "vbd": vbd})
+    return entries
+
+
+def _present_layers(disk: Disk) -> Entry:
+    here = {"path": disk.path, "state": "present"}
+    layers: Entry = {}
     if disk.image:
-        entry["image"] = {
-            "path": disk.path,
-            "state": "present",
-            **chosen(disk.options, IMAGE_OPTIONS),
-        }
-        if "size" in disk.options:
-            entry["image"]["size"] = units.parse_size(disk.options["size"])
+        layers["image"] = {**here, **chosen(disk.options, IMAGE_OPTIONS)}
     if disk.loop:
-        entry["loop"] = {
-            "path": disk.path,
-            "state": "present",
-            **chosen(disk.options, LOOP_OPTIONS),
-        }
-    entry["vbd"] = {"domain": disk.domain, "state": "present", **disk.spec}
-    return entry
-
-
-def _layers_of_absent(disk: Disk) -> Entry:
-    layers = {}
-    if disk.ours:
-        layers["image"] = {"path": disk.path, "state": "absent"}
-    if disk.loop:
-        layers["loop"] = {"path": disk.path, "state": "absent"}
+        layers["loop"] = {**here, **chosen(disk.options, LOOP_OPTIONS)}
     return layers
 
 
-def _vbd_of_absent(disk: Disk) -> Entry:
-    """A disk is detached by what it is; by its slot too only where the user wrote that one."""
+def _absent_layers(disk: Disk) -> Entry:
+    gone = {"path": disk.path, "state": "absent"}
+    layers: Entry = {}
+    if disk.ours:
+        layers["image"] = {**gone}
+    if disk.loop:
+        layers["loop"] = {**gone}
+    return layers
+
+
+def _absent_vbd(disk: Disk, elsewhere_in_domain: bool) -> Entry:
+    """A disk is detached by what it is, from all slots; from its own one only where the user wrote
+    that one or where the domain has the same disk in another slot, in which it stays."""
     vbd = {"domain": disk.domain, "state": "absent", "target": disk.target}
-    return {**vbd, "vdev": disk.vdev} if "vdev" in disk.options else vbd
+    if elsewhere_in_domain or "vdev" in disk.options:
+        vbd["vdev"] = disk.vdev
+    return vbd
 
 
 def _config(domain: Domain) -> Entry:
@@ -234,7 +254,7 @@ def _config(domain: Domain) -> Entry:
         "state": "absent" if domain.absent else "present",
     }
     if not domain.absent:
-        config["disks"] = [disk.spec for disk in domain.disks if not disk.absent]
+        config["disks"] = [disk.spec for disk in _present(domain)]
         if "config" in domain.options:
             config["options"] = domain.options["config"]
         if "allow_slot_change" in domain.options:
@@ -242,23 +262,37 @@ def _config(domain: Domain) -> Entry:
     return config
 
 
-def _search(entries: Sequence[Entry], query: str) -> object:
+# ---- selecting ----
+
+
+def _search(entries: Sequence[Entry], query: object) -> object:
+    if not isinstance(query, str):
+        raise DiskPlanError(f"query is a JMESPath expression, not {type(query).__name__}")
     try:
         import jmespath  # noqa: PLC0415 - for those only who give a query
     except ImportError:
         raise DiskPlanError("query needs the Python package jmespath on the controller") from None
+    # Its functions take JSON's own types only, no text or number with Ansible's tags.
+    document = json.loads(json.dumps(entries))
     try:
-        return jmespath.search(query, list(entries))
-    except jmespath.exceptions.JMESPathError as error:
-        raise DiskPlanError(f"query {query!r}: {error}") from None
+        return jmespath.search(query, document)
+    # Beside its own errors it lets Python's through, such as the ValueError of [::0].
+    except Exception as error:
+        raise DiskPlanError(f"query {query!r:.200}: {error}") from error
 
 
-def _without_seen_image(entry: Any, seen: Set[str]) -> Any:
+def _without_seen_layers(entry: Any, seen: Set[Tuple[str, str]]) -> Any:
+    """The entry less the image and the loop device that were seen before; other results of a query
+    as they are."""
     if not isinstance(entry, dict):
         return entry
-    path = (entry.get("image") or entry.get("loop") or {}).get("path")
-    if path in seen:
-        return {key: value for key, value in entry.items() if key not in ("image", "loop")}
-    if path is not None:
-        seen.add(path)
-    return entry
+    left = dict(entry)
+    for layer in ("image", "loop"):
+        item = entry.get(layer)
+        path = item.get("path") if isinstance(item, dict) else None
+        if not isinstance(path, str):
+            continue
+        if (layer, path) in seen:
+            del left[layer]
+        seen.add((layer, path))
+    return left

@@ -13,23 +13,12 @@ import itertools
 import posixpath
 import re
 from dataclasses import dataclass
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterable,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
-    TypeVar,
-)
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
     disk_spec,
+    domain_config,
     loop_link,
     units,
 )
@@ -40,71 +29,153 @@ Options = Dict[str, Any]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
-_T = TypeVar("_T")
+
+class InventoryError(BlockdevError):
+    """A value that an option does not take."""
 
 
-class _Choice(Tuple[str, ...]):
-    """The words of which an option is one."""
+# ---- what an option takes ----
+
+_Reader = Callable[[object], Any]
+"""Gives the value that an option has, from the one that was written. Raises BlockdevError."""
 
 
-# The types that YAML gives a value that is written as it is meant.
-_STR = (str,)
-_BOOL = (bool,)
-_STATE = _Choice(("present", "absent"))
-_TYPE_NAMES = {
-    str: "text",
-    bool: "true or false",
-    int: "a whole number",
-    float: "a fraction",
-    list: "a list",
-    dict: "a dictionary",
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    hint = "" if value is None or isinstance(value, (list, Mapping)) else ": write it in quotes"
+    raise InventoryError(f"text is wanted, not {_shown(value)}{hint}")
+
+
+def _flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise InventoryError(f"true or false is wanted, not {_shown(value)}")
+
+
+def _one_of(*accepted: object) -> _Reader:
+    """Takes these words or these numbers."""
+
+    def read(value: object) -> object:
+        if isinstance(value, type(accepted[0])) and value in accepted:
+            return value
+        words = [str(word) for word in accepted]
+        raise InventoryError(
+            f"{', '.join(words[:-1])} or {words[-1]} is wanted, not {_shown(value)}"
+        )
+
+    return read
+
+
+def _name(value: object) -> str:
+    name = _text(value)
+    if not _NAME.fullmatch(name):
+        raise InventoryError(
+            f"{_shown(name)} is not made of letters, digits and . _ - with a letter or digit first"
+        )
+    if name.isdigit():
+        raise InventoryError(f"{_shown(name)} is a number, as xl's domain ids are: add a letter")
+    if name == "Domain-0":
+        raise InventoryError("Domain-0 is dom0 itself")
+    return name
+
+
+def _path(value: object) -> str:
+    path = _text(value)
+    normal = "/" + posixpath.normpath(path).lstrip("/")
+    if not path.startswith("/"):
+        raise InventoryError(f"{_shown(path)} is not absolute: write it from / on")
+    if "\0" in path:
+        raise InventoryError(f"{_shown(path)} has a NUL, which no path can have")
+    if path != normal:
+        raise InventoryError(
+            f"{_shown(path)} is written in a roundabout way: write {_shown(normal)}"
+        )
+    return path
+
+
+def _directory(value: object) -> str:
+    """An absolute path that may end in a slash."""
+    path = _text(value)
+    return _path(path[:-1] if path.endswith("/") and path != "/" else path)
+
+
+def _vdev(value: object) -> str:
+    device_number.parse(value)
+    return str(value)
+
+
+def _list(value: object) -> List[Any]:
+    if isinstance(value, list):
+        return value
+    raise InventoryError(f"a list is wanted, not {_shown(value)}")
+
+
+def _dictionary(value: object) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    raise InventoryError(f"a dictionary is wanted, not {_shown(value)}")
+
+
+def _config(value: object) -> Mapping[str, object]:
+    options = _dictionary(value)
+    domain_config.render("", options, [])
+    return options
+
+
+_STATE = _one_of("present", "absent")
+IMAGE_OPTIONS: Dict[str, _Reader] = {
+    "size": units.parse_size,
+    "source": _text,
+    "source_format": _one_of("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"),
+    "allocation": _one_of("sparse", "full"),
+    "shrink": _flag,
+    "owner": _text,
+    "group": _text,
+    "mode": _text,
+    "seuser": _text,
+    "serole": _text,
+    "setype": _text,
+    "selevel": _text,
 }
-IMAGE_OPTIONS: Dict[str, object] = {
-    "size": (str, int),
-    "source": _STR,
-    "source_format": _STR,
-    "allocation": _Choice(("sparse", "full")),
-    "shrink": _BOOL,
-    "owner": _STR,
-    "group": _STR,
-    "mode": _STR,
-    "seuser": _STR,
-    "serole": _STR,
-    "setype": _STR,
-    "selevel": _STR,
+LOOP_OPTIONS: Dict[str, _Reader] = {
+    "direct_io": _flag,
+    "sector_size": _one_of(512, 1024, 2048, 4096),
 }
-LOOP_OPTIONS: Dict[str, object] = {"direct_io": _BOOL, "sector_size": (int,)}
-VBD_OPTIONS: Dict[str, object] = {
-    "format": _Choice(("raw", "qcow2", "vhd", "qed")),
-    "access": _Choice(("rw", "ro")),
-    "backendtype": _STR,
-    "devtype": _Choice(("disk", "cdrom")),
-    "script": _STR,
-    "discard": _BOOL,
-    "direct_io_safe": _BOOL,
+VBD_OPTIONS: Dict[str, _Reader] = {
+    "format": _one_of("raw", "qcow2", "vhd", "qed"),
+    "access": _one_of("rw", "ro"),
+    "backendtype": _one_of("phy", "qdisk", "tap"),
+    "devtype": _one_of("disk", "cdrom"),
+    "script": _text,
+    "discard": _flag,
+    "direct_io_safe": _flag,
 }
-_DISK_OPTIONS: Dict[str, object] = {
-    "name": _STR,
+_DISK_OPTIONS: Dict[str, _Reader] = {
+    "name": _name,
     "state": _STATE,
-    "path": _STR,
-    "target": _STR,
-    "vdev": (str, int),
-    "loop": _BOOL,
+    "path": _text,
+    "target": _text,
+    "vdev": _vdev,
+    "loop": _flag,
     **IMAGE_OPTIONS,
     **LOOP_OPTIONS,
     **VBD_OPTIONS,
 }
-_DOMAIN_OPTIONS: Dict[str, object] = {
-    "name": _STR,
+_DOMAIN_OPTIONS: Dict[str, _Reader] = {
+    "name": _name,
     "state": _STATE,
-    "disks": (list,),
-    "config": (dict,),
-    "config_path": _STR,
-    "allow_slot_change": _BOOL,
+    "disks": _list,
+    "config": _config,
+    "config_path": _path,
+    "allow_slot_change": _flag,
 }
 
 
-@dataclass
+# ---- what was written ----
+
+
+@dataclass(frozen=True)
 class Disk:
     """One disk, its options checked and resolved."""
 
@@ -114,21 +185,30 @@ class Disk:
     name: str
     absent: bool
     options: Mapping[str, Any]
+    """Those that were written, the size in bytes."""
     path: Optional[str]
     """The image; None where the disk is a block device or the like."""
-    slot: Optional[DeviceNumber]
-    """The slot as written; without one it gets the next free disk number. An absent disk gets one
-    as well, so that marking a disk absent moves no other."""
+    slot: DeviceNumber
 
     @property
     def image(self) -> bool:
         """Whether the image is a raw one, which xen_raw_disk looks after."""
-        return self.path is not None and self.options.get("format", "raw") == "raw"
+        return self.path is not None and self.format == "raw"
 
     @property
     def loop(self) -> bool:
         """Whether the guest gets the image through a loop device of ours."""
         return self.image and bool(self.options.get("loop", True))
+
+    @property
+    def format(self) -> str:
+        """What is in the image or block device."""
+        return str(self.options.get("format", "raw"))
+
+    @property
+    def storage(self) -> str:
+        """Where its data is: the image or the target. Disks with the same one are the same."""
+        return self.path or self.target
 
     @property
     def target(self) -> str:
@@ -140,14 +220,19 @@ class Disk:
     @property
     def vdev(self) -> str:
         """The slot as it was written or, where it was not, its Linux device name."""
-        assert self.slot
         return str(self.options["vdev"]) if "vdev" in self.options else self.slot.linux_device
+
+    @property
+    def access(self) -> str:
+        """C(rw) or C(ro); xl makes every cdrom C(ro)."""
+        default = "ro" if self.options.get("devtype") == "cdrom" else "rw"
+        return str(self.options.get("access", default))
 
     @property
     def ours(self) -> bool:
         """Whether the plan itself would create the image, so that it may delete it."""
         return self.image and (
-            "path" not in self.options or bool({"size", "source"} & {*self.options})
+            "path" not in self.options or "size" in self.options or "source" in self.options
         )
 
     @property
@@ -155,17 +240,17 @@ class Disk:
         """The disk as xl_disk takes it."""
         spec = {
             "target": self.target,
-            "format": "raw",
             "vdev": self.vdev,
-            "access": "ro" if self.options.get("devtype") == "cdrom" else "rw",
             **chosen(self.options, VBD_OPTIONS),
+            "format": self.format,
+            "access": self.access,
         }
         if not spec.get("direct_io_safe"):
             spec.pop("direct_io_safe", None)  # xl's default, which it has no word for
         return spec
 
 
-@dataclass
+@dataclass(frozen=True)
 class Domain:
     """One domain, its options checked."""
 
@@ -174,197 +259,171 @@ class Domain:
     absent: bool
     options: Mapping[str, Any]
     config_path: str
-    disks: List[Disk]
+    disks: Sequence[Disk]
 
 
 class InventoryReader:
     """Reads what the user wrote and keeps what is wrong with it."""
 
-    def __init__(self, images_dir: str, config_dir: str, state: Optional[str]) -> None:
+    def __init__(self, images_dir: object, config_dir: object, state: object) -> None:
+        """C(images_dir), C(config_dir): where images and configs are that have no path of their
+        own. C(state): C(absent) to take every domain as absent, or None."""
         self.problems: List[str] = []
-        self._broken: Set[str] = set()
-        self._images_dir = images_dir
-        self._config_dir = config_dir
-        self._state = state
+        self._images_dir = self._read("images_dir", _directory, images_dir) or "/"
+        self._config_dir = self._read("config_dir", _directory, config_dir) or "/"
+        self._all_absent = state is not None and self._read("state", _STATE, state) == "absent"
 
     def domains(self, written: object) -> List[Domain]:
-        if not isinstance(written, list):
-            self._problem("domains", f"are a list, not {_type(written)}")
-            return []
-        read = [self._domain(f"domains[{i}]", domain) for i, domain in enumerate(written)]
+        """The domains; those are left out of which not even the name can be read."""
+        domains = self._read("domains", _list, written) or []
+        read = [self._domain(f"domains[{i}]", domain) for i, domain in enumerate(domains)]
         return [domain for domain in read if domain]
 
     def _domain(self, place: str, written: object) -> Optional[Domain]:
+        place = _with_name(place, written)
         options = self._options(place, written, _DOMAIN_OPTIONS)
-        name = options.get("name")
-        if name is not None:
-            place = f"{place} ({name})"
-        absent = "absent" in (options.get("state"), self._state)
-        read = [
-            self._disk(f"{place}, disks[{i}]", str(name), absent, disk)
-            for i, disk in enumerate(options.get("disks", ()))
-        ]
-        disks = [disk for disk in read if disk]
-        path = options.get("config_path", f"{self._config_dir}/{name}.cfg")
-        self._check_path(place, "config_path", path)
-        self._number(disks)
-        for disk in disks:
-            if not disk.absent and disk.place not in self._broken:
-                self._try(disk.place, disk_spec.render, disk.spec)
-        return Domain(place, name, absent, options, path, disks) if name is not None else None
+        name = str(options.get("name"))
+        absent = self._all_absent or options.get("state") == "absent"
+        disks = self._disks(place, name, absent, options.get("disks", []))
+        path = options.get("config_path", posixpath.join(self._config_dir, f"{name}.cfg"))
+        return Domain(place, name, absent, options, path, disks) if "name" in options else None
 
-    def _disk(self, place: str, domain: str, absent: bool, written: object) -> Optional[Disk]:
-        options = self._options(place, written, _DISK_OPTIONS)
-        name = options.get("name")
-        if name is not None:
-            place = f"{place} ({name})"
+    def _disks(
+        self, domain_place: str, domain: str, absent: bool, written: List[Any]
+    ) -> List[Disk]:
+        places = [_with_name(f"{domain_place}, disks[{i}]", disk) for i, disk in enumerate(written)]
+        read = [self._options(place, disk, _DISK_OPTIONS) for place, disk in zip(places, written)]
+        disks = [
+            self._disk(place, domain, absent, options, slot)
+            for place, options, slot in zip(places, read, _slots(read))
+        ]
+        return [disk for disk in disks if disk]
+
+    def _disk(
+        self, place: str, domain: str, absent: bool, options: Options, slot: DeviceNumber
+    ) -> Optional[Disk]:
+        if "name" not in options:
+            return None
+        name = options["name"]
         path = None
         if "target" not in options:
-            path = options.get("path", f"{self._images_dir}/{domain}/{name}.raw")
-        slot = None
-        if "vdev" in options:
-            slot = self._try(place, device_number.parse, options["vdev"])
-        if name is None or ("vdev" in options and slot is None):
-            return None
+            default = posixpath.join(self._images_dir, domain, f"{name}.raw")
+            path = options.get("path", default)
         absent = absent or options.get("state") == "absent"
         disk = Disk(place, domain, name, absent, options, path, slot)
-        self._check_disk(disk)
+        self._check(disk)
         return disk
 
-    def _check_disk(self, disk: Disk) -> None:
-        options = disk.options
+    def _check(self, disk: Disk) -> None:
         if disk.path is None:
             self._check_target(disk)
         else:
-            good = self._check_path(disk.place, "path", disk.path)
-            if good and disk.loop and not loop_link.SAFE_PATH.fullmatch(disk.path):
-                self._problem(
-                    disk.place,
-                    f"path {disk.path!r} cannot have a loop device with a name that follows it: "
-                    "use letters, digits and . _ - / only, or loop: false",
-                )
+            self._check_image(disk, disk.path)
         if not disk.image:
-            self._refuse(disk, {*IMAGE_OPTIONS}, "only a raw image is created and changed here")
+            self._refuse(disk, IMAGE_OPTIONS, "only a raw image is created and changed here")
         if not disk.loop:
-            self._refuse(disk, {*LOOP_OPTIONS}, "it has no loop device of ours")
-            if options.get("loop"):
+            self._refuse(disk, LOOP_OPTIONS, "it has no loop device of ours")
+            if disk.options.get("loop"):
                 self._problem(
                     disk.place, "loop: true needs a raw image: a loop device shows its bytes"
                 )
-        if "format" in options and not disk.image and disk.path and "path" not in options:
-            self._problem(disk.place, f"format {options['format']} needs the path of an image")
-        if "size" in options:
-            self._try(disk.place, units.parse_size, options["size"])
+        if not disk.absent:
+            self._read(disk.place, disk_spec.render, disk.spec)
 
-    def _check_target(self, disk: Disk) -> None:
-        target = disk.options["target"]
-        self._refuse(disk, {"path"}, "target is a block device that is there already")
-        # A hotplug script of its own may take a target of any form, such as an iSCSI name.
-        if "script" not in disk.options:
-            self._check_path(disk.place, "target", target)
-        if loop_link.is_link(target):
+    def _check_image(self, disk: Disk, path: str) -> None:
+        if self._read(f"{disk.place}: path", _path, path) is None:
+            return
+        if disk.loop and not loop_link.SAFE_PATH.fullmatch(path):
             self._problem(
                 disk.place,
-                f"target {target} is a loop device: write path: {loop_link.path_of(target)}",
+                f"path {_shown(path)} cannot have a loop device with a name that follows it: use "
+                "letters, digits and . _ - / only, or loop: false",
+            )
+        if not disk.image and "path" not in disk.options:
+            self._problem(disk.place, f"format {disk.format} needs the path of an image")
+
+    def _check_target(self, disk: Disk) -> None:
+        self._refuse(disk, ["path"], "target is a block device that is there already")
+        # A hotplug script of its own may take a target of any form, such as an iSCSI name.
+        if "script" not in disk.options:
+            self._read(f"{disk.place}: target", _path, disk.target)
+        if loop_link.is_link(disk.target):
+            self._problem(
+                disk.place,
+                f"target {_shown(disk.target)} is a loop device: write path: "
+                f"{loop_link.path_of(disk.target)}",
             )
 
-    def _refuse(self, disk: Disk, options: Set[str], why: str) -> None:
-        for option in sorted(options & {*disk.options}):
-            self._problem(disk.place, f"{option} does not apply: {why}")
+    def _refuse(self, disk: Disk, options: Iterable[str], why: str) -> None:
+        for option in options:
+            if option in disk.options:
+                self._problem(disk.place, f"{option} does not apply: {why}")
 
-    def _check_path(self, place: str, option: str, path: str) -> bool:
-        normal = "/" + posixpath.normpath(path).lstrip("/")
-        if not path.startswith("/"):
-            problem = "is not absolute: write it from / on"
-        elif "\0" in path:
-            problem = "has a NUL, which no path can have"
-        elif path != normal:
-            problem = f"is written in a roundabout way: write {normal}"
-        else:
-            return True
-        self._problem(place, f"{option} {path!r} {problem}")
-        return False
-
-    def _number(self, disks: Sequence[Disk]) -> None:
-        """Give every disk without a slot the next disk number that no written slot touches."""
-        touched = {disk.slot.disk for disk in disks if disk.slot}
-        numbers = (number for number in itertools.count() if number not in touched)
-        for disk in disks:
-            if not disk.slot:
-                disk.slot = device_number.from_disk_number(next(numbers))
-
-    def _options(self, place: str, written: object, known: Mapping[str, object]) -> Options:
-        """The options that are known and of the right type; an option of null is left out."""
-        if not isinstance(written, Mapping):
-            self._problem(place, f"is a dictionary, not {_type(written)}")
+    def _options(self, place: str, written: object, known: Mapping[str, _Reader]) -> Options:
+        """The options whose values are good; an option of null is as one that is left out."""
+        given = self._read(place, _dictionary, written)
+        if given is None:
             return {}
-        given = {key: value for key, value in written.items() if value is not None}
         for option in given:
             if option not in known:
-                self._problem(place, f"{option!r} is no option: {_nearest(option, known)}")
-        good = {
-            option: given[option]
-            for option in known
-            if option in given and self._check(place, option, given[option], known[option])
+                self._problem(place, f"{_shown(option)} is no option: {_nearest(option, known)}")
+        if given.get("name") is None:
+            self._problem(place, "it has no name")
+        read = {
+            option: self._read(f"{place}: {option}", reader, given[option])
+            for option, reader in known.items()
+            if given.get(option) is not None
         }
-        self._check_name(place, given.get("name"))
-        return good
+        return {option: value for option, value in read.items() if value is not None}
 
-    def _check(self, place: str, option: str, value: object, wanted: object) -> bool:
-        before = len(self.problems)
-        if isinstance(wanted, _Choice):
-            if value not in wanted:
-                self._problem(place, f"{option} is {' or '.join(wanted)}, not {_shown(value)}")
-        elif isinstance(wanted, tuple) and not _is_a(value, *wanted):
-            names = " or ".join(_TYPE_NAMES[type_] for type_ in wanted)
-            hint = f'; write it in quotes, {option}: "…"' if wanted == (str,) else ""
-            self._problem(place, f"{option} is {names}, not {_shown(value)}{hint}")
-        return len(self.problems) == before
-
-    def _check_name(self, place: str, name: object) -> None:
-        if name is None:
-            self._problem(place, "has no name")
-        elif isinstance(name, str):
-            if not _NAME.fullmatch(name):
-                self._problem(
-                    place,
-                    f"name {name!r} is not made of letters, digits and . _ - with a letter or "
-                    "digit first",
-                )
-            elif name.isdigit():
-                self._problem(place, f"name {name!r} is a number, which xl takes for a domain id")
-            elif name == "Domain-0":
-                self._problem(place, "name 'Domain-0' is dom0 itself")
-
-    def _try(self, place: str, function: Callable[[Any], _T], value: object) -> Optional[_T]:
+    def _read(self, place: str, reader: Callable[[Any], Any], value: object) -> Any:
+        """What C(reader) makes of the value; None after a problem."""
         try:
-            return function(value)
+            return reader(value)
         except BlockdevError as error:
             self._problem(place, str(error))
             return None
 
     def _problem(self, place: str, problem: str) -> None:
-        self._broken.add(place)
         self.problems.append(f"{place}: {problem}")
 
 
 def chosen(options: Mapping[str, Any], names: Iterable[str]) -> Options:
+    """Those of the options that have one of the names, in the order of the names."""
     return {name: options[name] for name in names if name in options}
 
 
-def _is_a(value: object, *types: type) -> bool:
-    """Whether C(value) is of one of the types; a truth value is no number here."""
-    return isinstance(value, types) and (bool in types or not isinstance(value, bool))
+def _slots(disks: Sequence[Options]) -> List[DeviceNumber]:
+    """The slot of each disk of a domain: the written one, or the next disk number that no written
+    one touches. An absent disk has one as well, so that marking a disk absent moves no other."""
+    written = [device_number.parse(disk["vdev"]) if "vdev" in disk else None for disk in disks]
+    touched: Set[Optional[int]] = {slot.disk for slot in written if slot}
+    free = (number for number in itertools.count() if number not in touched)
+    return [slot or device_number.from_disk_number(next(free)) for slot in written]
+
+
+def _with_name(place: str, written: object) -> str:
+    try:
+        return f"{place} ({_name(_dictionary(written).get('name'))})"
+    except InventoryError:
+        return place
 
 
 def _nearest(option: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(option), [*known], n=1)
+    near = difflib.get_close_matches(option, known, n=1) if isinstance(option, str) else []
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
-def _type(value: object) -> str:
-    return next((name for type_, name in _TYPE_NAMES.items() if _is_a(value, type_)), "null")
-
-
 def _shown(value: object) -> str:
-    return f"{value!r:.60} ({_type(value)})" if not isinstance(value, str) else f"{value!r:.60}"
+    """The value, short and with its type: what YAML made of it may surprise whoever wrote it."""
+    if isinstance(value, str):
+        return f"{value!r:.80}"
+    if isinstance(value, bool):
+        return f"the truth value {str(value).lower()}"
+    if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
+        return f"the number {value!r}"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, Mapping):
+        return "a dictionary"
+    return "null" if value is None else f"a value of type {type(value).__name__}"

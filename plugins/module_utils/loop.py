@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import stat
 import struct
 import time
@@ -45,6 +46,10 @@ INFO64 = struct.Struct("=5Q4I64s64s32s2Q")
 CONFIG = struct.Struct(f"=2I{INFO64.size}s64x")
 
 SECTOR = 512
+
+DEVICE = re.compile("/dev/loop(0|[1-9][0-9]{0,6})")
+MAX_NUMBER = (1 << 20) - 1
+"""A minor number of Linux has 20 bits (MINORBITS in linux/kdev_t.h)."""
 
 BIND_TRIES = 64
 """How often another program may be faster to take a free device before we give up."""
@@ -149,8 +154,8 @@ def device_path(number: int) -> str:
 
 def number_of(device: str) -> Optional[int]:
     """The N of C(/dev/loopN), or None for any other path."""
-    digits = device[len("/dev/loop") :] if device.startswith("/dev/loop") else ""
-    return int(digits) if digits.isascii() and digits.isdigit() else None
+    match = DEVICE.fullmatch(device)
+    return int(match[1]) if match and int(match[1]) <= MAX_NUMBER else None
 
 
 def file_id(status: os.stat_result) -> File:
@@ -194,7 +199,7 @@ def read(number: int) -> Optional[Binding]:
 
 def _read_open(number: int, device: int, backing_file: str) -> Binding:
     info = _status(device)
-    path, deleted = _split_deleted(backing_file)
+    path, deleted = _split_deleted(backing_file, info.file)
     return Binding(
         number=number,
         rdev=os.fstat(device).st_rdev,
@@ -223,7 +228,7 @@ def bind(path: str, wanted: File, sector_size: int, direct_io: bool, number: Opt
             raise LoopError(f"{path} was replaced by another file meanwhile; run again")
         flags = (READ_ONLY if read_only else 0) | (DIRECT_IO if direct_io else 0)
         info = Info(flags=flags, file_name=os.fsencode(path)[:63])
-        with _opened(_control(), os.O_RDWR) as control:
+        with _opened(CONTROL, os.O_RDWR) as control:
             if number is not None:
                 _add(control, number)
                 return _bind_to(number, image, sector_size, info)
@@ -330,12 +335,22 @@ def _backing_file(number: int) -> Optional[str]:
         return None
 
 
-def _split_deleted(backing_file: str) -> Tuple[str, bool]:
-    """Take off the mark that the kernel puts behind the path of a deleted file (d_path)."""
+def _split_deleted(backing_file: str, file: File) -> Tuple[str, bool]:
+    """Take off the mark that the kernel puts behind the path of a deleted file (d_path).
+
+    A file that is there may be called so, too.
+    """
     mark = " (deleted)"
-    if backing_file.endswith(mark):
-        return backing_file[: -len(mark)], True
-    return backing_file, False
+    if not backing_file.endswith(mark) or _is_at(backing_file, file):
+        return backing_file, False
+    return backing_file[: -len(mark)], True
+
+
+def _is_at(path: str, file: File) -> bool:
+    try:
+        return file_id(os.stat(path)) == file
+    except OSError:
+        return False
 
 
 def _decode_dev(kernel: int) -> int:
@@ -367,13 +382,13 @@ def _opened_image(path: str) -> Iterator[Tuple[int, bool]]:
         os.close(image)
 
 
-def _control() -> str:
+def require_driver() -> None:
+    """Raise LoopError where the kernel cannot be asked for loop devices."""
     if not os.path.exists(CONTROL):
         raise LoopError(
             f"{CONTROL} does not exist: the kernel's loop driver is not loaded; load it with "
             "`modprobe loop`, and name it in /etc/modules-load.d for the next boots"
         )
-    return CONTROL
 
 
 def _add(control: int, number: int) -> None:

@@ -6,29 +6,33 @@ from __future__ import annotations
 
 import errno
 import fcntl
-import json
 import os
-import shutil
 import socket
 import stat
-import struct
 import subprocess
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, List, Optional
+from typing import Any, Dict, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import raw_image
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import ImageError, RawImages
+from ansible_collections.xen.blockdev.plugins.module_utils.image_source import ImageError
+from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
+    MIB,
+    allocated,
+    failing,
+    fake_qemu_img,
+    holey,
+    image,
+)
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-
-MIB = 1024**2
 
 DEFAULTS: Dict[str, Any] = {
     "state": "present",
@@ -37,7 +41,7 @@ DEFAULTS: Dict[str, Any] = {
     "source_format": "raw",
     "allocation": "sparse",
     "shrink": False,
-    "directory_will_exist": False,
+    "parents": False,
     "released_by": None,
     "will_be_unbound": False,
 }
@@ -82,28 +86,11 @@ def refused(path: object, **options: Any) -> str:
     return str(error.value)
 
 
-def image(path: Path, size: int = MIB, content: bytes = b"") -> Path:
-    path.write_bytes(content)
-    os.truncate(path, size)
-    return path
-
-
-def allocated(path: Path) -> int:
-    return path.stat().st_blocks * 512
-
-
 def no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_directory: int) -> int:
         raise OSError(errno.EOPNOTSUPP, "no such files here")
 
     monkeypatch.setattr(raw_image, "_open_nameless", fail)
-
-
-def failing(code: int) -> Callable[..., Any]:
-    def fail(*_arguments: Any) -> Any:
-        raise OSError(code, os.strerror(code))
-
-    return fail
 
 
 # Creation
@@ -293,34 +280,71 @@ def test_links(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
-def test_parent(tmp_path: Path) -> None:
+def test_directory_that_is_none(tmp_path: Path) -> None:
     image(tmp_path / "file")
-    assert f"{tmp_path}/no does not exist" in refused(tmp_path / "no/a.raw", size="1M")
-    assert f"{tmp_path}/file is not a directory" in refused(tmp_path / "file/a.raw", size="1M")
-    assert not planned(tmp_path / "no/a.raw", state="absent").actions
-    assert not planned(tmp_path / "file/a.raw", state="absent").actions
+    assert refused(tmp_path / "no/a.raw", size="1M") == (
+        f"cannot create {tmp_path}/no/a.raw: the directory {tmp_path}/no does not exist; "
+        "create it first, or set parents: true"
+    )
+    for parents in (False, True):
+        for path in (tmp_path / "file/a.raw", tmp_path / "file/no/a.raw"):
+            assert refused(path, size="1M", parents=parents) == (
+                f"cannot create {path}: {tmp_path}/file is not a directory"
+            )
+            assert not planned(path, state="absent", parents=parents).actions
+    assert not planned(tmp_path / "no/a.raw", state="absent", parents=True).actions
+    assert os.listdir(tmp_path) == ["file"]
 
 
-def test_directory_that_an_earlier_task_would_have_created(
+def test_creates_the_directories_above(tmp_path: Path) -> None:
+    images = RawImages(KnownUsage(), False)
+    wanted = [
+        item(tmp_path / "new/web/a.raw", size="1M", parents=True),
+        item(tmp_path / "new/web/b.raw", size="1M", parents=True),
+        item(tmp_path / "new/c.raw", size="1M", parents=True),
+    ]
+    plans = [images.plan(one) for one in wanted]
+    assert [sentences(plan) for plan in plans] == [
+        [
+            f"create the directory {tmp_path}/new/web",
+            f"create {tmp_path}/new/web/a.raw, 1MiB, sparse",
+        ],
+        [f"create {tmp_path}/new/web/b.raw, 1MiB, sparse"],
+        [f"create {tmp_path}/new/c.raw, 1MiB, sparse"],
+    ]
+    assert not os.listdir(tmp_path)
+    for plan in plans:
+        for action in plan.actions:
+            action.run()
+        assert plan.read_back()["size"] == MIB
+    images.settle()
+    assert not planned(tmp_path / "new/web/a.raw", parents=True).actions
+    assert len(planned(tmp_path / "new/web/d.raw", size="1M", parents=True).actions) == 1
+
+
+def test_missing_directory_is_judged_by_the_one_above_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    image(tmp_path / "file")
-    later: Dict[str, Any] = {"size": "1M", "allocation": "full", "directory_will_exist": True}
     path = tmp_path / "no/such/a.raw"
-    plan = planned(path, check_mode=True, **later)
-    assert sentences(plan) == [f"create {path}, 1MiB, full"]
-    assert f"{tmp_path}/no/such does not exist" in refused(path, **later)
-    message = refused(tmp_path / "file/no/a.raw", check_mode=True, **later)
-    assert f"{tmp_path}/file is not a directory" in message
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bfree=1, f_frsize=4096))
-    assert f"4096 are free in {tmp_path} " in refused(path, check_mode=True, **later)
+    with monkeypatch.context() as limited:
+        limited.setattr(os, "ftruncate", failing(errno.EFBIG))
+        message = refused(path, size="2T", parents=True)
+        assert f"the file system of {tmp_path} holds no file" in message
+    with monkeypatch.context() as read_only:
+        read_only.setattr(os, "access", lambda *_arguments: False)
+        message = refused(path, size="1M", parents=True)
+        assert f"{tmp_path} cannot be written" in message
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bfree=1, f_frsize=4096))
+    message = refused(path, size="1M", parents=True, allocation="full")
+    assert f"4096 are free in {tmp_path} " in message
+    assert not os.listdir(tmp_path)
 
 
 @pytest.mark.parametrize("options", [{"size": "1M"}, {"size": "3M"}, {"state": "absent"}])
 def test_read_only_file_system(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Dict[str, Any]
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)
+    monkeypatch.setattr(os, "access", lambda *_arguments: False)
     image(tmp_path / "a.raw", 2 * MIB)
     assert "mounted read-only" in refused(tmp_path / "a.raw", shrink=True, **options)
     assert "mounted read-only" in refused(tmp_path / "b.raw", size="1M")
@@ -372,7 +396,7 @@ def test_beyond_the_limit_of_the_file_system(
 
 
 def test_free_space_of_all_items_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bfree=256, f_frsize=4096))
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bfree=256, f_frsize=4096))
     message = refused(tmp_path / "a.raw", size="2M", allocation="full")
     assert f"needs {2 * MIB} more bytes, but {MIB} are free in {tmp_path}" in message
 
@@ -418,7 +442,7 @@ def test_growth_needs_room_only_for_what_is_missing(
 ) -> None:
     path = image(tmp_path / "a.raw", 0)
     path.write_bytes(b"x" * MIB)
-    monkeypatch.setattr(os, "statvfs", lambda _: SimpleNamespace(f_bfree=256, f_frsize=4096))
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bfree=256, f_frsize=4096))
     assert planned(path, size="2M", allocation="full").actions
     assert "needs" in refused(path, size="3M", allocation="full")
 
@@ -502,12 +526,13 @@ def test_came_into_use_after_the_plan(tmp_path: Path, what: str, options: Dict[s
 def test_whoever_opens_it_meanwhile_waits(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw", 2 * MIB)
     found = raw_image._find(str(path))
+    assert isinstance(found, raw_image.Image)
     with raw_image._exclusive(found, "shrink it") as descriptor:
         reader = subprocess.Popen(["wc", "-c", str(path)], stdout=subprocess.PIPE)
         with pytest.raises(subprocess.TimeoutExpired):
             reader.wait(0.2)
         os.ftruncate(descriptor, MIB)
-    output, _ = reader.communicate(timeout=10)
+    output = reader.communicate(timeout=10)[0]
     assert output.split()[0] == str(MIB).encode()
 
 
@@ -555,55 +580,54 @@ def test_deletes(tmp_path: Path) -> None:
 # Copies
 
 
-def holey(path: Path) -> bytes:
-    """4 MiB with two islands of data, one not aligned; returns the content."""
-    with open(path, "wb") as file:
-        file.seek(MIB)
-        file.write(b"a" * 65536)
-        file.seek(3 * MIB + 1000)
-        file.write(b"b" * 1000)
-        file.truncate(4 * MIB)
-    return path.read_bytes()
-
-
-@pytest.mark.parametrize("in_kernel", [True, False])
-def test_holes_stay_holes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, in_kernel: bool) -> None:
+@pytest.mark.parametrize("unnamed", [True, False])
+def test_copies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unnamed: bool) -> None:
+    if not unnamed:
+        no_unnamed_files(monkeypatch)
     content = holey(tmp_path / "base.raw")
-    if not in_kernel:
-        monkeypatch.setattr(os, "copy_file_range", failing(errno.EXDEV))
     plan = planned(tmp_path / "a.raw", source=f"{tmp_path}/base.raw")
     assert sentences(plan) == [f"copy {tmp_path}/base.raw to {tmp_path}/a.raw, 4MiB, sparse"]
     assert plan.after == {"size": 4 * MIB, "allocated": None}
-    state = done(tmp_path / "a.raw", source=f"{tmp_path}/base.raw")
-    assert state == {"size": 4 * MIB, "allocated": allocated(tmp_path / "base.raw")}
-    assert state["allocated"] < MIB
+    plan.actions[0].run()
+    assert plan.read_back() == {"size": 4 * MIB, "allocated": allocated(tmp_path / "base.raw")}
     assert (tmp_path / "a.raw").read_bytes() == content
     assert stat.S_IMODE((tmp_path / "a.raw").stat().st_mode) == 0o600
+    assert sorted(os.listdir(tmp_path)) == ["a.raw", "base.raw"]
 
 
-def test_copies_in_small_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = holey(tmp_path / "base.raw")
-    monkeypatch.setattr(raw_image, "CHUNK", 1000)
-    monkeypatch.setattr(os, "copy_file_range", failing(errno.EXDEV))
-    done(tmp_path / "a.raw", source=f"{tmp_path}/base.raw")
-    assert (tmp_path / "a.raw").read_bytes() == content
+def test_copies_with_all_blocks(tmp_path: Path) -> None:
+    source = str(image(tmp_path / "base.raw"))
+    plan = planned(tmp_path / "a.raw", source=source, size="2M", allocation="full")
+    assert sentences(plan) == [f"copy {source} to {tmp_path}/a.raw, 2MiB, full"]
+    assert plan.after == {"size": 2 * MIB, "allocated": 2 * MIB}
+    plan.actions[0].run()
+    assert plan.read_back()["allocated"] >= 2 * MIB
 
 
-def test_copy_larger_than_its_source(tmp_path: Path) -> None:
-    content = holey(tmp_path / "base.raw")
-    for allocation in ("sparse", "full"):
-        path = tmp_path / f"{allocation}.raw"
-        done(path, source=f"{tmp_path}/base.raw", size="6M", allocation=allocation)
-        assert path.read_bytes() == content.ljust(6 * MIB, b"\0")
-        assert (allocated(path) >= 6 * MIB) is (allocation == "full")
+def test_converts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = image(tmp_path / "base.qcow2", 512)
+    log = fake_qemu_img(monkeypatch, tmp_path / "bin", {"virtual-size": MIB})
+    state = done(tmp_path / "a.raw", source=str(source), source_format="qcow2", size="2M")
+    assert state["size"] == 2 * MIB
+    assert len(log.read_text().splitlines()) == 2
 
 
-def test_copy_of_a_source_with_half_a_sector(tmp_path: Path) -> None:
-    (tmp_path / "base.raw").write_bytes(b"x" * 700)
-    assert done(tmp_path / "a.raw", source=f"{tmp_path}/base.raw")["size"] == 1024
-    assert (tmp_path / "a.raw").read_bytes() == (b"x" * 700).ljust(1024, b"\0")
-    assert "size is only 512 bytes" in refused(
-        tmp_path / "b.raw", source=f"{tmp_path}/base.raw", size=512
+def test_copy_that_fails_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = image(tmp_path / "base.raw", MIB, b"content")
+    plan = planned(tmp_path / "a.raw", source=str(path))
+    monkeypatch.setattr(os, "copy_file_range", failing(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"):
+        plan.actions[0].run()
+    assert os.listdir(tmp_path) == ["base.raw"]
+
+
+def test_copy_smaller_than_its_source(tmp_path: Path) -> None:
+    source = image(tmp_path / "base.raw", 700)
+    assert refused(tmp_path / "a.raw", source=str(source), size=512) == (
+        f"cannot copy {source} to {tmp_path}/a.raw: it has 1KiB and size is only 512 bytes; give "
+        "at least that, or leave size out"
     )
 
 
@@ -638,173 +662,6 @@ def test_source_that_the_same_call_deletes(tmp_path: Path) -> None:
     images.plan(item(path, state="absent"))
     with pytest.raises(ImageError, match="to be deleted in the same call"):
         images.plan(item(tmp_path / "a.raw", source=str(path)))
-
-
-def test_source_that_changes_meanwhile(tmp_path: Path) -> None:
-    path = image(tmp_path / "base.raw")
-    plan = planned(tmp_path / "a.raw", source=str(path))
-    os.truncate(path, 512)
-    with pytest.raises(ImageError, match="replaced or resized meanwhile"):
-        plan.actions[0].run()
-    assert os.listdir(tmp_path) == ["base.raw"]
-
-
-def test_source_that_ends_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = image(tmp_path / "base.raw", MIB, b"content")
-    monkeypatch.setattr(os, "copy_file_range", lambda *_: 0)
-    monkeypatch.setattr(os, "pread", lambda *_: b"")
-    with pytest.raises(ImageError, match="became shorter"):
-        planned(tmp_path / "a.raw", source=str(path)).actions[0].run()
-    assert os.listdir(tmp_path) == ["base.raw"]
-
-
-@pytest.mark.parametrize(
-    ("offset", "magic", "source_format"),
-    [
-        (0, b"QFI\xfb", "qcow2"),
-        (0, b"conectix", "vhd"),
-        (MIB - 512, b"conectix", "vhd"),
-        (0, b"vhdxfile", "vhdx"),
-        (0, b"KDMV", "vmdk"),
-        (0, b"# Disk DescriptorFile", "vmdk"),
-        (0x40, struct.pack("<I", 0xBEDA107F), "vdi"),
-        (0, b"QED\0", "qed"),
-    ],
-)
-def test_raw_source_with_the_marks_of_another_format(
-    tmp_path: Path, offset: int, magic: bytes, source_format: str
-) -> None:
-    path = image(tmp_path / "base.raw", MIB, bytes(offset) + magic)
-    message = refused(tmp_path / "a.raw", source=str(path))
-    assert f"the marks of a {source_format} image" in message
-    assert f"source_format: {source_format}" in message
-
-
-# Other formats, with what qemu-img 7.2 was seen to print
-
-QCOW2 = {"virtual-size": MIB, "format": "qcow2", "format-specific": {"data": {"compat": "1.1"}}}
-
-
-def fake_qemu_img(
-    monkeypatch: pytest.MonkeyPatch, directory: Path, info: Optional[Any], stderr: str = ""
-) -> Path:
-    """A qemu-img that logs its arguments, prints C(info), and fails where there is none."""
-    directory.mkdir()
-    script = directory / "qemu-img"
-    lines = [
-        "#!/bin/sh",
-        f'printf "%s " "$LC_ALL" "$@" >> {directory}/log; echo >> {directory}/log',
-        f"cat <<'END'\n{json.dumps(info)}\nEND" if info else f"echo '{stderr}' >&2; exit 1",
-    ]
-    script.write_text("\n".join(lines) + "\n")
-    script.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{directory}:/usr/bin:/bin")
-    return directory / "log"
-
-
-def test_converts_by_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    log = fake_qemu_img(monkeypatch, tmp_path / "bin", {"virtual-size": MIB, "format": "vpc"})
-    source = image(tmp_path / "base.vhd")
-    options: Dict[str, Any] = {"source": str(source), "source_format": "vhd", "size": "2M"}
-    plan = planned(tmp_path / "a.raw", **options)
-    assert sentences(plan) == [f"copy {source} to {tmp_path}/a.raw, 2MiB, sparse"]
-    assert "has 1MiB and size is only 512KiB" in refused(
-        tmp_path / "a.raw", **{**options, "size": "512K"}
-    )
-    plan.actions[0].run()
-    assert plan.read_back()["size"] == 2 * MIB
-    info, _, convert = log.read_text().splitlines()
-    assert info == f"C info -f vpc --output=json {source} "
-    assert convert.startswith(f"C convert -f vpc -O raw {source} /proc/self/fd/")
-
-
-@pytest.mark.parametrize(
-    ("source_format", "more", "named"),
-    [
-        ("qcow2", {"backing-filename": "/etc/shadow"}, "/etc/shadow"),
-        ("qcow2", {"backing-filename": "b", "full-backing-filename": "/srv/b"}, "/srv/b"),
-        ("qcow2", {"format-specific": {"data": {"data-file": "/srv/ext"}}}, "/srv/ext"),
-        (
-            "vmdk",
-            {"format-specific": {"data": {"extents": [{"filename": "/srv/f001"}]}}},
-            "/srv/f001",
-        ),
-    ],
-)
-def test_source_that_takes_data_from_other_files(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    source_format: str,
-    more: Dict[str, Any],
-    named: str,
-) -> None:
-    fake_qemu_img(monkeypatch, tmp_path / "bin", {**QCOW2, **more})
-    source = str(image(tmp_path / "base"))
-    message = refused(tmp_path / "a.raw", source=source, source_format=source_format)
-    assert message.startswith(f"cannot copy {source}: it takes data from {named};")
-
-
-def test_vmdk_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = image(tmp_path / "base")
-    extents = {"data": {"extents": [{"filename": str(source)}]}}
-    fake_qemu_img(monkeypatch, tmp_path / "bin", {**QCOW2, "format-specific": extents})
-    assert planned(tmp_path / "a.raw", source=str(source), source_format="vmdk").actions
-
-
-@pytest.mark.parametrize("disk_type", [2, 3, 4])
-@pytest.mark.parametrize("offset", [0, MIB - 512])
-def test_differencing_vhd(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_type: int, offset: int
-) -> None:
-    footer = b"conectix".ljust(60, b"\0") + struct.pack(">I", disk_type)
-    source = str(image(tmp_path / "base", MIB, bytes(offset) + footer))
-    fake_qemu_img(monkeypatch, tmp_path / "bin", {"virtual-size": MIB, "format": "vpc"})
-    options: Dict[str, Any] = {"source": source, "source_format": "vhd"}
-    if disk_type == 4:
-        assert "a parent image" in refused(tmp_path / "a.raw", **options)
-    else:
-        assert planned(tmp_path / "a.raw", **options).actions
-
-
-def test_what_qemu_img_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_qemu_img(monkeypatch, tmp_path / "bin", None, "Image is not in qcow2 format")
-    source = str(image(tmp_path / "base"))
-    message = refused(tmp_path / "a.raw", source=source, source_format="qcow2")
-    assert message == "qemu-img info failed: Image is not in qcow2 format"
-
-
-def test_no_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    source = str(image(tmp_path / "base"))
-    message = refused(tmp_path / "a.raw", source=source, source_format="qcow2")
-    assert "package qemu-utils" in message
-
-
-def test_qemu_img_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_qemu_img(monkeypatch, tmp_path / "bin", QCOW2)
-    (tmp_path / "bin/qemu-img").write_text("#!/bin/sh\nexec sleep 60\n")
-    monkeypatch.setattr(raw_image, "INFO_SECONDS", 0.1)
-    source = str(image(tmp_path / "base"))
-    message = refused(tmp_path / "a.raw", source=source, source_format="qcow2")
-    assert message == "qemu-img info did not end within 0.1 s"
-
-
-@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img here")
-@pytest.mark.parametrize("source_format", ["qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"])
-@pytest.mark.parametrize("allocation", ["sparse", "full"])
-def test_really_converts(tmp_path: Path, source_format: str, allocation: str) -> None:
-    content = holey(tmp_path / "base.raw")
-    source = f"{tmp_path}/base.{source_format}"
-    qemu_format = {"vhd": "vpc"}.get(source_format, source_format)
-    command = ["qemu-img", "convert", "-f", "raw", "-O", qemu_format, f"{tmp_path}/base.raw"]
-    subprocess.run([*command, source], check=True)
-    os.unlink(tmp_path / "base.raw")
-    path = tmp_path / "a.raw"
-    done(path, source=source, source_format=source_format, size="8M", allocation=allocation)
-    assert path.read_bytes() == content.ljust(8 * MIB, b"\0")
-    assert (allocated(path) < MIB) is (allocation == "sparse")
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert f"source_format: {source_format}" in refused(tmp_path / "b.raw", source=source)
 
 
 # Whatever is given

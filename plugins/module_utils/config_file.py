@@ -1,0 +1,579 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The domains' config files: which are wanted, compared with those that are there.
+
+A config is replaced as a whole or not at all: the new one is written beside it and renamed. What
+it says is decided, and checked by xl where xl runs, before any config is touched.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import shutil
+import stat
+import tempfile
+import time
+from collections import defaultdict
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Match,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
+
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    device_number,
+    disk_spec,
+    domain_config,
+    locks,
+    loop,
+    loop_link,
+    xen,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
+    Action,
+    Plan,
+    Resource,
+    State,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.disk_plan import CONFIG_DIR
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+
+SHOWN_DEVICES = 3
+"""How many loop devices a warning names."""
+
+MAX_SIZE = 2**20
+"""Bytes. What is larger is a disk image, say, that was named by mistake."""
+
+MASK = "********"
+
+_STRING = r"""'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*\""""
+# What of a config can hold a password: a setting, a comment, or a string such as vfb's.
+_SECRET_PLACE = re.compile(
+    rf"""(?P<comment>\#[^\n]*)
+    | (?P<setting>(?P<key>[a-z][._0-9a-z]*passwd)[ \t]*\+?=[ \t]*)(?P<value>{_STRING}|[0-9a-fx]+)
+    | (?P<string>{_STRING})""",
+    re.VERBOSE,
+)
+_SECRET_IN_STRING = re.compile(r"(?P<key>[a-z]*passwd)(?P<sign>[ \t]*=)(?P<value>[^,]*)")
+_SECRET_IN_COMMENT = re.compile(r"(?P<key>[a-z]*passwd)(?P<sign>[ \t]*\+?=)(?P<value>.*)")
+
+
+class ConfigError(BlockdevError):
+    """A config cannot be had as wanted."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A path that is, or is to be, a domain's config."""
+
+    path: str
+    """As it was given."""
+    file: str
+    """The same without symbolic links."""
+    text: Optional[str]
+    """What is in the file, decoded as domain_config wants it; None where there is none."""
+
+    @property
+    def directory(self) -> str:
+        """Where the file is, or is to be."""
+        return os.path.dirname(self.file)
+
+    @property
+    def rendered(self) -> bool:
+        """Whether the config is one that this collection wrote."""
+        return self.text is not None and domain_config.is_rendered(self.text)
+
+    @property
+    def specs(self) -> List[str]:
+        """The disks that it has; DomainConfigError where xl could not read it."""
+        return [] if self.text is None else domain_config.disks(self.text)
+
+
+class _Slot(NamedTuple):
+    """A slot of a config and what is in it."""
+
+    vdev: str
+    target: str
+    image: object
+    """Equal for the same data, see DomainConfigs._image."""
+
+
+@contextmanager
+def open_configs(check_mode: bool) -> Iterator[DomainConfigs]:
+    """This host's configs, kept from other runs of this collection until they are closed."""
+    with nullcontext() if check_mode else locks.exclusive("config"):
+        yield DomainConfigs(check_mode)
+
+
+class DomainConfigs(Resource):
+    """The domains' configs of this host.
+
+    C(bindings) gives the host's bound loop devices; it is asked once, when a disk needs it.
+    """
+
+    def __init__(
+        self, check_mode: bool, bindings: Callable[[], Sequence[loop.Binding]] = loop.scan
+    ) -> None:
+        self._check_mode = check_mode
+        self._bindings = lru_cache(maxsize=None)(bindings)
+        self._wanted: Dict[str, str] = {}
+        self._warned = False
+        self._touched: Set[str] = set()
+        """Directories in which a name is made or removed."""
+
+    def plan(self, item: Mapping[str, Any]) -> Plan:
+        """See Resource.plan; C(item) has the options of xen_domain_config."""
+        config = _find(_path(item))
+        self._refuse_twice(config)
+        try:
+            if item["state"] == "absent":
+                return self._plan_absent(item, config)
+            return self._plan_present(item, config)
+        except BlockdevError as error:
+            raise ConfigError(f"{config.path}: {error}") from None
+
+    def settle(self) -> None:
+        """Make the new and removed names survive a power cut, once for each directory."""
+        for directory in sorted(self._touched):
+            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(descriptor)
+            except OSError as error:
+                # Not every file system can, and then there is nothing to be done.
+                if error.errno != errno.EINVAL:
+                    raise
+            finally:
+                os.close(descriptor)
+
+    def _refuse_twice(self, config: Config) -> None:
+        if config.file in self._wanted:
+            raise ConfigError(
+                f"{config.path} is the same config as {self._wanted[config.file]}: name it once"
+            )
+        self._wanted[config.file] = config.path
+
+    def _plan_absent(self, item: Mapping[str, Any], config: Config) -> Plan:
+        if config.text is not None:
+            _refuse_other_domain(item, config.text)
+        if config.text is not None and not config.rendered:
+            text = domain_config.replace_disks(config.text, [])
+            return self._plan_text(item, config, text, f"empty the disk list of {config.path}")
+        if config.rendered and os.path.islink(config.path):
+            raise ConfigError(
+                f"it is a symbolic link to {config.file}; name that file to remove it"
+            )
+        return self._plan_text(item, config, None, f"remove {config.path}")
+
+    def _plan_present(self, item: Mapping[str, Any], config: Config) -> Plan:
+        specs, numbered = self._wanted_specs(item, config)
+        text, sentence = _wanted_text(item, config, specs)
+        if not item["allow_slot_change"]:
+            self._refuse_slot_changes(item["domain"], config.specs, specs)
+        plan = self._plan_text(item, config, text, sentence)
+        plan.file = config.file
+        if numbered and not self._warned:
+            self._warned = True
+            plan.warnings.append(_warn_of_numbers(config, numbered))
+        return plan
+
+    def _plan_text(
+        self, item: Mapping[str, Any], config: Config, text: Optional[str], sentence: str
+    ) -> Plan:
+        """Give the config the text C(text), or remove it where that is None."""
+        copy: Dict[str, str] = {}
+        plan = Plan(
+            before=_state(config, config.text),
+            after=_state(config, text),
+            read_back=lambda: {**_read_back(config, text), **copy},
+        )
+        if text == config.text:
+            return plan
+        if text is not None and item["validate"]:
+            _validate(text)
+        if config.text is not None and item["backup"]:
+            keep = Action(
+                f"keep a copy of {config.path}",
+                lambda: copy.update(backup_file=_keep_copy(config)),
+            )
+            plan.actions.append(keep)
+        run = partial(_remove, config) if text is None else partial(_write, config, text)
+        plan.actions.append(Action(sentence, run))
+        plan.texts = masked(_shown(config.text or ""), _shown(text or ""))
+        self._touched.add(config.directory)
+        return plan
+
+    # ---- disks ----
+
+    def _wanted_specs(self, item: Mapping[str, Any], config: Config) -> Tuple[List[str], List[str]]:
+        """The disks as the config is to have them, and the loop devices among their targets that
+        are named by number because they have no link."""
+        if item["disks"] is None:
+            return config.specs, []
+        disks = [_said(disk) for disk in item["disks"]]
+        specs, numbered = [], []
+        for index, disk in enumerate(disks):
+            try:
+                # What is no disk at all is refused before its target is looked for.
+                domain_config.quote(disk_spec.render(disk))
+                target = self._target(item, disk.get("target"))
+            except BlockdevError as error:
+                raise ConfigError(f"disks[{index}]: {error}") from None
+            if target != disk.get("target"):
+                numbered.append(str(target))
+            specs.append(disk_spec.render(disk if target is None else {**disk, "target": target}))
+        _refuse_same_slot(disks)
+        return specs, numbered
+
+    def _target(self, item: Mapping[str, Any], target: Optional[str]) -> Optional[str]:
+        """The target by the name under which it can be opened now.
+
+        In check mode one that an earlier task would have bound keeps the link that it may get.
+        """
+        if target is None or not loop_link.is_link(target):
+            return target
+        try:
+            return loop.device_of_link(target, self._bindings)
+        except loop.LoopError:
+            if self._check_mode and item["will_exist"]:
+                return target
+            raise
+
+    def _refuse_slot_changes(self, domain: str, old: List[str], new: List[str]) -> None:
+        """Raise ConfigError where a guest would find another disk, or one in another place."""
+        if old == new:
+            return
+        try:
+            before = self._slots(old)
+        except BlockdevError as error:
+            raise ConfigError(
+                f"what its slots hold cannot be told: {error}; allow_slot_change: true replaces "
+                "its disk list all the same"
+            ) from None
+        problems = list(self._slot_changes(domain, before, self._slots(new)))
+        if not problems:
+            return
+        hint = "set allow_slot_change: true if that is meant"
+        if any(loop.number_of(slot.target) is not None for slot in before.values()):
+            hint += " or if only the loop devices have other numbers since the last boot"
+        raise ConfigError("; ".join([*problems, hint]))
+
+    def _slot_changes(
+        self, domain: str, before: Mapping[int, _Slot], after: Mapping[int, _Slot]
+    ) -> Iterator[str]:
+        left = [slot for key, slot in before.items() if key not in after]
+        for key, new in after.items():
+            old = before.get(key)
+            if old and old.image != new.image:
+                yield (
+                    f"slot {new.vdev} of domain {domain} has {self._named(old.target)} and would "
+                    f"get {self._named(new.target)}"
+                )
+            for other in left if old is None else ():
+                if other.image == new.image:
+                    yield (
+                        f"{self._named(new.target)} is in slot {other.vdev} of domain {domain} and "
+                        f"would move to {new.vdev}"
+                    )
+
+    def _slots(self, specs: Iterable[str]) -> Dict[int, _Slot]:
+        """By xenstore key, the slots that hold something; a cdrom drive may be empty."""
+        slots = {}
+        for disk in map(disk_spec.parse, specs):
+            vdev, target = str(disk["vdev"]), disk.get("target")
+            key = device_number.parse(vdev).xenstore_key
+            if target is not None:
+                slots[key] = _Slot(vdev, str(target), self._image(str(target)))
+        return slots
+
+    def _image(self, target: str) -> object:
+        """What a target leads to: the same for a file and all loop devices and links to them.
+
+        A target that leads nowhere is known by its name only; so is a loop device that is not
+        bound, since the image that it once had cannot be told.
+        """
+        path = loop_link.path_of(target) if loop_link.is_link(target) else target
+        if not os.path.isabs(path):
+            return target
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError):
+            return path
+        if not stat.S_ISBLK(status.st_mode):
+            return loop.file_id(status)
+        for binding in self._bindings():
+            if binding.rdev == status.st_rdev and binding.whole:
+                return binding.backing_rdev or binding.file
+        return status.st_rdev
+
+    def _named(self, target: str) -> str:
+        """The target, and what a bare loop device is bound to, which its number does not tell."""
+        number = loop.number_of(target)
+        if number is None:
+            return target
+        files = [one.backing_file for one in self._bindings() if one.number == number]
+        return f"{target} ({f'{files[0]} now' if files else 'not bound now'})"
+
+
+# ---- what is wanted ----
+
+
+def _path(item: Mapping[str, Any]) -> str:
+    """The config's path; ConfigError where domain or path cannot be one."""
+    domain, path = item["domain"], item["path"]
+    if not domain or domain.isdigit() or "/" in domain:
+        raise ConfigError(
+            f"domain {domain!r} is no name of a domain: that is not empty, has no slash and is "
+            "not a number, which xl takes for a domain id"
+        )
+    return f"{CONFIG_DIR}/{domain}.cfg" if path is None else str(path)
+
+
+def _said(disk: Mapping[str, Any]) -> Dict[str, Any]:
+    """What is said about a disk."""
+    # False is xl's default for direct_io_safe, which it has no word for.
+    return {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}
+
+
+def _refuse_same_slot(disks: Iterable[Mapping[str, Any]]) -> None:
+    first: Dict[int, int] = {}
+    for index, disk in enumerate(disks):
+        key = device_number.parse(disk["vdev"]).xenstore_key
+        if first.setdefault(key, index) != index:
+            raise ConfigError(
+                f"disks[{index}]: slot {disk['vdev']} is taken, see disks[{first[key]}]"
+            )
+
+
+def _wanted_text(item: Mapping[str, Any], config: Config, specs: Sequence[str]) -> Tuple[str, str]:
+    """The text that the config is to have, and the sentence for giving it that."""
+    domain, options = item["domain"], item["options"]
+    if config.text is None:
+        _require_directory(config.directory)
+    elif options is None or not item["overwrite"]:
+        _refuse_other_domain(item, config.text)
+    if config.text is not None and not config.rendered:
+        if options is None:
+            text = domain_config.replace_disks(config.text, specs)
+            return text, f"replace the disk list in {config.path}"
+        if not item["overwrite"]:
+            raise ConfigError(
+                "someone else wrote this config; set overwrite: true to replace it by one that is "
+                "rendered from options, or leave options out to replace its disk list only"
+            )
+    return domain_config.render(domain, options or {}, specs), f"write {config.path}"
+
+
+def _refuse_other_domain(item: Mapping[str, Any], text: str) -> None:
+    name, domain = domain_config.name(text), item["domain"]
+    if name is None:
+        raise ConfigError(
+            f"it sets no name; add name = {domain_config.quote(domain)} if it is "
+            f"the config of {domain}"
+        )
+    if name != domain:
+        raise ConfigError(
+            f"it is the config of domain {name}, not of {domain}; give the right path"
+        )
+
+
+def _require_directory(directory: str) -> None:
+    if os.path.isdir(directory):
+        return
+    problem = "is not a directory" if os.path.lexists(directory) else "does not exist"
+    raise ConfigError(
+        f"{directory} {problem}; create the directory first (ansible.builtin.file with "
+        "state: directory)"
+    )
+
+
+def _warn_of_numbers(config: Config, numbered: Sequence[str]) -> str:
+    shown = ", ".join(numbered[:SHOWN_DEVICES])
+    more = len(numbered) - SHOWN_DEVICES
+    return (
+        f"no udev link follows the images here: {config.path} names {shown}"
+        f"{f' and {more} more' if more > 0 else ''}, which another image may have after the next "
+        "boot; the same goes for other configs written on this host"
+    )
+
+
+# ---- files ----
+
+
+def _find(path: str) -> Config:
+    """Look at what is at C(path); ConfigError where no config is nor can be there."""
+    if not os.path.isabs(path) or not _is_file_name(path):
+        raise ConfigError(
+            f"path {path!r} is not the absolute path of a file: write it from / on, such as "
+            f"{CONFIG_DIR}/web.cfg"
+        )
+    file = os.path.realpath(path)
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path):
+            raise ConfigError(
+                f"{path} is a symbolic link to {file}, which does not exist; remove the link or "
+                "name the config itself"
+            ) from None
+        return Config(path, file, None)
+    except OSError as error:
+        raise ConfigError(f"cannot look at {path}: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"{path} is not a regular file, which a config is")
+    if status.st_size > MAX_SIZE:
+        raise ConfigError(f"{path} has {status.st_size} bytes, so many that it is no config")
+    return Config(path, file, _read(file))
+
+
+def _is_file_name(path: str) -> bool:
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    return b"\0" not in encoded and os.path.basename(path) not in ("", ".", "..")
+
+
+def _read(file: str) -> Optional[str]:
+    try:
+        with open(file, "rb") as config:
+            return config.read().decode("utf-8", "surrogateescape")
+    except FileNotFoundError:
+        return None
+
+
+def _encoded(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _state(config: Config, text: Optional[str]) -> State:
+    """The result keys of C(config) once it says C(text)."""
+    found = replace(config, text=text)
+    return {
+        "path": config.path,
+        "disks": [_shown(spec) for spec in found.specs],
+        "rendered": found.rendered,
+    }
+
+
+def _read_back(config: Config, wanted: Optional[str]) -> State:
+    _refuse_changed(config, wanted)
+    return _state(config, wanted)
+
+
+def _refuse_changed(config: Config, text: Optional[str]) -> None:
+    """Raise ConfigError unless the file says C(text), as this run left or found it."""
+    if _read(config.file) != text:
+        raise ConfigError(f"{config.path} was changed by another program meanwhile; run again")
+
+
+def _validate(text: str) -> None:
+    """Let xl read the config, on a host where it runs; ConfigError where it refuses it."""
+    if not xen.is_dom0():
+        return
+    with tempfile.NamedTemporaryFile(prefix="xen_domain_config.") as trial:
+        trial.write(_encoded(text))
+        trial.flush()
+        ended = xen.run(["xl", "-N", "create", trial.name], xen.XL_SECONDS)
+    if ended.code != 0:
+        words = " ".join(ended.stderr.replace(trial.name, "the config").split())
+        raise ConfigError(f"xl refuses what it would say: {words or f'exit code {ended.code}'}")
+
+
+def _write(config: Config, text: str) -> None:
+    """Put the new config in the place of the old one, with its owner, mode and SELinux context."""
+    _refuse_changed(config, config.text)
+    # mkstemp gives it mode 0600: it may hold the password of a console.
+    descriptor, new = tempfile.mkstemp(prefix=".xen_domain_config.", dir=config.directory)
+    try:
+        with open(descriptor, "wb") as stream:
+            stream.write(_encoded(text))
+            stream.flush()
+            if config.text is not None:
+                _copy_attributes(config.file, new)
+            os.fsync(descriptor)
+        os.rename(new, config.file)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(new)
+        raise
+
+
+def _copy_attributes(old: str, new: str) -> None:
+    status = os.stat(old)
+    os.chown(new, status.st_uid, status.st_gid)
+    shutil.copystat(old, new)
+    os.utime(new)
+
+
+def _remove(config: Config) -> None:
+    _refuse_changed(config, config.text)
+    os.unlink(config.file)
+
+
+def _keep_copy(config: Config) -> str:
+    """Keep the config that is to be replaced under a second name, and return that.
+
+    The name is made as Ansible's own modules make it. A hard link keeps the attributes as they
+    are and is never half made; the config itself is then replaced, not written.
+    """
+    _refuse_changed(config, config.text)
+    copy = f"{config.file}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S~')}"
+    os.link(config.file, copy)
+    return copy
+
+
+# ---- what is shown ----
+
+
+def masked(before: str, after: str) -> Tuple[str, str]:
+    """Both texts of a diff without the passwords in them, but with a word on those that changed."""
+    known: Dict[str, Set[str]] = defaultdict(set)
+
+    def of_before(key: str, value: str) -> str:
+        known[key].add(value)
+        return MASK
+
+    def of_after(key: str, value: str) -> str:
+        return f"{MASK} (changed)" if key in known and value not in known[key] else MASK
+
+    return _with_passwords(before, of_before), _with_passwords(after, of_after)
+
+
+def _with_passwords(text: str, shown: Callable[[str, str], str]) -> str:
+    """The text of a config with each password replaced by what C(shown) makes of key and value."""
+
+    def inside(match: Match[str]) -> str:
+        return f"{match['key']}{match['sign']}{shown(match['key'], match['value'])}"
+
+    def mask(match: Match[str]) -> str:
+        if match["comment"]:
+            return _SECRET_IN_COMMENT.sub(inside, match[0])
+        if match["string"]:
+            quote, content = match[0][0], match[0][1:-1]
+            return f"{quote}{_SECRET_IN_STRING.sub(inside, content)}{quote}"
+        value = match["value"]
+        if value[0] not in "'\"":
+            return f"{match['setting']}{shown(match['key'], value)}"
+        return f"{match['setting']}{value[0]}{shown(match['key'], value[1:-1])}{value[0]}"
+
+    return _SECRET_PLACE.sub(mask, text)
+
+
+def _shown(text: str) -> str:
+    """The text with a mark for each byte that is not UTF-8, which no result can hold."""
+    return _encoded(text).decode("utf-8", "replace")

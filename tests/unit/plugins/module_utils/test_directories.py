@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Directories on a real file system."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.directories import Directories, nearest
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+
+
+def planned(directories: Directories, path: Path) -> bool:
+    return bool(directories.plan(str(path), True))
+
+
+def refused(path: Path, wanted: bool) -> str:
+    with pytest.raises(BlockdevError) as error:
+        Directories().plan(str(path), wanted)
+    return str(error.value)
+
+
+def test_nearest(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nothing")
+    assert nearest(str(tmp_path)) == str(tmp_path)
+    assert nearest(f"{tmp_path}/no/such/directory") == str(tmp_path)
+    assert nearest(f"{tmp_path}/file/no") == f"{tmp_path}/file"
+    assert nearest(f"{tmp_path}/dangling/no") == f"{tmp_path}/dangling"
+    assert nearest("/no such directory/either") == "/"
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_nothing_to_do_for_one_that_is_there(tmp_path: Path, wanted: bool) -> None:
+    (tmp_path / "link").symlink_to(".")
+    assert not Directories().plan(str(tmp_path), wanted)
+    assert not Directories().plan(f"{tmp_path}/link", wanted)
+
+
+@pytest.mark.parametrize("umask", [0, 0o077])
+def test_creates_it_and_those_above(tmp_path: Path, umask: int) -> None:
+    (action,) = Directories().plan(f"{tmp_path}/a/b/c", True)
+    assert action.sentence == f"create the directory {tmp_path}/a/b/c"
+    assert not os.listdir(tmp_path)
+    before = os.umask(umask)
+    try:
+        action.run()
+    finally:
+        assert os.umask(before) == umask
+    for path in ("a", "a/b", "a/b/c"):
+        assert stat.S_IMODE((tmp_path / path).stat().st_mode) == 0o755
+    assert not Directories().plan(f"{tmp_path}/a/b/c", True)
+
+
+def test_each_is_planned_once(tmp_path: Path) -> None:
+    directories = Directories()
+    assert planned(directories, tmp_path / "a/b")
+    assert not planned(directories, tmp_path / "a/b")
+    assert not planned(directories, tmp_path / "a")
+    assert planned(directories, tmp_path / "a/b/c")
+    assert planned(directories, tmp_path / "a/d")
+    assert not directories.plan(f"{tmp_path}/a/d", False)
+
+
+def test_made_by_someone_else_meanwhile(tmp_path: Path) -> None:
+    (action,) = Directories().plan(f"{tmp_path}/a/b", True)
+    (tmp_path / "a").mkdir(mode=0o700)
+    action.run()
+    action.run()
+    assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o700
+    assert (tmp_path / "a/b").is_dir()
+
+
+def test_a_file_made_in_its_place_meanwhile(tmp_path: Path) -> None:
+    (action,) = Directories().plan(f"{tmp_path}/a", True)
+    (tmp_path / "a").touch()
+    with pytest.raises(FileExistsError):
+        action.run()
+
+
+def test_not_wanted(tmp_path: Path) -> None:
+    path = tmp_path / "no/such"
+    assert refused(path, False) == (
+        f"the directory {path} does not exist; create it first, or set parents: true"
+    )
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+@pytest.mark.parametrize("below", ["", "no/such"])
+def test_something_else_in_its_place(tmp_path: Path, wanted: bool, below: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nothing")
+    for name in ("file", "dangling"):
+        message = refused(tmp_path / name / below, wanted)
+        assert message == f"{tmp_path}/{name} is not a directory"

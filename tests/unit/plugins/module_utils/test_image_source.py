@@ -1,0 +1,286 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Sources on a real file system, and copies of them; other formats also with the real qemu-img."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import image_source
+from ansible_collections.xen.blockdev.plugins.module_utils.image_source import (
+    FORMATS,
+    ImageError,
+    Source,
+)
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
+    MIB,
+    allocated,
+    failing,
+    fake_qemu_img,
+    holey,
+    image,
+)
+
+
+def read(path: Path, source_format: str = "raw") -> Source:
+    return image_source.read(str(path), source_format, path.stat())
+
+
+def refused(path: Path, source_format: str = "raw") -> str:
+    with pytest.raises(ImageError) as error:
+        read(path, source_format)
+    return str(error.value)
+
+
+def copied(source: Source, new: Path, size: Optional[int] = None, full: bool = False) -> Path:
+    with image_source.opened(str(new), os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
+        image_source.copy(source, descriptor, size or source.size, full)
+    return new
+
+
+# Raw sources
+
+
+def test_size_is_in_whole_sectors(tmp_path: Path) -> None:
+    for size, expected in ((0, 0), (1, 512), (512, 512), (700, 1024), (MIB, MIB)):
+        assert read(image(tmp_path / "base.raw", size)).size == expected
+
+
+@pytest.mark.parametrize(
+    ("offset", "magic", "source_format"),
+    [
+        (0, b"QFI\xfb", "qcow2"),
+        (0, b"conectix", "vhd"),
+        (MIB - 512, b"conectix", "vhd"),
+        (0, b"vhdxfile", "vhdx"),
+        (0, b"KDMV", "vmdk"),
+        (0, b"# Disk DescriptorFile", "vmdk"),
+        (0x40, struct.pack("<I", 0xBEDA107F), "vdi"),
+        (0, b"QED\0", "qed"),
+    ],
+)
+def test_raw_source_with_the_marks_of_another_format(
+    tmp_path: Path, offset: int, magic: bytes, source_format: str
+) -> None:
+    path = image(tmp_path / "base.raw", MIB, bytes(offset) + magic)
+    assert refused(path) == (
+        f"cannot copy {path} as a raw image: it has the marks of a {source_format} image; if it "
+        f"is one, set source_format: {source_format}"
+    )
+
+
+def test_marks_elsewhere_are_content(tmp_path: Path) -> None:
+    assert read(image(tmp_path / "base.raw", MIB, bytes(1) + b"QFI\xfb")).format == "raw"
+
+
+def test_source_that_has_gone(tmp_path: Path) -> None:
+    path = image(tmp_path / "base.raw")
+    status = path.stat()
+    path.unlink()
+    with pytest.raises(ImageError, match=f"cannot read {path}: No such file"):
+        image_source.read(str(path), "raw", status)
+
+
+# Copies of raw sources
+
+
+def in_kernel(_monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copy in the first way that this machine has."""
+
+
+def by_another_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "ioctl", failing(errno.EXDEV))
+    monkeypatch.setattr(os, "copy_file_range", failing(errno.EXDEV))
+
+
+def by_an_old_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "ioctl", failing(errno.ENOTTY))
+    monkeypatch.setattr(os, "copy_file_range", lambda *_arguments: 0)
+
+
+def by_an_old_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fcntl, "ioctl", failing(errno.EOPNOTSUPP))
+    monkeypatch.delattr(os, "copy_file_range")
+
+
+def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_another_file_system(monkeypatch)
+    monkeypatch.setattr(image_source, "CHUNK", 1000)
+
+
+WAYS = [in_kernel, by_another_file_system, by_an_old_kernel, by_an_old_c_library, in_small_steps]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_holes_stay_holes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    content = holey(tmp_path / "base.raw")
+    way(monkeypatch)
+    path = copied(read(tmp_path / "base.raw"), tmp_path / "a.raw")
+    assert path.read_bytes() == content
+    assert allocated(path) == allocated(tmp_path / "base.raw") < MIB
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_copy_larger_than_its_source(tmp_path: Path, full: bool) -> None:
+    content = holey(tmp_path / "base.raw")
+    path = copied(read(tmp_path / "base.raw"), tmp_path / "a.raw", 6 * MIB, full)
+    assert path.read_bytes() == content.ljust(6 * MIB, b"\0")
+    assert (allocated(path) >= 6 * MIB) is full
+
+
+def test_half_a_sector_is_filled_up(tmp_path: Path) -> None:
+    path = copied(read(image(tmp_path / "base.raw", 700, b"x" * 700)), tmp_path / "a.raw")
+    assert path.read_bytes() == (b"x" * 700).ljust(1024, b"\0")
+
+
+@pytest.mark.parametrize("change", ["resized", "replaced"])
+def test_source_that_changes_before_it_is_copied(tmp_path: Path, change: str) -> None:
+    source = read(image(tmp_path / "base.raw"))
+    if change == "resized":
+        os.truncate(tmp_path / "base.raw", 512)
+    else:
+        os.replace(image(tmp_path / "other.raw"), tmp_path / "base.raw")
+    with pytest.raises(ImageError, match="replaced or resized meanwhile"):
+        copied(source, tmp_path / "a.raw")
+
+
+def test_source_that_ends_while_it_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = read(image(tmp_path / "base.raw", MIB, b"content"))
+    monkeypatch.setattr(fcntl, "ioctl", failing(errno.EXDEV))
+    monkeypatch.setattr(os, "copy_file_range", lambda *_arguments: 0)
+    monkeypatch.setattr(os, "pread", lambda *_arguments: b"")
+    with pytest.raises(ImageError, match="became shorter"):
+        copied(source, tmp_path / "a.raw")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EIO, errno.EDQUOT, errno.EFBIG])
+@pytest.mark.parametrize("call", ["ioctl", "copy_file_range"])
+def test_no_slower_way_is_tried_where_it_cannot_help(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, code: int
+) -> None:
+    source = read(image(tmp_path / "base.raw", MIB, b"content"))
+    monkeypatch.setattr(fcntl, "ioctl", failing(code if call == "ioctl" else errno.EXDEV))
+    monkeypatch.setattr(os, "copy_file_range", failing(code))
+    with pytest.raises(OSError) as error:
+        copied(source, tmp_path / "a.raw")
+    assert error.value.errno == code
+
+
+def test_full_disk_shows_before_the_copying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = read(image(tmp_path / "base.raw", MIB, b"content"))
+    monkeypatch.setattr(os, "posix_fallocate", failing(errno.ENOSPC))
+    with pytest.raises(OSError, match="No space left"):
+        copied(source, tmp_path / "a.raw", full=True)
+    assert (tmp_path / "a.raw").stat().st_size == 0
+
+
+# Other formats, with what qemu-img 7.2 was seen to print
+
+QCOW2 = {"virtual-size": MIB, "format": "qcow2", "format-specific": {"data": {"compat": "1.1"}}}
+
+
+def test_converts_by_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = fake_qemu_img(monkeypatch, tmp_path / "bin", {"virtual-size": MIB, "format": "vpc"})
+    path = image(tmp_path / "base.vhd", 512)
+    source = read(path, "vhd")
+    assert source.size == MIB
+    assert copied(source, tmp_path / "a.raw", 2 * MIB).stat().st_size == 2 * MIB
+    info, convert = log.read_text().splitlines()
+    assert info == f"C info -f vpc --output=json {path} "
+    assert convert.startswith(f"C convert -f vpc -O raw {path} /proc/self/fd/")
+
+
+@pytest.mark.parametrize(
+    ("source_format", "more", "named"),
+    [
+        ("qcow2", {"backing-filename": "/etc/shadow"}, "/etc/shadow"),
+        ("qcow2", {"backing-filename": "b", "full-backing-filename": "/srv/b"}, "/srv/b"),
+        ("qcow2", {"format-specific": {"data": {"data-file": "/srv/ext"}}}, "/srv/ext"),
+        (
+            "vmdk",
+            {"format-specific": {"data": {"extents": [{"filename": "/srv/f001"}]}}},
+            "/srv/f001",
+        ),
+    ],
+)
+def test_source_that_takes_data_from_other_files(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    source_format: str,
+    more: Dict[str, Any],
+    named: str,
+) -> None:
+    fake_qemu_img(monkeypatch, tmp_path / "bin", {**QCOW2, **more})
+    path = image(tmp_path / "base")
+    message = refused(path, source_format)
+    assert message.startswith(f"cannot copy {path}: it takes data from {named};")
+
+
+def test_vmdk_of_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = image(tmp_path / "base")
+    extents = {"data": {"extents": [{"filename": str(path)}]}}
+    fake_qemu_img(monkeypatch, tmp_path / "bin", {**QCOW2, "format-specific": extents})
+    assert read(path, "vmdk").size == MIB
+
+
+@pytest.mark.parametrize("disk_type", [2, 3, 4])
+@pytest.mark.parametrize("offset", [0, MIB - 512])
+def test_differencing_vhd(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk_type: int, offset: int
+) -> None:
+    footer = b"conectix".ljust(60, b"\0") + struct.pack(">I", disk_type)
+    path = image(tmp_path / "base", MIB, bytes(offset) + footer)
+    fake_qemu_img(monkeypatch, tmp_path / "bin", {"virtual-size": MIB, "format": "vpc"})
+    if disk_type == 4:
+        assert "a parent image" in refused(path, "vhd")
+    else:
+        assert read(path, "vhd").size == MIB
+
+
+def test_what_qemu_img_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_qemu_img(monkeypatch, tmp_path / "bin", None, "Image is not in qcow2 format")
+    message = refused(image(tmp_path / "base"), "qcow2")
+    assert message == "qemu-img info failed: Image is not in qcow2 format"
+
+
+def test_no_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "package qemu-utils" in refused(image(tmp_path / "base"), "qcow2")
+
+
+def test_qemu_img_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_qemu_img(monkeypatch, tmp_path / "bin", QCOW2)
+    (tmp_path / "bin/qemu-img").write_text("#!/bin/sh\nexec sleep 60\n")
+    monkeypatch.setattr(image_source, "INFO_SECONDS", 0.1)
+    message = refused(image(tmp_path / "base"), "qcow2")
+    assert message == "qemu-img info did not end within 0.1 s"
+
+
+@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img here")
+@pytest.mark.parametrize("source_format", FORMATS[1:])
+@pytest.mark.parametrize("full", [False, True])
+def test_really_converts(tmp_path: Path, source_format: str, full: bool) -> None:
+    content = holey(tmp_path / "base.raw")
+    base = tmp_path / f"base.{source_format}"
+    qemu_format = {"vhd": "vpc"}.get(source_format, source_format)
+    command = ["qemu-img", "convert", "-f", "raw", "-O", qemu_format, f"{tmp_path}/base.raw"]
+    subprocess.run([*command, str(base)], check=True)
+    os.unlink(tmp_path / "base.raw")
+    path = copied(read(base, source_format), tmp_path / "a.raw", 8 * MIB, full)
+    assert path.read_bytes() == content.ljust(8 * MIB, b"\0")
+    assert (allocated(path) < MIB) is not full
+    assert f"source_format: {source_format}" in refused(base)
