@@ -10,6 +10,7 @@ from typing import Any, Callable
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
 from ansible_collections.xen.blockdev.plugins.module_utils import disk_plan as planning
+from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 display = Display()
@@ -35,7 +36,7 @@ def disk_plan(
 def domain_configs(
     domains: Any,
     images_dir: str = planning.IMAGES_DIR,
-    config_dir: str = planning.CONFIG_DIR,
+    config_dir: str = CONFIG_DIR,
     state: str | None = None,
 ) -> list[dict[str, Any]]:
     """The config of each domain, as an item of xen_domain_config."""

@@ -69,6 +69,10 @@ class Resource:
         """
         raise NotImplementedError
 
+    def rank(self, item: Mapping[str, Any]) -> int:
+        """Items of a lower rank are planned and run first: what goes makes room for what comes."""
+        return int(item["state"] != "absent")
+
     def settle(self) -> None:
         """Wait once, after the actions of all items and before they are read back, for what the
         host does by itself, such as udev naming a device."""

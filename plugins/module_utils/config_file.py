@@ -50,7 +50,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.disk_plan import CONFIG_DIR
+from ansible_collections.xen.blockdev.plugins.module_utils.directories import Directories
+from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 SHOWN_DEVICES = 3
@@ -132,6 +133,7 @@ class DomainConfigs(Resource):
         self._check_mode = check_mode
         self._bindings = lru_cache(maxsize=None)(bindings)
         self._wanted: Dict[str, str] = {}
+        self._directories = Directories()
         self._warned = False
         self._touched: Set[str] = set()
         """Directories in which a name is made or removed."""
@@ -203,8 +205,10 @@ class DomainConfigs(Resource):
         )
         if text == config.text:
             return plan
-        if text is not None and item["validate"]:
-            _validate(text)
+        if text is not None:
+            plan.actions = self._directories.plan(config.directory, item["parents"])
+            if item["validate"]:
+                _validate(text)
         if config.text is not None and item["backup"]:
             keep = Action(
                 f"keep a copy of {config.path}",
@@ -362,9 +366,7 @@ def _refuse_same_slot(disks: Iterable[Mapping[str, Any]]) -> None:
 def _wanted_text(item: Mapping[str, Any], config: Config, specs: Sequence[str]) -> Tuple[str, str]:
     """The text that the config is to have, and the sentence for giving it that."""
     domain, options = item["domain"], item["options"]
-    if config.text is None:
-        _require_directory(config.directory)
-    elif options is None or not item["overwrite"]:
+    if config.text is not None and (options is None or not item["overwrite"]):
         _refuse_other_domain(item, config.text)
     if config.text is not None and not config.rendered:
         if options is None:
@@ -389,16 +391,6 @@ def _refuse_other_domain(item: Mapping[str, Any], text: str) -> None:
         raise ConfigError(
             f"it is the config of domain {name}, not of {domain}; give the right path"
         )
-
-
-def _require_directory(directory: str) -> None:
-    if os.path.isdir(directory):
-        return
-    problem = "is not a directory" if os.path.lexists(directory) else "does not exist"
-    raise ConfigError(
-        f"{directory} {problem}; create the directory first (ansible.builtin.file with "
-        "state: directory)"
-    )
 
 
 def _warn_of_numbers(config: Config, numbered: Sequence[str]) -> str:

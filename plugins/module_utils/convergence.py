@@ -114,7 +114,7 @@ def converge(interface: Interface, resource: Callable[[bool], ContextManager[Res
             _plan(module, runs, opened)
             _fail_on_errors(module, interface, runs, "nothing was touched")
             _apply(runs, opened, module.check_mode)
-    except BlockdevError as error:
+    except (BlockdevError, OSError) as error:
         module.fail_json(msg=str(error), **{interface.items: []})
     _fail_on_errors(module, interface, runs, "every other one is as wanted")
     module.exit_json(**_result(module, interface, runs))
@@ -142,7 +142,7 @@ def require_root(module: AnsibleModule) -> None:
 
 
 def _plan(module: AnsibleModule, runs: Sequence[ItemRun], resource: Resource) -> None:
-    for run in _in_order(runs):
+    for run in _in_order(runs, resource):
         try:
             run.plan = resource.plan(run.item)
             file_attributes.extend_plan(module, run.item, run.plan)
@@ -156,7 +156,7 @@ def _plan(module: AnsibleModule, runs: Sequence[ItemRun], resource: Resource) ->
 
 def _apply(runs: Sequence[ItemRun], resource: Resource, check_mode: bool) -> None:
     """Run the actions of every plan, then read back what was changed."""
-    for run in _in_order(runs):
+    for run in _in_order(runs, resource):
         if run.plan:
             _run_actions(run, run.plan, check_mode)
     if check_mode or not any(run.done for run in runs):
@@ -168,9 +168,8 @@ def _apply(runs: Sequence[ItemRun], resource: Resource, check_mode: bool) -> Non
             run.error = run.error or error
 
 
-def _in_order(runs: Sequence[ItemRun]) -> List[ItemRun]:
-    """What goes, goes first: it makes room for what comes."""
-    return sorted(runs, key=lambda run: run.item["state"] != "absent")
+def _in_order(runs: Sequence[ItemRun], resource: Resource) -> List[ItemRun]:
+    return sorted(runs, key=lambda run: resource.rank(run.item))
 
 
 def _run_actions(run: ItemRun, plan: Plan, check_mode: bool) -> None:
@@ -214,7 +213,7 @@ def _result(module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun]
         result["diff"] = [
             {
                 "before_header": " ".join(str(value) for value in run.identity.values() if value),
-                "after_header": " ".join(run.done),
+                "after_header": ", ".join(run.done),
                 **run.plan.diff(),
             }
             for run in runs

@@ -24,6 +24,7 @@ from typing import (
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils import units
+from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
     IMAGE_OPTIONS,
@@ -35,7 +36,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
 )
 
 IMAGES_DIR = "/srv/xen"
-CONFIG_DIR = "/etc/xen"
 
 Entry = Dict[str, Any]
 """One disk of the plan: C(domain), C(name), C(xenstore_key), C(vdev) and, where they apply,

@@ -93,6 +93,10 @@ _SHOWN = {
 _Value = Union[str, List["_Value"]]
 
 
+CONFIG_DIR = "/etc/xen"
+"""Where xl's users keep the configs, as NAME.cfg; xl itself takes any path."""
+
+
 class DomainConfigError(BlockdevError):
     """A text that is no xl configuration, or a value that cannot be written in one."""
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Iterator, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -57,7 +57,8 @@ def _xl_block_script(wait: float) -> Iterator[None]:
         yield
     finally:
         # As its release_lock does. Whoever waits on the removed file notices and starts again.
-        os.unlink(XL_SCRIPT_LOCK)
+        with suppress(FileNotFoundError):
+            os.unlink(XL_SCRIPT_LOCK)
         os.close(descriptor)
 
 

@@ -215,11 +215,18 @@ def _read_open(number: int, device: int, backing_file: str) -> Binding:
     )
 
 
+def require_driver() -> None:
+    """Raise LoopError where the loop driver is plainly not there; asking it might load it."""
+    if not os.path.exists(CONTROL):
+        raise _no_driver(errno.ENOENT)
+
+
 def bind(path: str, wanted: File, sector_size: int, direct_io: bool, number: Optional[int]) -> int:
     """Bind the image at C(path) to a loop device and return the device's number.
 
     C(wanted): the file that C(path) must be. C(sector_size): bytes. C(number): the device to
-    take, None for a free one. The device is read-write whenever the file is.
+    take, None for a free one. The device is read-write whenever the file is. Whether it has
+    direct I/O must be read back.
     Raises DeviceTakenError where C(number) is bound already, LoopError where C(path) is another
     file.
     """
@@ -228,7 +235,7 @@ def bind(path: str, wanted: File, sector_size: int, direct_io: bool, number: Opt
             raise LoopError(f"{path} was replaced by another file meanwhile; run again")
         flags = (READ_ONLY if read_only else 0) | (DIRECT_IO if direct_io else 0)
         info = Info(flags=flags, file_name=os.fsencode(path)[:63])
-        with _opened(CONTROL, os.O_RDWR) as control:
+        with _opened_control() as control:
             if number is not None:
                 _add(control, number)
                 return _bind_to(number, image, sector_size, info)
@@ -382,13 +389,26 @@ def _opened_image(path: str) -> Iterator[Tuple[int, bool]]:
         os.close(image)
 
 
-def require_driver() -> None:
-    """Raise LoopError where the kernel cannot be asked for loop devices."""
-    if not os.path.exists(CONTROL):
-        raise LoopError(
-            f"{CONTROL} does not exist: the kernel's loop driver is not loaded; load it with "
-            "`modprobe loop`, and name it in /etc/modules-load.d for the next boots"
-        )
+@contextmanager
+def _opened_control() -> Iterator[int]:
+    try:
+        control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        # udev makes the node beforehand; to open it loads the driver, if there is one.
+        if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+            raise
+        raise _no_driver(error.errno) from None
+    try:
+        yield control
+    finally:
+        os.close(control)
+
+
+def _no_driver(code: int) -> LoopError:
+    return LoopError(
+        f"the kernel's loop driver is not loaded ({CONTROL}: {os.strerror(code)}); load it with "
+        "`modprobe loop`, and name it in /etc/modules-load.d for the next boots"
+    )
 
 
 def _add(control: int, number: int) -> None:
@@ -423,10 +443,19 @@ def _bind_in_steps(number: int, device: int, image: int, sector_size: int, info:
             fcntl.ioctl(device, LOOP_SET_BLOCK_SIZE, sector_size)
         _set_status(device, info)
         if info.flags & DIRECT_IO:
-            fcntl.ioctl(device, LOOP_SET_DIRECT_IO, 1)
+            _ask_for_direct_io(device)
     except BaseException:
         fcntl.ioctl(device, LOOP_CLR_FD)
         raise
+
+
+def _ask_for_direct_io(device: int) -> None:
+    """As LOOP_CONFIGURE does: where the alignment does not allow it, nothing is said."""
+    try:
+        fcntl.ioctl(device, LOOP_SET_DIRECT_IO, 1)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
 
 
 def _status(device: int) -> Info:

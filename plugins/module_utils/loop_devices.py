@@ -62,13 +62,22 @@ class LoopDevices(Resource):
         self._check_mode = check_mode
         self._bindings = {binding.number: binding for binding in usage.bindings}
         self._wanted: Dict[object, str] = {}
+        self._promised: Dict[int, str] = {}
         self._udev_awaited = False
+
+    def rank(self, item: Mapping[str, Any]) -> int:
+        """See Resource.rank. A device asked for by number must not be taken as a free one."""
+        if item["state"] == "absent":
+            return 0
+        return 1 if item["device"] else 2
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_loopdev."""
         path = item["path"]
-        if not os.path.isabs(path):
-            raise LoopError(f"path {path!r} is not absolute: write the image's path from / on")
+        if not os.path.isabs(path) or "\0" in path:
+            raise LoopError(
+                f"path {path!r} is not an absolute path: write the image's path from / on"
+            )
         number = _wanted_number(item["device"])
         status = _status_of_image(path)
         self._refuse_twice(path, loop.file_id(status) if status else path)
@@ -136,7 +145,9 @@ class LoopDevices(Resource):
         status: Optional[os.stat_result],
     ) -> Plan:
         """Bind the image; C(status) is None in check mode for one that will exist only."""
-        self._refuse_taken(path, number)
+        loop.require_driver()
+        if number is not None:
+            self._promise(path, number)
         where = "a free loop device" if number is None else loop.device_path(number)
         bound: List[int] = []
         after = {
@@ -157,13 +168,19 @@ class LoopDevices(Resource):
             ],
         )
 
-    def _refuse_taken(self, path: str, number: Optional[int]) -> None:
-        other = self._bindings.get(number) if number is not None else None
-        if other:
-            raise LoopError(
-                f"cannot bind {path} to {other.device}: it is bound to {other.backing_file}; leave "
-                "device out to take a free one"
-            )
+    def _promise(self, path: str, number: int) -> None:
+        """Keep a device for the image; LoopError where it is another one's."""
+        if number in self._bindings:
+            other = f"is bound to {self._bindings[number].backing_file}"
+        elif number in self._promised:
+            other = f"is to be bound to {self._promised[number]}"
+        else:
+            self._promised[number] = path
+            return
+        raise LoopError(
+            f"cannot bind {path} to {loop.device_path(number)}: it {other}; leave device out to "
+            "take a free one"
+        )
 
     def _plan_bound(
         self,
@@ -272,6 +289,8 @@ def _status_of_image(path: str) -> Optional[os.stat_result]:
         status = os.stat(path)
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise LoopError(f"{path}: {error.strerror}") from None
     if stat.S_ISBLK(status.st_mode):
         raise LoopError(f"{path} is a block device: it needs no loop device, use it as the target")
     if not stat.S_ISREG(status.st_mode):

@@ -15,6 +15,10 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 from ansible_collections.xen.blockdev.plugins.module_utils import loop, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
 
+MOUNTS = "/proc/self/mountinfo"
+SWAPS = "/proc/swaps"
+BLOCK_BY_NUMBER = "/sys/dev/block"
+
 
 @dataclass(frozen=True)
 class User:
@@ -177,7 +181,7 @@ def _mounts() -> Iterator[Tuple[int, str]]:
 
     btrfs shows a device number of its own making, so the mount's source counts as well.
     """
-    with open("/proc/self/mountinfo", "rb") as mountinfo:
+    with open(MOUNTS, "rb") as mountinfo:
         for line in mountinfo:
             fields = line.split(b" ")
             mount_point = os.fsdecode(_unescaped(fields[4]))
@@ -192,7 +196,7 @@ def _mounts() -> Iterator[Tuple[int, str]]:
 
 def _swap_paths() -> List[str]:
     try:
-        with open("/proc/swaps", "rb") as swaps:
+        with open(SWAPS, "rb") as swaps:
             return [os.fsdecode(_unescaped(line.split()[0])) for line in swaps.readlines()[1:]]
     except FileNotFoundError:
         return []
@@ -205,14 +209,18 @@ def _unescaped(text: bytes) -> bytes:
 
 def _holders(rdev: int) -> List[User]:
     """The device-mapper and md devices that are built on a block device."""
-    names = _entries(f"{_sysfs(rdev)}/holders")
-    return [User("holder", f"held by {_mapper_name(name)}") for name in names]
+    holders = f"{_sysfs(rdev)}/holders"
+    return [
+        User("holder", f"held by {_mapper_name(f'{holders}/{name}') or f'/dev/{name}'}")
+        for name in _entries(holders)
+    ]
 
 
-def _mapper_name(name: str) -> str:
-    with suppress(OSError), open(f"/sys/block/{name}/dm/name", encoding="utf-8") as mapper:
+def _mapper_name(holder: str) -> Optional[str]:
+    """What device-mapper calls a device, or None for a device of another kind."""
+    with suppress(OSError), open(f"{holder}/dm/name", encoding="utf-8") as mapper:
         return f"/dev/mapper/{mapper.read().strip()}"
-    return f"/dev/{name}"
+    return None
 
 
 def _partitions(rdev: int) -> Iterator[Tuple[str, int]]:
@@ -226,7 +234,7 @@ def _partitions(rdev: int) -> Iterator[Tuple[str, int]]:
 
 
 def _sysfs(rdev: int) -> str:
-    return f"/sys/dev/block/{os.major(rdev)}:{os.minor(rdev)}"
+    return f"{BLOCK_BY_NUMBER}/{os.major(rdev)}:{os.minor(rdev)}"
 
 
 def _entries(path: str) -> List[str]:
