@@ -315,6 +315,7 @@ class InventoryReader:
         return disk
 
     def _check(self, disk: Disk) -> None:
+        before = len(self.problems)
         if disk.path is None:
             self._check_target(disk)
         else:
@@ -327,7 +328,7 @@ class InventoryReader:
                 self._problem(
                     disk.place, "loop: true needs a raw image: a loop device shows its bytes"
                 )
-        if not disk.absent:
+        if not disk.absent and len(self.problems) == before:
             self._read(disk.place, disk_spec.render, disk.spec)
 
     def _check_image(self, disk: Disk, path: str) -> None:
@@ -338,6 +339,11 @@ class InventoryReader:
                 disk.place,
                 f"path {_shown(path)} cannot have a loop device with a name that follows it: use "
                 "letters, digits and . _ - / only, or loop: false",
+            )
+        if disk.image and not disk.loop and "$" in path:
+            # xen_raw_disk would expand an environment variable in it, and xl would not.
+            self._problem(
+                disk.place, f"path {_shown(path)} has a $, which Ansible takes for a variable"
             )
         if not disk.image and "path" not in disk.options:
             self._problem(disk.place, f"format {disk.format} needs the path of an image")

@@ -337,7 +337,7 @@ def _backing_file(number: int) -> Optional[str]:
     """The backing file as sysfs shows it, or None where the device is not bound."""
     try:
         with open(f"/sys/block/loop{number}/loop/backing_file", "rb") as attribute:
-            return os.fsdecode(attribute.read().rstrip(b"\n"))
+            return os.fsdecode(attribute.read()[:-1])
     except OSError:
         return None
 

@@ -74,10 +74,8 @@ class LoopDevices(Resource):
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_loopdev."""
         path = item["path"]
-        if not os.path.isabs(path) or "\0" in path:
-            raise LoopError(
-                f"path {path!r} is not an absolute path: write the image's path from / on"
-            )
+        if not os.path.isabs(path):
+            raise LoopError(f"path {path!r} is not absolute: write the image's path from / on")
         number = _wanted_number(item["device"])
         status = _status_of_image(path)
         self._refuse_twice(path, loop.file_id(status) if status else path)
@@ -291,6 +289,8 @@ def _status_of_image(path: str) -> Optional[os.stat_result]:
         return None
     except OSError as error:
         raise LoopError(f"{path}: {error.strerror}") from None
+    except ValueError:
+        raise LoopError(f"path {path!r} has characters that no file name has") from None
     if stat.S_ISBLK(status.st_mode):
         raise LoopError(f"{path} is a block device: it needs no loop device, use it as the target")
     if not stat.S_ISREG(status.st_mode):

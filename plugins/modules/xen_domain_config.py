@@ -7,24 +7,29 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: xen_domain_config
-short_description: Write the xl configs of domains, or only their disk lists
+short_description: Write the config files of Xen domains, or only their disk lists
 version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
-  - Writes the config files from which C(xl) starts domains, any number of them in one call.
-  - A config is rendered whole from O(options) and O(disks). In a config that someone else wrote, only the disk list
-    is replaced, and every other byte stays.
-  - A file is written whole or not at all. On a Xen host, C(xl) checks it before it gets its name.
-  - A disk stays in its slot. Moving an image to another slot, or putting another image into a slot, is refused unless
-    O(allow_slot_change=true).
+  - Writes the files from which C(xl create) starts domains, any number of them in one call.
+  - A config that is not there, or that this module wrote before, is rendered from O(options) and
+    O(disks). In one that someone else wrote, only the disk list is replaced and every other byte
+    stays as it is, unless O(overwrite=true).
+  - A config is written as a whole or not at all, and keeps the owner, the mode and the SELinux
+    context that it has. A new one has mode V(0600), because it may hold the password of a console.
+  - A guest finds its disks by their slots. So an image is not moved to another slot, and no other
+    image is put into the slot that it had, unless O(allow_slot_change=true). Images are compared by
+    device and inode, whatever path, link or loop device leads to them.
 extends_documentation_fragment:
   - xen.blockdev.attributes
 options:
   configs:
     description:
-      - The configs and what is wanted of them, as a list. Mutually exclusive with O(domain) and O(path).
-      - An element's options are those of the module. What an element leaves out is taken from the option of
-        that name beside the list.
+      - The configs and what is wanted of them, as a list. Mutually exclusive with O(domain) and
+        O(path).
+      - An element's options are those of the module. What an element leaves out is taken from the
+        option of that name beside the list.
+      - If one config cannot be had as wanted, the module fails before it touches any.
     type: list
     elements: dict
     suboptions:
@@ -48,36 +53,53 @@ options:
         elements: dict
         suboptions: &disk
           target:
-            description: What C(xl) is to open. A link below C(/dev/disk/by-loop-file) stands for the loop device of the
-              image with the rest of its path.
+            description:
+              - What C(xl) opens, such as a block device or an image. Only a C(cdrom) can be without.
+              - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image whose
+                path follows. It must be bound. Where udev has not made the link, the config gets the
+                number of the loop device instead, and a warning says so.
             type: str
+          format:
+            description: Format of the target, by default V(raw).
+            type: str
+            choices: [raw, qcow, qcow2, vhd, qed, empty]
           vdev:
-            description: The slot.
+            description:
+              - The slot, such as V(xvda) or V("51768"), in any form that C(xl) reads.
             type: str
             required: true
-          format:
-            description: Format of what is opened.
-            type: str
           access:
-            description: Whether the guest may write.
+            description: Whether the guest can write, by default V(rw), but V(ro) for a C(cdrom).
             type: str
             choices: [ro, rw]
-          backendtype:
-            description: Which backend serves the disk, by default what C(xl) finds fit.
-            type: str
           devtype:
-            description: What the guest is to see.
+            description: What the guest takes it for, by default a V(disk).
             type: str
             choices: [disk, cdrom]
-          script:
-            description: The hotplug script that opens the target.
+          backendtype:
+            description: What serves the disk. Without it C(xl) chooses.
             type: str
-          discard:
-            description: Whether the guest may discard blocks.
-            type: bool
+            choices: [phy, tap, qdisk, standalone]
+          backend:
+            description: The domain that serves the disk, by default dom0.
+            type: str
+          script:
+            description: The hotplug script that makes the block device from the target.
+            type: str
           direct_io_safe:
-            description: Whether QEMU may use direct I/O.
+            description: Whether QEMU may bypass the page cache of dom0.
             type: bool
+          discard:
+            description: Whether the guest can give blocks back. Without it C(xl) decides.
+            type: bool
+          trusted:
+            description:
+              - Whether the guest trusts the backend. Needs Xen 4.19 or later.
+            type: bool
+          specification:
+            description: How the guest talks to the backend, by default V(xen).
+            type: str
+            choices: [xen, virtio]
       overwrite:
         description: See O(overwrite).
         type: bool
@@ -120,159 +142,206 @@ options:
   domain:
     description:
       - Name of the domain. Required unless O(configs) is given.
+      - A config that is there must be the one of this domain.
     type: str
   path:
     description:
-      - The config, an absolute path on the managed host. By default C(/etc/xen/<domain>.cfg).
+      - The config, an absolute path on the managed host, by default C(/etc/xen/<domain>.cfg). Its
+        directory must exist unless O(parents=true).
+      - A symbolic link to a config stands for the config.
     type: path
   state:
     description:
       - V(present) writes the config.
-      - V(absent) removes it if this module rendered it. In a config that someone else wrote, it empties the disk list.
+      - V(absent) removes it if this module wrote it. Of a config that someone else wrote, only the
+        disk list is emptied.
     type: str
     choices: [present, absent]
     default: present
   options:
     description:
-      - What the config says beside name and disks, by C(xl)'s names, such as C(kernel), C(memory) and C(type). Values
-        are text, whole numbers, truth values (written as 1 and 0), or lists of them.
-      - Without it, a config that someone else wrote keeps everything but its disk list, and a config that this module
-        rendered, or a new one, has name and disks only.
+      - What the config says beside name and disks, by the names of C(xl), see C(xl.cfg(5)). Values are
+        strings, integers, booleans and lists of these.
+      - Without it, a config that is rendered has only name and disks, also where it said more before.
     type: dict
   disks:
     description:
-      - All disks of the domain. Those that are not in the list are not in the config either.
+      - The disks. A slot can be given only once.
+      - Without it, a config keeps the disks that it has, and a new one has none. V([]) takes all disks
+        out.
     type: list
     elements: dict
     suboptions: *disk
   overwrite:
     description:
-      - Whether O(options) may replace a config that someone else wrote.
+      - Whether O(options) replace a config that someone else wrote, or one of another domain. Otherwise
+        that is an error.
     type: bool
     default: false
   backup:
     description:
-      - Whether a copy of the old config is kept beside it, with the time in its name.
+      - Whether to keep a copy of a config that is changed or removed, beside it and under a name with
+        the time, see RV(configs[].backup_file).
     type: bool
     default: false
   validate:
     description:
-      - Whether C(xl -N create) must accept a config before it is put in place. Only a Xen host can do that; elsewhere
-        it has no effect.
+      - Whether to let C(xl -N create) read what would be written, before anything is touched. It is
+        done on a Xen host only, where C(xl) runs, in check mode as well.
     type: bool
     default: true
   parents:
     description:
-      - Whether missing directories above the config are created, with mode 0755.
+      - Whether missing directories above the config are created, with mode 0755. Otherwise that is an
+        error.
     type: bool
     default: false
   allow_slot_change:
     description:
-      - Whether an image may move to another slot, and another image may come into a slot that has one.
+      - Whether an image may move to another slot, and another image come into its slot. Otherwise that is
+        an error, because the guest would find another disk where it looks for this one.
+      - A config that names C(/dev/loopN) does not tell which image that was before the last boot. If
+        the numbers have changed since, this is needed once.
     type: bool
     default: false
   will_exist:
     description:
-      - In check mode, plan as if the images of the disks were bound to loop devices. Set it where an earlier task has
-        said, in check mode itself, that it would bind them. Without check mode it has no effect.
+      - In check mode, plan as if the images of all disks were bound to loop devices. Set it where an
+        earlier task has said, in check mode itself, that it would bind them. Without check mode it has
+        no effect.
     type: bool
     default: false
   owner:
-    description: Owner of the config. A new one belongs to root, one that is replaced keeps its owner.
+    description:
+      - Name or number of the user who is to own the config. A new one belongs to root where this is not
+        given, and one that exists is left as it is.
     type: str
   group:
-    description: Group of the config. A new one has root's, one that is replaced keeps its group.
+    description:
+      - Name or number of the group that is to own the config. Without it a new config gets what its
+        directory gives to new files, and one that exists is left as it is.
     type: str
   mode:
-    description: Mode of the config. A new one has V(0600) because it may hold a password, one that is replaced keeps its mode.
+    description:
+      - Permissions of the config, as for M(ansible.builtin.file). Quote octal ones, V("0640").
+      - A new config has V("0600") from its first moment on. Without this it keeps them, and a config
+        that exists is left as it is.
     type: raw
   seuser:
-    description: User part of the SELinux context.
+    description:
+      - User part of the SELinux context, V(_default) for that of the policy.
     type: str
   serole:
-    description: Role part of the SELinux context.
+    description:
+      - Role part of the SELinux context, V(_default) for that of the policy.
     type: str
   setype:
-    description: Type part of the SELinux context.
+    description:
+      - Type part of the SELinux context, V(_default) for that of the policy.
     type: str
   selevel:
-    description: Level part of the SELinux context.
+    description:
+      - Level part of the SELinux context, V(_default) for that of the policy.
     type: str
 notes:
-  - Passwords (C(vncpasswd), C(spicepasswd)) are masked in diffs.
-  - Where udev does not run, a config can name a loop device by its number only. A warning says which images that
-    concerns.
+  - Diff mode shows neither the password of VNC (C(vncpasswd)) nor that of SPICE (C(spicepasswd)), only
+    whether it changes. Ansible itself shows the options of a task at higher verbosity and may log them, so
+    give a task with passwords C(no_log=true).
+  - What C(xl -N create) accepts can still be wrong. It looks neither for a kernel nor for a disk.
 seealso:
-  - module: xen.blockdev.xen_loopdev
-  - module: xen.blockdev.xen_vbd_attach
   - plugin: xen.blockdev.domain_configs
     plugin_type: filter
+  - module: xen.blockdev.xen_loopdev
+  - module: xen.blockdev.xen_vbd_attach
 """
 
 EXAMPLES = r"""
-- name: Write the config of a PVH guest with two disks
+- name: Write the config of a unikernel whose disk is an image on a loop device
   xen.blockdev.xen_domain_config:
     domain: web
     options:
       type: pvh
-      kernel: /srv/kernels/web
+      kernel: /srv/kernels/web.xen
       memory: 128
+      on_crash: preserve
       vif: ["bridge=xenbr0"]
     disks:
-      - target: /dev/disk/by-loop-file/srv/xen/web/boot.raw
-        vdev: xvda
-      - target: /dev/vg0/web
-        vdev: "51768"
+      - vdev: xvda
+        target: /dev/disk/by-loop-file/srv/xen/web/boot.raw
         format: raw
-        access: ro
-        backendtype: phy
-        devtype: disk
-        script: block
-        discard: true
-        direct_io_safe: false
-    mode: "0640"
-    owner: root
-    group: root
 
-- name: Replace the disk list in a config that someone else wrote
+- name: Replace only the disk list of a config that someone else wrote, and keep a copy
   xen.blockdev.xen_domain_config:
     domain: db
-    path: /srv/unikernels/db.xl
-    disks:
-      - {target: /dev/vg0/db, vdev: xvdb}
+    path: /etc/xen/vm/db.cfg
     backup: true
-    allow_slot_change: true
+    disks:
+      - vdev: xvda
+        target: /dev/vg0/db
+        backendtype: phy
+        discard: false
+      - vdev: "51768"
+        target: /srv/xen/base.qcow2
+        format: qcow2
+        access: ro
+        direct_io_safe: true
+      - vdev: xvdc
+        devtype: cdrom
+        format: empty
 
-- name: Write many configs in one call
+- name: Write the configs of all domains in one call, readable for a group
   xen.blockdev.xen_domain_config:
     configs: "{{ xen_domains | xen.blockdev.domain_configs }}"
+    owner: root
+    group: xen
+    mode: "0640"
     parents: true
-    validate: true
-    overwrite: false
 
-- name: Plan in check mode for disks whose images an earlier task would have bound
+- name: Give a config an SELinux context
   xen.blockdev.xen_domain_config:
-    configs: "{{ xen_domains | xen.blockdev.domain_configs }}"
+    domain: web
+    options: {type: pvh, kernel: /srv/kernels/web.xen}
+    seuser: system_u
+    serole: object_r
+    setype: etc_t
+    selevel: s0
+
+- name: Replace a config that someone else wrote, with other disks in its slots
+  xen.blockdev.xen_domain_config:
+    domain: old
+    options: {type: pv, bootloader: pygrub, memory: 512}
+    disks:
+      - vdev: xvda
+        target: iqn=iqn.2001-05.com.example:old,portal=192.0.2.7:3260
+        script: block-iscsi
+      - vdev: xvdb
+        target: /dev/vg1/old
+        backend: storage
+        trusted: false
+        specification: xen
+    overwrite: true
+    allow_slot_change: true
+    validate: false
+
+- name: Plan in check mode for a loop device that an earlier task would have bound
+  xen.blockdev.xen_domain_config:
+    domain: new
+    disks:
+      - vdev: xvda
+        target: /dev/disk/by-loop-file/srv/xen/new/boot.raw
     will_exist: true
   check_mode: true
 
-- name: Write a config with an SELinux context
+- name: Remove a config, or empty its disk list if someone else wrote it
   xen.blockdev.xen_domain_config:
     domain: web
-    seuser: system_u
-    serole: object_r
-    setype: xen_etc_t
-    selevel: s0
-
-- name: Remove a config
-  xen.blockdev.xen_domain_config:
-    domain: old
     state: absent
 """
 
 RETURN = r"""
 configs:
-  description: The configs in the order in which they were given, in a list even for one config.
+  description:
+    - The configs in the order in which they were given, in a list even for one config.
   returned: always
   type: list
   elements: dict
@@ -283,26 +352,28 @@ configs:
       returned: always
       sample: web
     path:
-      description: The config.
+      description: The config. V(none) where the default is not known yet, because of an error.
       type: str
       returned: always
       sample: /etc/xen/web.cfg
     disks:
-      description: The disk list, as C(xl) reads it from the config.
+      description: The disks in the config, as C(xl) writes them. P(xen.blockdev.from_xl_disk#filter) takes them apart.
       type: list
       elements: str
-      returned: success
-      sample: ["format=raw, vdev=xvda, access=rw, target=/dev/disk/by-loop-file/srv/xen/web/boot.raw"]
+      returned: unless the config could not be planned
+      sample: ["format=raw, vdev=xvda, target=/dev/disk/by-loop-file/srv/xen/web/boot.raw"]
     rendered:
-      description: Whether this module wrote the whole config, V(none) where there is no config.
+      description:
+        - Whether the config is one that this module rendered. V(false) for one that someone else wrote,
+          and where there is none.
       type: bool
-      returned: success
+      returned: unless the config could not be planned
       sample: true
     backup_file:
-      description: The copy of the old config.
+      description: The copy that was kept.
       type: str
-      returned: when a backup was made
-      sample: /etc/xen/web.cfg.4711.2026-11-24@14:03:27~
+      returned: when one was made
+      sample: /etc/xen/web.cfg.4711.2026-01-31@12:00:00~
     changed:
       description: Whether this item was changed.
       type: bool
@@ -318,7 +389,9 @@ configs:
       description: What went wrong with this item.
       type: str
       returned: when it failed
-      sample: "/etc/xen/web.cfg: slot 51712 has /dev/vg0/web and would get /dev/vg0/db; set allow_slot_change: true if the guest is to find another disk there"
+      sample: >-
+        /etc/xen/web.cfg: slot xvda of domain web has /srv/xen/web/boot.raw and would get
+        /srv/xen/web/data.raw; set allow_slot_change: true if that is meant
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import open_configs
@@ -328,41 +401,45 @@ from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     converge,
 )
 
+FORMATS = ["raw", "qcow", "qcow2", "vhd", "qed", "empty"]
+
 DISK = {
     "target": {"type": "str"},
+    "format": {"type": "str", "choices": FORMATS},
     "vdev": {"type": "str", "required": True},
-    "format": {"type": "str"},
     "access": {"type": "str", "choices": ["ro", "rw"]},
-    "backendtype": {"type": "str"},
     "devtype": {"type": "str", "choices": ["disk", "cdrom"]},
+    "backendtype": {"type": "str", "choices": ["phy", "tap", "qdisk", "standalone"]},
+    "backend": {"type": "str"},
     "script": {"type": "str"},
-    "discard": {"type": "bool"},
     "direct_io_safe": {"type": "bool"},
+    "discard": {"type": "bool"},
+    "trusted": {"type": "bool"},
+    "specification": {"type": "str", "choices": ["xen", "virtio"]},
 }
+
+INTERFACE = Interface(
+    items="configs",
+    identity=("domain", "path"),
+    options={
+        "domain": {"type": "str"},
+        "path": {"type": "path"},
+        "state": STATE,
+        "options": {"type": "dict"},
+        "disks": {"type": "list", "elements": "dict", "options": DISK},
+        "overwrite": {"type": "bool", "default": False},
+        "backup": {"type": "bool", "default": False},
+        "validate": {"type": "bool", "default": True},
+        "parents": {"type": "bool", "default": False},
+        "allow_slot_change": {"type": "bool", "default": False},
+        "will_exist": {"type": "bool", "default": False},
+    },
+    files=True,
+)
 
 
 def main() -> None:
-    converge(
-        Interface(
-            items="configs",
-            identity=("domain", "path"),
-            options={
-                "domain": {"type": "str"},
-                "path": {"type": "path"},
-                "state": STATE,
-                "options": {"type": "dict"},
-                "disks": {"type": "list", "elements": "dict", "options": DISK},
-                "overwrite": {"type": "bool", "default": False},
-                "backup": {"type": "bool", "default": False},
-                "validate": {"type": "bool", "default": True},
-                "parents": {"type": "bool", "default": False},
-                "allow_slot_change": {"type": "bool", "default": False},
-                "will_exist": {"type": "bool", "default": False},
-            },
-            files=True,
-        ),
-        open_configs,
-    )
+    converge(INTERFACE, open_configs)
 
 
 if __name__ == "__main__":
