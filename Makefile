@@ -18,7 +18,7 @@ export ANSIBLE_CONFIG := $(CURDIR)/examples/ansible.cfg
 export ANSIBLE_NOCOWS := 1
 export XEN_BLOCKDEV_CACHE := $(CACHE)
 
-SOURCES = $(shell git ls-files --cached --others --exclude-standard 2>/dev/null)
+SOURCES = $(wildcard $(shell git ls-files --cached --others --exclude-standard 2>/dev/null))
 
 .PHONY: help
 help: ## List the targets

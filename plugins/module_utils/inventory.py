@@ -329,7 +329,7 @@ class InventoryReader:
                     disk.place, "loop: true needs a raw image: a loop device shows its bytes"
                 )
         if not disk.absent and len(self.problems) == before:
-            self._read(disk.place, disk_spec.render, disk.spec)
+            self._read(disk.place, _xl_word, disk.spec)
 
     def _check_image(self, disk: Disk, path: str) -> None:
         if self._read(f"{disk.place}: path", _path, path) is None:
@@ -392,6 +392,11 @@ class InventoryReader:
 
     def _problem(self, place: str, problem: str) -> None:
         self.problems.append(f"{place}: {problem}")
+
+
+def _xl_word(spec: Options) -> str:
+    """The disk as it stands in a config."""
+    return domain_config.quote(disk_spec.render(spec))
 
 
 def chosen(options: Mapping[str, Any], names: Iterable[str]) -> Options:

@@ -4,11 +4,15 @@
 
 DIR = "/var/tmp/xen-blockdev-molecule"
 
+# The plan names the block device but not what is behind it, and the shared image not any more.
+LEFT = [f"{DIR}/images/shared.raw", f"{DIR}/lun.raw"]
 
-def test_no_image_and_no_config(host):
-    assert host.check_output(f"find {DIR}/images {DIR}/configs -type f") == ""
+
+def test_what_the_plan_made_is_gone(host):
+    found = host.check_output(f"find {DIR}/images {DIR}/configs {DIR}/lun.raw -type f")
+    assert sorted(found.split()) == LEFT
 
 
-def test_no_loop_device_but_the_one_behind_the_block_device(host):
+def test_its_loop_devices_are_unbound(host):
     bound = host.check_output("losetup --list --noheadings --output BACK-FILE").split()
-    assert [path for path in bound if path.startswith(DIR)] == [f"{DIR}/lun.raw"]
+    assert sorted(path for path in bound if path.startswith(DIR)) == LEFT

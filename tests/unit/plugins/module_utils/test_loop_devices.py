@@ -1,0 +1,709 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Real images, planned against made-up loop devices."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, loop_devices
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+
+MIB = 1024**2
+
+DEFAULTS: Dict[str, Any] = {
+    "device": None,
+    "state": "present",
+    "direct_io": None,
+    "sector_size": 512,
+    "will_exist": False,
+    "released_by": None,
+}
+
+UNBOUND = {
+    "device": None,
+    "link": None,
+    "major": None,
+    "minor": None,
+    "size": None,
+    "direct_io": None,
+    "read_only": None,
+}
+
+MOUNT = User("mount", "mounted on /mnt")
+WEB = User("vbd", "attached to domain web as xvdb", "web", 51728)
+
+
+class KnownUsage(Usage):
+    """Knows these loop devices, and who uses which of them."""
+
+    def __init__(self, bindings: Sequence[Binding], users: Dict[int, List[User]]) -> None:
+        self.bindings = list(bindings)
+        self._users = users
+
+    def of_device(self, rdev: int) -> List[User]:
+        return self._users.get(os.minor(rdev), [])
+
+
+@pytest.fixture(autouse=True)
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with the loop driver and without udev."""
+    (tmp_path / "loop-control").touch()
+    monkeypatch.setattr(loop, "CONTROL", str(tmp_path / "loop-control"))
+    monkeypatch.setattr(loop_devices, "UDEV_CONTROL", str(tmp_path / "no-udev"))
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return make(tmp_path / "a.raw")
+
+
+def make(path: Path, size: int = MIB) -> Path:
+    path.touch()
+    os.truncate(path, size)
+    return path
+
+
+def bound(path: Path, number: int = 3, **changes: Any) -> Binding:
+    """A loop device bound to an image, as this collection would bind it but for the changes."""
+    status = path.stat()
+    binding = Binding(
+        number=number,
+        rdev=os.makedev(7, number),
+        file=loop.file_id(status),
+        backing_rdev=0,
+        backing_file=str(path),
+        deleted=False,
+        offset=0,
+        size_limit=0,
+        flags=0,
+        size=status.st_size,
+        sector_size=512,
+    )
+    return replace(binding, **changes)
+
+
+def item(path: object, **options: Any) -> Dict[str, Any]:
+    return {**DEFAULTS, "path": path if isinstance(path, str) else str(path), **options}
+
+
+def devices(
+    *bindings: Binding, users: Optional[Dict[int, List[User]]] = None, check_mode: bool = False
+) -> LoopDevices:
+    return LoopDevices(KnownUsage(bindings, users or {}), check_mode)
+
+
+def sentences(plan: Plan) -> List[str]:
+    return [action.sentence for action in plan.actions]
+
+
+def refused(resource: LoopDevices, path: object, **options: Any) -> str:
+    with pytest.raises(LoopError) as error:
+        resource.plan(item(path, **options))
+    return str(error.value)
+
+
+# Images that are not bound
+
+
+def test_binds_to_a_free_device(image: Path) -> None:
+    plan = devices().plan(item(image))
+    assert sentences(plan) == [f"bind {image} to a free loop device"]
+    assert plan.before == UNBOUND
+    assert plan.after == {**UNBOUND, "size": MIB, "direct_io": False}
+    assert plan.warnings == []
+
+
+def test_binds_to_the_device_that_is_wanted(image: Path) -> None:
+    plan = devices().plan(item(image, device="/dev/loop7", direct_io=True))
+    assert sentences(plan) == [f"bind {image} to /dev/loop7"]
+    assert plan.after["device"] == "/dev/loop7"
+    assert plan.after["direct_io"] is True
+
+
+def test_requires_the_loop_driver(image: Path) -> None:
+    os.unlink(loop.CONTROL)
+    assert "`modprobe loop`" in refused(devices(check_mode=True), image)
+    assert devices().plan(item(image, state="absent")).actions == []
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("path", ["a.raw", "./a.raw", "", "~/a.raw"])
+def test_refuses_a_relative_path(path: str, state: str) -> None:
+    message = f"path {path!r} is not absolute: write the image's path from / on"
+    assert refused(devices(), path, state=state) == message
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("path", ["/srv/\0.raw", "/srv/\ud800.raw"])
+def test_refuses_what_is_no_path(path: str, state: str) -> None:
+    assert "has characters that no file name has" in refused(devices(), path, state=state)
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_refuses_what_is_no_image(tmp_path: Path, image: Path, state: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "loop").symlink_to("loop")
+    for path in [tmp_path, tmp_path / "fifo", Path("/dev/null")]:
+        assert refused(devices(), path, state=state) == f"{path} is not a regular file"
+    assert refused(devices(), image / "b", state=state) == f"{image}/b: Not a directory"
+    assert "loop: Too many levels of symbolic links" in refused(
+        devices(), tmp_path / "loop", state=state
+    )
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_refuses_a_block_device(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    monkeypatch.setattr(os, "stat", lambda _path: SimpleNamespace(st_mode=stat.S_IFBLK))
+    message = "/dev/vg0/a is a block device: it needs no loop device, use it as the target"
+    assert refused(devices(), "/dev/vg0/a", state=state) == message
+
+
+def test_refuses_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to("nothing")
+    for path in [tmp_path / "nothing", tmp_path / "dangling"]:
+        message = f"{path} does not exist; create the image first (xen_raw_disk)"
+        assert refused(devices(), path) == message
+        assert refused(devices(), path, will_exist=True) == message
+        assert refused(devices(check_mode=True), path) == message
+
+
+def test_plans_for_an_image_that_will_exist(tmp_path: Path) -> None:
+    plan = devices(check_mode=True).plan(item(tmp_path / "b.raw", will_exist=True))
+    assert sentences(plan) == [f"bind {tmp_path}/b.raw to a free loop device"]
+    assert plan.after == {**UNBOUND, "direct_io": False}
+
+
+@pytest.mark.parametrize("size", [0, 1, 511])
+def test_refuses_less_than_a_sector(tmp_path: Path, size: int) -> None:
+    message = refused(devices(), make(tmp_path / "a.raw", size))
+    assert f"a.raw has {size} bytes, less than a sector" in message
+
+
+def test_warns_of_a_tail_that_is_not_seen(tmp_path: Path) -> None:
+    image = make(tmp_path / "a.raw", 1000)
+    plan = devices().plan(item(image))
+    assert plan.after["size"] == 512
+    assert plan.warnings == [
+        f"{image} is no multiple of 512 bytes: its last 488 bytes are not seen through the loop "
+        "device"
+    ]
+    assert devices().plan(item(make(image, 512))).warnings == []
+
+
+@pytest.mark.parametrize("device", ["loop7", "/dev/loop", "/dev/sda", "/dev/loop99999999999", ""])
+def test_refuses_what_is_no_loop_device(image: Path, device: str) -> None:
+    message = f"device {device!r} is no loop device: write /dev/loop0, /dev/loop1 …"
+    assert refused(devices(), image, device=device) == message
+
+
+def test_refuses_a_device_that_is_taken(tmp_path: Path, image: Path) -> None:
+    other = bound(make(tmp_path / "b.raw"))
+    assert refused(devices(other), image, device="/dev/loop3") == (
+        f"cannot bind {image} to /dev/loop3: it is bound to {tmp_path}/b.raw; leave device out to "
+        "take a free one"
+    )
+
+
+def test_refuses_a_device_that_another_item_takes(tmp_path: Path, image: Path) -> None:
+    resource = devices()
+    resource.plan(item(image, device="/dev/loop3"))
+    other = make(tmp_path / "b.raw")
+    assert f"/dev/loop3: it is to be bound to {image}; " in refused(
+        resource, other, device="/dev/loop3"
+    )
+    assert resource.plan(item(make(tmp_path / "c.raw"), device="/dev/loop4")).actions
+
+
+def test_takes_a_device_that_another_item_leaves(tmp_path: Path, image: Path) -> None:
+    other = make(tmp_path / "b.raw")
+    resource = devices(bound(other))
+    resource.plan(item(other, state="absent"))
+    plan = resource.plan(item(image, device="/dev/loop3"))
+    assert sentences(plan) == [f"bind {image} to /dev/loop3"]
+
+
+def test_what_goes_goes_first_and_what_takes_any_device_last(image: Path) -> None:
+    items = [
+        item(image),
+        item(image, device="/dev/loop3"),
+        item(image, state="absent"),
+        item(image, state="absent", device="/dev/loop3"),
+    ]
+    assert [devices().rank(one) for one in items] == [2, 1, 0, 0]
+
+
+# One image
+
+
+@pytest.mark.parametrize("states", [("present", "present"), ("absent", "present")])
+def test_refuses_one_image_under_two_names(
+    tmp_path: Path, image: Path, states: Sequence[str]
+) -> None:
+    os.link(image, tmp_path / "hard.raw")
+    (tmp_path / "soft.raw").symlink_to("a.raw")
+    (tmp_path / "dir").symlink_to(".")
+    for name in ["a.raw", "hard.raw", "soft.raw", "dir/a.raw"]:
+        resource = devices(bound(image))
+        resource.plan(item(image, state=states[0]))
+        message = f"{tmp_path}/{name} is the same image as {image}: name it once"
+        assert refused(resource, f"{tmp_path}/{name}", state=states[1]) == message
+
+
+def test_refuses_one_image_twice_that_is_not_there(tmp_path: Path) -> None:
+    resource = devices(check_mode=True)
+    resource.plan(item(tmp_path / "b.raw", will_exist=True))
+    assert "name it once" in refused(resource, tmp_path / "b.raw", will_exist=True)
+
+
+def test_finds_the_binding_of_an_image_under_any_name(tmp_path: Path, image: Path) -> None:
+    binding = bound(image, backing_file="/mnt/old name.raw")
+    os.link(image, tmp_path / "hard.raw")
+    (tmp_path / "soft.raw").symlink_to("a.raw")
+    for path in [image, tmp_path / "hard.raw", tmp_path / "soft.raw"]:
+        plan = devices(binding).plan(item(path))
+        assert plan.actions == []
+        assert plan.before["device"] == "/dev/loop3"
+
+
+def test_another_file_of_that_name_is_not_the_image(image: Path) -> None:
+    binding = bound(image, file=(1, 2))
+    assert sentences(devices(binding).plan(item(image))) == [f"bind {image} to a free loop device"]
+    assert devices(binding).plan(item(image, state="absent")).actions == []
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("part", [{"offset": 512}, {"size_limit": 4096}])
+def test_refuses_a_binding_of_a_part(image: Path, part: Dict[str, int], state: str) -> None:
+    message = refused(devices(bound(image, **part)), image, state=state)
+    offset, limit = part.get("offset", 0), part.get("size_limit", 0)
+    assert f"/dev/loop3 with offset {offset} and size limit {limit}: another program" in message
+    assert message.endswith("unbind it yourself if it is not needed (losetup -d /dev/loop3)")
+
+
+def test_refuses_a_binding_of_a_part_beside_one_of_the_whole(image: Path) -> None:
+    both = bound(image, 3), bound(image, 4, offset=512)
+    assert "/dev/loop4 with offset 512" in refused(devices(*both), image)
+    assert "/dev/loop4 with offset 512" in refused(devices(*both), image, state="absent")
+
+
+def test_refuses_two_bindings(image: Path) -> None:
+    message = refused(devices(bound(image, 3), bound(image, 5)), image)
+    assert message == (
+        f"{image} is bound more than once, to /dev/loop3 and /dev/loop5; unbind all but one"
+    )
+
+
+# Images that are bound
+
+
+def test_leaves_alone_what_is_as_wanted(image: Path) -> None:
+    plan = devices(bound(image)).plan(item(image, device="/dev/loop3", direct_io=False))
+    assert plan.actions == []
+    assert plan.before == plan.after
+    assert plan.before == {
+        "device": "/dev/loop3",
+        "link": None,
+        "major": 7,
+        "minor": 3,
+        "size": MIB,
+        "direct_io": False,
+        "read_only": False,
+    }
+
+
+@pytest.mark.parametrize("size", [2 * MIB, 2 * MIB + 511])
+def test_follows_a_file_that_has_grown(image: Path, size: int) -> None:
+    binding = bound(image)
+    make(image, size)
+    plan = devices(binding).plan(item(image))
+    assert sentences(plan) == [
+        f"set the capacity of /dev/loop3 from {MIB} to {2 * MIB} bytes",
+    ]
+    assert (plan.before["size"], plan.after["size"]) == (MIB, 2 * MIB)
+
+
+@pytest.mark.parametrize(
+    ("has", "wanted", "word"),
+    [
+        (False, True, "on"),
+        (True, False, "off"),
+        (True, True, None),
+        (False, False, None),
+        (True, None, None),
+        (False, None, None),
+    ],
+)
+def test_switches_direct_io_only_where_told(
+    image: Path, has: bool, wanted: Optional[bool], word: Optional[str]
+) -> None:
+    binding = bound(image, flags=loop.DIRECT_IO * has)
+    plan = devices(binding).plan(item(image, direct_io=wanted))
+    assert sentences(plan) == ([f"turn direct I/O of /dev/loop3 {word}"] if word else [])
+    assert plan.before["direct_io"] is has
+    assert plan.after["direct_io"] is (has if wanted is None else wanted)
+
+
+def test_keeps_bound_what_the_kernel_would_unbind(image: Path) -> None:
+    plan = devices(bound(image, flags=loop.AUTOCLEAR)).plan(item(image))
+    assert sentences(plan) == ["keep /dev/loop3 bound when its last user closes it"]
+
+
+def test_all_changes_of_a_binding_are_made(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    binding = bound(image, flags=loop.AUTOCLEAR, size=512)
+    done: List[object] = []
+    monkeypatch.setattr(loop, "refresh_capacity", lambda *of: done.append(("capacity", *of)))
+    monkeypatch.setattr(loop, "set_direct_io", lambda *of: done.append(("direct_io", *of)))
+    monkeypatch.setattr(loop, "keep_bound", lambda *of: done.append(("keep", *of)))
+    for action in devices(binding).plan(item(image, direct_io=True)).actions:
+        action.run()
+    assert done == [("capacity", binding), ("direct_io", binding, True), ("keep", binding)]
+
+
+def test_refuses_what_only_a_new_binding_would_change(image: Path) -> None:
+    start = f"{image} is bound to /dev/loop3 "
+    end = "; unbind it first (state: absent)"
+    assert refused(devices(bound(image)), image, device="/dev/loop4") == (
+        f"{start}and not to /dev/loop4{end}"
+    )
+    assert refused(devices(bound(image)), image, sector_size=4096) == (
+        f"{start}with sectors of 512 bytes, not 4096{end}"
+    )
+    assert devices(bound(image, sector_size=4096)).plan(item(image, sector_size=4096))
+
+
+@pytest.mark.parametrize("writable", [True, False])
+def test_a_read_only_binding(image: Path, monkeypatch: pytest.MonkeyPatch, writable: bool) -> None:
+    monkeypatch.setattr(os, "access", lambda _path, mode: writable and mode == os.W_OK)
+    resource = devices(bound(image, flags=loop.READ_ONLY))
+    if writable:
+        assert "bound to /dev/loop3 read-only, although the image is writable; unbind" in refused(
+            resource, image
+        )
+    else:
+        plan = resource.plan(item(image))
+        assert plan.actions == []
+        assert plan.before["read_only"] is True
+
+
+# A deleted backing file
+
+
+def test_a_deleted_image_lives_on(image: Path) -> None:
+    binding = bound(image, deleted=True)
+    image.unlink()
+    assert refused(devices(binding), image) == (
+        f"{image} has been deleted but lives on in /dev/loop3; copy it from there if it is still "
+        "needed, then unbind it (state: absent)"
+    )
+    plan = devices(binding).plan(item(image, state="absent"))
+    assert sentences(plan) == [f"unbind /dev/loop3 from {image}"]
+
+
+def test_only_the_deleted_image_of_that_path_is_unbound(image: Path, tmp_path: Path) -> None:
+    live = bound(image)
+    image.unlink()
+    assert devices(live).plan(item(image, state="absent")).actions == []
+    gone = replace(live, deleted=True)
+    assert devices(gone).plan(item(tmp_path / "b.raw", state="absent")).actions == []
+    assert "lives on" not in refused(devices(gone), tmp_path / "b.raw")
+
+
+# Unbinding
+
+
+def test_unbinds(image: Path) -> None:
+    plan = devices(bound(image)).plan(item(image, state="absent"))
+    assert sentences(plan) == [f"unbind /dev/loop3 from {image}"]
+    assert plan.before["device"] == "/dev/loop3"
+    assert plan.after == UNBOUND
+
+
+def test_unbinds_all_devices_or_the_one_that_is_named(image: Path) -> None:
+    both = bound(image, 3), bound(image, 5)
+    assert sentences(devices(*both).plan(item(image, state="absent"))) == [
+        f"unbind /dev/loop3 from {image}",
+        f"unbind /dev/loop5 from {image}",
+    ]
+    plan = devices(*both).plan(item(image, state="absent", device="/dev/loop5"))
+    assert sentences(plan) == [f"unbind /dev/loop5 from {image}"]
+
+
+def test_nothing_to_unbind(tmp_path: Path, image: Path) -> None:
+    make(tmp_path / "b.raw")
+    for options in [
+        {"path": str(tmp_path / "b.raw")},
+        {"path": str(tmp_path / "nothing.raw")},
+        {"path": str(image), "device": "/dev/loop4"},
+    ]:
+        plan = devices(bound(image)).plan({**DEFAULTS, **options, "state": "absent"})
+        assert plan.actions == []
+        assert plan.before == plan.after == UNBOUND
+
+
+def test_refuses_to_unbind_what_is_in_use(image: Path) -> None:
+    resource = devices(bound(image), users={3: [MOUNT, MOUNT, WEB], 4: [MOUNT]})
+    assert refused(resource, image, state="absent") == (
+        f"cannot unbind /dev/loop3 ({image}): mounted on /mnt, attached to domain web as xvdb; "
+        "end that first (detach, unmount, swapoff, close it)"
+    )
+
+
+def test_a_device_that_is_not_unbound_stays_taken(tmp_path: Path, image: Path) -> None:
+    resource = devices(bound(image), users={3: [MOUNT]})
+    refused(resource, image, state="absent")
+    other = make(tmp_path / "b.raw")
+    assert "it is bound to" in refused(resource, other, device="/dev/loop3")
+
+
+def test_users_that_an_earlier_task_takes_away_count_without_check_mode_only(image: Path) -> None:
+    released = [{"domain": "web", "vdev": "xvdb"}]
+    wanted = {"state": "absent", "released_by": released}
+    for users, check_mode, allowed in [
+        ([WEB], True, True),
+        ([WEB], False, False),
+        ([WEB, MOUNT], True, False),
+        ([User("vbd", "attached to domain db as xvdb", "db", 51728)], True, False),
+    ]:
+        resource = devices(bound(image), users={3: users}, check_mode=check_mode)
+        if allowed:
+            assert resource.plan(item(image, **wanted)).actions
+        else:
+            assert "web" not in refused(resource, image, **wanted) or not check_mode
+
+
+def test_udev_is_awaited_once_and_only_before_something_is_unbound(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    awaited: List[int] = []
+    monkeypatch.setattr(loop_devices, "_settle_udev", lambda: awaited.append(1))
+    other = make(tmp_path / "b.raw")
+    resource = devices(bound(image, 3), bound(other, 4))
+    resource.plan(item(make(tmp_path / "c.raw"), state="absent"))
+    assert not awaited
+    resource.plan(item(image, state="absent"))
+    resource.plan(item(other, state="absent"))
+    assert len(awaited) == 1
+
+
+def test_settles_udev_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    commands: List[Any] = []
+    monkeypatch.setattr(loop_devices.subprocess, "run", lambda argv, **_: commands.append(argv))
+    devices().settle()
+    assert not commands
+    (tmp_path / "no-udev").touch()
+    devices().settle()
+    assert commands == [["udevadm", "settle", "--timeout=30"]]
+
+
+# Running the plan
+
+
+class Kernel:
+    """The loop devices, as they become."""
+
+    def __init__(self, *bindings: Binding) -> None:
+        self.bindings = {one.number: one for one in bindings}
+        self.next: Optional[Binding] = None
+        self.in_use = 0
+
+    def bind(self, path: str, *_wanted: Any) -> int:
+        assert self.next
+        self.bindings[self.next.number] = self.next
+        return self.next.number
+
+    def unbind(self, binding: Binding) -> None:
+        if self.in_use:
+            self.in_use -= 1
+            raise loop.InUseError("it is in use")
+        del self.bindings[binding.number]
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
+    kernel = Kernel()
+    monkeypatch.setattr(loop, "bind", kernel.bind)
+    monkeypatch.setattr(loop, "unbind", kernel.unbind)
+    monkeypatch.setattr(loop, "read", lambda number: kernel.bindings.get(number))
+    return kernel
+
+
+def run(plan: Plan) -> Plan:
+    for action in plan.actions:
+        action.run()
+    return plan
+
+
+def test_a_new_binding_is_read_back(image: Path, kernel: Kernel) -> None:
+    kernel.next = bound(image, 6, size=512)
+    state = run(devices().plan(item(image))).read_back()
+    assert (state["device"], state["minor"], state["size"]) == ("/dev/loop6", 6, 512)
+
+
+def test_bind_is_asked_for_what_is_wanted(
+    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: List[Any] = []
+    kernel.next = bound(image, 7, flags=loop.DIRECT_IO, sector_size=4096)
+    monkeypatch.setattr(loop, "bind", lambda *of: asked.append(of) or kernel.bind(*of))
+    run(devices().plan(item(image, device="/dev/loop7", direct_io=True, sector_size=4096)))
+    assert asked == [(str(image), loop.file_id(image.stat()), 4096, True, 7)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"flags": 0}, "cannot have direct I/O with sectors of 512 bytes on its file system"),
+        ({"sector_size": 4096}, "the kernel gave /dev/loop6 sectors of 4096 bytes, not 512"),
+    ],
+)
+def test_a_binding_of_another_kind_is_undone(
+    image: Path, kernel: Kernel, change: Dict[str, int], message: str
+) -> None:
+    kernel.next = replace(bound(image, 6, flags=loop.DIRECT_IO), **change)
+    with pytest.raises(LoopError, match=re.escape(message)):
+        run(devices().plan(item(image, direct_io=True)))
+    assert not kernel.bindings
+
+
+def test_a_new_binding_that_is_gone_at_once(
+    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "bind", lambda *_: 6)
+    with pytest.raises(LoopError, match="/dev/loop6 was unbound by another program; run again"):
+        run(devices().plan(item(image)))
+
+
+def test_a_device_that_is_taken_meanwhile(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def taken(*_arguments: Any) -> int:
+        raise loop.DeviceTakenError("/dev/loop7 is bound already")
+
+    monkeypatch.setattr(loop, "bind", taken)
+    with pytest.raises(LoopError, match=r"cannot bind .*a\.raw to /dev/loop7: .* bound already"):
+        run(devices().plan(item(image, device="/dev/loop7")))
+
+
+@pytest.mark.parametrize("change", [None, {"file": (1, 2)}])
+def test_a_binding_that_is_another_one_when_read_back(
+    image: Path, kernel: Kernel, change: Optional[Dict[str, Any]]
+) -> None:
+    plan = devices(bound(image)).plan(item(image))
+    if change:
+        kernel.bindings[3] = bound(image, **change)
+    with pytest.raises(LoopError, match=r"a\.raw is not bound to /dev/loop3 any more; run again"):
+        plan.read_back()
+
+
+def test_direct_io_that_did_not_come_is_an_error(image: Path, kernel: Kernel) -> None:
+    kernel.bindings[3] = bound(image)
+    plan = devices(bound(image)).plan(item(image, direct_io=True))
+    with pytest.raises(LoopError, match="cannot have direct I/O"):
+        plan.read_back()
+
+
+def test_unbinding_is_read_back(image: Path, kernel: Kernel) -> None:
+    kernel.bindings[3] = bound(image)
+    plan = devices(bound(image)).plan(item(image, state="absent"))
+    with pytest.raises(LoopError, match=r"a\.raw is still bound to /dev/loop3; run again"):
+        plan.read_back()
+    assert run(plan).read_back() == UNBOUND
+    kernel.bindings[3] = bound(image, file=(1, 2))
+    assert plan.read_back() == UNBOUND
+
+
+def test_unbinding_waits_for_udev(
+    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kernel.bindings[3] = bound(image)
+    plan = devices(bound(image)).plan(item(image, state="absent"))
+    awaited: List[int] = []
+    monkeypatch.setattr(loop_devices, "_settle_udev", lambda: awaited.append(1))
+    kernel.in_use = 1
+    run(plan)
+    assert not kernel.bindings
+    assert len(awaited) == 1
+
+
+@pytest.mark.parametrize(("users", "words"), [([MOUNT], "mounted on /mnt"), ([], "it is in use")])
+def test_unbinding_what_someone_began_to_use(
+    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, users: List[User], words: str
+) -> None:
+    plan = devices(bound(image)).plan(item(image, state="absent"))
+    monkeypatch.setattr(loop_devices, "Usage", lambda: KnownUsage([], {3: users}))
+    kernel.in_use = 2
+    with pytest.raises(LoopError, match=rf"cannot unbind /dev/loop3 .*: {words}; end that first"):
+        run(plan)
+
+
+# The host's devices
+
+
+def test_the_lock_is_held_unless_in_check_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: List[str] = []
+
+    @contextmanager
+    def lock() -> Iterator[None]:
+        events.append("locked")
+        yield
+        events.append("released")
+
+    monkeypatch.setattr(locks, "loop_devices", lock)
+    monkeypatch.setattr(loop, "scan", lambda: events.append("scanned") or [])
+    with loop_devices.open_devices(False):
+        events.append("open")
+    assert events == ["locked", "scanned", "open", "released"]
+    del events[:]
+    with loop_devices.open_devices(True):
+        pass
+    assert events == ["scanned"]
+
+
+@pytest.fixture
+def scanned(
+    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., List[Any]]:
+    """The report, by device."""
+    other = bound(make(tmp_path / "b.raw"), 4, offset=512, size_limit=1024, flags=21, deleted=True)
+    monkeypatch.setattr(loop, "scan", lambda: [bound(image), other])
+    return loop_devices.report
+
+
+def test_report_of_all(scanned: Callable[..., List[Any]], tmp_path: Path) -> None:
+    first, second = scanned(None)
+    assert first == {
+        "device": "/dev/loop3",
+        "link": None,
+        "major": 7,
+        "minor": 3,
+        "size": MIB,
+        "direct_io": False,
+        "read_only": False,
+        "backing_file": f"{tmp_path}/a.raw",
+        "deleted": False,
+        "offset": 0,
+        "size_limit": 0,
+        "sector_size": 512,
+        "autoclear": False,
+    }
+    assert second["device"] == "/dev/loop4"
+    assert (second["offset"], second["size_limit"]) == (512, 1024)
+    flags = ("read_only", "autoclear", "direct_io", "deleted")
+    assert all(second[name] is True for name in flags)
+
+
+def test_report_of_some(scanned: Callable[..., List[Any]], tmp_path: Path) -> None:
+    os.link(tmp_path / "b.raw", tmp_path / "hard.raw")
+    names = [one["device"] for one in scanned([f"{tmp_path}/hard.raw", "/no such", "\0"])]
+    assert names == ["/dev/loop4"]
+    assert scanned([]) == []
