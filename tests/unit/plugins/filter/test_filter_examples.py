@@ -70,7 +70,7 @@ def show(expression: str) -> Task:
     return {"name": expression, "ansible.builtin.debug": {"msg": "{{ " + expression + " }}"}}
 
 
-EXAMPLES = [task for document in DOCUMENTS for task in examples(document)] + slots_examples()
+SHOWN = [task for document in DOCUMENTS for task in examples(document)] + slots_examples()
 FAILURES = [show(expression) for expression in (*UNDEFINED, *WRONG)]
 
 
@@ -80,7 +80,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
     scratch = tmp_path_factory.mktemp("examples")
     tasks = [
         {**task, "register": f"result_{number}", "ignore_errors": True}
-        for number, task in enumerate(EXAMPLES + FAILURES)
+        for number, task in enumerate(SHOWN + FAILURES)
     ]
     reported = ", ".join(str(task["register"]) for task in tasks)
     report = {"content": "{{ [" + reported + "] | to_json }}", "dest": str(scratch / "results")}
@@ -114,11 +114,11 @@ def name(task: Task) -> str:
 
 
 def test_that_every_document_has_examples() -> None:
-    shown = {name(task).partition(":")[0] for task in EXAMPLES}
+    shown = {name(task).partition(":")[0] for task in SHOWN}
     assert shown == {document.name for document in (*DOCUMENTS, SLOTS)}
 
 
-@pytest.mark.parametrize("task", EXAMPLES, ids=name)
+@pytest.mark.parametrize("task", SHOWN, ids=name)
 def test_that_an_example_is_true(task: Task, results: dict[str, Task]) -> None:
     assert not results[name(task)]["failed"], results[name(task)]
 

@@ -36,11 +36,7 @@ BINDING = Binding(
     sector_size=512,
 )
 
-REQUESTS = {
-    getattr(loop, name): name
-    for name in dir(loop)
-    if name.startswith(("LOOP_", "BLK"))
-}
+REQUESTS = {getattr(loop, name): name for name in dir(loop) if name.startswith(("LOOP_", "BLK"))}
 
 
 class Kernel:

@@ -535,7 +535,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     kernel = Kernel()
     monkeypatch.setattr(loop, "bind", kernel.bind)
     monkeypatch.setattr(loop, "unbind", kernel.unbind)
-    monkeypatch.setattr(loop, "read", lambda number: kernel.bindings.get(number))
+    monkeypatch.setattr(loop, "read", kernel.bindings.get)
     return kernel
 
 
