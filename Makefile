@@ -69,7 +69,7 @@ demo-clean: install ## Take the example's disks away again
 
 .PHONY: test
 test: ## Check everything; ends with a count
-	@tests/run-all
+	@$(PYTHON) tests/run_all.py
 
 .PHONY: lint
 lint: tree ## Style, types, documentation, licences

@@ -345,14 +345,14 @@ def test_that_every_config_is_accepted_by_its_module() -> None:
 )
 def test_that_written_slots_are_skipped(written: List[object], automatic: List[str]) -> None:
     slots: List[Dict[str, Any]] = [{"vdev": vdev} for vdev in written]
-    unwritten: List[Dict[str, Any]] = [{} for _ in automatic]
+    unwritten: List[Dict[str, Any]] = [{} for _slot in automatic]
     # Where a written one stands in the list makes no difference.
     assert vdevs(*slots, *unwritten) == [*map(str, written), *automatic]
     assert vdevs(*unwritten, *slots) == [*automatic, *map(str, written)]
 
 
 def test_that_there_may_be_many_disks() -> None:
-    found = entries(domain(*named([{} for _ in range(30)])))
+    found = entries(domain(*named([{} for _number in range(30)])))
     letters = [*"abcdefghijklmnopqrstuvwxyz", "aa", "ab", "ac", "ad"]
     assert [planned["vdev"] for planned in found] == [f"xvd{letter}" for letter in letters]
     keys = [planned["xenstore_key"] for planned in found]

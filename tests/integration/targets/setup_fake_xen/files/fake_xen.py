@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Stands in for xl and xenstore-ls (it is what it is called as), for the errors that the real ones
@@ -59,7 +58,7 @@ def escaped(value):
 
 def attach(store, behaviour, arguments):
     domid, spec = arguments
-    words, _, target = spec.partition("target=")
+    words, _key, target = spec.partition("target=")
     flags = words.rstrip(", ").split(", ")
     disk = dict(word.split("=", 1) for word in flags if "=" in word)
     key = key_of(disk["vdev"])
