@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """What the documentation shows of filters and tests is run by Ansible itself and must be true.
 
-EXAMPLES are tasks of C(ansible.builtin.assert); in docs/slots.md, an example is a line that ends
-in its result. All of them become one playbook and few tests look at it, because ansible-test runs
+EXAMPLES are tasks of C(ansible.builtin.assert), or of a module, whose options are then worked out
+only; in docs/slots.md, an example is a line that ends in its result. All of them become one playbook and few tests look at it, because ansible-test runs
 each test, fixtures and all, in a process of its own.
 """
 
@@ -19,11 +19,15 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_spec
+from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_plan, disk_spec
 from ansible_collections.xen.blockdev.plugins.test import device_number as device_number_test
 
 PLUGINS = Path(device_number.__file__).parents[1]
-FILTERS = {**device_number.FilterModule().filters(), **disk_spec.FilterModule().filters()}
+FILTERS = [
+    name
+    for plugins in (device_number, disk_plan, disk_spec)
+    for name in plugins.FilterModule().filters()
+]
 DOCUMENTS = [
     *(PLUGINS / "filter" / f"{filter_name}.yml" for filter_name in FILTERS),
     *(PLUGINS / "test" / f"{test}.yml" for test in device_number_test.TestModule().tests()),
@@ -46,6 +50,9 @@ WRONG = {
     "'1' | xen.blockdev.from_disk_number": "a disk number is a whole number, not",
     "1 | xen.blockdev.from_disk_number(bus='vd')": "'vd' is not a bus",
     "{'vdev': 'xvda'} | xen.blockdev.xl_disk": "xen.blockdev.xl_disk: a disk needs a target",
+    "5 | xen.blockdev.disk_plan": "xen.blockdev.disk_plan: domains: a list is wanted, not the number 5",
+    "[{}] | xen.blockdev.domain_configs": "xen.blockdev.domain_configs: domains[0]: it has no name",
+    "[] | xen.blockdev.disk_plan(query='[')": "query '['",
     "'raw' | xen.blockdev.from_xl_disk": "xen.blockdev.from_xl_disk: disk specification 'raw'",
 }
 
@@ -54,7 +61,17 @@ Task = dict[str, Any]
 
 def examples(document: Path) -> list[Task]:
     tasks: list[Task] = yaml.safe_load(yaml.safe_load(document.read_text())["EXAMPLES"])
-    return [{**task, "name": f"{document.name}: {task['name']}"} for task in tasks]
+    return [{**without_a_host(task), "name": f"{document.name}: {task['name']}"} for task in tasks]
+
+
+def without_a_host(task: Task) -> Task:
+    """The task with its options shown in place of one that needs a host to run on."""
+
+    def shown(key: str, value: Any) -> tuple[str, Any]:
+        is_module = key.startswith("xen.blockdev.")
+        return ("ansible.builtin.debug", {"msg": value}) if is_module else (key, value)
+
+    return dict(shown(key, value) for key, value in task.items())
 
 
 def slots_examples() -> list[Task]:
