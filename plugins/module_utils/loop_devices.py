@@ -19,6 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, join, released
 
 UDEV_CONTROL = "/run/udev/control"
@@ -81,16 +82,25 @@ class LoopDevices(Resource):
         self._refuse_twice(path, loop.file_id(status) if status else path)
         if item["state"] == "absent":
             return self._plan_absent(item, path, number, status)
+        planned = self._planned_size(item, path)
         if status is None:
-            return self._plan_future(item, path, number)
+            return self._plan_future(item, path, number, planned)
+        size = status.st_size if planned is None else planned
         bound = self._bound_to(path, loop.file_id(status))
         if bound:
-            return self._plan_bound(item, path, number, bound, status)
-        return self._plan_unbound(item, path, number, status)
+            return self._plan_bound(item, path, number, bound, size)
+        return self._plan_unbound(item, path, number, status, size)
 
     def settle(self) -> None:
         """Let udev finish with the devices that were bound and unbound."""
         _settle_udev()
+
+    def _planned_size(self, item: Mapping[str, Any], path: str) -> Optional[int]:
+        """The bytes that an earlier task, in check mode as well, would have given the image."""
+        if not self._check_mode:
+            return None
+        size = (item["planned_sizes"] or {}).get(path)
+        return None if size is None else parse_size(size)
 
     def _refuse_twice(self, path: str, image: object) -> None:
         if image in self._wanted:
@@ -107,10 +117,12 @@ class LoopDevices(Resource):
             raise LoopError(f"{path} is bound more than once, to {devices}; unbind all but one")
         return bindings[0] if bindings else None
 
-    def _plan_future(self, item: Mapping[str, Any], path: str, number: Optional[int]) -> Plan:
+    def _plan_future(
+        self, item: Mapping[str, Any], path: str, number: Optional[int], planned: Optional[int]
+    ) -> Plan:
         """The image is not there."""
-        if self._check_mode and item["will_exist"]:
-            return self._plan_binding(item, path, number, None)
+        if self._check_mode and (item["will_exist"] or planned is not None):
+            return self._plan_binding(item, path, number, None, planned)
         for binding in self._bindings.values():
             if binding.deleted and binding.backing_file == path:
                 raise LoopError(
@@ -120,18 +132,23 @@ class LoopDevices(Resource):
         raise LoopError(f"{path} does not exist; create the image first (xen_raw_disk)")
 
     def _plan_unbound(
-        self, item: Mapping[str, Any], path: str, number: Optional[int], status: os.stat_result
+        self,
+        item: Mapping[str, Any],
+        path: str,
+        number: Optional[int],
+        status: os.stat_result,
+        size: int,
     ) -> Plan:
-        if status.st_size < loop.SECTOR:
+        if size < loop.SECTOR:
             raise LoopError(
-                f"{path} has {status.st_size} bytes, less than a sector: its loop device would be "
+                f"{path} has {size} bytes, less than a sector: its loop device would be "
                 "empty; grow it first (xen_raw_disk)"
             )
-        plan = self._plan_binding(item, path, number, status)
-        if status.st_size % loop.SECTOR:
+        plan = self._plan_binding(item, path, number, status, size)
+        if size % loop.SECTOR:
             plan.warnings.append(
                 f"{path} is no multiple of {loop.SECTOR} bytes: its last "
-                f"{status.st_size % loop.SECTOR} bytes are not seen through the loop device"
+                f"{size % loop.SECTOR} bytes are not seen through the loop device"
             )
         return plan
 
@@ -141,8 +158,10 @@ class LoopDevices(Resource):
         path: str,
         number: Optional[int],
         status: Optional[os.stat_result],
+        size: Optional[int],
     ) -> Plan:
-        """Bind the image; C(status) is None in check mode for one that will exist only."""
+        """Bind the image of C(size) bytes. In check mode C(status) is None for one that will exist
+        only, and C(size) where that is not known."""
         loop.require_driver()
         if number is not None:
             self._promise(path, number)
@@ -151,7 +170,7 @@ class LoopDevices(Resource):
         after = {
             **_unbound(),
             "device": item["device"],
-            "size": status and status.st_size // loop.SECTOR * loop.SECTOR,
+            "size": None if size is None else _whole_sectors(size),
             "direct_io": bool(item["direct_io"]),
         }
         return Plan(
@@ -186,12 +205,12 @@ class LoopDevices(Resource):
         path: str,
         number: Optional[int],
         binding: Binding,
-        status: os.stat_result,
+        image_size: int,
     ) -> Plan:
         _refuse_difference(item, path, number, binding)
         actions = []
         after = {}
-        size = status.st_size // loop.SECTOR * loop.SECTOR
+        size = _whole_sectors(image_size)
         if binding.size != size:
             actions.append(
                 Action(
@@ -296,6 +315,11 @@ def _status_of_image(path: str) -> Optional[os.stat_result]:
     if not stat.S_ISREG(status.st_mode):
         raise LoopError(f"{path} is not a regular file")
     return status
+
+
+def _whole_sectors(size: int) -> int:
+    """The bytes of an image that its loop device shows."""
+    return size // loop.SECTOR * loop.SECTOR
 
 
 def _is_of(path: str, status: Optional[os.stat_result], binding: Binding) -> bool:

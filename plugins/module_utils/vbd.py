@@ -448,7 +448,8 @@ def _spec(disk: Mapping[str, Any]) -> str:
 
 def _sentence(wanted: Wanted, found: Optional[Disk]) -> str:
     place = f"domain {wanted.domain.name} as {wanted.vdev}"
-    disk = f"{wanted.target} ({wanted.access})"
+    # The target as it was given: which loop device a link leads to is not known in check mode.
+    disk = f"{wanted.item['target']} ({wanted.access})"
     if found:
         return f"replace {found.vbd.target} ({found.vbd.access}) in {place} by {disk}"
     return f"attach {disk} to {place}"

@@ -53,6 +53,9 @@ options:
       will_exist:
         description: See O(will_exist).
         type: bool
+      planned_sizes:
+        description: See O(planned_sizes).
+        type: dict
       released_by:
         description: See O(released_by).
         type: list
@@ -100,6 +103,13 @@ options:
         itself, that it would create the image. Without check mode it has no effect.
     type: bool
     default: false
+  planned_sizes:
+    description:
+      - In check mode, the sizes in bytes that an earlier task has said, in check mode itself, that it would give
+        to images, by their paths. These are planned for as if they were there, with that size. Without check
+        mode it has no effect.
+      - It is made of RV(xen.blockdev.xen_raw_disk#module:disks) by C(items2dict('path', 'size')).
+    type: dict
   released_by:
     description:
       - In check mode with O(state=absent), the slots from which an earlier task has said that it would detach
@@ -156,6 +166,14 @@ EXAMPLES = r"""
   xen.blockdev.xen_loopdev:
     path: /srv/xen/web/new.raw
     will_exist: true
+  check_mode: true
+
+- name: Plan in check mode for what an earlier task would have made of the images
+  xen.blockdev.xen_loopdev:
+    devices:
+      - path: /srv/xen/web/grown.raw
+      - path: /srv/xen/web/new.raw
+    planned_sizes: "{{ images.disks | items2dict('path', 'size') }}"
   check_mode: true
 
 - name: Plan in check mode for an image that an earlier task would have detached
@@ -258,6 +276,7 @@ def main() -> None:
                 "direct_io": {"type": "bool"},
                 "sector_size": {"type": "int", "choices": [512, 1024, 2048, 4096], "default": 512},
                 "will_exist": {"type": "bool", "default": False},
+                "planned_sizes": {"type": "dict"},
                 "released_by": RELEASED_BY,
             },
         ),

@@ -3,8 +3,9 @@
 """What the documentation shows of filters and tests is run by Ansible itself and must be true.
 
 EXAMPLES are tasks of C(ansible.builtin.assert), or of a module, whose options are then worked out
-only; in docs/slots.md, an example is a line that ends in its result. All of them become one playbook and few tests look at it, because ansible-test runs
-each test, fixtures and all, in a process of its own.
+only; in docs/slots.md, an example is a line that ends in its result. All of them become one
+playbook and few tests look at it, because ansible-test runs each test, fixtures and all, in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ WRONG = {
     "'1' | xen.blockdev.from_disk_number": "a disk number is a whole number, not",
     "1 | xen.blockdev.from_disk_number(bus='vd')": "'vd' is not a bus",
     "{'vdev': 'xvda'} | xen.blockdev.xl_disk": "xen.blockdev.xl_disk: a disk needs a target",
-    "5 | xen.blockdev.disk_plan": "xen.blockdev.disk_plan: domains: a list is wanted, not the number 5",
+    "5 | xen.blockdev.disk_plan": "domains: a list is wanted, not the number 5",
     "[{}] | xen.blockdev.domain_configs": "xen.blockdev.domain_configs: domains[0]: it has no name",
     "[] | xen.blockdev.disk_plan(query='[')": "query '['",
     "'raw' | xen.blockdev.from_xl_disk": "xen.blockdev.from_xl_disk: disk specification 'raw'",

@@ -18,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, l
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
 
 MIB = 1024**2
@@ -28,6 +29,7 @@ DEFAULTS: Dict[str, Any] = {
     "direct_io": None,
     "sector_size": 512,
     "will_exist": False,
+    "planned_sizes": None,
     "released_by": None,
 }
 
@@ -183,6 +185,21 @@ def test_plans_for_an_image_that_will_exist(tmp_path: Path) -> None:
     plan = devices(check_mode=True).plan(item(tmp_path / "b.raw", will_exist=True))
     assert sentences(plan) == [f"bind {tmp_path}/b.raw to a free loop device"]
     assert plan.after == {**UNBOUND, "direct_io": False}
+
+
+def test_plans_for_a_size_that_an_image_will_have(tmp_path: Path, image: Path) -> None:
+    new, sizes = tmp_path / "b.raw", {str(image): 2 * MIB, str(tmp_path / "b.raw"): MIB}
+    resource = devices(bound(image), check_mode=True)
+    grown = resource.plan(item(image, planned_sizes=sizes))
+    assert sentences(grown) == [f"set the capacity of /dev/loop3 from {MIB} to {2 * MIB} bytes"]
+    assert resource.plan(item(new, planned_sizes=sizes)).after["size"] == MIB
+    assert devices(bound(image)).plan(item(image, planned_sizes=sizes)).actions == []
+    assert "does not exist" in refused(devices(), new, planned_sizes=sizes)
+    assert "does not exist" in refused(
+        devices(check_mode=True), new, planned_sizes={str(new): None}
+    )
+    with pytest.raises(SizeError, match="'big' is not a size"):
+        devices(check_mode=True).plan(item(image, planned_sizes={str(image): "big"}))
 
 
 @pytest.mark.parametrize("size", [0, 1, 511])

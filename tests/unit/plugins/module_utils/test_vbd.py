@@ -246,7 +246,9 @@ def test_a_target_that_an_earlier_task_would_make(host: FakeHost) -> None:
 
 
 def test_a_link_without_udev_is_its_loop_device(host: FakeHost) -> None:
-    apply(wanted(target="/dev/disk/by-loop-file/srv/102.raw"))
+    item = wanted(target="/dev/disk/by-loop-file/srv/102.raw")
+    assert sentences(item) == [f"attach {item['target']} (rw) to domain web as xvda"]
+    apply(item)
     assert attached() == [(1, "xvda", "/dev/loop2", "rw")]
 
 
