@@ -237,7 +237,7 @@ class DomainConfigs(Resource):
                 target = self._target(item, disk.get("target"))
             except BlockdevError as error:
                 raise ConfigError(f"disks[{index}]: {error}") from None
-            if target != disk.get("target"):
+            if target != disk.get("target") and not loop_link.is_link(str(target)):
                 numbered.append(str(target))
             specs.append(disk_spec.render(disk if target is None else {**disk, "target": target}))
         _refuse_same_slot(disks)

@@ -383,6 +383,15 @@ def test_a_link_of_udev_stays(host: Host) -> None:
     assert plan.warnings == []
 
 
+def test_the_link_of_another_path_of_the_image_follows_it_as_well(host: Host) -> None:
+    image = host.image("a.raw")
+    os.link(image, host.home / "hard.raw")
+    link = host.bind(image, 3, link=True)
+    plan = host.planned(disks=[disk(loop_link.link_of(f"{host.home}/hard.raw"))])
+    assert plan.after["disks"] == [f"vdev=xvda, target={link}"]
+    assert plan.warnings == []
+
+
 def test_without_udev_numbers_are_named_and_one_warning_says_so(host: Host) -> None:
     links = [host.bind(host.image(f"{number}.raw"), number) for number in range(5)]
     disks = [disk(link, f"xvd{'abcde'[number]}") for number, link in enumerate(links)]
