@@ -26,6 +26,8 @@ def main():
     behaviour = json.loads((HOME / "behaviour.json").read_text())
     if name == "xenstore-ls":
         return ls(store, behaviour, arguments[-1])
+    if arguments[:2] == ["-N", "create"]:
+        return read_config(behaviour, arguments[2])
     command = {"block-attach": attach, "block-detach": detach}[arguments[0]]
     code = command(store, behaviour, arguments[1:])
     STORE.write_text(json.dumps(store))
@@ -53,6 +55,16 @@ def escaped(value):
     known = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
     return "".join(
         known.get(char, char if " " <= char <= "~" else f"\\x{ord(char):02x}") for char in value
+    )
+
+
+def read_config(behaviour, path):
+    refused = behaviour.get("refused_config")
+    if not refused or refused not in Path(path).read_text():
+        return 0
+    return fail(
+        f"{path}:3: config parsing error near `{refused}': syntax error\n"
+        "Failed to parse config: Invalid argument"
     )
 
 
