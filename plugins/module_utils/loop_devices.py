@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 import stat
 import subprocess
+import time
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional
@@ -26,6 +27,10 @@ UDEV_CONTROL = "/run/udev/control"
 """Exists while udev runs."""
 
 UDEV_SECONDS = 30
+
+UNBIND_TRIES = 5
+"""How often a device is tried to be unbound that seems to be in use: whoever looks at every block
+device of the host has it open for a moment."""
 
 
 @contextmanager
@@ -351,11 +356,15 @@ def _unbind(path: str, binding: Binding) -> None:
 
 
 def _unbind_after_udev(binding: Binding) -> None:
-    try:
-        loop.unbind(binding)
-    except loop.InUseError:
+    for left in reversed(range(UNBIND_TRIES)):
+        try:
+            loop.unbind(binding)
+            return
+        except loop.InUseError:
+            if not left:
+                raise
         _settle_udev()
-        loop.unbind(binding)
+        time.sleep(0.05)
 
 
 def _settle_udev() -> None:

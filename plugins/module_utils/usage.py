@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
+import time
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,6 +19,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.device_number import 
 MOUNTS = "/proc/self/mountinfo"
 SWAPS = "/proc/swaps"
 BLOCK_BY_NUMBER = "/sys/dev/block"
+
+GLANCE_SECONDS = 0.3
+"""A process that looks at every block device, such as blkid, lsblk or another run of a module, has
+each open for much less than this."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +73,7 @@ class Usage:
                 for user in self.of_device(partition)
             ]
         # Whatever uses a device has it open, so processes are told only where nothing better is.
-        return users or self._open_devices.get(rdev, [])
+        return users or self._processes(rdev)
 
     def of_file(self, status: os.stat_result) -> List[User]:
         """Who uses the regular file that C(status) was read from."""
@@ -79,6 +84,11 @@ class Usage:
             *self._vbds_of_files.get(file, ()),
         ]
         return users or self._open_files.get(file, [])
+
+    def _processes(self, rdev: int) -> List[User]:
+        """The processes that have a block device open, and do not only glance at it."""
+        users = self._open_devices.get(rdev, [])
+        return [user for user in users if user in self._still_open_devices.get(rdev, ())]
 
     @cached_property
     def bindings(self) -> List[loop.Binding]:
@@ -137,9 +147,12 @@ class Usage:
 
     @cached_property
     def _open_devices(self) -> Dict[int, List[User]]:
-        return _grouped(
-            (status.st_rdev, user) for status, user in self._opened if stat.S_ISBLK(status.st_mode)
-        )
+        return _block_devices(self._opened)
+
+    @cached_property
+    def _still_open_devices(self) -> Dict[int, List[User]]:
+        time.sleep(GLANCE_SECONDS)
+        return _block_devices(_open_by_processes())
 
     @cached_property
     def _open_files(self) -> Dict[loop.File, List[User]]:
@@ -159,6 +172,12 @@ def _grouped(pairs: Iterable[Tuple[Any, User]]) -> Dict[Any, List[User]]:
     for key, user in pairs:
         groups[key].append(user)
     return groups
+
+
+def _block_devices(opened: Iterable[Tuple[os.stat_result, User]]) -> Dict[int, List[User]]:
+    return _grouped(
+        (status.st_rdev, user) for status, user in opened if stat.S_ISBLK(status.st_mode)
+    )
 
 
 def _bound_to(binding: loop.Binding) -> User:

@@ -658,7 +658,7 @@ def test_unbinding_what_someone_began_to_use(
 ) -> None:
     plan = devices(bound(image)).plan(item(image, state="absent"))
     monkeypatch.setattr(loop_devices, "Usage", lambda: KnownUsage([], {3: users}))
-    kernel.in_use = 2
+    kernel.in_use = loop_devices.UNBIND_TRIES
     with pytest.raises(LoopError, match=rf"cannot unbind /dev/loop3 .*: {words}; end that first"):
         run(plan)
 

@@ -1,0 +1,49 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Users of devices, as made-up processes and mounts show them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import List, Tuple
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import usage
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+
+LOOP3 = os.makedev(7, 3)
+HOLDER = User("process", "open in process 12 (dd)")
+GLANCE = User("process", "open in process 34 (blkid)")
+
+Opened = List[Tuple[os.stat_result, User]]
+
+
+@pytest.fixture(autouse=True)
+def host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host on which nothing is used."""
+    monkeypatch.setattr(usage, "_mounts", lambda: iter(()))
+    monkeypatch.setattr(usage, "_swap_paths", list)
+    monkeypatch.setattr(usage.loop, "scan", list)
+    monkeypatch.setattr(usage.xen, "attached_devices", list)
+    monkeypatch.setattr(usage, "_sysfs", lambda _rdev: "/nonexistent")
+    monkeypatch.setattr(usage, "_open_by_processes", lambda: iter(()))
+    monkeypatch.setattr(usage, "GLANCE_SECONDS", 0)
+
+
+def opened_by(*users: User) -> Opened:
+    status = os.stat_result((stat.S_IFBLK, 1, 5, 1, 0, 0, 0, 0, 0, 0), {"st_rdev": LOOP3})
+    return [(status, user) for user in users]
+
+
+def test_who_only_looks_at_a_device_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = iter([opened_by(HOLDER, GLANCE), opened_by(HOLDER), opened_by(GLANCE), opened_by()])
+    monkeypatch.setattr(usage, "_open_by_processes", lambda: next(reads))
+    assert Usage().of_device(LOOP3) == [HOLDER]
+    assert Usage().of_device(LOOP3) == []
+
+
+def test_nobody_is_waited_for_where_nobody_has_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = iter([opened_by()])
+    monkeypatch.setattr(usage, "_open_by_processes", lambda: next(reads))
+    assert Usage().of_device(LOOP3) == []
