@@ -61,7 +61,7 @@ class Usage:
     def of_device(self, rdev: int) -> List[User]:
         """Who uses the block device with the number C(rdev) (st_rdev), or a partition of it."""
         users = [
-            *self._mounts.get(rdev, ()),
+            *(self._mounts.get(rdev) or self._mounts_elsewhere.get(rdev) or ()),
             *self._swaps.get(rdev, ()),
             *self._bound_devices.get(rdev, ()),
             *_holders(rdev),
@@ -127,8 +127,13 @@ class Usage:
     @cached_property
     def _mounts(self) -> Dict[int, List[User]]:
         return _grouped(
-            (rdev, User("mount", f"mounted on {mount_point}")) for rdev, mount_point in _mounts()
+            (rdev, User("mount", f"mounted on {mount_point}"))
+            for rdev, mount_point in _mounts(MOUNTS)
         )
+
+    @cached_property
+    def _mounts_elsewhere(self) -> Dict[int, List[User]]:
+        return _grouped(_mounts_in_other_namespaces())
 
     @cached_property
     def _swaps(self) -> Dict[int, List[User]]:
@@ -195,12 +200,12 @@ def _statuses(paths: Iterable[str]) -> Iterator[os.stat_result]:
             yield os.stat(path)
 
 
-def _mounts() -> Iterator[Tuple[int, str]]:
-    """Device number and mount point of each mount (proc_pid_mountinfo(5)).
+def _mounts(mounts: str) -> Iterator[Tuple[int, str]]:
+    """Device number and mount point of each mount in C(mounts) (proc_pid_mountinfo(5)).
 
     btrfs shows a device number of its own making, so the mount's source counts as well.
     """
-    with open(MOUNTS, "rb") as mountinfo:
+    with open(mounts, "rb") as mountinfo:
         for line in mountinfo:
             fields = line.split(b" ")
             mount_point = os.fsdecode(_unescaped(fields[4]))
@@ -211,6 +216,27 @@ def _mounts() -> Iterator[Tuple[int, str]]:
                 rdevs.update(s.st_rdev for s in _statuses([source]) if stat.S_ISBLK(s.st_mode))
             for rdev in rdevs:
                 yield rdev, mount_point
+
+
+def _mounts_in_other_namespaces() -> Iterator[Tuple[int, User]]:
+    """What processes have mounted that do not share our mounts, such as those of containers."""
+    seen = {_mount_namespace("self")}
+    for pid in _processes():
+        namespace = _mount_namespace(pid)
+        if namespace in seen:
+            continue
+        with suppress(OSError):  # it has ended; another one may share its mounts
+            mounts = list(_mounts(f"/proc/{pid}/mountinfo"))
+            seen.add(namespace)
+            for rdev, mount_point in mounts:
+                process = f"process {pid} ({_command(pid)})"
+                yield rdev, User("mount", f"mounted on {mount_point} as {process} sees it")
+
+
+def _mount_namespace(pid: str) -> Optional[str]:
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    return None
 
 
 def _swap_paths() -> List[str]:
@@ -265,14 +291,17 @@ def _entries(path: str) -> List[str]:
 
 def _open_by_processes() -> Iterator[Tuple[os.stat_result, User]]:
     """What every process but this one has open (proc_pid_fd(5))."""
-    for pid in _entries("/proc"):
-        if not pid.isdigit() or int(pid) == os.getpid():
-            continue
+    for pid in _processes():
         descriptors = f"/proc/{pid}/fd"
         statuses = list(_statuses(f"{descriptors}/{name}" for name in _entries(descriptors)))
         if statuses:
             user = User("process", f"open in process {pid} ({_command(pid)})")
             yield from ((status, user) for status in statuses)
+
+
+def _processes() -> List[str]:
+    """The process numbers of all but this one."""
+    return [pid for pid in _entries("/proc") if pid.isdigit() and int(pid) != os.getpid()]
 
 
 def _command(pid: str) -> str:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import List, Tuple
+from typing import Iterator, List, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import usage
@@ -22,7 +22,7 @@ Opened = List[Tuple[os.stat_result, User]]
 @pytest.fixture(autouse=True)
 def host(monkeypatch: pytest.MonkeyPatch) -> None:
     """A host on which nothing is used."""
-    monkeypatch.setattr(usage, "_mounts", lambda: iter(()))
+    monkeypatch.setattr(usage, "_mounts", lambda _mounts: iter(()))
     monkeypatch.setattr(usage, "_swap_paths", list)
     monkeypatch.setattr(usage.loop, "scan", list)
     monkeypatch.setattr(usage.xen, "attached_devices", list)
@@ -47,3 +47,22 @@ def test_nobody_is_waited_for_where_nobody_has_it_open(monkeypatch: pytest.Monke
     reads = iter([opened_by()])
     monkeypatch.setattr(usage, "_open_by_processes", lambda: next(reads))
     assert Usage().of_device(LOOP3) == []
+
+
+def test_mounts_of_other_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
+    mounts = {"/proc/12/mountinfo": "/theirs", usage.MOUNTS: "/ours"}
+    namespaces = {"self": "mnt:[1]", "10": "mnt:[1]", "11": "mnt:[2]", "12": "mnt:[2]"}
+
+    def mounted(path: str) -> Iterator[Tuple[int, str]]:
+        if path not in mounts:
+            raise ProcessLookupError(path)
+        yield LOOP3, mounts[path]
+
+    monkeypatch.setattr(usage, "_mounts", mounted)
+    monkeypatch.setattr(usage, "_processes", lambda: ["10", "11", "12"])
+    monkeypatch.setattr(usage, "_mount_namespace", namespaces.get)
+    monkeypatch.setattr(usage, "_command", lambda _pid: "sh")
+    assert Usage().of_device(LOOP3) == [User("mount", "mounted on /ours")]
+    monkeypatch.setattr(Usage, "_mounts", {})
+    theirs = User("mount", "mounted on /theirs as process 12 (sh) sees it")
+    assert Usage().of_device(LOOP3) == [theirs]
