@@ -46,13 +46,19 @@ class Plan:
     file: Optional[str] = None
     """The file that will be there and may be given an owner, a mode and so on."""
 
+    attributes: Tuple[State, State] = field(default_factory=lambda: ({}, {}))
+    """Those of owner, mode and so on that differ, before and after, for diff mode."""
+
     texts: Optional[Tuple[str, str]] = None
     """For an item that is a text: it before and after, which diff mode shows line by line."""
 
     def diff(self) -> State:
         """What diff mode shows of this plan."""
-        before, after = self.texts or (self.before, self.after)
-        return {"before": before, "after": after}
+        if self.texts:
+            before, after = self.texts
+            return {"before": before, "after": after}
+        old, new = self.attributes
+        return {"before": {**self.before, **old}, "after": {**self.after, **new}}
 
 
 class Resource:

@@ -185,7 +185,7 @@ class DomainConfigs(Resource):
         specs, numbered = self._wanted_specs(item, config)
         text, sentence = _wanted_text(item, config, specs)
         if not item["allow_slot_change"]:
-            self._refuse_slot_changes(item["domain"], config.specs, specs)
+            self._refuse_slot_changes(item["domain"], config, specs)
         plan = self._plan_text(item, config, text, sentence)
         plan.file = config.file
         if numbered and not self._warned:
@@ -257,12 +257,12 @@ class DomainConfigs(Resource):
                 return target
             raise
 
-    def _refuse_slot_changes(self, domain: str, old: List[str], new: List[str]) -> None:
+    def _refuse_slot_changes(self, domain: str, config: Config, new: List[str]) -> None:
         """Raise ConfigError where a guest would find another disk, or one in another place."""
-        if old == new:
-            return
         try:
-            before = self._slots(old)
+            if config.specs == new:
+                return
+            before = self._slots(config.specs)
         except BlockdevError as error:
             raise ConfigError(
                 f"what its slots hold cannot be told: {error}; allow_slot_change: true replaces "
@@ -455,11 +455,11 @@ def _encoded(text: str) -> bytes:
 def _state(config: Config, text: Optional[str]) -> State:
     """The result keys of C(config) once it says C(text)."""
     found = replace(config, text=text)
-    return {
-        "path": config.path,
-        "disks": [_shown(spec) for spec in found.specs],
-        "rendered": found.rendered,
-    }
+    try:
+        disks: Optional[List[str]] = [_shown(spec) for spec in found.specs]
+    except domain_config.DomainConfigError:
+        disks = None  # It can still be replaced as a whole.
+    return {"path": config.path, "disks": disks, "rendered": found.rendered}
 
 
 def _read_back(config: Config, wanted: Optional[str]) -> State:

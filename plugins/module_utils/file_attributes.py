@@ -50,8 +50,7 @@ def extend_plan(module: AnsibleModule, item: Mapping[str, Any], plan: Plan) -> N
             differs = _set(module, wanted, fresh.name, diff=diff, check_mode=True)
     if not differs:
         return
-    plan.before.update(diff.get("before", {}))
-    plan.after.update(diff.get("after", {}))
+    plan.attributes = diff.get("before", {}), diff.get("after", {})
     names = ", ".join(f"{name} {value}" for name, value in wanted.items())
     plan.actions.append(
         Action(f"set {names} on {path}", lambda: _set(module, wanted, path, check_mode=False))

@@ -172,11 +172,20 @@ class Vbds(Resource):
         domain = xen.find_domain(item["domain"], self._domains)
         if domain is None:
             return _plan_not_running(item)
+        self._leave_out_released(item)
         if domain.domid == 0:
             raise XenError("Domain-0 is this host itself and needs no vbd: use the device as it is")
         if item["state"] == "absent":
             return self._plan_absent(item, domain)
         return self._plan_present(self._wanted(item, domain))
+
+    def _leave_out_released(self, item: Mapping[str, Any]) -> None:
+        """In check mode, do not count what an earlier task would have detached."""
+        for slot in (item["released_by"] or ()) if self._check_mode else ():
+            domain = xen.find_domain(slot["domain"], self._domains)
+            if domain:
+                key = device_number.parse(slot["vdev"]).xenstore_key
+                self._disks.pop((domain.domid, key), None)
 
     # ---- present ----
 

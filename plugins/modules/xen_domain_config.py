@@ -357,7 +357,8 @@ configs:
       returned: always
       sample: /etc/xen/web.cfg
     disks:
-      description: The disks in the config, as C(xl) writes them. P(xen.blockdev.from_xl_disk#filter) takes them apart.
+      description:
+        - The disks in the config, as C(xl) writes them. P(xen.blockdev.from_xl_disk#filter) takes them apart.
       type: list
       elements: str
       returned: unless the config could not be planned

@@ -90,6 +90,19 @@ options:
       will_exist:
         description: See O(will_exist).
         type: bool
+      released_by:
+        description: See O(released_by).
+        type: list
+        elements: dict
+        suboptions:
+          domain:
+            description: See O(released_by[].domain).
+            type: str
+            required: true
+          vdev:
+            description: See O(released_by[].vdev).
+            type: str
+            required: true
   domain:
     description:
       - The running domain, by its name, id or UUID. Digits are an id, as for C(xl). Required unless O(vbds) is
@@ -197,6 +210,22 @@ options:
         itself, that it would make the target. Without check mode it has no effect.
     type: bool
     default: false
+  released_by:
+    description:
+      - In check mode, the slots that an earlier task has said, in check mode itself, that it would empty. They are
+        planned for as if they were. Without check mode it has no effect.
+      - RV(vbds[].detached) lists them.
+    type: list
+    elements: dict
+    suboptions:
+      domain:
+        description: Name of the domain.
+        type: str
+        required: true
+      vdev:
+        description: The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
+        type: str
+        required: true
 notes:
   - The disk is also entered by C(xl) into the configuration of the running domain, but not into the config file
     from which it was started. See M(xen.blockdev.xen_domain_config) for that.
@@ -282,6 +311,16 @@ EXAMPLES = r"""
     vdev: xvdb
     target: /dev/disk/by-loop-file/srv/xen/web/new.raw
     will_exist: true
+  check_mode: true
+
+- name: Plan in check mode for a slot that an earlier task would have emptied
+  xen.blockdev.xen_vbd_attach:
+    domain: web
+    vdev: xvdb
+    target: /dev/vg0/web
+    released_by:
+      - domain: web
+        vdev: xvdb
   check_mode: true
 """
 
@@ -396,6 +435,7 @@ vbds:
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
+    RELEASED_BY,
     STATE,
     Interface,
     converge,
@@ -434,6 +474,7 @@ def main() -> None:
                     "default": "fail",
                 },
                 "will_exist": {"type": "bool", "default": False},
+                "released_by": RELEASED_BY,
             },
         ),
         open_vbds,

@@ -262,6 +262,15 @@ def test_options_do_not_replace_a_foreign_config(foreign: Host) -> None:
     assert foreign.path.read_text() == domain_config.render("web", {"memory": 1}, [])
 
 
+def test_overwrite_replaces_what_xl_could_not_read(host: Host) -> None:
+    host.path.write_text("name = 'web'\r\n")
+    options = {"options": {"memory": 1}, "disks": [], "overwrite": True}
+    assert "carriage return" in host.refused(**{**options, "overwrite": False})
+    assert "its slots hold cannot be told: line 1 is not valid" in host.refused(**options)
+    assert host.planned(**options, allow_slot_change=True).before["disks"] is None
+    assert host.done(**options, allow_slot_change=True)["disks"] == []
+
+
 def test_overwrite_without_options_keeps_the_rest(foreign: Host) -> None:
     foreign.done(disks=[], overwrite=True)
     assert b"memory = 64" in foreign.path.read_bytes()

@@ -39,6 +39,7 @@ DEFAULTS = {
     "replace": False,
     "when_not_running": "fail",
     "will_exist": False,
+    "released_by": None,
 }
 
 
@@ -243,6 +244,17 @@ def test_a_target_that_an_earlier_task_would_make(host: FakeHost) -> None:
     assert "it has no loop device" in error_of(*items)
     items.append(wanted(target=link, will_exist=True, domain="db"))
     assert "it is to be attached to domain web as xvda" in error_of(*items, check_mode=True)
+
+
+def test_a_slot_that_an_earlier_task_would_empty(host: FakeHost) -> None:
+    apply(wanted(), wanted(vdev="xvdb", target="/dev/loop1"))
+    released = [{"domain": "web", "vdev": "51712"}, {"domain": "nosuch", "vdev": "xvda"}]
+    item = wanted(target="/dev/loop2", released_by=released)
+    assert sentences(item, check_mode=True) == ["attach /dev/loop2 (rw) to domain web as xvda"]
+    assert "slot xvda of domain web holds /dev/loop0" in error_of(item)
+    elsewhere = wanted(domain="db", released_by=released)
+    assert sentences(elsewhere, check_mode=True) == ["attach /dev/loop0 (rw) to domain db as xvda"]
+    assert "it is attached to domain web as xvda" in error_of(elsewhere)
 
 
 def test_a_link_without_udev_is_its_loop_device(host: FakeHost) -> None:
