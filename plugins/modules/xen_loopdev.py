@@ -89,7 +89,8 @@ options:
     description:
       - Whether the device bypasses the page cache of dom0. A new binding does not unless this is V(true);
         one that exists is left as it is unless this is given.
-      - It is an error where the image's file system does not allow it.
+      - It is an error where the image's file system does not allow it. Only binding tells, so check mode does not
+        foresee that.
     type: bool
   sector_size:
     description:
@@ -201,7 +202,9 @@ devices:
       returned: always
       sample: /srv/xen/web/boot.raw
     device:
-      description: The loop device, V(none) where the image is not bound.
+      description:
+        - The loop device, V(none) where the image is not bound.
+        - For an item that could not be planned, the one that was asked for.
       type: str
       returned: always
       sample: /dev/loop0
@@ -210,32 +213,32 @@ devices:
         - A path of the loop device that follows the image, whatever number the device has after the next boot.
         - V(none) where udev has not made that link. The role P(xen.blockdev.loopdevs#role) sets udev up to do so.
       type: str
-      returned: always
+      returned: unless the item could not be planned
       sample: /dev/disk/by-loop-file/srv/xen/web/boot.raw
     major:
       description: Major number of the loop device.
       type: int
-      returned: always
+      returned: unless the item could not be planned
       sample: 7
     minor:
       description: Minor number of the loop device.
       type: int
-      returned: always
+      returned: unless the item could not be planned
       sample: 0
     size:
       description: Size of the loop device in bytes.
       type: int
-      returned: always
+      returned: unless the item could not be planned
       sample: 16777216
     direct_io:
       description: Whether the device bypasses the page cache.
       type: bool
-      returned: always
+      returned: unless the item could not be planned
       sample: false
     read_only:
       description: Whether the device refuses writes, because the image cannot be written.
       type: bool
-      returned: always
+      returned: unless the item could not be planned
       sample: false
     changed:
       description: Whether this item was changed.
