@@ -50,6 +50,10 @@ class Interface:
     """The options of one item, C(identity) included. Beside the list the others hold for every
     item that does not say otherwise."""
 
+    own: Sequence[str] = ()
+    """Further options that are of one item and not of all, so that they are an error beside the
+    list as well."""
+
     files: bool = False
     """Whether an item is a file with an owner, a mode and so on."""
 
@@ -101,7 +105,9 @@ def converge(interface: Interface, resource: Callable[[bool], ContextManager[Res
     module = AnsibleModule(
         argument_spec=interface.argument_spec(),
         supports_check_mode=True,
-        mutually_exclusive=[(name, interface.items) for name in interface.identity],
+        mutually_exclusive=[
+            (name, interface.items) for name in (*interface.identity, *interface.own)
+        ],
         required_one_of=[(interface.identity[0], interface.items)],
     )
     require_root(module)

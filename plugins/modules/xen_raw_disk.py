@@ -25,7 +25,7 @@ extends_documentation_fragment:
 options:
   disks:
     description:
-      - The images and what is wanted of them, as a list. Mutually exclusive with O(path).
+      - The images and what is wanted of them, as a list. Mutually exclusive with O(path) and O(source).
       - An element's options are those of the module. What an element leaves out is taken from the
         option of that name beside the list.
       - If one image cannot be had as wanted, the module fails before it touches any.
@@ -364,6 +364,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import open
 INTERFACE = Interface(
     items="disks",
     identity=("path",),
+    own=("source",),
     options={
         "path": {"type": "path"},
         "state": STATE,
