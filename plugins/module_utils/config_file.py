@@ -8,7 +8,6 @@ it says is decided, and checked by xl where xl runs, before any config is touche
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -50,9 +49,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.directories import Directories
 from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.files import (
+    Directories,
+    is_file_path,
+    sync_directories,
+)
 
 SHOWN_DEVICES = 3
 """How many loop devices a warning names."""
@@ -151,16 +154,7 @@ class DomainConfigs(Resource):
 
     def settle(self) -> None:
         """Make the new and removed names survive a power cut, once for each directory."""
-        for directory in sorted(self._touched):
-            descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(descriptor)
-            except OSError as error:
-                # Not every file system can, and then there is nothing to be done.
-                if error.errno != errno.EINVAL:
-                    raise
-            finally:
-                os.close(descriptor)
+        sync_directories(self._touched)
 
     def _refuse_twice(self, config: Config) -> None:
         if config.file in self._wanted:
@@ -408,7 +402,7 @@ def _warn_of_numbers(config: Config, numbered: Sequence[str]) -> str:
 
 def _find(path: str) -> Config:
     """Look at what is at C(path); ConfigError where no config is nor can be there."""
-    if not os.path.isabs(path) or not _is_file_name(path):
+    if not is_file_path(path):
         raise ConfigError(
             f"path {path!r} is not the absolute path of a file: write it from / on, such as "
             f"{CONFIG_DIR}/web.cfg"
@@ -430,14 +424,6 @@ def _find(path: str) -> Config:
     if status.st_size > MAX_SIZE:
         raise ConfigError(f"{path} has {status.st_size} bytes, so many that it is no config")
     return Config(path, file, _read(file))
-
-
-def _is_file_name(path: str) -> bool:
-    try:
-        encoded = os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return b"\0" not in encoded and os.path.basename(path) not in ("", ".", "..")
 
 
 def _read(file: str) -> Optional[str]:

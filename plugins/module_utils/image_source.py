@@ -14,11 +14,11 @@ import json
 import os
 import struct
 import subprocess
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Callable, Iterator, List, Mapping, Tuple
+from typing import Any, Callable, List, Mapping, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.files import opened
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
@@ -115,16 +115,6 @@ def set_size(descriptor: int, size: int, full: bool) -> None:
         os.posix_fallocate(descriptor, 0, size)
     else:
         os.ftruncate(descriptor, size)
-
-
-@contextmanager
-def opened(path: str, flags: int) -> Iterator[int]:
-    """A descriptor of C(path), closed in the end. Raises OSError."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _read_raw(path: str, status: os.stat_result) -> Source:

@@ -21,6 +21,7 @@ from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Tup
 
 from ansible_collections.xen.blockdev.plugins.module_utils import loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.files import opened
 
 CONTROL = "/dev/loop-control"
 
@@ -182,7 +183,7 @@ def read(number: int) -> Optional[Binding]:
     if backing_file is None:
         return None
     try:
-        with _opened(device_path(number), os.O_RDONLY) as device:
+        with opened(device_path(number), os.O_RDONLY) as device:
             return _read_open(number, device, backing_file)
     except FileNotFoundError:
         if _backing_file(number) is None:
@@ -258,7 +259,7 @@ def unbind(binding: Binding) -> None:
     is taken back. Raises InUseError, or LoopError where the device has another file by now.
     """
     try:
-        with _opened(binding.device, os.O_RDONLY | os.O_EXCL) as device:
+        with opened(binding.device, os.O_RDONLY | os.O_EXCL) as device:
             info = _status(device)
             if (info.file, info.offset) != (binding.file, binding.offset):
                 raise LoopError(f"{binding.device} has another backing file by now; run again")
@@ -275,13 +276,13 @@ def unbind(binding: Binding) -> None:
 
 def refresh_capacity(binding: Binding) -> None:
     """Give the loop device the size that its backing file has by now."""
-    with _opened(binding.device, os.O_RDONLY) as device:
+    with opened(binding.device, os.O_RDONLY) as device:
         fcntl.ioctl(device, LOOP_SET_CAPACITY)
 
 
 def set_direct_io(binding: Binding, wanted: bool) -> None:
     """Switch direct I/O. Raises LoopError where the file system's alignment does not allow it."""
-    with _opened(binding.device, os.O_RDONLY) as device:
+    with opened(binding.device, os.O_RDONLY) as device:
         try:
             fcntl.ioctl(device, LOOP_SET_DIRECT_IO, int(wanted))
         except OSError as error:
@@ -292,7 +293,7 @@ def set_direct_io(binding: Binding, wanted: bool) -> None:
 
 def keep_bound(binding: Binding) -> None:
     """Clear the autoclear flag: the device stays bound when its last user closes it."""
-    with _opened(binding.device, os.O_RDONLY) as device:
+    with opened(binding.device, os.O_RDONLY) as device:
         _set_autoclear(device, False)
 
 
@@ -366,15 +367,6 @@ def _decode_dev(kernel: int) -> int:
 
 
 @contextmanager
-def _opened(path: str, flags: int) -> Iterator[int]:
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
 def _opened_image(path: str) -> Iterator[Tuple[int, bool]]:
     """The image opened as writable as it is, and whether that is read-only."""
     try:
@@ -418,7 +410,7 @@ def _add(control: int, number: int) -> None:
 
 def _bind_to(number: int, image: int, sector_size: int, info: Info) -> int:
     """Bind one loop device, atomically where the kernel can (Linux 5.8)."""
-    with _opened(device_path(number), os.O_RDWR) as device:
+    with opened(device_path(number), os.O_RDWR) as device:
         try:
             fcntl.ioctl(device, LOOP_CONFIGURE, CONFIG.pack(image, sector_size, INFO64.pack(*info)))
         except OSError as error:

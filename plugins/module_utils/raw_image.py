@@ -20,7 +20,6 @@ from functools import partial
 from typing import (
     Any,
     Callable,
-    ContextManager,
     Dict,
     Iterator,
     List,
@@ -36,12 +35,18 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.directories import Directories, nearest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.files import (
+    Directories,
+    is_file_path,
+    nearest,
+    opened,
+    opened_directory,
+    sync_directories,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import (
     ImageError,
     Source,
-    opened,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import File, file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
@@ -133,14 +138,7 @@ class RawImages(Resource):
 
     def settle(self) -> None:
         """Make the new and removed names survive a power cut, once for each directory."""
-        for directory in sorted(self._touched):
-            try:
-                with _opened_directory(directory) as descriptor:
-                    os.fsync(descriptor)
-            except OSError as error:
-                # Not every file system can, and then there is nothing to be done.
-                if error.errno != errno.EINVAL:
-                    raise ImageError(f"cannot sync {directory}: {error.strerror}") from None
+        sync_directories(self._touched)
 
     def _refuse_twice(self, image: ImagePath) -> None:
         key = file_id(image.status) if isinstance(image, Image) else image.file
@@ -285,7 +283,7 @@ class RawImages(Resource):
         self._promised[device] = self._promised.get(device, 0) + size
 
     def _create(self, image: ImagePath, fill: Callable[[int], None]) -> None:
-        with _opened_directory(image.directory) as directory, _nameless(directory) as new:
+        with opened_directory(image.directory) as directory, _nameless(directory) as new:
             fill(new)
             os.fsync(new)
             _link(new, directory, image)
@@ -299,7 +297,7 @@ class RawImages(Resource):
 
 def _find(path: object, option: str = "path") -> ImagePath:
     """Look at what is at C(path); ImageError where it is neither an image nor the place for one."""
-    if not isinstance(path, str) or not os.path.isabs(path) or not _is_file_name(path):
+    if not isinstance(path, str) or not is_file_path(path):
         raise ImageError(
             f"{option} {path!r} is not the absolute path of a file: write it from / on, such as "
             "/srv/xen/web/boot.raw"
@@ -316,14 +314,6 @@ def _find(path: object, option: str = "path") -> ImagePath:
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"{path} is {_kind(status.st_mode)}, not an image: that is a regular file")
     return Image(path, os.path.realpath(path), status, linked)
-
-
-def _is_file_name(path: str) -> bool:
-    try:
-        encoded = os.fsencode(path)
-    except UnicodeEncodeError:
-        return False
-    return b"\0" not in encoded and os.path.basename(path) not in ("", ".", "..")
 
 
 def _follow(path: str) -> os.stat_result:
@@ -401,7 +391,7 @@ def _check_limit(image: ImagePath, place: str, size: int) -> None:
     """
     if size < PROBED_FROM:
         return
-    with _opened_directory(place) as directory:
+    with opened_directory(place) as directory:
         try:
             trial = _open_nameless(directory)
         except OSError:
@@ -445,10 +435,6 @@ def _read_back_absent(image: ImagePath) -> State:
     if os.path.lexists(image.file):
         raise ImageError(f"{image.path} was deleted, and made again by someone else meanwhile")
     return _no_state()
-
-
-def _opened_directory(path: str) -> ContextManager[int]:
-    return opened(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 def _open_nameless(directory: int) -> int:

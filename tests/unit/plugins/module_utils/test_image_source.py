@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import image_source
+from ansible_collections.xen.blockdev.plugins.module_utils import files, image_source
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import (
     FORMATS,
     ImageError,
@@ -41,7 +41,7 @@ def refused(path: Path, source_format: str = "raw") -> str:
 
 
 def copied(source: Source, new: Path, size: Optional[int] = None, full: bool = False) -> Path:
-    with image_source.opened(str(new), os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
+    with files.opened(str(new), os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
         image_source.copy(source, descriptor, size or source.size, full)
     return new
 

@@ -1,16 +1,22 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Directories on a real file system."""
+"""Files and directories on a real file system."""
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from pathlib import Path
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils.directories import Directories, nearest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.files import (
+    Directories,
+    is_file_path,
+    nearest,
+    sync_directories,
+)
 
 
 def planned(directories: Directories, path: Path) -> bool:
@@ -96,3 +102,26 @@ def test_something_else_in_its_place(tmp_path: Path, wanted: bool, below: str) -
     for name in ("file", "dangling"):
         message = refused(tmp_path / name / below, wanted)
         assert message == f"{tmp_path}/{name} is not a directory"
+
+
+@pytest.mark.parametrize("path", ["/a", "/srv/xen/a.raw", "/with space/ü"])
+def test_paths_that_a_file_can_have(path: str) -> None:
+    assert is_file_path(path)
+
+
+@pytest.mark.parametrize("path", ["", "/", "a", "./a", "/a/", "/a/.", "/a/..", "/a\0b", "/\ud800"])
+def test_paths_that_no_file_can_have(path: str) -> None:
+    assert not is_file_path(path)
+
+
+def test_a_directory_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(_descriptor: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    sync_directories([str(tmp_path)])
+    monkeypatch.setattr(os, "fsync", fails)
+    code = errno.EINVAL
+    sync_directories([str(tmp_path)])
+    code = errno.EIO
+    with pytest.raises(BlockdevError, match=f"cannot sync {tmp_path}: Input/output error"):
+        sync_directories([str(tmp_path)])

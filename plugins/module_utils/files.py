@@ -1,15 +1,58 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The directories that files are to be made in."""
+"""Files, and the directories that they are to be made in."""
 
 from __future__ import annotations
 
+import errno
 import os
+from contextlib import contextmanager
 from functools import partial
-from typing import List, Set
+from typing import ContextManager, Iterable, Iterator, List, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+
+
+@contextmanager
+def opened(path: str, flags: int) -> Iterator[int]:
+    """A descriptor of C(path), closed in the end. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def opened_directory(path: str) -> ContextManager[int]:
+    """A descriptor of the directory C(path), closed in the end. Raises OSError."""
+    return opened(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def is_file_path(path: str) -> bool:
+    """Whether C(path) is absolute and can be that of a file: the kernel takes its characters, and
+    it does not end as only a directory's path does."""
+    try:
+        encoded = os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+    name = os.path.basename(path)
+    return os.path.isabs(path) and b"\0" not in encoded and name not in ("", ".", "..")
+
+
+def sync_directories(directories: Iterable[str]) -> None:
+    """Make names that were made or removed in these directories survive a power cut.
+
+    Raises BlockdevError.
+    """
+    for directory in sorted(directories):
+        try:
+            with opened_directory(directory) as descriptor:
+                os.fsync(descriptor)
+        except OSError as error:
+            # Not every file system can, and then there is nothing to be done.
+            if error.errno != errno.EINVAL:
+                raise BlockdevError(f"cannot sync {directory}: {error.strerror}") from None
 
 
 def nearest(path: str) -> str:
