@@ -22,6 +22,7 @@ description:
     device and inode, whatever path, link or loop device leads to them.
 extends_documentation_fragment:
   - xen.blockdev.attributes
+  - xen.blockdev.file_attributes
 options:
   configs:
     description:
@@ -211,38 +212,6 @@ options:
         no effect.
     type: bool
     default: false
-  owner:
-    description:
-      - Name or number of the user who is to own the config. A new one belongs to root where this is not
-        given, and one that exists is left as it is.
-    type: str
-  group:
-    description:
-      - Name or number of the group that is to own the config. Without it a new config gets what its
-        directory gives to new files, and one that exists is left as it is.
-    type: str
-  mode:
-    description:
-      - Permissions of the config, as for M(ansible.builtin.file). Quote octal ones, V("0640").
-      - A new config has V("0600") from its first moment on. Without this it keeps them, and a config
-        that exists is left as it is.
-    type: raw
-  seuser:
-    description:
-      - User part of the SELinux context, V(_default) for that of the policy.
-    type: str
-  serole:
-    description:
-      - Role part of the SELinux context, V(_default) for that of the policy.
-    type: str
-  setype:
-    description:
-      - Type part of the SELinux context, V(_default) for that of the policy.
-    type: str
-  selevel:
-    description:
-      - Level part of the SELinux context, V(_default) for that of the policy.
-    type: str
 notes:
   - Diff mode shows neither the password of VNC (C(vncpasswd)) nor that of SPICE (C(spicepasswd)), only
     whether it changes. Ansible itself shows the options of a task at higher verbosity and may log them, so

@@ -22,6 +22,7 @@ description:
   - A symbolic link to an image stands for the image, except that it is not deleted.
 extends_documentation_fragment:
   - xen.blockdev.attributes
+  - xen.blockdev.file_attributes
 options:
   disks:
     description:
@@ -185,38 +186,6 @@ options:
         image. Without check mode it has no effect.
     type: bool
     default: false
-  owner:
-    description:
-      - Name or number of the user who is to own the image. A new image belongs to root where this
-        is not given, and one that exists is left as it is.
-    type: str
-  group:
-    description:
-      - Name or number of the group that is to own the image. Without it a new image gets what its
-        directory gives to new files, and one that exists is left as it is.
-    type: str
-  mode:
-    description:
-      - Permissions of the image, as for M(ansible.builtin.file). Quote octal ones, V("0640").
-      - A new image has V("0600") from its first moment on. Without this it keeps them, and an
-        image that exists is left as it is.
-    type: raw
-  seuser:
-    description:
-      - User part of the SELinux context, V(_default) for that of the policy.
-    type: str
-  serole:
-    description:
-      - Role part of the SELinux context, V(_default) for that of the policy.
-    type: str
-  setype:
-    description:
-      - Type part of the SELinux context, V(_default) for that of the policy.
-    type: str
-  selevel:
-    description:
-      - Level part of the SELinux context, V(_default) for that of the policy.
-    type: str
 notes:
   - On a file system without unnamed temporary files (open(2), C(O_TMPFILE)), a file
     C(.xen_raw_disk.*) lies beside the image while it is made. It stays there only if the module
