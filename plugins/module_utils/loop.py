@@ -216,6 +216,21 @@ def _read_open(number: int, device: int, backing_file: str) -> Binding:
     )
 
 
+def deleted_from(path: str, bindings: Iterable[Binding]) -> List[Binding]:
+    """The devices that hold what was deleted from C(path), where another file may be by now."""
+    paths = (path, os.path.realpath(path))
+    return [one for one in bindings if one.deleted and one.backing_file in paths]
+
+
+def lives_on(path: str, binding: Binding) -> str:
+    """What an error says of an image that was deleted from C(path) and is bound still."""
+    return (
+        f"{path} has been deleted but lives on in {binding.device}; copy it from there if it is "
+        "still needed (cp --sparse=always), then unbind it (xen_loopdev with state: absent and "
+        "discard_deleted: true)"
+    )
+
+
 def require_driver() -> None:
     """Raise LoopError where the loop driver is plainly not there; asking it might load it."""
     if not os.path.exists(CONTROL):

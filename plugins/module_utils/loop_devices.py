@@ -93,8 +93,11 @@ class LoopDevices(Resource):
         size = status.st_size if planned is None else planned
         bound = self._bound_to(path, loop.file_id(status))
         if bound:
-            return self._plan_bound(item, path, number, bound, size)
-        return self._plan_unbound(item, path, number, status, size)
+            plan = self._plan_bound(item, path, number, bound, size)
+        else:
+            plan = self._plan_unbound(item, path, number, status, size)
+        plan.warnings += self._warn_of_deleted(path, bound)
+        return plan
 
     def settle(self) -> None:
         """Let udev finish with the devices that were bound and unbound."""
@@ -128,12 +131,8 @@ class LoopDevices(Resource):
         """The image is not there."""
         if self._check_mode and (item["will_exist"] or planned is not None):
             return self._plan_binding(item, path, number, None, planned)
-        for binding in self._bindings.values():
-            if binding.deleted and binding.backing_file == path:
-                raise LoopError(
-                    f"{path} has been deleted but lives on in {binding.device}; copy it from there "
-                    "if it is still needed, then unbind it (state: absent)"
-                )
+        for binding in loop.deleted_from(path, self._bindings.values()):
+            raise LoopError(loop.lives_on(path, binding))
         raise LoopError(f"{path} does not exist; create the image first (xen_raw_disk)")
 
     def _plan_unbound(
@@ -255,11 +254,7 @@ class LoopDevices(Resource):
         number: Optional[int],
         status: Optional[os.stat_result],
     ) -> Plan:
-        bindings = [
-            binding
-            for binding in self._bindings.values()
-            if _is_of(path, status, binding) and number in (None, binding.number)
-        ]
+        bindings = self._to_unbind(item, path, number, status)
         if bindings:
             self._await_udev()
         for binding in bindings:
@@ -275,7 +270,34 @@ class LoopDevices(Resource):
                 Action(f"unbind {binding.device} from {path}", partial(_unbind, path, binding))
                 for binding in bindings
             ],
+            warnings=self._warn_of_deleted(path),
         )
+
+    def _to_unbind(
+        self,
+        item: Mapping[str, Any],
+        path: str,
+        number: Optional[int],
+        status: Optional[os.stat_result],
+    ) -> List[Binding]:
+        """The devices that show the image and, where that is wanted, what was deleted from its
+        path; LoopError where only that is there and it is not."""
+        candidates = [one for one in self._bindings.values() if number in (None, one.number)]
+        found = [one for one in candidates if status and one.file == loop.file_id(status)]
+        deleted = [one for one in loop.deleted_from(path, candidates) if one not in found]
+        if item["discard_deleted"]:
+            return found + deleted
+        if deleted and status is None:
+            raise LoopError(f"cannot unbind {deleted[0].device}: {loop.lives_on(path, deleted[0])}")
+        return found
+
+    def _warn_of_deleted(self, path: str, bound: Optional[Binding] = None) -> List[str]:
+        """For the image at C(path) and its device, if it has one."""
+        return [
+            f"another image was deleted from {path} and lives on in {binding.device}"
+            for binding in loop.deleted_from(path, self._bindings.values())
+            if binding != bound
+        ]
 
     def _await_udev(self) -> None:
         """Let udev, once, finish with devices that it looks at because they were bound just now.
@@ -325,13 +347,6 @@ def _status_of_image(path: str) -> Optional[os.stat_result]:
 def _whole_sectors(size: int) -> int:
     """The bytes of an image that its loop device shows."""
     return size // loop.SECTOR * loop.SECTOR
-
-
-def _is_of(path: str, status: Optional[os.stat_result], binding: Binding) -> bool:
-    """Whether the device shows the image at C(path), or one that was deleted from there."""
-    if status:
-        return binding.file == loop.file_id(status)
-    return binding.deleted and binding.backing_file == path
 
 
 def _bind(

@@ -28,7 +28,7 @@ from typing import (
     Set,
 )
 
-from ansible_collections.xen.blockdev.plugins.module_utils import image_source
+from ansible_collections.xen.blockdev.plugins.module_utils import image_source, loop
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
@@ -149,6 +149,9 @@ class RawImages(Resource):
         self._wanted[key] = image.path
 
     def _plan_new(self, item: Mapping[str, Any], image: ImagePath) -> Plan:
+        # An empty image in its place would be taken for it, by the link that follows its path.
+        for binding in loop.deleted_from(image.file, self._usage.bindings):
+            raise ImageError(f"cannot create {image.path}: {loop.lives_on(image.file, binding)}")
         directories = self._plan_directory(image, item["parents"])
         place = nearest(image.directory)
         _check_writable(place, f"create {image.path}")

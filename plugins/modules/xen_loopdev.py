@@ -50,6 +50,9 @@ options:
         description: See O(sector_size).
         type: int
         choices: [512, 1024, 2048, 4096]
+      discard_deleted:
+        description: See O(discard_deleted).
+        type: bool
       will_exist:
         description: See O(will_exist).
         type: bool
@@ -98,6 +101,12 @@ options:
     type: int
     choices: [512, 1024, 2048, 4096]
     default: 512
+  discard_deleted:
+    description:
+      - Whether O(state=absent) unbinds an image that has been deleted. It lives on in the loop device only, so
+        that destroys it. Otherwise that is an error, which says where the image can be copied from.
+    type: bool
+    default: false
   will_exist:
     description:
       - In check mode, plan as if the image were there. Set it where an earlier task has said, in check mode
@@ -162,6 +171,12 @@ EXAMPLES = r"""
   xen.blockdev.xen_loopdev:
     path: /srv/xen/web/old.raw
     state: absent
+
+- name: Unbind an image that somebody has deleted, and so destroy it
+  xen.blockdev.xen_loopdev:
+    path: /srv/xen/web/deleted.raw
+    state: absent
+    discard_deleted: true
 
 - name: Plan in check mode for an image that an earlier task would have created
   xen.blockdev.xen_loopdev:
@@ -278,6 +293,7 @@ def main() -> None:
                 "state": STATE,
                 "direct_io": {"type": "bool"},
                 "sector_size": {"type": "int", "choices": [512, 1024, 2048, 4096], "default": 512},
+                "discard_deleted": {"type": "bool", "default": False},
                 "will_exist": {"type": "bool", "default": False},
                 "planned_sizes": {"type": "dict"},
                 "released_by": RELEASED_BY,

@@ -28,6 +28,7 @@ DEFAULTS: Dict[str, Any] = {
     "state": "present",
     "direct_io": None,
     "sector_size": 512,
+    "discard_deleted": False,
     "will_exist": False,
     "planned_sizes": None,
     "released_by": None,
@@ -417,23 +418,53 @@ def test_a_read_only_binding(image: Path, monkeypatch: pytest.MonkeyPatch, writa
 # A deleted backing file
 
 
-def test_a_deleted_image_lives_on(image: Path) -> None:
+@pytest.mark.parametrize("through", [".", "link"])
+def test_a_deleted_image_lives_on(image: Path, through: str) -> None:
+    (image.parent / "link").symlink_to(".")
+    path = str(image.parent / through / "a.raw") if through != "." else str(image)
     binding = bound(image, deleted=True)
     image.unlink()
-    assert refused(devices(binding), image) == (
-        f"{image} has been deleted but lives on in /dev/loop3; copy it from there if it is still "
-        "needed, then unbind it (state: absent)"
+    message = (
+        f"{path} has been deleted but lives on in /dev/loop3; copy it from there if it is still "
+        "needed (cp --sparse=always), then unbind it (xen_loopdev with state: absent and "
+        "discard_deleted: true)"
     )
-    plan = devices(binding).plan(item(image, state="absent"))
-    assert sentences(plan) == [f"unbind /dev/loop3 from {image}"]
+    assert refused(devices(binding), path) == message
+    assert refused(devices(binding), path, state="absent") == f"cannot unbind /dev/loop3: {message}"
+    plan = devices(binding).plan(item(path, state="absent", discard_deleted=True))
+    assert sentences(plan) == [f"unbind /dev/loop3 from {path}"]
+
+
+def test_another_image_in_the_place_of_a_deleted_one(image: Path, tmp_path: Path) -> None:
+    gone = bound(image, deleted=True)
+    image.unlink()
+    new = bound(make(image), 5, file=loop.file_id(make(tmp_path / "new.raw").stat()))
+    os.replace(tmp_path / "new.raw", image)
+    warning = [f"another image was deleted from {image} and lives on in /dev/loop3"]
+    for bindings in [(gone,), (gone, new)]:
+        for state in ["present", "absent"]:
+            plan = devices(*bindings).plan(item(image, state=state))
+            assert plan.warnings == warning
+            assert all("/dev/loop3" not in sentence for sentence in sentences(plan))
+    both = devices(gone, new).plan(item(image, state="absent", discard_deleted=True))
+    assert len(both.actions) == 2
+    assert both.warnings == []
+
+
+def test_an_image_that_has_another_name_is_not_deleted(image: Path, tmp_path: Path) -> None:
+    binding = bound(image, deleted=True)
+    os.replace(image, tmp_path / "b.raw")
+    plan = devices(binding).plan(item(tmp_path / "b.raw", state="absent"))
+    assert sentences(plan) == [f"unbind /dev/loop3 from {tmp_path}/b.raw"]
 
 
 def test_only_the_deleted_image_of_that_path_is_unbound(image: Path, tmp_path: Path) -> None:
     live = bound(image)
     image.unlink()
-    assert devices(live).plan(item(image, state="absent")).actions == []
+    discard = {"state": "absent", "discard_deleted": True}
+    assert devices(live).plan(item(image, **discard)).actions == []
     gone = replace(live, deleted=True)
-    assert devices(gone).plan(item(tmp_path / "b.raw", state="absent")).actions == []
+    assert devices(gone).plan(item(tmp_path / "b.raw", **discard)).actions == []
     assert "lives on" not in refused(devices(gone), tmp_path / "b.raw")
 
 
