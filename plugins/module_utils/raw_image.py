@@ -234,12 +234,17 @@ class RawImages(Resource):
         """Whether, in check mode, an earlier task would have taken this user away."""
         if not self._check_mode:
             return False
-        return released(item, user) or (user.kind == "loop" and bool(item["will_be_unbound"]))
+        if user.kind != "loop" or user.rdev is None:
+            return released(item, user)
+        # xl's hotplug script unbinds what it has bound when the disk is detached.
+        attached = self._usage.attachments(user.rdev)
+        unbound = item["path"] in (item["unbound_paths"] or ())
+        return unbound or (bool(attached) and all(released(item, vbd) for vbd in attached))
 
     def _refuse_in_use(
         self, image: Image, what: str, leaves: Callable[[User], bool] = lambda user: False
     ) -> None:
-        users = [user for user in self._usage.of_file(image.status) if not leaves(user)]
+        users = self._usage.of_file(image.status, leaves)
         if users:
             raise ImageError(f"cannot {what}: {join(users)}; {_remedies(users)}")
 

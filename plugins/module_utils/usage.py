@@ -11,7 +11,7 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import loop, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
@@ -37,6 +37,8 @@ class User:
     """Of a vbd: the domain's name."""
     xenstore_key: Optional[int] = None
     """Of a vbd: its slot."""
+    rdev: Optional[int] = None
+    """Of a loop device: its number (st_rdev)."""
 
 
 def released(item: Mapping[str, Any], user: User) -> bool:
@@ -75,15 +77,25 @@ class Usage:
         # Whatever uses a device has it open, so processes are told only where nothing better is.
         return users or self._processes(rdev)
 
-    def of_file(self, status: os.stat_result) -> List[User]:
-        """Who uses the regular file that C(status) was read from."""
+    def of_file(
+        self, status: os.stat_result, leaves: Callable[[User], bool] = lambda user: False
+    ) -> List[User]:
+        """Who uses the regular file that C(status) was read from, but for those that C(leaves)."""
         file = loop.file_id(status)
         users = [
             *self._bound_files.get(file, ()),
             *self._swap_files.get(file, ()),
             *self._vbds_of_files.get(file, ()),
         ]
-        return users or self._open_files.get(file, [])
+        left = [user for user in users if not leaves(user)]
+        # QEMU has the file of a disk open until that is detached.
+        if left or any(user.kind == "vbd" for user in users):
+            return left
+        return self._open_files.get(file, [])
+
+    def attachments(self, rdev: int) -> List[User]:
+        """The vbds of the block device with the number C(rdev)."""
+        return self._vbds_of_devices.get(rdev, [])
 
     def _processes(self, rdev: int) -> List[User]:
         """The processes that have a block device open, and do not only glance at it."""
@@ -186,7 +198,7 @@ def _block_devices(opened: Iterable[Tuple[os.stat_result, User]]) -> Dict[int, L
 
 
 def _bound_to(binding: loop.Binding) -> User:
-    return User("loop", f"bound to {binding.device}")
+    return User("loop", f"bound to {binding.device}", rdev=binding.rdev)
 
 
 def _disk_of(vbd: xen.Vbd) -> User:

@@ -74,9 +74,10 @@ options:
             description: See O(released_by[].vdev).
             type: str
             required: true
-      will_be_unbound:
-        description: See O(will_be_unbound).
-        type: bool
+      unbound_paths:
+        description: See O(unbound_paths).
+        type: list
+        elements: str
       owner:
         description: See O(owner).
         type: str
@@ -179,13 +180,13 @@ options:
           - The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
         type: str
         required: true
-  will_be_unbound:
+  unbound_paths:
     description:
-      - In check mode with O(state=absent), plan as if the image were not bound to a loop device.
-        Set it where an earlier task has said, in check mode itself, that it would unbind the
-        image. Without check mode it has no effect.
-    type: bool
-    default: false
+      - In check mode with O(state=absent), the paths of images that an earlier task has said, in check mode
+        itself, that it would unbind. Their loop devices do not count as users. Without check mode it has no
+        effect.
+    type: list
+    elements: str
 notes:
   - On a file system without unnamed temporary files (open(2), C(O_TMPFILE)), a file
     C(.xen_raw_disk.*) lies beside the image while it is made. It stays there only if the module
@@ -272,7 +273,8 @@ EXAMPLES = r"""
     released_by:
       - domain: web
         vdev: xvdb
-    will_be_unbound: true
+    unbound_paths:
+      - /srv/xen/web/data.raw
   check_mode: true
 """
 
@@ -344,7 +346,7 @@ INTERFACE = Interface(
         "shrink": {"type": "bool", "default": False},
         "parents": {"type": "bool", "default": False},
         "released_by": RELEASED_BY,
-        "will_be_unbound": {"type": "bool", "default": False},
+        "unbound_paths": {"type": "list", "elements": "str"},
     },
     files=True,
 )

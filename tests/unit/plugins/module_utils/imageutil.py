@@ -6,10 +6,13 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import loop
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
 
 MIB = 1024**2
 
@@ -18,6 +21,25 @@ def image(path: Path, size: int = MIB, content: bytes = b"") -> Path:
     path.write_bytes(content)
     os.truncate(path, size)
     return path
+
+
+def bound(path: Path, number: int = 3, **changes: Any) -> Binding:
+    """A loop device bound to an image, as this collection would bind it but for the changes."""
+    status = path.stat()
+    binding = Binding(
+        number=number,
+        rdev=os.makedev(7, number),
+        file=loop.file_id(status),
+        backing_rdev=0,
+        backing_file=str(path),
+        deleted=False,
+        offset=0,
+        size_limit=0,
+        flags=0,
+        size=status.st_size,
+        sector_size=512,
+    )
+    return replace(binding, **changes)
 
 
 def allocated(path: Path) -> int:

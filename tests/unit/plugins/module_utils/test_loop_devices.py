@@ -20,6 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, 
 from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
 
 MIB = 1024**2
 
@@ -76,25 +77,6 @@ def make(path: Path, size: int = MIB) -> Path:
     path.touch()
     os.truncate(path, size)
     return path
-
-
-def bound(path: Path, number: int = 3, **changes: Any) -> Binding:
-    """A loop device bound to an image, as this collection would bind it but for the changes."""
-    status = path.stat()
-    binding = Binding(
-        number=number,
-        rdev=os.makedev(7, number),
-        file=loop.file_id(status),
-        backing_rdev=0,
-        backing_file=str(path),
-        deleted=False,
-        offset=0,
-        size_limit=0,
-        flags=0,
-        size=status.st_size,
-        sector_size=512,
-    )
-    return replace(binding, **changes)
 
 
 def item(path: object, **options: Any) -> Dict[str, Any]:

@@ -14,7 +14,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List
+from typing import Any, Callable, Dict, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import raw_image
@@ -26,6 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, U
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
     MIB,
     allocated,
+    bound,
     failing,
     fake_qemu_img,
     holey,
@@ -43,10 +44,10 @@ DEFAULTS: Dict[str, Any] = {
     "shrink": False,
     "parents": False,
     "released_by": None,
-    "will_be_unbound": False,
+    "unbound_paths": None,
 }
 
-LOOP = User("loop", "bound to /dev/loop3")
+LOOP = User("loop", "bound to /dev/loop3", rdev=os.makedev(7, 3))
 VBD = User("vbd", "attached to domain web as xvdb", "web", 51728)
 PROCESS = User("process", "open in process 7 (qemu-img)")
 
@@ -56,9 +57,15 @@ class KnownUsage(Usage):
 
     def __init__(self, *users: User) -> None:
         self.users = list(users)
+        self.bindings = []
 
-    def of_file(self, status: os.stat_result) -> List[User]:
-        return self.users
+    def of_file(
+        self, status: os.stat_result, leaves: Callable[[User], bool] = lambda user: False
+    ) -> List[User]:
+        return [user for user in self.users if not leaves(user)]
+
+    def attachments(self, rdev: int) -> List[User]:
+        return [user for user in self.users if user.kind == "vbd"]
 
 
 def item(path: object, **options: Any) -> Dict[str, Any]:
@@ -544,17 +551,30 @@ def test_file_system_without_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not path.exists()
 
 
+def test_a_deleted_image_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw")
+    images = RawImages(KnownUsage(), False)
+    images._usage.bindings.append(bound(path, deleted=True))
+    path.unlink()
+    with pytest.raises(ImageError, match=r"a.raw: .*a.raw has been deleted but lives on in /dev/l"):
+        images.plan(item(path, size=MIB))
+    assert images.plan(item(tmp_path / "b.raw", size=MIB)).actions
+
+
 def test_users_that_will_have_gone_count_not_in_check_mode(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw")
     going: Dict[str, Any] = {
         "state": "absent",
         "released_by": [{"domain": "web", "vdev": "xvdb"}],
-        "will_be_unbound": True,
+        "unbound_paths": None,
         "users": [LOOP, VBD],
     }
     assert planned(path, check_mode=True, **going).actions
+    loop_only: Dict[str, Any] = {**going, "users": [LOOP]}
+    assert "bound to" in refused(path, check_mode=True, **loop_only)
+    assert "bound to" in refused(path, check_mode=True, **{**loop_only, "unbound_paths": ["/b"]})
+    assert planned(path, check_mode=True, **{**loop_only, "unbound_paths": [str(path)]}).actions
     assert "bound to" in refused(path, check_mode=False, **going)
-    assert "bound to" in refused(path, check_mode=True, **{**going, "will_be_unbound": False})
     other = [{"domain": "web", "vdev": "xvdc"}]
     assert "attached" in refused(path, check_mode=True, **{**going, "released_by": other})
     assert "open in" in refused(path, check_mode=True, **{**going, "users": [PROCESS]})

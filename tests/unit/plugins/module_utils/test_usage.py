@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import stat
+from pathlib import Path
 from typing import Iterator, List, Tuple
 
 import pytest
@@ -66,3 +67,20 @@ def test_mounts_of_other_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Usage, "_mounts", {})
     theirs = User("mount", "mounted on /theirs as process 12 (sh) sees it")
     assert Usage().of_device(LOOP3) == [theirs]
+
+
+def test_who_has_a_file_open_is_told_once_nobody_else_is_left(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    status = tmp_path.stat()
+    file = (status.st_dev, status.st_ino)
+    loop3 = User("loop", "bound to /dev/loop3", rdev=LOOP3)
+    vbd = User("vbd", "attached to domain web as xvda", "web", 51712)
+    monkeypatch.setattr(Usage, "_open_files", {file: [HOLDER]})
+    monkeypatch.setattr(Usage, "_bound_files", {file: [loop3]})
+    assert Usage().of_file(status) == [loop3]
+    assert Usage().of_file(status, lambda user: user == loop3) == [HOLDER]
+    # QEMU is a process that has the file open as well, and goes with the disk.
+    monkeypatch.setattr(Usage, "_vbds_of_files", {file: [vbd]})
+    assert Usage().of_file(status, lambda user: user == loop3) == [vbd]
+    assert Usage().of_file(status, lambda user: True) == []
