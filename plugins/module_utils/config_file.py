@@ -53,7 +53,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     Directories,
+    check_writable,
     is_file_path,
+    nearest,
     sync_directories,
 )
 
@@ -199,11 +201,14 @@ class DomainConfigs(Resource):
         )
         if text == config.text:
             return plan
+        check_writable(nearest(config.directory), sentence)
         if text is not None:
             plan.actions = self._directories.plan(config.directory, item["parents"])
             if item["validate"]:
                 _validate(text)
-        if config.text is not None and item["backup"]:
+        if config.text is not None:
+            check_writable(config.file, sentence)
+        if config.text is not None and _is_backed_up(item, config):
             keep = Action(
                 f"keep a copy of {config.path}",
                 lambda: copy.update(backup_file=_keep_copy(config)),
@@ -219,7 +224,7 @@ class DomainConfigs(Resource):
 
     def _wanted_specs(self, item: Mapping[str, Any], config: Config) -> Tuple[List[str], List[str]]:
         """The disks as the config is to have them, and the loop devices among their targets that
-        are named by number because they have no link."""
+        are named by number."""
         if item["disks"] is None:
             return config.specs, []
         disks = [_said(disk) for disk in item["disks"]]
@@ -228,24 +233,29 @@ class DomainConfigs(Resource):
             try:
                 # What is no disk at all is refused before its target is looked for.
                 domain_config.quote(disk_spec.render(disk))
-                target = self._target(item, disk.get("target"))
+                target = self._target(item, config, disk.get("target"))
             except BlockdevError as error:
                 raise ConfigError(f"disks[{index}]: {error}") from None
-            if target != disk.get("target") and not loop_link.is_link(str(target)):
+            if loop.number_of(str(target)) is not None:
                 numbered.append(str(target))
             specs.append(disk_spec.render(disk if target is None else {**disk, "target": target}))
         _refuse_same_slot(disks)
         return specs, numbered
 
-    def _target(self, item: Mapping[str, Any], target: Optional[str]) -> Optional[str]:
+    def _target(
+        self, item: Mapping[str, Any], config: Config, target: Optional[str]
+    ) -> Optional[str]:
         """The target by the name under which it can be opened now.
 
-        In check mode one that an earlier task would have bound keeps the link that it may get.
+        A link that the config has already is not given up for a number where it lacks for a
+        moment. In check mode an image that an earlier task would have bound keeps the link that it
+        may get.
         """
         if target is None or not loop_link.is_link(target):
             return target
         try:
-            return loop.device_of_link(target, self._bindings)
+            found = loop.device_of_link(target, self._bindings)
+            return found if loop_link.is_link(found) or not _names(config, target) else target
         except loop.LoopError:
             if self._check_mode and item["will_exist"]:
                 return target
@@ -268,6 +278,10 @@ class DomainConfigs(Resource):
         hint = "set allow_slot_change: true if that is meant"
         if any(loop.number_of(slot.target) is not None for slot in before.values()):
             hint += " or if only the loop devices have other numbers since the last boot"
+        hint += (
+            "; otherwise give each disk the vdev that it had (in a plan, a disk that goes can also "
+            "be kept with state: absent)"
+        )
         raise ConfigError("; ".join([*problems, hint]))
 
     def _slot_changes(
@@ -330,6 +344,11 @@ class DomainConfigs(Resource):
 # ---- what is wanted ----
 
 
+def _is_backed_up(item: Mapping[str, Any], config: Config) -> bool:
+    """Whether a copy is kept; unless it is said, of what someone else wrote."""
+    return bool(item["backup"]) or (item["backup"] is None and not config.rendered)
+
+
 def _path(item: Mapping[str, Any]) -> str:
     """The config's path; ConfigError where domain or path cannot be one."""
     domain, path = item["domain"], item["path"]
@@ -339,6 +358,13 @@ def _path(item: Mapping[str, Any]) -> str:
             "not a number, which xl takes for a domain id"
         )
     return f"{CONFIG_DIR}/{domain}.cfg" if path is None else str(path)
+
+
+def _names(config: Config, target: str) -> bool:
+    """Whether a disk in the config has this target."""
+    with suppress(BlockdevError):
+        return any(disk_spec.parse(spec).get("target") == target for spec in config.specs)
+    return False
 
 
 def _said(disk: Mapping[str, Any]) -> Dict[str, Any]:
@@ -369,7 +395,8 @@ def _wanted_text(item: Mapping[str, Any], config: Config, specs: Sequence[str]) 
         if not item["overwrite"]:
             raise ConfigError(
                 "someone else wrote this config; set overwrite: true to replace it by one that is "
-                "rendered from options, or leave options out to replace its disk list only"
+                "rendered, or leave out what it is to say beside its disks (options; in a plan, "
+                "config) to replace its disk list only"
             )
     return domain_config.render(domain, options or {}, specs), f"write {config.path}"
 
@@ -390,10 +417,11 @@ def _refuse_other_domain(item: Mapping[str, Any], text: str) -> None:
 def _warn_of_numbers(config: Config, numbered: Sequence[str]) -> str:
     shown = ", ".join(numbered[:SHOWN_DEVICES])
     more = len(numbered) - SHOWN_DEVICES
+    and_more = f" and {more} more" if more > 0 else ""
     return (
-        f"no udev link follows the images here: {config.path} names {shown}"
-        f"{f' and {more} more' if more > 0 else ''}, which another image may have after the next "
-        "boot; the same goes for other configs written on this host"
+        f"{config.path} names {shown}{and_more}, which may be another image after the next boot; "
+        "let udev run and name images in place of loop devices (role loopdevs); the same goes for "
+        "other configs written now"
     )
 
 

@@ -14,7 +14,7 @@ import re
 from dataclasses import dataclass
 from typing import Dict, NamedTuple, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 MAX_XENSTORE_KEY = 2**31 - 1
 """The largest slot: libxl keeps it in a C int."""
@@ -196,7 +196,7 @@ def parse(value: object) -> DeviceNumber:
     if isinstance(value, int) and not isinstance(value, bool):
         return from_xenstore_key(int(value))
     raise DeviceNumberError(
-        f"a device number is text or a whole number, not {type(value).__name__}: {_ACCEPTED}"
+        f"a device number is text or a whole number, not {type_name(value)}: {_ACCEPTED}"
     )
 
 
@@ -212,11 +212,9 @@ def from_disk_number(disk: int, bus: str = "xvd", partition: int = 0) -> DeviceN
     """
     for what, number in (("disk", disk), ("partition", partition)):
         if not isinstance(number, int) or isinstance(number, bool):
-            raise DeviceNumberError(
-                f"a {what} number is a whole number, not {type(number).__name__}"
-            )
+            raise DeviceNumberError(f"a {what} number is a whole number, not {type_name(number)}")
     if not isinstance(bus, str) or bus not in _BUSES:
-        given = f"{bus!r:.80}" if isinstance(bus, str) else type(bus).__name__
+        given = f"{bus!r:.80}" if isinstance(bus, str) else type_name(bus)
         raise DeviceNumberError(f"{given} is not a bus: accepted are {', '.join(_BUSES)}")
     return _from_name(bus, disk, partition, f"disk {_shown(disk)}, partition {_shown(partition)}")
 

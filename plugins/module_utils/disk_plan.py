@@ -25,7 +25,7 @@ from typing import (
 
 from ansible_collections.xen.blockdev.plugins.module_utils import units
 from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
     IMAGE_OPTIONS,
     LOOP_OPTIONS,
@@ -77,7 +77,11 @@ def plan(
     return DiskPlan(
         entries=_entries([disk for domain in planned for disk in domain.disks]),
         configs=[_config(domain) for domain in planned],
-        warnings=[*_tails(planned), *_partitions_beside_disks(planned)],
+        warnings=[
+            *_tails(planned),
+            *_same_linux_names(planned),
+            *_partitions_beside_disks(planned),
+        ],
     )
 
 
@@ -178,6 +182,20 @@ def _tails(domains: Iterable[Domain]) -> Iterator[str]:
             )
 
 
+def _same_linux_names(domains: Iterable[Domain]) -> Iterator[str]:
+    """Disks in two slots for which Linux has one name: see DeviceNumber.canonical."""
+    for domain in domains:
+        named = [disk for disk in _present(domain) if disk.slot.bus]
+        first: Dict[str, Disk] = {}
+        for disk in named:
+            other = first.setdefault(disk.slot.linux_device, disk)
+            if other.slot != disk.slot:
+                yield (
+                    f"{disk.place}: Linux calls {disk.vdev} {disk.slot.linux_device}, as it does "
+                    f"{other.vdev} of {other.name}: it may show only one"
+                )
+
+
 def _partitions_beside_disks(domains: Iterable[Domain]) -> Iterator[str]:
     for domain in domains:
         disks = _present(domain)
@@ -257,8 +275,7 @@ def _config(domain: Domain) -> Entry:
         config["disks"] = [disk.spec for disk in _present(domain)]
         if "config" in domain.options:
             config["options"] = domain.options["config"]
-        if "allow_slot_change" in domain.options:
-            config["allow_slot_change"] = domain.options["allow_slot_change"]
+        config.update(chosen(domain.options, ("allow_slot_change", "overwrite")))
     return config
 
 
@@ -267,7 +284,7 @@ def _config(domain: Domain) -> Entry:
 
 def _search(entries: Sequence[Entry], query: object) -> object:
     if not isinstance(query, str):
-        raise DiskPlanError(f"query is a JMESPath expression, not {type(query).__name__}")
+        raise DiskPlanError(f"query is a JMESPath expression, not {type_name(query)}")
     try:
         import jmespath  # noqa: PLC0415 - for those only who give a query
     except ImportError:

@@ -16,7 +16,7 @@ import re
 from typing import Dict, Iterator, Mapping, Match, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 STYLES = ("keyed", "positional")
 
@@ -100,7 +100,7 @@ def render(disk: Mapping[str, object], style: str = "keyed") -> str:
 def _words(disk: Mapping[str, object]) -> Dict[str, str]:
     """The checked disk: by key, in the order of KEYS, the value as xl writes it."""
     if not isinstance(disk, Mapping):
-        raise DiskSpecError(f"a disk is a mapping of {', '.join(KEYS)}, not {_type(disk)}")
+        raise DiskSpecError(f"a disk is a mapping of {', '.join(KEYS)}, not {type_name(disk)}")
     for key in disk:
         if key not in KEYS:
             raise DiskSpecError(f"a disk has no key {_shown(key)}: accepted are {', '.join(KEYS)}")
@@ -115,7 +115,7 @@ def _word(key: str, value: object) -> str:
     if key == "vdev":
         return _vdev(value)
     if not isinstance(value, str):
-        raise DiskSpecError(f"{key} is text, not {_type(value)}; leave it out for xl's default")
+        raise DiskSpecError(f"{key} is text, not {type_name(value)}; leave it out for xl's default")
     if key in _CHOICES:
         return _choice(key, value)
     return _text(key, value)
@@ -224,7 +224,7 @@ def parse(spec: object) -> Dict[str, object]:
     a disk here does not have.
     """
     if not isinstance(spec, str):
-        raise DiskSpecError(f"a disk specification is text, not {_type(spec)}")
+        raise DiskSpecError(f"a disk specification is text, not {type_name(spec)}")
     try:
         return _Reader().read(spec)
     except DiskSpecError as error:
@@ -360,9 +360,5 @@ class _Reader:
         return disk
 
 
-def _type(value: object) -> str:
-    return type(value).__name__
-
-
 def _shown(value: object) -> str:
-    return f"{value!r:.200}" if isinstance(value, (str, bool)) else _type(value)
+    return f"{value!r:.200}" if isinstance(value, (str, bool)) else type_name(value)

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Dict, List, NamedTuple, NoReturn, Optional, Tuple, Union
 
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 _MARK = "# Managed by Ansible (xen.blockdev.xen_domain_config)"
 HEADER = _MARK + ": the next run overwrites changes made here."
@@ -111,7 +111,7 @@ def quote(text: str) -> str:
     early, and for a lone surrogate that stands for no byte.
     """
     if not isinstance(text, str):
-        raise DomainConfigError(f"a string is wanted, not a value of type {type(text).__name__}")
+        raise DomainConfigError(f"a string is wanted, not a value of type {type_name(text)}")
     if "\0" in text:
         raise DomainConfigError(f"{text!r} has a NUL character, which no xl string can hold")
     try:
@@ -148,7 +148,7 @@ def is_rendered(text: str) -> bool:
 def _check_option_name(option: object) -> None:
     if not isinstance(option, str):
         raise DomainConfigError(
-            f"the name of an option is a string, not a value of type {type(option).__name__}"
+            f"the name of an option is a string, not a value of type {type_name(option)}"
         )
     if not _OPTION_NAME.fullmatch(option):
         raise DomainConfigError(
@@ -187,7 +187,7 @@ def _written(value: object, nesting: int = 0) -> str:
         return "[" + ", ".join(_written(item, nesting + 1) for item in value) + "]"
     hint = "leave the option out instead" if value is None else "write it as a string"
     raise DomainConfigError(
-        f"a value of type {type(value).__name__} cannot be written in an xl configuration, only "
+        f"a value of type {type_name(value)} cannot be written in an xl configuration, only "
         f"a string, an integer, a bool or a list of these: {hint}"
     )
 

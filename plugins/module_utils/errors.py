@@ -11,3 +11,9 @@ class BlockdevError(Exception):
     Every error raised on purpose below C(module_utils) is of this class, so a caller that turns
     it into a failed task shows exactly the message; anything else is a bug and stays a traceback.
     """
+
+
+def type_name(value: object) -> str:
+    """What to call the type of a value that a user wrote, which may be one of Ansible's making."""
+    kinds = (bool, int, float, str, list, dict)
+    return next((kind.__name__ for kind in kinds if isinstance(value, kind)), type(value).__name__)

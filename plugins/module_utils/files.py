@@ -40,6 +40,18 @@ def is_file_path(path: str) -> bool:
     return os.path.isabs(path) and b"\0" not in encoded and name not in ("", ".", "..")
 
 
+def check_writable(path: str, what: str) -> None:
+    """Raise BlockdevError where C(path) cannot be written, with C(what) that is needed for.
+
+    As root this fails for nothing but what the file system itself forbids.
+    """
+    if not os.access(path, os.W_OK):
+        raise BlockdevError(
+            f"cannot {what}: {path} cannot be written; its file system is mounted read-only or it "
+            "is immutable (lsattr)"
+        )
+
+
 def sync_directories(directories: Iterable[str]) -> None:
     """Make names that were made or removed in these directories survive a power cut.
 

@@ -23,11 +23,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     units,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import DeviceNumber
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 Options = Dict[str, Any]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME_LENGTH = 200
+"""Characters. A name of an image or config file has 255 on Linux, of which some are an ending."""
 
 
 class InventoryError(BlockdevError):
@@ -75,6 +77,8 @@ def _name(value: object) -> str:
         )
     if name.isdigit():
         raise InventoryError(f"{_shown(name)} is a number, as xl's domain ids are: add a letter")
+    if len(name) > _NAME_LENGTH:
+        raise InventoryError(f"{_shown(name)} is longer than {_NAME_LENGTH} characters")
     if name == "Domain-0":
         raise InventoryError("Domain-0 is dom0 itself")
     return name
@@ -94,10 +98,18 @@ def _path(value: object) -> str:
     return path
 
 
+def _host_path(value: object) -> str:
+    """A path that a module of ours takes, which would expand an environment variable in it."""
+    path = _path(value)
+    if "$" in path:
+        raise InventoryError(f"{_shown(path)} has a $, which Ansible takes for a variable")
+    return path
+
+
 def _directory(value: object) -> str:
     """An absolute path that may end in a slash."""
     path = _text(value)
-    return _path(path[:-1] if path.endswith("/") and path != "/" else path)
+    return _host_path(path[:-1] if path.endswith("/") and path != "/" else path)
 
 
 def _vdev(value: object) -> str:
@@ -126,7 +138,7 @@ def _config(value: object) -> Mapping[str, object]:
 _STATE = _one_of("present", "absent")
 IMAGE_OPTIONS: Dict[str, _Reader] = {
     "size": units.parse_size,
-    "source": _text,
+    "source": _host_path,
     "source_format": _one_of("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"),
     "allocation": _one_of("sparse", "full"),
     "shrink": _flag,
@@ -167,8 +179,9 @@ _DOMAIN_OPTIONS: Dict[str, _Reader] = {
     "state": _STATE,
     "disks": _list,
     "config": _config,
-    "config_path": _path,
+    "config_path": _host_path,
     "allow_slot_change": _flag,
+    "overwrite": _flag,
 }
 
 
@@ -437,4 +450,4 @@ def _shown(value: object) -> str:
         return "a list"
     if isinstance(value, Mapping):
         return "a dictionary"
-    return "null" if value is None else f"a value of type {type(value).__name__}"
+    return "null" if value is None else f"a value of type {type_name(value)}"

@@ -38,6 +38,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     Directories,
+    check_writable,
     is_file_path,
     nearest,
     opened,
@@ -154,7 +155,7 @@ class RawImages(Resource):
             raise ImageError(f"cannot create {image.path}: {loop.lives_on(image.file, binding)}")
         directories = self._plan_directory(image, item["parents"])
         place = nearest(image.directory)
-        _check_writable(place, f"create {image.path}")
+        check_writable(place, f"create {image.path}")
         source = None if item["source"] is None else self._find_source(item, image)
         size = _size_of_new(item, image, source)
         full = item["allocation"] == "full"
@@ -194,7 +195,7 @@ class RawImages(Resource):
 
     def _growth(self, item: Mapping[str, Any], image: Image, size: int) -> Action:
         full = item["allocation"] == "full"
-        _check_writable(image.file, f"grow {image.path}")
+        check_writable(image.file, f"grow {image.path}")
         _check_limit(image, image.directory, size)
         if full:
             self._reserve(image, image.directory, size - _allocated(image.status))
@@ -207,7 +208,7 @@ class RawImages(Resource):
                 "shrink: true if that is meant, or leave size out"
             )
         self._refuse_in_use(image, f"shrink {image.path}")
-        _check_writable(image.file, f"shrink {image.path}")
+        check_writable(image.file, f"shrink {image.path}")
         return Action(f"shrink {_from_to(image, size)}", lambda: _shrink(image, size))
 
     def _plan_absent(self, item: Mapping[str, Any], image: ImagePath) -> Plan:
@@ -219,7 +220,7 @@ class RawImages(Resource):
                 "image itself, or remove the link with ansible.builtin.file"
             )
         self._refuse_in_use(image, f"delete {image.path}", lambda user: self._leaves(item, user))
-        _check_writable(image.directory, f"delete {image.path}")
+        check_writable(image.directory, f"delete {image.path}")
         self._deleted.add(file_id(image.status))
         if image.status.st_nlink == 1:
             self._promise(image.status.st_dev, -_allocated(image.status))
@@ -380,15 +381,6 @@ def _size_of_new(item: Mapping[str, Any], image: ImagePath, source: Optional[Sou
     if source.size == 0:
         raise ImageError(f"cannot create {image.path}: {source.path} is empty; give a size")
     return source.size
-
-
-def _check_writable(path: str, what: str) -> None:
-    """As root this fails for nothing but what the file system itself forbids."""
-    if not os.access(path, os.W_OK):
-        raise ImageError(
-            f"cannot {what}: {path} cannot be written; its file system is mounted read-only or it "
-            "is immutable (lsattr)"
-        )
 
 
 def _check_limit(image: ImagePath, place: str, size: int) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 SECTOR = 512
 """Bytes; the unit of a loop device's and a vbd's size. A tail shorter than it is lost."""
@@ -50,7 +50,7 @@ def parse_size(value: object) -> int:
     elif isinstance(value, int) and not isinstance(value, bool):
         size, given = int(value), _shown(value)
     else:
-        given = type(value).__name__
+        given = type_name(value)
         raise SizeError(f"a size is text or a whole number, not {given}: {_ACCEPTED}")
     _check(size, given)
     return size

@@ -58,7 +58,8 @@ options:
               - What C(xl) opens, such as a block device or an image. Only a C(cdrom) can be without.
               - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image whose
                 path follows. It must be bound. Where udev has not made the link, the config gets the
-                number of the loop device instead, and a warning says so.
+                number of the loop device instead, and a warning says so; a config that has the link
+                already keeps it.
             type: str
           format:
             description: Format of the target, by default V(raw).
@@ -183,8 +184,8 @@ options:
     description:
       - Whether to keep a copy of a config that is changed or removed, beside it and under a name with
         the time, see RV(configs[].backup_file).
+      - Unless this is given, a copy is kept of what someone else wrote, and of nothing else.
     type: bool
-    default: false
   validate:
     description:
       - Whether to let C(xl -N create) read what would be written, before anything is touched. It is
@@ -398,7 +399,7 @@ INTERFACE = Interface(
         "options": {"type": "dict"},
         "disks": {"type": "list", "elements": "dict", "options": DISK},
         "overwrite": {"type": "bool", "default": False},
-        "backup": {"type": "bool", "default": False},
+        "backup": {"type": "bool"},
         "validate": {"type": "bool", "default": True},
         "parents": {"type": "bool", "default": False},
         "allow_slot_change": {"type": "bool", "default": False},

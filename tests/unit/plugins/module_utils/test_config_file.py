@@ -414,6 +414,25 @@ def test_without_udev_numbers_are_named_and_one_warning_says_so(host: Host) -> N
     assert host.scans == 1
 
 
+def test_a_number_that_is_given_is_warned_of_as_well(host: Host) -> None:
+    host.bind(host.image("a.raw"), 3)
+    (warning,) = host.planned(disks=[disk("/dev/loop3")]).warnings
+    assert "names /dev/loop3, which may be another image after the next boot" in warning
+
+
+def test_a_link_that_the_config_has_is_not_given_up_while_it_lacks(host: Host) -> None:
+    image = host.image("a.raw")
+    link = host.bind(image, 3, link=True)
+    host.done(disks=[disk(link)])
+    del host._nodes[link]
+    plan = host.planned(disks=[disk(link)])
+    assert plan.actions == []
+    host.bind(host.image("b.raw"), 4)
+    other = loop_link.link_of(f"{host.home}/b.raw")
+    plan = host.planned(disks=[disk(link), disk(other, "xvdb")])
+    assert plan.after["disks"] == [f"vdev=xvda, target={link}", "vdev=xvdb, target=/dev/loop4"]
+
+
 def test_no_disk_on_a_loop_device_no_scan(host: Host) -> None:
     host.done(disks=[disk("/dev/vg0/a")])
     host.planned(disks=[disk("/dev/vg0/a")])
@@ -516,7 +535,7 @@ def test_an_image_stays_in_its_slot(images: Host) -> None:
     for name in names_of(images, "a.raw", 3):
         error = images.refused(disks=[disk(name, "xvdb")])
         assert "is in slot xvda of domain web and would move to xvdb" in error
-        assert error.endswith("set allow_slot_change: true if that is meant")
+        assert "; set allow_slot_change: true if that is meant; otherwise give each" in error
     images.done(disks=[disk(f"{images.home}/a.raw", "xvdb")], allow_slot_change=True)
 
 
@@ -598,6 +617,37 @@ def test_a_copy_is_kept(foreign: Host) -> None:
     assert copy.read_bytes() == FOREIGN
     assert mode_of(copy) == 0o644
     assert foreign.path.read_bytes() != FOREIGN
+
+
+def test_a_copy_is_kept_of_what_someone_else_wrote_unless_that_is_not_wanted(
+    foreign: Host,
+) -> None:
+    for state in ("present", "absent"):
+        options: State = {"disks": [], "state": state}
+        assert len(foreign.planned(backup=None, **options).actions) == 2
+        assert len(foreign.planned(backup=False, **options).actions) == 1
+
+
+def test_no_copy_is_kept_of_what_was_rendered_unless_that_is_wanted(host: Host) -> None:
+    host.done()
+    for options in ({"options": {"memory": 1}}, {"state": "absent"}):
+        assert len(host.planned(backup=None, **options).actions) == 1
+        assert len(host.planned(backup=True, **options).actions) == 2
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_what_cannot_be_written_is_refused_before(
+    host: Host, monkeypatch: pytest.MonkeyPatch, there: bool, state: str
+) -> None:
+    if there:
+        host.done()
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != host.home)
+    if there or state == "present":
+        assert "it is immutable (lsattr)" in host.refused(state=state, options={"memory": 1})
+    monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != host.path)
+    if there:
+        assert "it is immutable (lsattr)" in host.refused(state=state, options={"memory": 1})
 
 
 def test_a_copy_is_kept_of_what_is_removed_and_none_of_nothing(host: Host) -> None:

@@ -678,6 +678,13 @@ def test_that_a_whole_size_is_no_reason_to_warn(size: object) -> None:
     assert disk_plan.plan([domain({"name": "boot", "size": size})]).warnings == []
 
 
+def test_that_two_slots_of_one_linux_name_are_warned_of() -> None:
+    disks = named([{"vdev": "xvda"}, {"vdev": "268435456"}])
+    (warning,) = disk_plan.plan([domain(*disks)]).warnings
+    assert "Linux calls 268435456 xvda, as it does xvda of" in warning
+    assert not disk_plan.plan([domain(*named([{"vdev": "xvda"}, {"vdev": "hda"}]))]).warnings
+
+
 @pytest.mark.parametrize(
     ("part", "whole", "name", "bus"),
     [

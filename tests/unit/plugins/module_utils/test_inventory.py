@@ -221,7 +221,7 @@ def test_that_an_unknown_option_of_a_domain_is_refused() -> None:
     assert problems_of_domain(disk=[]) == [f"{DOMAIN}: 'disk' is no option: did you mean disks?"]
     assert problems_of_domain(memory=1) == [
         f"{DOMAIN}: 'memory' is no option: there are name, state, disks, config, config_path, "
-        "allow_slot_change"
+        "allow_slot_change, overwrite"
     ]
 
 
@@ -524,3 +524,20 @@ def test_that_all_problems_are_told_each_with_its_place() -> None:
         ["domains[3] (db), disks[0] (lun)", "size does not apply"],
     ]
     assert not any("\n" in problem for problem in reader.problems)
+
+
+@pytest.mark.parametrize("name", ["a" * 201, "a" * 5000])
+def test_that_a_name_is_no_longer_than_a_file_name(name: str) -> None:
+    reader = InventoryReader("/srv/xen", "/etc/xen", None)
+    reader.domains([{"name": name, "disks": []}])
+    assert len(reader.problems) == 1
+    assert "is longer than 200 characters" in reader.problems[0]
+
+
+@pytest.mark.parametrize("path", ["/etc/$HOME/web.cfg", "/$x"])
+def test_that_no_path_is_expanded(path: str) -> None:
+    reader = InventoryReader(path, path, None)
+    disk = {"name": "a", "source": path}
+    reader.domains([{"name": "web", "config_path": path, "disks": [disk]}])
+    expanded = [one for one in reader.problems if "which Ansible takes for a variable" in one]
+    assert len(expanded) == 4

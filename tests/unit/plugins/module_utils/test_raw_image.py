@@ -88,7 +88,7 @@ def sentences(plan: Plan) -> List[str]:
 
 
 def refused(path: object, **options: Any) -> str:
-    with pytest.raises(ImageError) as error:
+    with pytest.raises(BlockdevError) as error:
         planned(path, **options)
     return str(error.value)
 
