@@ -17,7 +17,7 @@ import struct
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Callable, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -51,6 +51,9 @@ SECTOR = 512
 DEVICE = re.compile("/dev/loop(0|[1-9][0-9]{0,6})")
 MAX_NUMBER = (1 << 20) - 1
 """A minor number of Linux has 20 bits (MINORBITS in linux/kdev_t.h)."""
+
+DELETED = " (deleted)"
+"""What the kernel puts behind the path of a file that is not there any more (d_path)."""
 
 BIND_TRIES = 64
 """How often another program may be faster to take a free device before we give up."""
@@ -166,12 +169,7 @@ def file_id(status: os.stat_result) -> File:
 
 def scan() -> List[Binding]:
     """Every bound loop device of this host, by number; one pass over sysfs."""
-    numbers = sorted(
-        int(name[4:])
-        for name in os.listdir("/sys/block")
-        if name.startswith("loop") and name[4:].isdigit()
-    )
-    return [binding for binding in map(read, numbers) if binding]
+    return [binding for binding in map(read, _numbers()) if binding]
 
 
 def read(number: int) -> Optional[Binding]:
@@ -222,10 +220,21 @@ def deleted_from(path: str, bindings: Iterable[Binding]) -> List[Binding]:
     return [one for one in bindings if one.deleted and one.backing_file in paths]
 
 
-def lives_on(path: str, binding: Binding) -> str:
-    """What an error says of an image that was deleted from C(path) and is bound still."""
+def deleted_images() -> Dict[str, str]:
+    """Path and loop device of each image that was deleted while it was bound. It takes sysfs alone,
+    so it also works where C(/dev) is not the host's."""
+    found = {}
+    for number in _numbers():
+        backing_file = _backing_file(number) or ""
+        if backing_file.endswith(DELETED) and not os.path.lexists(backing_file):
+            found[backing_file[: -len(DELETED)]] = device_path(number)
+    return found
+
+
+def lives_on(path: str, device: str) -> str:
+    """What an error says of an image that was deleted from C(path) and is bound to C(device)."""
     return (
-        f"{path} has been deleted but lives on in {binding.device}; copy it from there if it is "
+        f"{path} has been deleted but lives on in {device}; copy it from there if it is "
         "still needed (cp --sparse=always), then unbind it (xen_loopdev with state: absent and "
         "discard_deleted: true)"
     )
@@ -349,6 +358,15 @@ def device_of_link(link: str, bindings: Callable[[], Iterable[Binding]] = scan) 
     raise LoopError(f"{image} is not bound to a loop device; bind it first (xen_loopdev)")
 
 
+def _numbers() -> List[int]:
+    """Those of all loop devices that there are, bound or not."""
+    return sorted(
+        int(name[4:])
+        for name in os.listdir("/sys/block")
+        if name.startswith("loop") and name[4:].isdigit()
+    )
+
+
 def _backing_file(number: int) -> Optional[str]:
     """The backing file as sysfs shows it, or None where the device is not bound."""
     try:
@@ -359,14 +377,10 @@ def _backing_file(number: int) -> Optional[str]:
 
 
 def _split_deleted(backing_file: str, file: File) -> Tuple[str, bool]:
-    """Take off the mark that the kernel puts behind the path of a deleted file (d_path).
-
-    A file that is there may be called so, too.
-    """
-    mark = " (deleted)"
-    if not backing_file.endswith(mark) or _is_at(backing_file, file):
+    """Take DELETED off where the kernel put it. A file that is there may be called so, too."""
+    if not backing_file.endswith(DELETED) or _is_at(backing_file, file):
         return backing_file, False
-    return backing_file[: -len(mark)], True
+    return backing_file[: -len(DELETED)], True
 
 
 def _is_at(path: str, file: File) -> bool:

@@ -67,6 +67,7 @@ class LoopDevices(Resource):
         self._usage = usage
         self._check_mode = check_mode
         self._bindings = {binding.number: binding for binding in usage.bindings}
+        self._deleted = [binding for binding in usage.bindings if binding.deleted]
         self._wanted: Dict[object, str] = {}
         self._promised: Dict[int, str] = {}
         self._udev_awaited = False
@@ -131,8 +132,8 @@ class LoopDevices(Resource):
         """The image is not there."""
         if self._check_mode and (item["will_exist"] or planned is not None):
             return self._plan_binding(item, path, number, None, planned)
-        for binding in loop.deleted_from(path, self._bindings.values()):
-            raise LoopError(loop.lives_on(path, binding))
+        for binding in loop.deleted_from(path, self._deleted):
+            raise LoopError(loop.lives_on(path, binding.device))
         raise LoopError(f"{path} does not exist; create the image first (xen_raw_disk)")
 
     def _plan_unbound(
@@ -282,21 +283,21 @@ class LoopDevices(Resource):
     ) -> List[Binding]:
         """The devices that show the image and, where that is wanted, what was deleted from its
         path; LoopError where only that is there and it is not."""
-        candidates = [one for one in self._bindings.values() if number in (None, one.number)]
-        found = [one for one in candidates if status and one.file == loop.file_id(status)]
-        deleted = [one for one in loop.deleted_from(path, candidates) if one not in found]
-        if item["discard_deleted"]:
-            return found + deleted
-        if deleted and status is None:
-            raise LoopError(f"cannot unbind {deleted[0].device}: {loop.lives_on(path, deleted[0])}")
-        return found
+        file = loop.file_id(status) if status else None
+        found = [one for one in self._bindings.values() if one.file == file]
+        deleted = [one for one in loop.deleted_from(path, self._deleted) if one not in found]
+        if deleted and status is None and not item["discard_deleted"]:
+            lives_on = loop.lives_on(path, deleted[0].device)
+            raise LoopError(f"cannot unbind {deleted[0].device}: {lives_on}")
+        wanted = found + deleted if item["discard_deleted"] else found
+        return [one for one in wanted if number in (None, one.number)]
 
     def _warn_of_deleted(self, path: str, bound: Optional[Binding] = None) -> List[str]:
         """For the image at C(path) and its device, if it has one."""
         return [
             f"another image was deleted from {path} and lives on in {binding.device}"
-            for binding in loop.deleted_from(path, self._bindings.values())
-            if binding != bound
+            for binding in loop.deleted_from(path, self._deleted)
+            if binding != bound and binding.number in self._bindings
         ]
 
     def _await_udev(self) -> None:

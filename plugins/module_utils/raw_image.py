@@ -16,7 +16,7 @@ import signal
 import stat
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import (
     Any,
     Callable,
@@ -141,6 +141,10 @@ class RawImages(Resource):
         """Make the new and removed names survive a power cut, once for each directory."""
         sync_directories(self._touched)
 
+    @cached_property
+    def _deleted_images(self) -> Dict[str, str]:
+        return loop.deleted_images()
+
     def _refuse_twice(self, image: ImagePath) -> None:
         key = file_id(image.status) if isinstance(image, Image) else image.file
         if key in self._wanted:
@@ -151,8 +155,9 @@ class RawImages(Resource):
 
     def _plan_new(self, item: Mapping[str, Any], image: ImagePath) -> Plan:
         # An empty image in its place would be taken for it, by the link that follows its path.
-        for binding in loop.deleted_from(image.file, self._usage.bindings):
-            raise ImageError(f"cannot create {image.path}: {loop.lives_on(image.file, binding)}")
+        device = self._deleted_images.get(image.file)
+        if device:
+            raise ImageError(f"cannot create {image.path}: {loop.lives_on(image.file, device)}")
         directories = self._plan_directory(image, item["parents"])
         place = nearest(image.directory)
         check_writable(place, f"create {image.path}")

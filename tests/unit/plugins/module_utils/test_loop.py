@@ -236,6 +236,17 @@ def test_a_deleted_backing_file(kernel: Kernel, monkeypatch: pytest.MonkeyPatch)
     assert (binding.backing_file, binding.deleted) == ("/srv/a.raw", True)
 
 
+def test_deleted_images_are_known_without_device_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called_so = tmp_path / "c.raw (deleted)"
+    called_so.touch()
+    files = {3: "/srv/a.raw (deleted)", 5: "/srv/b.raw", 7: str(called_so), 9: None}
+    monkeypatch.setattr(loop, "_numbers", lambda: list(files))
+    monkeypatch.setattr(loop, "_backing_file", files.get)
+    assert loop.deleted_images() == {"/srv/a.raw": "/dev/loop3"}
+
+
 def test_a_file_that_is_called_deleted(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -17,7 +17,7 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import raw_image
+from ansible_collections.xen.blockdev.plugins.module_utils import loop, raw_image
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import ImageError
@@ -26,7 +26,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, U
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
     MIB,
     allocated,
-    bound,
     failing,
     fake_qemu_img,
     holey,
@@ -57,7 +56,6 @@ class KnownUsage(Usage):
 
     def __init__(self, *users: User) -> None:
         self.users = list(users)
-        self.bindings = []
 
     def of_file(
         self, status: os.stat_result, leaves: Callable[[User], bool] = lambda user: False
@@ -551,14 +549,16 @@ def test_file_system_without_leases(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert not path.exists()
 
 
-def test_a_deleted_image_is_not_replaced_by_an_empty_one(tmp_path: Path) -> None:
-    path = image(tmp_path / "a.raw")
-    images = RawImages(KnownUsage(), False)
-    images._usage.bindings.append(bound(path, deleted=True))
-    path.unlink()
-    with pytest.raises(ImageError, match=r"a.raw: .*a.raw has been deleted but lives on in /dev/l"):
-        images.plan(item(path, size=MIB))
-    assert images.plan(item(tmp_path / "b.raw", size=MIB)).actions
+def test_a_deleted_image_is_not_replaced_by_an_empty_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deleted = {f"{tmp_path}/a.raw": "/dev/loop3"}
+    monkeypatch.setattr(loop, "deleted_images", lambda: deleted)
+    message = refused(tmp_path / "a.raw", size=MIB)
+    assert f"{tmp_path}/a.raw has been deleted but lives on in /dev/loop3; copy it" in message
+    (tmp_path / "link").symlink_to(".")
+    assert "lives on in /dev/loop3" in refused(tmp_path / "link/a.raw", size=MIB)
+    assert planned(tmp_path / "b.raw", size=MIB).actions
 
 
 def test_users_that_will_have_gone_count_not_in_check_mode(tmp_path: Path) -> None:
