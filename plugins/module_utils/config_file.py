@@ -247,15 +247,17 @@ class DomainConfigs(Resource):
     ) -> Optional[str]:
         """The target by the name under which it can be opened now.
 
-        A link that the config has already is not given up for a number where it lacks for a
-        moment. In check mode an image that an earlier task would have bound keeps the link that it
-        may get.
+        A link that the config has already is not given up for a number while there is none, as
+        there is none before udev runs; one that leads to another device is. In check mode an image
+        that an earlier task would have bound keeps the link that it may get.
         """
         if target is None or not loop_link.is_link(target):
             return target
         try:
             found = loop.device_of_link(target, self._bindings)
-            return found if loop_link.is_link(found) or not _names(config, target) else target
+            if loop_link.is_link(found) or os.path.lexists(target) or not _names(config, target):
+                return found
+            return target
         except loop.LoopError:
             if self._check_mode and item["will_exist"]:
                 return target

@@ -420,7 +420,9 @@ def test_a_number_that_is_given_is_warned_of_as_well(host: Host) -> None:
     assert "names /dev/loop3, which may be another image after the next boot" in warning
 
 
-def test_a_link_that_the_config_has_is_not_given_up_while_it_lacks(host: Host) -> None:
+def test_a_link_that_the_config_has_is_not_given_up_while_it_lacks(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image = host.image("a.raw")
     link = host.bind(image, 3, link=True)
     host.done(disks=[disk(link)])
@@ -431,6 +433,11 @@ def test_a_link_that_the_config_has_is_not_given_up_while_it_lacks(host: Host) -
     other = loop_link.link_of(f"{host.home}/b.raw")
     plan = host.planned(disks=[disk(link), disk(other, "xvdb")])
     assert plan.after["disks"] == [f"vdev=xvda, target={link}", "vdev=xvdb, target=/dev/loop4"]
+    host.node(link, 4)
+    lexists = os.path.lexists
+    monkeypatch.setattr(os.path, "lexists", lambda path: path == link or lexists(path))
+    plan = host.planned(disks=[disk(link)])
+    assert plan.after["disks"] == ["vdev=xvda, target=/dev/loop3"]
 
 
 def test_no_disk_on_a_loop_device_no_scan(host: Host) -> None:
