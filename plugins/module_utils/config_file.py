@@ -17,7 +17,7 @@ import time
 from collections import defaultdict
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import lru_cache, partial
+from functools import cached_property, lru_cache, partial
 from typing import (
     Any,
     Callable,
@@ -104,10 +104,18 @@ class Config:
         """Whether the config is one that this collection wrote."""
         return self.text is not None and domain_config.is_rendered(self.text)
 
-    @property
+    @cached_property
     def specs(self) -> List[str]:
         """The disks that it has; DomainConfigError where xl could not read it."""
         return [] if self.text is None else domain_config.disks(self.text)
+
+    @cached_property
+    def targets(self) -> Set[object]:
+        """The targets of its disks, as far as they can be read."""
+        try:
+            return {disk_spec.parse(spec).get("target") for spec in self.specs}
+        except BlockdevError:
+            return set()
 
 
 class _Slot(NamedTuple):
@@ -255,7 +263,7 @@ class DomainConfigs(Resource):
             return target
         try:
             found = loop.device_of_link(target, self._bindings)
-            if loop_link.is_link(found) or os.path.lexists(target) or not _names(config, target):
+            if loop_link.is_link(found) or os.path.lexists(target) or target not in config.targets:
                 return found
             return target
         except loop.LoopError:
@@ -360,13 +368,6 @@ def _path(item: Mapping[str, Any]) -> str:
             "not a number, which xl takes for a domain id"
         )
     return f"{CONFIG_DIR}/{domain}.cfg" if path is None else str(path)
-
-
-def _names(config: Config, target: str) -> bool:
-    """Whether a disk in the config has this target."""
-    with suppress(BlockdevError):
-        return any(disk_spec.parse(spec).get("target") == target for spec in config.specs)
-    return False
 
 
 def _said(disk: Mapping[str, Any]) -> Dict[str, Any]:

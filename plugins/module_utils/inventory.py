@@ -31,6 +31,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME_LENGTH = 200
 """Characters. A name of an image or config file has 255 on Linux, of which some are an ending."""
 
+_EXPANDED = "has a $, which Ansible takes for a variable"
+
 
 class InventoryError(BlockdevError):
     """A value that an option does not take."""
@@ -102,7 +104,7 @@ def _host_path(value: object) -> str:
     """A path that a module of ours takes, which would expand an environment variable in it."""
     path = _path(value)
     if "$" in path:
-        raise InventoryError(f"{_shown(path)} has a $, which Ansible takes for a variable")
+        raise InventoryError(f"{_shown(path)} {_EXPANDED}")
     return path
 
 
@@ -355,9 +357,7 @@ class InventoryReader:
             )
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
-            self._problem(
-                disk.place, f"path {_shown(path)} has a $, which Ansible takes for a variable"
-            )
+            self._problem(disk.place, f"path {_shown(path)} {_EXPANDED}")
         if not disk.image and "path" not in disk.options:
             self._problem(disk.place, f"format {disk.format} needs the path of an image")
 

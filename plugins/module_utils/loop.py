@@ -17,7 +17,7 @@ import struct
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -214,10 +214,15 @@ def _read_open(number: int, device: int, backing_file: str) -> Binding:
     )
 
 
-def deleted_from(path: str, bindings: Iterable[Binding]) -> List[Binding]:
-    """The devices that hold what was deleted from C(path), where another file may be by now."""
+def deleted_from(path: str, deleted: Sequence[Binding]) -> List[Binding]:
+    """Those devices of C(deleted) images that hold what was deleted from C(path).
+
+    Another file may be there by now.
+    """
+    if not deleted:
+        return []
     paths = (path, os.path.realpath(path))
-    return [one for one in bindings if one.deleted and one.backing_file in paths]
+    return [one for one in deleted if one.backing_file in paths]
 
 
 def deleted_images() -> Dict[str, str]:
