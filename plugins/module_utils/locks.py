@@ -29,7 +29,14 @@ def exclusive(name: str, wait: float = 60) -> Iterator[None]:
     C(wait): seconds after which a lock that stays taken is an error (BlockdevError).
     """
     os.makedirs(OWN_DIR, mode=0o700, exist_ok=True)
-    descriptor = _acquire(os.path.join(OWN_DIR, name), wait)
+    with of_file(os.path.join(OWN_DIR, name), wait):
+        yield
+
+
+@contextmanager
+def of_file(path: str, wait: float) -> Iterator[None]:
+    """Hold the lock that is the file at C(path), which is made if need be; see exclusive."""
+    descriptor = _acquire(path, wait)
     try:
         yield
     finally:

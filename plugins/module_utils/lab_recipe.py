@@ -1,0 +1,130 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What a lab is made of: the contents of its disk, the virtual machine around it, and their keys.
+
+A lab is a Xen host that runs in QEMU. Nothing here touches the machine it runs on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Dict, List, Mapping, Optional, Tuple
+
+DISK_SIZE = "8G"
+"""Of the virtual machine's disk, as mke2fs takes it. It is sparse."""
+
+DOM0_SHARE = 0.5
+"""Of the memory that goes to dom0. The rest is for its guests and the hypervisor."""
+
+CPU = {"tcg": "qemu64,+svm,+npt", "kvm": "host"}
+"""By accelerator. Under TCG a PV dom0 crashes with C(max), and C(npt) is what makes PVH guests
+possible."""
+
+XEN_OPTIONS = "console=com1 com1=115200,8n1 dom0_max_vcpus={cpus} dom0_mem={dom0}M,max:{dom0}M spec-ctrl=no xpti=no"
+"""For the hypervisor. Mitigations only cost time in a machine that nobody else uses."""
+
+LINUX_OPTIONS = "root=/dev/vda rw console=hvc0 net.ifnames=0 mitigations=off quiet"
+"""For the kernel of dom0."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the root file system of dom0 is built from."""
+
+    release: str
+    """Debian's code name."""
+    packages: Tuple[str, ...]
+    mirror: Optional[str]
+    """URL of a Debian mirror; None for mmdebstrap's own choice."""
+    files: Mapping[str, bytes]
+    """Path from C(/) to content of the files that are added."""
+    executables: Tuple[str, ...]
+    """Those of C(files) that can be run."""
+
+    @property
+    def key(self) -> str:
+        """Differs where anything that goes in differs."""
+        sums = {path: hashlib.sha256(content).hexdigest() for path, content in self.files.items()}
+        return _key({**asdict(self), "files": sums, "disk": DISK_SIZE})
+
+    def mmdebstrap(self, tree: str, target: str) -> List[str]:
+        """The command that writes the root file system to the tar archive C(target).
+
+        C(tree): a tar archive with C(files); both are names without anything that a shell could
+        take for more, because mmdebstrap gives hooks to one.
+        """
+        return [
+            "mmdebstrap",
+            "--variant=minbase",
+            f"--include={','.join(self.packages)}",
+            f"--customize-hook=tar-in {tree} /",
+            '--customize-hook=chroot "$1" /usr/local/lib/xen-lab/customise',
+            self.release,
+            target,
+            *([self.mirror] if self.mirror else []),
+        ]
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The virtual machine that boots such a root file system."""
+
+    image_key: str
+    """Of the Recipe."""
+    qemu: str
+    """What QEMU says of its version: only the same one reads its snapshots for sure."""
+    memory: int
+    """MiB."""
+    cpus: int
+    accelerator: str
+    """C(tcg) or C(kvm)."""
+
+    @property
+    def key(self) -> str:
+        """Differs where a snapshot of the running machine could not be used."""
+        return _key(
+            {**asdict(self), "cpu": CPU, "xen": XEN_OPTIONS, "linux": LINUX_OPTIONS}
+        )
+
+    def command(self, image: str, disk: str, port: int) -> List[str]:
+        """The command of QEMU. It goes to the background once the machine is made.
+
+        C(image): folder with C(xen), C(vmlinuz) and C(initrd.img). C(disk): a qcow2 image. Both are
+        relative to the folder in which it is started, where its own files are made, and without
+        commas and blanks, which mean something to QEMU. C(port): on loopback, leads to SSH.
+        """
+        dom0 = int(self.memory * DOM0_SHARE)
+        thread = ",thread=multi" if self.accelerator == "tcg" else ""
+        options: Dict[str, str] = {
+            "-machine": "q35",
+            "-accel": f"{self.accelerator}{thread}",
+            "-cpu": CPU[self.accelerator],
+            "-m": str(self.memory),
+            "-smp": str(self.cpus),
+            "-kernel": f"{image}/xen",
+            "-append": XEN_OPTIONS.format(cpus=self.cpus, dom0=dom0),
+            # Multiboot modules: the words behind a file are its command line.
+            "-initrd": f"{image}/vmlinuz {LINUX_OPTIONS},{image}/initrd.img",
+            # Whoever pulls the plug of a lab loses at most the lab.
+            "-drive": f"file={disk},format=qcow2,if=virtio,cache=unsafe,discard=unmap",
+            "-netdev": f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22",
+            "-device": "virtio-net-pci,netdev=net,romfile=",
+            "-display": "none",
+            "-serial": "file:console.log",
+            "-qmp": "unix:qmp,server=on,wait=off",
+            "-pidfile": "pid",
+        }
+        return [
+            "qemu-system-x86_64",
+            "-nodefaults",
+            "-no-user-config",
+            "-daemonize",
+            *(word for option in options.items() for word in option),
+        ]
+
+
+def _key(parts: Mapping[str, object]) -> str:
+    text = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
