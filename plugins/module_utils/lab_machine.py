@@ -33,17 +33,21 @@ SSH_ATTEMPT_SECONDS = 20
 """After which an attempt to log in is given up: what answers on the port may be a machine that is
 still booting, where a connection hangs."""
 
-READY = "systemctl is-system-running --wait >/dev/null; xl list >/dev/null && modprobe xen-blkback"
-"""Run by dom0's shell: waits until all that starts at boot has started, so that Xen's daemons run."""
+READY = """
+systemctl is-system-running --wait >/dev/null
+xl list >/dev/null && modprobe xen-blkback && python3 -c 'import ctypes, json, platform, selectors, subprocess, zipfile'
+"""
+"""Run by dom0's shell: waits until all that starts at boot has started, so that Xen's daemons run,
+and has what every module needs in memory."""
 
 
 def start(machine: Machine, folder: str, image: str, port: int, memory: Optional[str]) -> None:
     """Start QEMU in C(folder), where C(disk.qcow2) is.
 
-    C(image): see Machine.command. C(memory): the file of a snapshot to go on from, None to boot.
+    C(folder): absolute. C(image): see Machine.command. C(memory): the file of a snapshot to go on from, None to boot.
     Raises LabError.
     """
-    command = machine.command(image, "disk.qcow2", port)
+    command = machine.command(image, os.path.join(folder, "disk.qcow2"), port)
     if memory is None:
         run([*command, "-no-reboot"], 60, folder)
         return

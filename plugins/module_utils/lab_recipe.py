@@ -91,9 +91,10 @@ class Machine:
     def command(self, image: str, disk: str, port: int) -> List[str]:
         """The command of QEMU. It goes to the background once the machine is made.
 
-        C(image): folder with C(xen), C(vmlinuz) and C(initrd.img). C(disk): a qcow2 image. Both are
-        relative to the folder in which it is started, where its own files are made, and without
-        commas and blanks, which mean something to QEMU. C(port): on loopback, leads to SSH.
+        C(image): folder with C(xen), C(vmlinuz) and C(initrd.img), relative to the folder in which it
+        is started, without commas and blanks, which mean something to QEMU. C(disk): a qcow2 image,
+        absolute, because QEMU opens it again later and works in another folder then. C(port): on
+        loopback, leads to SSH.
         """
         dom0 = int(self.memory * DOM0_SHARE)
         thread = ",thread=multi" if self.accelerator == "tcg" else ""
@@ -108,7 +109,7 @@ class Machine:
             # Multiboot modules: the words behind a file are its command line.
             "-initrd": f"{image}/vmlinuz {LINUX_OPTIONS},{image}/initrd.img",
             # Whoever pulls the plug of a lab loses at most the lab.
-            "-drive": f"file={disk},format=qcow2,if=virtio,cache=unsafe,discard=unmap",
+            "-drive": f"file={disk.replace(',', ',,')},format=qcow2,if=virtio,cache=unsafe,discard=unmap",
             "-netdev": f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22",
             "-device": "virtio-net-pci,netdev=net,romfile=",
             "-display": "none",
