@@ -10,6 +10,8 @@ PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 CACHE := $(CURDIR)/.cache
 RUN := PATH=$(VENV)/bin:$$PATH
+# Debian's release in the lab.
+RELEASE ?= bookworm
 # What the user installs, and a copy of the checkout in which ansible-test can work.
 COLLECTIONS := $(CACHE)/collections
 TREE := $(CACHE)/tree/ansible_collections/xen/blockdev
@@ -90,6 +92,16 @@ integration: tree ## Every operation of every module, on real files and loop dev
 .PHONY: molecule
 molecule: $(VENV)/.test install ## The playbooks on this machine, verified with testinfra (root)
 	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) molecule test --scenario-name default
+
+.PHONY: molecule-xen
+molecule-xen: $(VENV)/.test install ## The playbooks on a real Xen host in QEMU (RELEASE=bookworm or trixie)
+	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) XEN_LAB_RELEASE=$(RELEASE) \
+	    molecule test --scenario-name xen
+
+.PHONY: matrix
+matrix: ## The Xen host's scenario with both versions of Xen
+	@$(MAKE) --no-print-directory molecule-xen RELEASE=bookworm
+	@$(MAKE) --no-print-directory molecule-xen RELEASE=trixie
 
 .PHONY: clean
 clean: ## Remove what these targets left in the checkout

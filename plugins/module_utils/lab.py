@@ -43,7 +43,6 @@ class Wanted:
     memory: int
     """MiB."""
     cpus: int
-    accelerator: str
     port: Optional[int]
     """None for any that is free."""
     boot_seconds: float
@@ -85,7 +84,6 @@ class Lab:
             "release": (state["release"], self._wanted.recipe.release),
             "memory": (state["memory"], self._wanted.memory),
             "cpus": (state["cpus"], self._wanted.cpus),
-            "accelerator": (state["accelerator"], self._wanted.accelerator),
             "contents": (state["image"], self._image),
         }
         other = [f"{name} {has}, not {wants}" for name, (has, wants) in wanted.items() if has != wants]
@@ -103,7 +101,6 @@ class Lab:
             qemu=qemu,
             memory=self._wanted.memory,
             cpus=self._wanted.cpus,
-            accelerator=self._wanted.accelerator,
         )
 
     @cached_property
@@ -154,7 +151,6 @@ class Lab:
             "release": self._wanted.recipe.release,
             "memory": self._wanted.memory,
             "cpus": self._wanted.cpus,
-            "accelerator": self._wanted.accelerator,
         }
 
     # ---- absent ----

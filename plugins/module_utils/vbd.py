@@ -86,6 +86,7 @@ def _described(vbd: Vbd) -> State:
         "access": vbd.access,
         "backend_state": vbd.backend_state,
         "frontend_state": vbd.frontend_state,
+        "hotplug_error": vbd.hotplug_error,
         "sectors": vbd.sectors,
         "sector_size": vbd.sector_size,
         "size": None if vbd.sectors is None else vbd.sectors * SECTOR,

@@ -78,13 +78,6 @@ options:
       - Number of the machine's processors.
     type: int
     default: 2
-  accelerator:
-    description:
-      - V(tcg) emulates the processor, which works everywhere.
-      - V(kvm) uses the host's, which must offer nested virtualisation. Xen does not boot in every one that does.
-    type: str
-    choices: [tcg, kvm]
-    default: tcg
   port:
     description:
       - The port on loopback that leads to the lab's SSH. Unless it is given, a free one is taken.
@@ -176,11 +169,6 @@ lab:
       type: int
       returned: success
       sample: 2
-    accelerator:
-      description: See O(accelerator).
-      type: str
-      returned: success
-      sample: tcg
 actions:
   description: What was done or, in check mode, would be done.
   returned: always
@@ -211,7 +199,6 @@ def main() -> None:
             "mirror": {"type": "str"},
             "memory": {"type": "int", "default": 3072},
             "cpus": {"type": "int", "default": 2},
-            "accelerator": {"type": "str", "choices": ["tcg", "kvm"], "default": "tcg"},
             "port": {"type": "int"},
             "boot_timeout": {"type": "float", "default": 600},
         },
@@ -227,7 +214,6 @@ def main() -> None:
             ),
             memory=options["memory"],
             cpus=options["cpus"],
-            accelerator=options["accelerator"],
             port=options["port"],
             boot_seconds=options["boot_timeout"],
         )

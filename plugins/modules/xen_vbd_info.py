@@ -116,6 +116,11 @@ vbds:
       type: int
       returned: success
       sample: 4
+    hotplug_error:
+      description: What the hotplug script said of a disk that could not be attached and was left behind.
+      type: str
+      returned: success
+      sample: null
     sectors:
       description: Size of the disk in units of 512 bytes, whatever its sector size.
       type: int

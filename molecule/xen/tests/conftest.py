@@ -1,0 +1,154 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the tests on a real Xen host have in common: modules, playbooks, and what guests say."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+DOMAINS = yaml.safe_load((Path(__file__).parents[1] / "vars/domains.yml").read_text())
+GUEST_SECONDS = 90
+"""How long a guest may take to notice something: all of it is emulated."""
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+REPORT = re.compile(r"xen-lab: report (\d+)\n(.*?)xen-lab: end \1\n", re.DOTALL)
+DISK = re.compile(
+    r"xen-lab: disk key=(?P<key>\d+) name=(?P<name>\S+) sectors=(?P<sectors>\d+) "
+    r"access=(?P<access>\w+) sha256=(?P<sha256>\w+)"
+)
+
+
+class Xen:
+    """The Xen host."""
+
+    def __init__(self, host) -> None:
+        self.host = host
+
+    def domains(self):
+        """What the scenario wants, to be changed at will."""
+        return copy.deepcopy(DOMAINS["xen_domains"])
+
+    def module(self, module, check=False, diff=False, **options):
+        """Run a module of the collection; its result, also where it failed."""
+        words = json.dumps({name: value for name, value in options.items() if value is not None})
+        print(f"\n    {module} {words}{' (check)' if check else ''}", flush=True)
+        try:
+            result = self.host.ansible(f"xen.blockdev.{module}", words, check=check, diff=diff)
+        except self.host.ansible.AnsibleException as error:
+            result = error.result
+        print("       ", result.get("msg") or result.get("actions") or "", flush=True)
+        return result
+
+    def vbd(self, check=False, diff=False, **options):
+        """Run xen_vbd_attach for one disk: the module's result, and the disk's."""
+        result = self.module("xen_vbd_attach", check, diff, **options)
+        return result, (result.get("vbds") or [None])[0]
+
+    def playbook(self, name, domains, *words):
+        """Run a playbook of the collection. Its output, whether it succeeded, and what changed."""
+        inventory = os.environ["MOLECULE_INVENTORY_FILE"]
+        variables = json.dumps({"xen_domains": domains})
+        command = ["ansible-playbook", "-i", inventory, f"xen.blockdev.{name}", "-e", variables]
+        ended = subprocess.run([*command, *words], capture_output=True, encoding="utf-8")
+        print(f"\n    {name} {' '.join(words)}\n{ended.stdout[-3000:]}", flush=True)
+        changed = re.search(r" changed=(\d+) ", ended.stdout)
+        return ended.stdout, ended.returncode == 0, int(changed[1]) if changed else 0
+
+    def shell(self, command, *words):
+        """What a command on dom0 prints. It must succeed."""
+        return self.host.check_output(command, *words)
+
+    # ---- xenstore and loop devices ----
+
+    def domid(self, domain):
+        """Id of a running domain."""
+        return self.shell("xl domid %s", domain)
+
+    def slots(self, domain):
+        """Xenstore key to what xenstore has of its backend, whatever serves it."""
+        listed = self.shell("xenstore-ls -f /local/domain/0/backend 2>/dev/null || true")
+        pattern = rf'/local/domain/0/backend/(vbd|qdisk)/{self.domid(domain)}/(\d+)/(\S+) = "(.*)"'
+        slots = {}
+        for kind, key, node, value in re.findall(pattern, listed):
+            slots.setdefault(int(key), {"kind": kind})[node] = value
+        return slots
+
+    def bindings(self):
+        """Image to loop device."""
+        listed = json.loads(self.shell("losetup --list --json") or '{"loopdevices": []}')
+        return {entry["back-file"]: entry["name"] for entry in listed["loopdevices"]}
+
+    def sha256(self, path):
+        """Of what dom0 reads there, not from memory."""
+        self.shell("sync; echo 3 > /proc/sys/vm/drop_caches")
+        return self.shell("sha256sum < %s", path).split()[0]
+
+    # ---- guests ----
+
+    def console(self, domain):
+        """All that a guest has printed since it was started."""
+        log = self.shell("cat /var/log/xen/console/guest-%s.log" % domain)
+        return ESCAPES.sub("", log).replace("\r", "")
+
+    def tell(self, domain, line):
+        """Write a line to a guest's console."""
+        tty = self.shell("xenstore-read /local/domain/%s/console/tty", self.domid(domain))
+        self.shell("printf '%%s\\r' %s > %s", line, tty)
+
+    def report(self, domain):
+        """Xenstore key to what the Linux guest said last of its disks."""
+        log = self.console(domain).rpartition("xen-lab: ready\n")[2]
+        reports = REPORT.findall(log)
+        lines = DISK.finditer(reports[-1][1]) if reports else []
+        return {int(line["key"]): line.groupdict() for line in lines}
+
+    def await_report(self, domain, wanted):
+        """The guest's report once it is as C(wanted), a function of it, says."""
+        return self.await_(
+            lambda: self.report(domain), wanted, lambda: self.console(domain)[-2000:]
+        )
+
+    def await_keys(self, domain, *keys):
+        """The guest's report once it names exactly these disks."""
+        return self.await_report(domain, lambda report: set(report) == set(keys))
+
+    def ask_again(self, domain):
+        """A report of what the guest reads now."""
+        before = len(REPORT.findall(self.console(domain)))
+        self.tell(domain, "report")
+        self.await_(
+            lambda: len(REPORT.findall(self.console(domain))),
+            lambda count: count > before,
+            lambda: self.console(domain)[-2000:],
+        )
+        return self.report(domain)
+
+    @staticmethod
+    def await_(read, wanted, explain):
+        """What C(read) returns, once C(wanted) says that it is good."""
+        deadline = time.monotonic() + GUEST_SECONDS
+        while True:
+            value = read()
+            if wanted(value):
+                return value
+            assert time.monotonic() < deadline, f"{value}\n{explain()}"
+            time.sleep(0.5)
+
+
+@pytest.fixture
+def xen(host):
+    return Xen(host)
+
+
+def images(domain, names):
+    """The images that the plan makes for a domain."""
+    return [f"/srv/xen/{domain}/{name}.raw" for name in names]

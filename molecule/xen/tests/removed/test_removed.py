@@ -1,0 +1,112 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`remove` on running guests, in the order of the tests."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+CONFIGS = ["/etc/xen/pv.cfg", "/etc/xen/pvh.cfg"]
+OURS = re.compile(r"^/srv/xen/")
+
+
+@pytest.fixture(scope="module")
+def state():
+    """What one test leaves for the next."""
+    return {}
+
+
+def snapshot(xen):
+    """All that `remove` might touch."""
+    return {
+        "slots": {name: sorted(xen.slots(name)) for name in ("pv", "pvh")},
+        "bindings": {k: v for k, v in xen.bindings().items() if OURS.match(k)},
+        "images": xen.shell("find /srv/xen -type f | sort"),
+        "configs": xen.shell("ls /etc/xen/*.cfg /etc/xen/auto"),
+    }
+
+
+def linux(xen):
+    """The plan without GRUB, which lets go of nothing."""
+    return xen.domains()[:2]
+
+
+def test_a_foreign_user_of_one_disk_refuses_the_whole(xen):
+    """A process of dom0 has the loop device of one disk open."""
+    before = snapshot(xen)
+    device = xen.bindings()["/srv/xen/pv/data.raw"]
+    xen.shell(f"sleep 600 < {device} > /dev/null 2>&1 & echo $! > /run/holder.pid")
+    try:
+        for words in (["--check"], []):
+            said, fine, changed = xen.playbook("remove", linux(xen), *words)
+            assert not fine
+            assert changed == 0
+            assert "/srv/xen/pv/data.raw" in said
+            assert "sleep" in said
+            assert snapshot(xen) == before
+    finally:
+        xen.shell("kill $(cat /run/holder.pid)")
+
+
+def test_check_mode_says_what_would_be_done(xen, state):
+    before = snapshot(xen)
+    said, fine, changed = xen.playbook("remove", linux(xen), "--check", "-v")
+    assert fine
+    assert snapshot(xen) == before
+    state["actions"] = actions(said)
+    state["changed"] = changed
+
+
+def test_remove_a_running_guests_disks(xen, state):
+    images = snapshot(xen)["images"]
+    said, fine, changed = xen.playbook("remove", linux(xen), "-v")
+    assert fine
+    assert changed == state["changed"]
+    # Loop devices have their numbers in these sentences: the same ones as in check mode.
+    assert actions(said) == state["actions"]
+    kinds = [action.split()[0] for action in actions(said)]
+    order = ["detach", "unbind"]
+    assert [kind for kind in order if kind in kinds] == order
+    assert kinds.index("unbind") > max(i for i, kind in enumerate(kinds) if kind == "detach")
+    after = snapshot(xen)
+    assert after["slots"] == {"pv": [], "pvh": []}
+    assert after["images"] == images
+    left = {image for image in after["bindings"] if "/grub/" not in image}
+    assert left == set()
+    for config in CONFIGS:
+        assert config not in after["configs"]
+    assert "pv.cfg" not in xen.shell("ls /etc/xen/auto")
+    for name in ("pv", "pvh"):
+        assert f"/vbd/{xen.domid(name)}/" not in xen.shell("xenstore-ls -f /local/domain/0/backend")
+        xen.await_keys(name)
+
+
+def test_again_changes_nothing(xen):
+    _said, fine, changed = xen.playbook("remove", linux(xen))
+    assert fine
+    assert changed == 0
+
+
+def test_images_go_only_when_told_to(xen):
+    _said, fine, _changed = xen.playbook("remove", linux(xen), "-e", "xen_remove_images=true")
+    assert fine
+    left = xen.shell("find /srv/xen -type f | sort").split("\n")
+    assert [path for path in left if "/grub/" not in path] == []
+    # What the plan would not make itself is never deleted.
+    assert xen.host.file("/srv/sources/base.qcow2").exists
+
+
+def actions(said):
+    """The actions in a playbook's output at -v, in order."""
+    found = []
+    inside = False
+    for line in said.split("\n"):
+        if line.strip() == "actions:":
+            inside = True
+        elif inside and line.strip().startswith("- "):
+            found.append(line.strip()[2:].strip("'\""))
+        else:
+            inside = False
+    return found

@@ -1,0 +1,164 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What the guests say of the disks with which they were started, from the configs of the plan."""
+
+from __future__ import annotations
+
+import re
+
+MIB = 2048
+"""In sectors."""
+
+LINK = "/dev/disk/by-loop-file/srv/xen"
+
+# Domain to xenstore key, to: sectors, access, what dom0 reads the same content from.
+LINUX = {
+    "pv": {
+        51712: (16 * MIB, "rw", f"{LINK}/pv/boot.raw"),
+        51768: (1 * MIB, "ro", f"{LINK}/pv/data.raw"),
+        268439552: (4 * MIB, "rw", f"{LINK}/pv/far.raw"),
+        51744: (1 * MIB, "ro", f"{LINK}/shared.raw"),
+    },
+    "pvh": {
+        51712: (8 * MIB, "rw", f"{LINK}/pvh/boot.raw"),
+        51728: (4 * MIB, "rw", "/dev/lab/lun"),
+        51744: (1 * MIB, "rw", "/srv/sources/qcow2.raw"),
+        51760: (2 * MIB, "rw", "/srv/xen/pvh/file.raw"),
+        51776: (1 * MIB, "ro", f"{LINK}/shared.raw"),
+    },
+}
+# GRUB says neither the number of a slot that has a name, nor whether it may write.
+GRUB = {
+    "xvda": (8192, f"{LINK}/grub/boot.raw"),
+    "51768": (1024, f"{LINK}/grub/number.raw"),
+    "xvdaa": (2048, f"{LINK}/grub/far.raw"),
+}
+
+
+def sees_exactly(xen, domain):
+    wanted = LINUX[domain]
+    report = xen.await_keys(domain, *wanted)
+    seen = {key: (int(disk["sectors"]), disk["access"]) for key, disk in report.items()}
+    assert seen == {key: disk[:2] for key, disk in wanted.items()}
+    sums = {key: disk["sha256"] for key, disk in report.items()}
+    assert sums == {key: xen.sha256(disk[2]) for key, disk in wanted.items()}
+
+
+def test_pv_guest_sees_exactly_its_disks(xen):
+    sees_exactly(xen, "pv")
+
+
+def test_pvh_guest_sees_exactly_its_disks(xen):
+    sees_exactly(xen, "pvh")
+
+
+def test_content_is_that_of_the_source(xen):
+    size = 2**20
+    for domain in ("pv", "pvh", "grub"):
+        image = f"{LINK}/{domain}/boot.raw"
+        head = xen.shell("head --bytes=%s %s | sha256sum", str(size), image)
+        assert head.split()[0] == xen.sha256(f"/srv/sources/{domain}.raw")
+
+
+def test_grub_guest_sees_exactly_its_disks(xen):
+    before = len(xen.console("grub"))
+    xen.tell("grub", "ls")
+    said = xen.await_(
+        lambda: xen.console("grub")[before:],
+        lambda text: "(xen/" in text,
+        lambda: xen.console("grub"),
+    )
+    assert set(re.findall(r"\(xen/(\w+)\)", said)) == set(GRUB)
+    for name, (kib, path) in GRUB.items():
+        before = len(xen.console("grub"))
+        xen.tell("grub", f"ls -l (xen/{name})")
+        said = xen.await_(
+            lambda: xen.console("grub")[before:],  # noqa: B023
+            lambda text: "KiB" in text,
+            lambda: xen.console("grub"),
+        )
+        assert f"{kib}KiB" in said.replace("\n", "")
+        xen.tell("grub", f"hashsum --hash sha256 (xen/{name})0+{kib * 2}")
+        said = xen.await_(
+            lambda: re.findall(r"\b[0-9a-f]{64}\b", xen.console("grub")[before:]),  # noqa: B023
+            bool,
+            lambda: xen.console("grub"),
+        )
+        assert said == [xen.sha256(path)]
+
+
+def test_dom0_serves_them_as_planned(xen):
+    bindings = xen.bindings()
+    for domain, wanted in LINUX.items():
+        slots = xen.slots(domain)
+        assert set(slots) == set(wanted)
+        for key, (sectors, access, path) in wanted.items():
+            backend = slots[key]
+            assert backend["mode"] == {"rw": "w", "ro": "r"}[access]
+            assert backend["state"] == "4"
+            if not path.startswith(LINK):
+                continue
+            assert backend["params"] == path
+            device = bindings[path[len("/dev/disk/by-loop-file") :]]
+            number = int(device[len("/dev/loop") :])
+            assert backend["physical-device"] == f"7:{number:x}"
+            assert int(backend["sectors"]) == sectors
+    grub = xen.slots("grub")
+    assert {key: slot["mode"] for key, slot in grub.items()} == {
+        51712: "w",
+        51768: "w",
+        268442112: "r",
+    }
+
+
+def test_info_tells_what_is_there(xen):
+    uuid = xen.shell("xl domid pvh >/dev/null && xl vm-list | awk '$3 == \"pvh\" {print $1}'")
+    result = xen.module("xen_vbd_info", domains=["pv", uuid, xen.domid("grub")])
+    seen = {(vbd["domain"], vbd["xenstore_key"]): vbd for vbd in result["vbds"]}
+    keys = [("grub", 51712), ("grub", 51768), ("grub", 268442112)]
+    assert set(seen) == {*keys, *((name, key) for name, disks in LINUX.items() for key in disks)}
+    bindings = xen.bindings()
+    for name, disks in LINUX.items():
+        for key, (sectors, access, _path) in disks.items():
+            vbd = seen[name, key]
+            assert (vbd["access"], vbd["backend_state"]) == (access, 4)
+            if vbd["backendtype"] == "phy":
+                assert (vbd["sectors"], vbd["size"]) == (sectors, sectors * 512)
+    boot = seen["pv", 51712]
+    number = bindings["/srv/xen/pv/boot.raw"][len("/dev/loop") :]
+    assert boot["physical_device"] == f"7:{number}"
+    assert boot["backing_file"] == "/srv/xen/pv/boot.raw"
+    assert boot["sector_size"] == 512
+    assert boot["frontend_state"] == 4
+    assert boot["hotplug_error"] is None
+    qcow2 = seen["pvh", 51744]
+    assert (qcow2["backendtype"], qcow2["format"]) == ("qdisk", "qcow2")
+    assert qcow2["target"] == "/srv/sources/base.qcow2"
+    script = seen["pvh", 51760]
+    assert (script["target"], script["backing_file"]) == ("/srv/xen/pvh/file.raw",) * 2
+
+
+def test_a_second_run_changes_nothing(xen):
+    """Also where the domains run, so that there is something to compare."""
+    _said, fine, changed = xen.playbook("provision", xen.domains())
+    assert fine
+    assert changed == 0
+
+
+def test_autostart_link_of_the_plan(xen):
+    assert xen.shell("ls /etc/xen/auto") == "pv.cfg"
+    assert xen.shell("readlink -f /etc/xen/auto/pv.cfg") == "/etc/xen/pv.cfg"
+
+
+def test_guest_writes_what_it_may_and_nothing_else(xen):
+    report = xen.report("pv")
+    xen.tell("pv", f"write {report[268439552]['name']} hello from the guest")
+    xen.tell("pv", f"write {report[51768]['name']} this must not be there")
+    xen.await_(
+        lambda: xen.console("pv"),
+        lambda text: "xen-lab: written xvdq" in text and "xen-lab: refused xvdd8" in text,
+        lambda: xen.console("pv")[-2000:],
+    )
+    assert xen.shell("head -n 1 /srv/xen/pv/far.raw") == "hello from the guest"
+    assert xen.sha256("/srv/xen/pv/data.raw") == report[51768]["sha256"]
+    assert xen.ask_again("pv")[268439552]["sha256"] == xen.sha256("/srv/xen/pv/far.raw")

@@ -1,0 +1,126 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Disks that come and go while the guest runs."""
+
+from __future__ import annotations
+
+import pytest
+
+IMAGE = "/srv/hot.raw"
+LINK = f"/dev/disk/by-loop-file{IMAGE}"
+KEY = 51824  # xvdh
+MIB = 2048
+
+
+@pytest.fixture(scope="module")
+def content(host):
+    """A bound image with a content of its own."""
+    host.check_output(f"yes hot | head -c 1048576 > {IMAGE}")
+    arguments = f"path={IMAGE}"
+    host.ansible("xen.blockdev.xen_loopdev", arguments, check=False)
+    yield
+    host.ansible("xen.blockdev.xen_loopdev", f"{arguments} state=absent", check=False)
+
+
+def test_attach_and_detach(xen, content):
+    disk = {"domain": "pvh", "vdev": "xvdh", "target": LINK}
+    before = xen.report("pvh")
+    slots = xen.slots("pvh")
+
+    # check mode touches nothing, and says what a run does
+    planned, vbd = xen.vbd(check=True, diff=True, **disk)
+    assert planned["changed"] is True
+    assert vbd["actions"] == [f"attach {LINK} (rw) to domain pvh as xvdh"]
+    assert planned["diff"][0]["before"] == {
+        "running": True,
+        "domid": int(xen.domid("pvh")),
+        "xenstore_key": KEY,
+    }
+    assert planned["diff"][0]["after"]["access"] == "rw"
+    assert xen.slots("pvh") == slots
+    assert xen.report("pvh") == before
+
+    # the run
+    result, attached = xen.vbd(diff=True, **disk)
+    assert result["changed"] is True
+    assert attached["actions"] == vbd["actions"]
+    assert (attached["access"], attached["backend_state"], attached["xenstore_key"]) == (
+        "rw",
+        4,
+        KEY,
+    )
+    number = xen.bindings()[IMAGE][len("/dev/loop") :]
+    assert attached["physical_device"] == f"7:{number}"
+    report = xen.await_keys("pvh", *before, KEY)
+    assert (report[KEY]["name"], report[KEY]["sectors"]) == ("xvdh", str(MIB))
+    assert report[KEY]["sha256"] == xen.sha256(LINK)
+
+    # again, and by another name of the same device: nothing to do
+    again, _vbd = xen.vbd(target=xen.bindings()[IMAGE], domain="pvh", vdev="xvdh")
+    assert (again["changed"], again["vbds"][0]["actions"]) == (False, [])
+    assert xen.vbd(check=True, **disk)[0]["changed"] is False
+
+    # detach, in the same four steps
+    absent = {"domain": "pvh", "vdev": "xvdh", "state": "absent"}
+    planned, vbd = xen.vbd(check=True, **absent)
+    assert (planned["changed"], KEY in xen.slots("pvh")) == (True, True)
+    result, detached = xen.vbd(**absent)
+    assert result["changed"] is True
+    assert detached["actions"] == vbd["actions"]
+    assert detached["slots"] == []
+    assert xen.slots("pvh") == slots
+    assert set(xen.await_keys("pvh", *before)) == set(before)
+    assert xen.vbd(**absent)[0]["changed"] is False
+    assert xen.vbd(check=True, **absent)[0]["changed"] is False
+
+
+def test_attached_read_only(xen, content):
+    disk = {"domain": "pvh", "vdev": "d8p0", "target": LINK, "access": "ro"}
+    before = xen.report("pvh")
+    _result, vbd = xen.vbd(**disk)
+    assert vbd["access"] == "ro"
+    report = xen.await_keys("pvh", *before, 51840)
+    assert report[51840]["access"] == "ro"
+    xen.tell("pvh", f"write {report[51840]['name']} this must not be there")
+    xen.await_(
+        lambda: xen.console("pvh"),
+        lambda text: "xen-lab: refused xvdi" in text,
+        lambda: xen.console("pvh")[-2000:],
+    )
+    assert xen.sha256(LINK) == report[51840]["sha256"]
+    assert xen.vbd(state="absent", **disk)[0]["changed"] is True
+
+
+def test_many_at_once_by_name_id_and_uuid(xen, content):
+    """A file by xl's script, a volume, an image that QEMU serves, one call for two domains."""
+    uuid = xen.shell("xl vm-list | awk '$3 == \"pv\" {print $1}'")
+    xen.shell("cp /srv/sources/base.qcow2 /srv/hot.qcow2")
+    xen.shell("yes plain | head -c 1048576 > /srv/plain.raw")
+    xen.shell("yes volume | head -c 4194304 > /dev/lab/spare")
+    vbds = [
+        {"domain": "pvh", "vdev": "xvdh", "target": "/srv/plain.raw"},
+        {"domain": xen.domid("pvh"), "vdev": "xvdi", "target": "/dev/lab/spare"},
+        {"domain": uuid, "vdev": "xvdh", "target": "/srv/hot.qcow2", "format": "qcow2"},
+        {"domain": "pv", "vdev": "xvdi", "target": LINK, "access": "ro"},
+        {"domain": "pvh", "vdev": "xvdj", "target": LINK, "access": "ro"},
+    ]
+    pv, pvh = xen.report("pv"), xen.report("pvh")
+    result = xen.module("xen_vbd_attach", vbds=vbds)
+    assert result["changed"] is True
+    assert [vbd["backendtype"] for vbd in result["vbds"]] == ["phy", "phy", "qdisk", "phy", "phy"]
+    seen = xen.await_keys("pvh", *pvh, 51824, 51840, 51856)
+    assert seen[51824]["sha256"] == xen.sha256("/srv/plain.raw")
+    assert seen[51840]["sha256"] == xen.sha256("/dev/lab/spare")
+    assert seen[51856]["sha256"] == xen.sha256(LINK)
+    shared = xen.await_keys("pv", *pv, 51824, 51840)
+    assert shared[51824]["sha256"] == xen.sha256("/srv/sources/qcow2.raw")
+    assert (shared[51840]["sha256"], shared[51840]["access"]) == (seen[51856]["sha256"], "ro")
+    assert xen.module("xen_vbd_attach", vbds=vbds)["changed"] is False
+
+    # by target alone, wherever the domain has it
+    gone = [{**vbd, "state": "absent", "vdev": None} for vbd in vbds]
+    gone = [{key: value for key, value in vbd.items() if value} for vbd in gone]
+    result = xen.module("xen_vbd_attach", vbds=gone)
+    assert [len(vbd["detached"]) for vbd in result["vbds"]] == [1] * 5
+    assert set(xen.await_keys("pvh", *pvh)) == set(pvh)
+    assert "/srv/plain.raw" not in xen.bindings()

@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What must not be attached is not, the error says why, and the slot stays as it was."""
+
+from __future__ import annotations
+
+import pytest
+
+FREE = "/srv/free.raw"
+SLOT = {"domain": "pvh", "vdev": "xvdm"}
+KEY = 51904
+
+
+@pytest.fixture
+def slots(xen):
+    """All slots of both Linux guests, before; they must be the same after."""
+    before = {name: set(xen.slots(name)) for name in ("pv", "pvh")}
+    xen.shell(f"test -e {FREE} || truncate -s 1M {FREE}")
+    yield before
+    assert {name: set(xen.slots(name)) for name in ("pv", "pvh")} == before
+
+
+def refused(xen, *words, **options):
+    """In check mode and for real, with the same message."""
+    for check in (True, False):
+        result, vbd = xen.vbd(check=check, **options)
+        assert result.get("failed"), result
+        assert result["changed"] is False
+        for word in words:
+            assert word in result["msg"]
+    return result, vbd
+
+
+def test_slot_taken_by_another_disk(xen, slots):
+    refused(
+        xen,
+        "slot xvda of domain pvh holds /dev/disk/by-loop-file/srv/xen/pvh/boot.raw",
+        "replace: true",
+        domain="pvh",
+        vdev="xvda",
+        target=FREE,
+    )
+
+
+def test_target_missing(xen, slots):
+    refused(xen, "/srv/nowhere.raw", "No such file", target="/srv/nowhere.raw", **SLOT)
+
+
+def test_link_of_an_image_that_is_not_bound(xen, slots):
+    link = f"/dev/disk/by-loop-file{FREE}"
+    refused(xen, FREE, "bind", target=link, **SLOT)
+
+
+@pytest.mark.parametrize("vdev", ["xvda256", "hde", "", "xvd", "0x"])
+def test_bad_vdev(xen, slots, vdev):
+    refused(xen, "vdev", domain="pvh", vdev=vdev, target=FREE)
+
+
+def test_domain_unknown_or_not_running(xen, slots):
+    options = {"domain": "nobody", "vdev": "xvdm", "target": FREE}
+    refused(xen, "domain nobody is not running on this host", **options)
+    result, vbd = xen.vbd(when_not_running="skip", **options)
+    assert (result["changed"], vbd["running"]) == (False, False)
+
+
+def test_image_that_another_domain_writes_by_loop_device(xen, slots):
+    link = "/dev/disk/by-loop-file/srv/xen/pv/boot.raw"
+    refused(xen, "attached to domain pv as xvda (rw)", target=link, **SLOT)
+    refused(xen, "attached to domain pv as xvda (rw)", target=link, access="ro", **SLOT)
+
+
+def test_image_that_another_domain_writes_by_file(xen, slots):
+    """Xen's own check lets this pass. By the file, by a hard link, and by a loop device."""
+    file = "/srv/xen/pvh/file.raw"
+    xen.shell(f"ln -f {file} /srv/alias.raw")
+    words = "attached to domain pvh as xvdd (rw)"
+    options = {"domain": "pv", "vdev": "xvdm"}
+    refused(xen, words, target=file, **options)
+    refused(xen, words, target="/srv/alias.raw", **options)
+    device = xen.shell(f"losetup --find --show {file}")
+    try:
+        refused(xen, words, target=device, **options)
+    finally:
+        xen.shell("losetup --detach %s", device)
+        xen.shell("rm /srv/alias.raw")
+
+
+def test_image_twice_in_the_same_domain(xen, slots):
+    link = "/dev/disk/by-loop-file/srv/xen/pvh/boot.raw"
+    refused(xen, "attached to domain pvh as xvda (rw)", target=link, **SLOT)
+
+
+def test_image_twice_in_one_call(xen, slots):
+    vbds = [
+        {"domain": "pvh", "vdev": "xvdm", "target": FREE},
+        {"domain": "pv", "vdev": "xvdm", "target": FREE},
+    ]
+    for check in (True, False):
+        result = xen.module("xen_vbd_attach", check, vbds=vbds)
+        assert result["failed"]
+        assert "is to be attached to domain pvh as xvdm" in result["msg"]
+
+
+def test_mounted_in_dom0(xen, slots):
+    xen.shell("truncate -s 8M /srv/mounted.raw && mke2fs -q -F /srv/mounted.raw")
+    xen.shell("mkdir -p /mnt/lab && mount -o loop /srv/mounted.raw /mnt/lab")
+    device = xen.shell("findmnt -n -o SOURCE /mnt/lab")
+    try:
+        refused(xen, "mounted at /mnt/lab", "dom0", target=device, **SLOT)
+        refused(xen, "mounted at /mnt/lab", "dom0", target="/srv/mounted.raw", **SLOT)
+    finally:
+        xen.shell("umount /mnt/lab && rm /srv/mounted.raw")
+
+
+def test_disk_of_which_dom0_has_a_volume(xen, slots):
+    device = xen.bindings()["/srv/sources/vg.raw"]
+    refused(xen, "dom0", target=device, **SLOT)
+
+
+def test_hotplug_script_that_fails(xen, slots):
+    result, vbd = xen.vbd(target="volume-of-nobody", script="block-failing", **SLOT)
+    assert result["failed"]
+    assert "the lab's script cannot find volume-of-nobody" in result["msg"]
+    assert "what it had begun was removed again" in result["msg"]
+    assert KEY not in xen.slots("pvh")
+    assert f"/device/vbd/{KEY} " not in xen.shell("xenstore-ls -f")
+
+
+def test_replace_swaps_the_disk(xen, slots):
+    xen.shell("yes first | head -c 1048576 > /srv/first.raw")
+    xen.shell("yes second | head -c 2097152 > /srv/second.raw")
+    before = xen.report("pvh")
+    try:
+        xen.vbd(target="/srv/first.raw", **SLOT)
+        xen.await_keys("pvh", *before, KEY)
+        options = {"target": "/srv/second.raw", "replace": True, **SLOT}
+        planned, vbd = xen.vbd(check=True, **options)
+        assert planned["changed"] is True
+        result, swapped = xen.vbd(**options)
+        assert swapped["actions"] == vbd["actions"]
+        assert "replace /srv/first.raw (rw)" in vbd["actions"][0]
+        report = xen.await_report("pvh", lambda seen: seen.get(KEY, {}).get("sectors") == "4096")
+        assert report[KEY]["sha256"] == xen.sha256("/srv/second.raw")
+        assert xen.vbd(**options)[0]["changed"] is False
+
+        # access differs: the same disk is attached anew
+        result, _vbd = xen.vbd(access="ro", **options)
+        assert result["changed"] is True
+        xen.await_report("pvh", lambda seen: seen.get(KEY, {}).get("access") == "ro")
+
+        # what cannot be attached is found out before the old disk goes
+        result, _vbd = xen.vbd(**{**options, "target": "/srv/nowhere.raw"})
+        assert "No such file" in result["msg"]
+        assert xen.slots("pvh")[KEY]["params"] == "/srv/second.raw"
+
+        # what cannot be attached in spite of that: the old disk comes back
+        result, _vbd = xen.vbd(**{**options, "target": "nobody", "script": "block-failing"})
+        assert "cannot find nobody" in result["msg"]
+        assert "/srv/second.raw was put back" in result["msg"]
+        backend = xen.slots("pvh")[KEY]
+        assert (backend["params"], backend["mode"]) == ("/srv/second.raw", "r")
+        seen = xen.await_report("pvh", lambda seen: seen.get(KEY, {}).get("access") == "ro")
+        assert seen[KEY]["sectors"] == "4096"
+    finally:
+        xen.vbd(state="absent", **SLOT)
+    xen.await_keys("pvh", *before)
+
+
+def test_start_of_a_guest_on_another_guests_disk(xen, slots):
+    config = "/srv/thief.cfg"
+    lines = [
+        "name = 'thief'",
+        "kernel = '/srv/guests/grub.bin'",
+        "memory = 64",
+        "disk = ['format=raw, vdev=xvda, access=rw, target=/srv/xen/pvh/file.raw']",
+    ]
+    xen.shell("printf '%%s\\n' " + " ".join('"%s"' % line for line in lines) + f" > {config}")
+    for check in (True, False):
+        result = xen.module("xen_domain", check, name="thief", config=config)
+        assert result["failed"]
+        assert "attached to domain pvh as xvdd (rw)" in result["msg"]
+    assert "thief" not in xen.shell("xl list")
+
+
+def test_unbinding_and_deleting_what_a_guest_uses(xen, slots):
+    path = "/srv/xen/pv/boot.raw"
+    for module, word in (("xen_loopdev", "unbind"), ("xen_raw_disk", "delete")):
+        for check in (True, False):
+            result = xen.module(module, check, path=path, state="absent")
+            assert result["failed"]
+            assert "domain pv" in result["msg"]
+            assert "xvda" in result["msg"]
+            assert word in result["msg"] or "cannot" in result["msg"]
+    assert path in xen.bindings()
+    result = xen.module("xen_raw_disk", path="/srv/xen/pvh/file.raw", state="absent")
+    assert result["failed"]
+    assert "domain pvh" in result["msg"]
+    assert "xvdd" in result["msg"]

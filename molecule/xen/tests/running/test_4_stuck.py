@@ -1,0 +1,83 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Guests that do not connect to what they are given, and that do not let go of what they have."""
+
+from __future__ import annotations
+
+import pytest
+
+IMAGE = "/srv/stuck.raw"
+KEY = 51824
+HOT = {"domain": "grub", "vdev": "xvdh", "target": IMAGE}
+
+
+@pytest.fixture
+def image(xen):
+    xen.shell(f"truncate -s 1M {IMAGE}")
+    before = set(xen.slots("grub"))
+    yield before
+    assert set(xen.slots("grub")) == before
+    assert f"/vbd/{KEY} " not in xen.shell("xenstore-ls -f")
+    assert IMAGE not in xen.bindings()
+
+
+def test_guest_that_never_connects(xen, image):
+    result, vbd = xen.vbd(timeout=2, **HOT)
+    assert result["failed"]
+    assert "the guest did not connect within 2 s" in result["msg"]
+    assert "backend InitWait (2), frontend Initialising (1)" in result["msg"]
+    assert "what it had begun was removed again" in result["msg"]
+
+
+def test_not_waiting_for_it(xen, image):
+    result, vbd = xen.vbd(wait=False, **HOT)
+    assert (result["changed"], vbd["backend_state"]) == (True, 2)
+    assert KEY in xen.slots("grub")
+    assert xen.vbd(wait=False, **HOT)[0]["changed"] is False
+    # A second disk that does not connect leaves the first where it is.
+    result, _vbd = xen.vbd(timeout=1, domain="grub", vdev="xvdi", target="/srv/free.raw")
+    assert result["failed"]
+    assert KEY in xen.slots("grub")
+    result, vbd = xen.vbd(state="absent", force=True, **HOT)
+    assert (result["changed"], vbd["slots"]) == (True, [])
+
+
+def test_guest_that_does_not_let_go(xen):
+    """The disk with which GRUB was started: it holds on to it."""
+    disk = {"domain": "grub", "vdev": "xvdaa", "state": "absent"}
+    result, vbd = xen.vbd(timeout=1, **disk)
+    assert result["failed"]
+    assert "its guest did not let go of it within 1 s" in result["msg"]
+    assert "force: true" in result["msg"]
+    assert vbd["slots"] == [268442112]
+    result, vbd = xen.vbd(force=True, **disk)
+    assert (result["changed"], vbd["slots"]) == (True, [])
+    assert 268442112 not in xen.slots("grub")
+    assert "/vbd/268442112 " not in xen.shell("xenstore-ls -f")
+    # The image is free for whoever wants it now, also for the same slot.
+    assert xen.module("xen_loopdev", path="/srv/xen/grub/far.raw", state="absent")["changed"]
+
+
+def test_linux_guest_that_holds_the_disk(xen):
+    disk = {"domain": "pv", "vdev": "xvdh", "target": IMAGE}
+    before = xen.report("pv")
+    xen.shell(f"truncate -s 1M {IMAGE}")
+    xen.vbd(**disk)
+    xen.await_keys("pv", *before, KEY)
+    xen.tell("pv", "hold xvdh")
+    xen.await_(
+        lambda: xen.console("pv"),
+        lambda text: "xen-lab: holding xvdh" in text,
+        lambda: xen.console("pv")[-2000:],
+    )
+    result, _vbd = xen.vbd(state="absent", timeout=1, **disk)
+    assert result["failed"]
+    assert "did not let go" in result["msg"]
+    # To attach it as if nothing had happened would be wrong; the message says what is there.
+    result, _vbd = xen.vbd(**disk)
+    assert "is being detached, but its guest does not let go of it" in result["msg"]
+    xen.tell("pv", "release")
+    result, vbd = xen.vbd(state="absent", timeout=30, **disk)
+    assert vbd["slots"] == []
+    assert set(xen.await_keys("pv", *before)) == set(before)
+    assert IMAGE not in xen.bindings()

@@ -1,0 +1,29 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Image, loop device and the running guest grow in one play, without a restart."""
+
+from __future__ import annotations
+
+
+def test_grow(xen):
+    domains = xen.domains()
+    domains[0]["disks"][0]["size"] = "24MiB"
+    domid = xen.domid("pv")
+    before = xen.report("pv")[51712]
+    assert before["sectors"] == "32768"
+    said, fine, changed = xen.playbook("provision", domains, "--check", "--tags", "raw_disks,loopdevs")
+    assert fine
+    assert changed == 2
+    assert xen.shell("blockdev --getsize64 /dev/disk/by-loop-file/srv/xen/pv/boot.raw") == "16777216"
+    said, fine, changed = xen.playbook("provision", domains, "--tags", "raw_disks,loopdevs")
+    assert fine
+    assert changed == 2
+    after = xen.await_report("pv", lambda report: report[51712]["sectors"] == "49152")[51712]
+    assert after["sha256"] == xen.sha256("/srv/xen/pv/boot.raw")
+    assert xen.domid("pv") == domid
+    (vbd,) = [
+        vbd
+        for vbd in xen.module("xen_vbd_info", domains=["pv"])["vbds"]
+        if vbd["xenstore_key"] == 51712
+    ]
+    assert vbd["size"] == 24 * 2**20
