@@ -86,7 +86,9 @@ class Lab:
             "cpus": (state["cpus"], self._wanted.cpus),
             "contents": (state["image"], self._image),
         }
-        other = [f"{name} {has}, not {wants}" for name, (has, wants) in wanted.items() if has != wants]
+        other = [
+            f"{name} {has}, not {wants}" for name, (has, wants) in wanted.items() if has != wants
+        ]
         if other:
             raise LabError(
                 f"lab {self._wanted.name} runs already, with {', '.join(other)}; end it first "
@@ -197,10 +199,10 @@ class Lab:
 def bring(
     cache: Cache, wanted: Wanted, state: str, check_mode: bool, done: List[str]
 ) -> Optional[State]:
-    """Bring a lab to C(state): C(present), C(absent) or C(cleared). Returns the lab if it runs.
+    """Bring a lab to C(state): C(present), C(absent) or C(cleared). Returns it if it runs.
 
-    C(done) gets a sentence for each thing that was done or, in check mode, would be. Raises LabError
-    or OSError.
+    C(done) gets a sentence for each thing that was done or, in check mode, would be. Raises
+    LabError or OSError.
     """
     with ExitStack() as stack:
         if not check_mode:

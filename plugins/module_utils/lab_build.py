@@ -60,7 +60,7 @@ def build(recipe: Recipe, path: str) -> None:
         _make_key(folder)
         with open(f"{folder}/id_ed25519.pub", "rb") as key:
             _write_tree(recipe, key.read(), f"{folder}/tree.tar")
-        run(recipe.mmdebstrap("tree.tar", "root.tar"), BUILD_SECONDS, folder, f"{folder}/build.log")
+        run(recipe.mmdebstrap("tree.tar", "root.tar"), BUILD_SECONDS, folder)
         _take_boot_files(f"{folder}/root.tar", folder)
         _make_disk(f"{folder}/root.tar", f"{folder}/root.img")
         for name in ("tree.tar", "root.tar"):
@@ -95,7 +95,9 @@ def _take_boot_files(archive: str, folder: str) -> None:
                     found[name] = content.read() if content else b""
     missing = [pattern.pattern for name, pattern in wanted.items() if name not in found]
     if missing:
-        raise LabError(f"the root file system has no {', '.join(missing)}: which package is missing?")
+        raise LabError(
+            f"the root file system lacks {', '.join(missing)}: which package is missing?"
+        )
     # QEMU's loader does not unpack a multiboot kernel.
     found["xen"] = gzip.decompress(found["xen"])
     found["known_hosts"] = HOST_ALIAS.encode() + b" " + found["known_hosts"]

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a lab keeps its files, and the commands with which they are made.
 
-    images/KEY      what is built from a Recipe: root.img, xen, vmlinuz, initrd.img, id_ed25519, known_hosts
-    snapshots/KEY   a booted Machine: memory, and disk.qcow2 above root.img
-    machines/NAME   one lab: disk.qcow2 above that of the snapshot, machine.json, pid, qmp, console.log
+    images/KEY      what is built from a Recipe: root.img, xen, vmlinuz, initrd.img, and the keys
+    snapshots/KEY   a Machine that has booted: memory, and disk.qcow2 above root.img
+    machines/NAME   a lab: disk.qcow2 above the snapshot's, machine.json, pid, qmp, console.log
 
 An image or a snapshot appears under its name when it is complete.
 """
@@ -117,8 +117,8 @@ def require_space(path: str, wanted: int) -> None:
     free = shutil.disk_usage(path).free
     if free < wanted:
         raise LabError(
-            f"{path} has {free >> 20} MiB of room, and {wanted >> 20} MiB are wanted to build a "
-            "lab; make room, or choose another folder (xen_lab_cache, or TMPDIR for temporary files)"
+            f"{path} has {free >> 20} MiB of room, and {wanted >> 20} MiB are wanted for a build; "
+            "make room, or choose another folder (xen_lab_cache, or TMPDIR for temporary files)"
         )
 
 
@@ -126,16 +126,14 @@ def run(
     argv: Sequence[str],
     seconds: float,
     cwd: Optional[str] = None,
-    log: Optional[str] = None,
     stdin: Optional[IO[Any]] = None,
     pass_files: Sequence[int] = (),
 ) -> str:
     """Run a command, without a shell, and return what it prints.
 
-    C(log): a file that gets all it prints instead; an error shows its end. Raises LabError where it
-    fails or takes longer than C(seconds).
+    Raises LabError with the end of that where it fails or takes longer than C(seconds).
     """
-    with open(log, "w+b") if log else tempfile.TemporaryFile() as output:
+    with tempfile.TemporaryFile() as output:  # a pipe would stay open in what goes on in background
         try:
             code = subprocess.run(
                 argv,

@@ -35,7 +35,8 @@ still booting, where a connection hangs."""
 
 READY = """
 systemctl is-system-running --wait >/dev/null
-xl list >/dev/null && modprobe xen-blkback && python3 -c 'import ctypes, json, platform, selectors, subprocess, zipfile'
+xl list >/dev/null && modprobe xen-blkback &&
+    python3 -c 'import ctypes, json, platform, selectors, subprocess, zipfile'
 """
 """Run by dom0's shell: waits until all that starts at boot has started, so that Xen's daemons run,
 and has what every module needs in memory."""
@@ -44,8 +45,8 @@ and has what every module needs in memory."""
 def start(machine: Machine, folder: str, image: str, port: int, memory: Optional[str]) -> None:
     """Start QEMU in C(folder), where C(disk.qcow2) is.
 
-    C(folder): absolute. C(image): see Machine.command. C(memory): the file of a snapshot to go on from, None to boot.
-    Raises LabError.
+    C(folder): absolute. C(image): see Machine.command. C(memory): the file of a snapshot to
+    go on from, None to boot. Raises LabError.
     """
     command = machine.command(image, os.path.join(folder, "disk.qcow2"), port)
     if memory is None:

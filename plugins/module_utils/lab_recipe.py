@@ -21,7 +21,10 @@ DOM0_SHARE = 0.5
 CPU = "qemu64,+svm,+npt"
 """Emulated. A PV dom0 crashes with C(max), and C(npt) is what makes PVH guests possible."""
 
-XEN_OPTIONS = "console=com1 com1=115200,8n1 dom0_max_vcpus={cpus} dom0_mem={dom0}M,max:{dom0}M spec-ctrl=no xpti=no"
+XEN_OPTIONS = (
+    "console=com1 com1=115200,8n1 dom0_max_vcpus={cpus} dom0_mem={dom0}M,max:{dom0}M "
+    "spec-ctrl=no xpti=no"
+)
 """For the hypervisor. Mitigations only cost time in a machine that nobody else uses."""
 
 LINUX_OPTIONS = "root=/dev/vda rw console=hvc0 net.ifnames=0 mitigations=off quiet"
@@ -81,18 +84,17 @@ class Machine:
     @property
     def key(self) -> str:
         """Differs where a snapshot of the running machine could not be used."""
-        return _key(
-            {**asdict(self), "cpu": CPU, "xen": XEN_OPTIONS, "linux": LINUX_OPTIONS}
-        )
+        return _key({**asdict(self), "cpu": CPU, "xen": XEN_OPTIONS, "linux": LINUX_OPTIONS})
 
     def command(self, image: str, disk: str, port: int) -> List[str]:
         """The command of QEMU. It goes to the background once the machine is made.
 
-        C(image): folder with C(xen), C(vmlinuz) and C(initrd.img), relative to the folder in which it
-        is started, without commas and blanks, which mean something to QEMU. C(disk): a qcow2 image,
-        absolute, because QEMU opens it again later and works in another folder then. C(port): on
-        loopback, leads to SSH.
+        C(image): folder with C(xen), C(vmlinuz) and C(initrd.img), relative to the folder in which
+        it is started, without commas and blanks, which mean something to QEMU. C(disk): a qcow2
+        image, absolute, because QEMU opens it again later and works in another folder then.
+        C(port): on loopback, leads to SSH.
         """
+        disk = disk.replace(",", ",,")
         dom0 = int(self.memory * DOM0_SHARE)
         options: Dict[str, str] = {
             "-machine": "q35",
@@ -107,7 +109,7 @@ class Machine:
             # Multiboot modules: the words behind a file are its command line.
             "-initrd": f"{image}/vmlinuz {LINUX_OPTIONS},{image}/initrd.img",
             # Whoever pulls the plug of a lab loses at most the lab.
-            "-drive": f"file={disk.replace(',', ',,')},format=qcow2,if=virtio,cache=unsafe,discard=unmap",
+            "-drive": f"file={disk},format=qcow2,if=virtio,cache=unsafe,discard=unmap",
             "-netdev": f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22",
             "-device": "virtio-net-pci,netdev=net,romfile=",
             "-display": "none",

@@ -58,7 +58,9 @@ class Xen:
         inventory = os.environ["MOLECULE_INVENTORY_FILE"]
         variables = json.dumps({"xen_domains": domains})
         command = ["ansible-playbook", "-i", inventory, f"xen.blockdev.{name}", "-e", variables]
-        ended = subprocess.run([*command, *words], capture_output=True, encoding="utf-8")
+        ended = subprocess.run(
+            [*command, *words], check=False, capture_output=True, encoding="utf-8"
+        )
         print(f"\n    {name} {' '.join(words)}\n{ended.stdout[-3000:]}", flush=True)
         changed = re.search(r" changed=(\d+) ", ended.stdout)
         return ended.stdout, ended.returncode == 0, int(changed[1]) if changed else 0
@@ -96,7 +98,7 @@ class Xen:
 
     def console(self, domain):
         """All that a guest has printed since it was started."""
-        log = self.shell("cat /var/log/xen/console/guest-%s.log" % domain)
+        log = self.shell("cat %s", f"/var/log/xen/console/guest-{domain}.log")
         return ESCAPES.sub("", log).replace("\r", "")
 
     def tell(self, domain, line):
@@ -147,8 +149,3 @@ class Xen:
 @pytest.fixture
 def xen(host):
     return Xen(host)
-
-
-def images(domain, names):
-    """The images that the plan makes for a domain."""
-    return [f"/srv/xen/{domain}/{name}.raw" for name in names]

@@ -118,7 +118,7 @@ def test_disk_of_which_dom0_has_a_volume(xen, slots):
 
 
 def test_hotplug_script_that_fails(xen, slots):
-    result, vbd = xen.vbd(target="volume-of-nobody", script="block-failing", **SLOT)
+    result, _vbd = xen.vbd(target="volume-of-nobody", script="block-failing", **SLOT)
     assert result["failed"]
     assert "the lab's script cannot find volume-of-nobody" in result["msg"]
     assert "what it had begun was removed again" in result["msg"]
@@ -168,13 +168,11 @@ def test_replace_swaps_the_disk(xen, slots):
 
 def test_start_of_a_guest_on_another_guests_disk(xen, slots):
     config = "/srv/thief.cfg"
-    lines = [
-        "name = 'thief'",
-        "kernel = '/srv/guests/grub.bin'",
-        "memory = 64",
-        "disk = ['format=raw, vdev=xvda, access=rw, target=/srv/xen/pvh/file.raw']",
-    ]
-    xen.shell("printf '%%s\\n' " + " ".join('"%s"' % line for line in lines) + f" > {config}")
+    text = (
+        "name = 'thief'\nkernel = '/srv/guests/grub.bin'\nmemory = 64\n"
+        "disk = ['format=raw, vdev=xvda, access=rw, target=/srv/xen/pvh/file.raw']\n"
+    )
+    xen.shell("printf '%%s' %s > %s", text, config)
     for check in (True, False):
         result = xen.module("xen_domain", check, name="thief", config=config)
         assert result["failed"]

@@ -22,7 +22,7 @@ def image(xen):
 
 
 def test_guest_that_never_connects(xen, image):
-    result, vbd = xen.vbd(timeout=2, **HOT)
+    result, _vbd = xen.vbd(timeout=2, **HOT)
     assert result["failed"]
     assert "the guest did not connect within 2 s" in result["msg"]
     assert "backend InitWait (2), frontend Initialising (1)" in result["msg"]
