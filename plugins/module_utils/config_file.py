@@ -49,6 +49,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Resource,
     State,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.autostart import (
+    AutostartLinks,
+    Subject,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
@@ -147,7 +151,9 @@ class DomainConfigs(Resource):
         self._bindings = lru_cache(maxsize=None)(bindings)
         self._wanted: Dict[str, str] = {}
         self._directories = Directories()
-        self._warned = False
+        self._autostart = AutostartLinks(self._directories)
+        self._warned = 0
+        """How severe what was warned of is: see _warnings."""
         self._touched: Set[str] = set()
         """Directories in which a name is made or removed."""
 
@@ -162,9 +168,13 @@ class DomainConfigs(Resource):
         except BlockdevError as error:
             raise ConfigError(f"{config.path}: {error}") from None
 
+    def rank(self, item: Mapping[str, Any]) -> int:
+        """See Resource.rank; a link that goes makes room as well, for one of the same name."""
+        return int(item["state"] != "absent" and item["autostart"] is not False)
+
     def settle(self) -> None:
         """Make the new and removed names survive a power cut, once for each directory."""
-        sync_directories(self._touched)
+        sync_directories(self._touched | self._autostart.touched)
 
     def _refuse_twice(self, config: Config) -> None:
         if config.file in self._wanted:
@@ -178,24 +188,52 @@ class DomainConfigs(Resource):
             _refuse_other_domain(item, config.text)
         if config.text is not None and not config.rendered:
             text = domain_config.replace_disks(config.text, [])
-            return self._plan_text(item, config, text, f"empty the disk list of {config.path}")
+            plan = self._plan_text(item, config, text, f"empty the disk list of {config.path}")
+            self._plan_links(plan, item, config, stays=True)
+            return plan
         if config.rendered and os.path.islink(config.path):
             raise ConfigError(
                 f"it is a symbolic link to {config.file}; name that file to remove it"
             )
-        return self._plan_text(item, config, None, f"remove {config.path}")
+        plan = self._plan_text(item, config, None, f"remove {config.path}")
+        self._plan_links(plan, item, config, stays=False)
+        return plan
 
     def _plan_present(self, item: Mapping[str, Any], config: Config) -> Plan:
-        specs, numbered = self._wanted_specs(item, config)
+        specs = self._wanted_specs(item, config)
         text, sentence = _wanted_text(item, config, specs)
         if not item["allow_slot_change"]:
             self._refuse_slot_changes(item["domain"], config, specs)
         plan = self._plan_text(item, config, text, sentence)
         plan.file = config.file
-        if numbered and not self._warned:
-            self._warned = True
-            plan.warnings.append(_warn_of_numbers(config, numbered))
+        self._plan_links(plan, item, config, stays=True)
+        starts = plan.after["autostart"]
+        if item["disks"] is not None or starts:
+            plan.warnings = self._warnings(config, specs, item["domain"] if starts else None)
         return plan
+
+    def _plan_links(
+        self, plan: Plan, item: Mapping[str, Any], config: Config, *, stays: bool
+    ) -> None:
+        """Add to C(plan) what has the domain start at boot or not. C(stays): whether there is a
+        config once the plan is done."""
+        wanted = item["autostart"]
+        if not stays:
+            wanted = False  # A link that leads nowhere is an error of xendomains at every boot.
+        elif wanted and item["state"] == "absent":
+            wanted = None  # Without its disks it is not had to start, but someone may want it to.
+        subject = Subject(item["domain"], config.path, config.file, stays)
+        self._autostart.extend_plan(plan, subject, item["autostart_dir"], item["parents"], wanted)
+
+    def _warnings(self, config: Config, specs: Iterable[str], starting: Optional[str]) -> List[str]:
+        """One warning for all configs that name loop devices by number, and another one for those
+        of domains that start at boot. C(starting): the domain that does, if any."""
+        numbered = [target for target in _targets(specs) if loop.number_of(target) is not None]
+        severity = 1 if starting is None else 2
+        if not numbered or severity <= self._warned:
+            return []
+        self._warned = severity
+        return [_warn_of_numbers(config, numbered, starting)]
 
     def _plan_text(
         self, item: Mapping[str, Any], config: Config, text: Optional[str], sentence: str
@@ -230,13 +268,12 @@ class DomainConfigs(Resource):
 
     # ---- disks ----
 
-    def _wanted_specs(self, item: Mapping[str, Any], config: Config) -> Tuple[List[str], List[str]]:
-        """The disks as the config is to have them, and the loop devices among their targets that
-        are named by number."""
+    def _wanted_specs(self, item: Mapping[str, Any], config: Config) -> List[str]:
+        """The disks as the config is to have them."""
         if item["disks"] is None:
-            return config.specs, []
+            return config.specs
         disks = [_said(disk) for disk in item["disks"]]
-        specs, numbered = [], []
+        specs = []
         for index, disk in enumerate(disks):
             try:
                 # What is no disk at all is refused before its target is looked for.
@@ -244,11 +281,9 @@ class DomainConfigs(Resource):
                 target = self._target(item, config, disk.get("target"))
             except BlockdevError as error:
                 raise ConfigError(f"disks[{index}]: {error}") from None
-            if loop.number_of(str(target)) is not None:
-                numbered.append(str(target))
             specs.append(disk_spec.render(disk if target is None else {**disk, "target": target}))
         _refuse_same_slot(disks)
-        return specs, numbered
+        return specs
 
     def _target(
         self, item: Mapping[str, Any], config: Config, target: Optional[str]
@@ -417,14 +452,25 @@ def _refuse_other_domain(item: Mapping[str, Any], text: str) -> None:
         )
 
 
-def _warn_of_numbers(config: Config, numbered: Sequence[str]) -> str:
+def _targets(specs: Iterable[str]) -> Iterator[str]:
+    """The targets of the disks that can be read."""
+    for spec in specs:
+        with suppress(BlockdevError):
+            yield str(disk_spec.parse(spec).get("target"))
+
+
+def _warn_of_numbers(config: Config, numbered: Sequence[str], starting: Optional[str]) -> str:
     shown = ", ".join(numbered[:SHOWN_DEVICES])
     more = len(numbered) - SHOWN_DEVICES
     and_more = f" and {more} more" if more > 0 else ""
+    consequence = or_not = ""
+    if starting is not None:
+        consequence = f", and xendomains starts domain {starting} with it then"
+        or_not = ", or set autostart: false"
     return (
-        f"{config.path} names {shown}{and_more}, which may be another image after the next boot; "
-        "let udev run and name images in place of loop devices (role loopdevs); the same goes for "
-        "other configs written now"
+        f"{config.path} names {shown}{and_more}, which may be another image after the next boot"
+        f"{consequence}; let udev run and name images in place of loop devices (role loopdevs)"
+        f"{or_not}; the same goes for other configs written now"
     )
 
 

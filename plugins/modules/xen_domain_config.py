@@ -12,42 +12,31 @@ version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
   - Writes the files from which C(xl create) starts domains, any number of them in one call.
-  - A config that is not there, or that this module wrote before, is rendered from O(options) and
-    O(disks). In one that someone else wrote, only the disk list is replaced and every other byte
-    stays as it is, unless O(overwrite=true).
-  - A config is written as a whole or not at all, and keeps the owner, the mode and the SELinux
-    context that it has. A new one has mode V(0600), because it may hold the password of a console.
-  - A guest finds its disks by their slots. So an image is not moved to another slot, and no other
-    image is put into the slot that it had, unless O(allow_slot_change=true). Images are compared by
-    device and inode, whatever path, link or loop device leads to them.
+  - A config that is not there, or that this module wrote before, is rendered from O(options) and O(disks). In
+    one that someone else wrote, only the disk list is replaced and every other byte stays as it is, unless
+    O(overwrite=true).
+  - A config is written as a whole or not at all, and keeps the owner, the mode and the SELinux context that it
+    has. A new one has mode V(0600), because it may hold the password of a console.
+  - A guest finds its disks by their slots. So an image is not moved to another slot, and no other image is put
+    into the slot that it had, unless O(allow_slot_change=true). Images are compared by device and inode,
+    whatever path, link or loop device leads to them.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.file_attributes
 options:
   configs:
     description:
-      - The configs and what is wanted of them, as a list. Mutually exclusive with O(domain) and
-        O(path).
-      - An element's options are those of the module. What an element leaves out is taken from the
-        option of that name beside the list.
+      - The configs and what is wanted of them, as a list. Mutually exclusive with O(domain) and O(path).
+      - An element's options are those of the module. What an element leaves out is taken from the option of
+        that name beside the list.
       - If one config cannot be had as wanted, the module fails before it touches any.
     type: list
     elements: dict
     suboptions:
-      domain:
-        description: See O(domain).
-        type: str
-        required: true
-      path:
-        description: See O(path).
-        type: path
-      state:
-        description: See O(state).
-        type: str
-        choices: [present, absent]
-      options:
-        description: See O(options).
-        type: dict
+      domain: {description: See O(domain)., type: str, required: true}
+      path: {description: See O(path)., type: path}
+      state: {description: See O(state)., type: str, choices: [present, absent]}
+      options: {description: See O(options)., type: dict}
       disks:
         description: See O(disks).
         type: list
@@ -56,18 +45,16 @@ options:
           target:
             description:
               - What C(xl) opens, such as a block device or an image. Only a C(cdrom) can be without.
-              - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image whose
-                path follows. It must be bound. Where udev has not made the link, the config gets the
-                number of the loop device instead, and a warning says so; a config that has the link
-                already keeps it.
+              - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image whose path
+                follows. It must be bound. Where udev has not made the link, the config gets the number of the
+                loop device instead, and a warning says so; a config that has the link already keeps it.
             type: str
           format:
             description: Format of the target, by default V(raw).
             type: str
             choices: [raw, qcow, qcow2, vhd, qed, empty]
           vdev:
-            description:
-              - The slot, such as V(xvda) or V("51768"), in any form that C(xl) reads.
+            description: The slot, such as V(xvda) or V("51768"), in any form that C(xl) reads.
             type: str
             required: true
           access:
@@ -82,65 +69,30 @@ options:
             description: What serves the disk. Without it C(xl) chooses.
             type: str
             choices: [phy, tap, qdisk, standalone]
-          backend:
-            description: The domain that serves the disk, by default dom0.
-            type: str
-          script:
-            description: The hotplug script that makes the block device from the target.
-            type: str
-          direct_io_safe:
-            description: Whether QEMU may bypass the page cache of dom0.
-            type: bool
-          discard:
-            description: Whether the guest can give blocks back. Without it C(xl) decides.
-            type: bool
-          trusted:
-            description:
-              - Whether the guest trusts the backend. Needs Xen 4.19 or later.
-            type: bool
+          backend: {description: "The domain that serves the disk, by default dom0.", type: str}
+          script: {description: The hotplug script that makes the block device from the target., type: str}
+          direct_io_safe: {description: Whether QEMU may bypass the page cache of dom0., type: bool}
+          discard: {description: Whether the guest can give blocks back. Without it C(xl) decides., type: bool}
+          trusted: {description: Whether the guest trusts the backend. Needs Xen 4.19 or later., type: bool}
           specification:
             description: How the guest talks to the backend, by default V(xen).
             type: str
             choices: [xen, virtio]
-      overwrite:
-        description: See O(overwrite).
-        type: bool
-      backup:
-        description: See O(backup).
-        type: bool
-      validate:
-        description: See O(validate).
-        type: bool
-      parents:
-        description: See O(parents).
-        type: bool
-      allow_slot_change:
-        description: See O(allow_slot_change).
-        type: bool
-      will_exist:
-        description: See O(will_exist).
-        type: bool
-      owner:
-        description: See O(owner).
-        type: str
-      group:
-        description: See O(group).
-        type: str
-      mode:
-        description: See O(mode).
-        type: raw
-      seuser:
-        description: See O(seuser).
-        type: str
-      serole:
-        description: See O(serole).
-        type: str
-      setype:
-        description: See O(setype).
-        type: str
-      selevel:
-        description: See O(selevel).
-        type: str
+      overwrite: {description: See O(overwrite)., type: bool}
+      backup: {description: See O(backup)., type: bool}
+      validate: {description: See O(validate)., type: bool}
+      parents: {description: See O(parents)., type: bool}
+      autostart: {description: See O(autostart)., type: bool}
+      autostart_dir: {description: See O(autostart_dir)., type: path}
+      allow_slot_change: {description: See O(allow_slot_change)., type: bool}
+      will_exist: {description: See O(will_exist)., type: bool}
+      owner: {description: See O(owner)., type: str}
+      group: {description: See O(group)., type: str}
+      mode: {description: See O(mode)., type: raw}
+      seuser: {description: See O(seuser)., type: str}
+      serole: {description: See O(serole)., type: str}
+      setype: {description: See O(setype)., type: str}
+      selevel: {description: See O(selevel)., type: str}
   domain:
     description:
       - Name of the domain. Required unless O(configs) is given.
@@ -148,75 +100,91 @@ options:
     type: str
   path:
     description:
-      - The config, an absolute path on the managed host, by default C(/etc/xen/<domain>.cfg). Its
-        directory must exist unless O(parents=true).
+      - The config, an absolute path on the managed host, by default C(/etc/xen/<domain>.cfg). Its directory
+        must exist unless O(parents=true).
       - A symbolic link to a config stands for the config.
     type: path
   state:
     description:
       - V(present) writes the config.
-      - V(absent) removes it if this module wrote it. Of a config that someone else wrote, only the
-        disk list is emptied.
+      - V(absent) removes it if this module wrote it. Of a config that someone else wrote, only the disk list is
+        emptied.
     type: str
     choices: [present, absent]
     default: present
   options:
     description:
-      - What the config says beside name and disks, by the names of C(xl), see C(xl.cfg(5)). Values are
-        strings, integers, booleans and lists of these.
+      - What the config says beside name and disks, by the names of C(xl), see C(xl.cfg(5)). Values are strings,
+        integers, booleans and lists of these.
       - Without it, a config that is rendered has only name and disks, also where it said more before.
     type: dict
   disks:
     description:
       - The disks. A slot can be given only once.
-      - Without it, a config keeps the disks that it has, and a new one has none. V([]) takes all disks
-        out.
+      - Without it, a config keeps the disks that it has, and a new one has none. V([]) takes all disks out.
     type: list
     elements: dict
     suboptions: *disk
   overwrite:
     description:
-      - Whether O(options) replace a config that someone else wrote, or one of another domain. Otherwise
-        that is an error.
+      - Whether O(options) replace a config that someone else wrote, or one of another domain. Otherwise that is
+        an error.
     type: bool
     default: false
   backup:
     description:
-      - Whether to keep a copy of a config that is changed or removed, beside it and under a name with
-        the time, see RV(configs[].backup_file).
+      - Whether to keep a copy of a config that is changed or removed, beside it and under a name with the time,
+        see RV(configs[].backup_file).
       - Unless this is given, a copy is kept of what someone else wrote, and of nothing else.
     type: bool
   validate:
     description:
-      - Whether to let C(xl -N create) read what would be written, before anything is touched. It is
-        done on a Xen host only, where C(xl) runs, in check mode as well.
+      - Whether to let C(xl -N create) read what would be written, before anything is touched. It is done on a
+        Xen host only, where C(xl) runs, in check mode as well.
     type: bool
     default: true
   parents:
     description:
-      - Whether missing directories above the config are created, with mode 0755. Otherwise that is an
-        error.
+      - Whether missing directories above the config, and O(autostart_dir) where a link is made in it, are
+        created, with mode 0755. Otherwise that is an error.
     type: bool
     default: false
+  autostart:
+    description:
+      - Whether C(xendomains) starts the domain when the host boots. It starts all that is in O(autostart_dir),
+        in the order of the names.
+      - With V(true), a link of the config's file name that leads to the config is made there, unless a link
+        leads to it already, such as C(10-web.cfg). That is kept under its name. With V(false), all links there
+        that lead to the config are removed. Without this, they are left alone.
+      - With O(state=absent), the links to a config that is removed, or that is not there, are removed in any
+        case. Those to one that stays with an empty disk list are left alone unless this is V(false).
+      - What is in the way of the link, be it a file or a link to something else, is an error.
+      - Loop devices must be bound again before C(xendomains) runs, which this module does not see to.
+    type: bool
+  autostart_dir:
+    description:
+      - The directory that C(xendomains) knows as C(XENDOMAINS_AUTO), an absolute path. It must exist where a
+        link is to be made in it, unless O(parents=true).
+    type: path
+    default: /etc/xen/auto
   allow_slot_change:
     description:
-      - Whether an image may move to another slot, and another image come into its slot. Otherwise that is
-        an error, because the guest would find another disk where it looks for this one.
-      - A config that names C(/dev/loopN) does not tell which image that was before the last boot. If
-        the numbers have changed since, this is needed once.
+      - Whether an image may move to another slot, and another image come into its slot. Otherwise that is an
+        error, because the guest would find another disk where it looks for this one.
+      - A config that names C(/dev/loopN) does not tell which image that was before the last boot. If the
+        numbers have changed since, this is needed once.
     type: bool
     default: false
   will_exist:
     description:
-      - In check mode, plan as if the images of all disks were bound to loop devices. Set it where an
-        earlier task has said, in check mode itself, that it would bind them. Without check mode it has
-        no effect.
+      - In check mode, plan as if the images of all disks were bound to loop devices. Set it where an earlier
+        task has said, in check mode itself, that it would bind them. Without check mode it has no effect.
     type: bool
     default: false
 notes:
-  - Diff mode shows neither the password of VNC (C(vncpasswd)) nor that of SPICE (C(spicepasswd)), only
-    whether it changes. Ansible itself shows the options of a task at higher verbosity and may log them, so
-    give a task with passwords C(no_log=true).
+  - Diff mode shows neither the password of VNC (C(vncpasswd)) nor that of SPICE (C(spicepasswd)), only whether
+    it changes. Ansible itself shows the options of a task at higher verbosity and may log them, so give a task
+    with passwords C(no_log=true).
   - What C(xl -N create) accepts can still be wrong. It looks neither for a kernel nor for a disk.
 seealso:
   - plugin: xen.blockdev.domain_configs
@@ -246,18 +214,9 @@ EXAMPLES = r"""
     path: /etc/xen/vm/db.cfg
     backup: true
     disks:
-      - vdev: xvda
-        target: /dev/vg0/db
-        backendtype: phy
-        discard: false
-      - vdev: "51768"
-        target: /srv/xen/base.qcow2
-        format: qcow2
-        access: ro
-        direct_io_safe: true
-      - vdev: xvdc
-        devtype: cdrom
-        format: empty
+      - {vdev: xvda, target: /dev/vg0/db, backendtype: phy, discard: false}
+      - {vdev: "51768", target: /srv/xen/base.qcow2, format: qcow2, access: ro, direct_io_safe: true}
+      - {vdev: xvdc, devtype: cdrom, format: empty}
 
 - name: Write the configs of all domains in one call, readable for a group
   xen.blockdev.xen_domain_config:
@@ -266,6 +225,19 @@ EXAMPLES = r"""
     group: xen
     mode: "0640"
     parents: true
+
+- name: Have xendomains start a domain when the host boots
+  xen.blockdev.xen_domain_config:
+    domain: web
+    options: {type: pvh, kernel: /srv/kernels/web.xen}
+    autostart: true
+
+- name: Have xendomains start a domain no more, where it looks into another directory
+  xen.blockdev.xen_domain_config:
+    domain: db
+    path: /etc/xen/vm/db.cfg
+    autostart: false
+    autostart_dir: /etc/xen/auto-db
 
 - name: Give a config an SELinux context
   xen.blockdev.xen_domain_config:
@@ -310,8 +282,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 configs:
-  description:
-    - The configs in the order in which they were given, in a list even for one config.
+  description: The configs in the order in which they were given, in a list even for one config.
   returned: always
   type: list
   elements: dict
@@ -335,8 +306,15 @@ configs:
       sample: ["format=raw, vdev=xvda, target=/dev/disk/by-loop-file/srv/xen/web/boot.raw"]
     rendered:
       description:
-        - Whether the config is one that this module rendered. V(false) for one that someone else wrote,
-          and where there is none.
+        - Whether the config is one that this module rendered. V(false) for one that someone else wrote, and
+          where there is none.
+      type: bool
+      returned: unless the config could not be planned
+      sample: true
+    autostart:
+      description:
+        - Whether C(xendomains) finds the config in O(autostart_dir), by a link or because it is there itself,
+          and so starts the domain when the host boots.
       type: bool
       returned: unless the config could not be planned
       sample: true
@@ -402,6 +380,8 @@ INTERFACE = Interface(
         "backup": {"type": "bool"},
         "validate": {"type": "bool", "default": True},
         "parents": {"type": "bool", "default": False},
+        "autostart": {"type": "bool"},
+        "autostart_dir": {"type": "path", "default": "/etc/xen/auto"},
         "allow_slot_change": {"type": "bool", "default": False},
         "will_exist": {"type": "bool", "default": False},
     },

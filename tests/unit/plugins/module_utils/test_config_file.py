@@ -8,7 +8,7 @@ import os
 import stat
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
@@ -39,6 +39,8 @@ DEFAULTS: Dict[str, Any] = {
     "backup": False,
     "validate": True,
     "parents": False,
+    "autostart": None,
+    "autostart_dir": "/nowhere",
     "allow_slot_change": False,
     "will_exist": False,
 }
@@ -147,6 +149,10 @@ def disk(target: str, vdev: str = "xvda", **more: Any) -> State:
     return {"target": target, "vdev": vdev, "format": None, "access": None, **more}
 
 
+def here(host: Host) -> State:
+    return {"path": str(host.path), "autostart": False}
+
+
 def sentences(plan: Plan) -> List[str]:
     return [action.sentence for action in plan.actions]
 
@@ -161,7 +167,7 @@ def mode_of(path: Path) -> int:
 def test_a_new_config_is_rendered(host: Host) -> None:
     state = host.done(options={"memory": 64}, disks=[disk("/dev/vg0/a", access="ro")])
     spec = "vdev=xvda, access=ro, target=/dev/vg0/a"
-    assert state == {"path": str(host.path), "disks": [spec], "rendered": True}
+    assert state == {**here(host), "disks": [spec], "rendered": True}
     assert host.path.read_text() == domain_config.render("web", {"memory": 64}, [spec])
     assert mode_of(host.path) == 0o600
     assert [path.name for path in host.home.iterdir()] == ["web.cfg"]
@@ -177,7 +183,7 @@ def test_the_plan_tells_what_comes(host: Host) -> None:
     plan = host.planned(disks=[disk("/dev/vg0/a")])
     assert sentences(plan) == [f"write {host.path}"]
     assert plan.file == str(host.path)
-    assert plan.before == {"path": str(host.path), "disks": [], "rendered": False}
+    assert plan.before == {**here(host), "disks": [], "rendered": False}
     assert plan.after["disks"] == ["vdev=xvda, target=/dev/vg0/a"]
     assert plan.texts and plan.texts[0] == "" and "target=/dev/vg0/a" in plan.texts[1]
     assert not host.path.exists()
@@ -310,7 +316,7 @@ def test_our_config_is_removed(host: Host) -> None:
     assert sentences(plan) == [f"remove {host.path}"]
     assert plan.file is None
     state = host.done(state="absent")
-    assert state == {"path": str(host.path), "disks": [], "rendered": False}
+    assert state == {**here(host), "disks": [], "rendered": False}
     assert not host.path.exists()
 
 
@@ -380,6 +386,120 @@ def test_one_config_is_named_once(host: Host) -> None:
         configs.plan(host.item())
         with pytest.raises(ConfigError, match="is the same config as"):
             configs.plan(host.item(path=str(other)))
+
+
+# ---- autostart ----
+
+
+@pytest.fixture
+def auto(host: Host, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The directory of what xendomains starts."""
+    path = host.home / "auto"
+    path.mkdir()
+    monkeypatch.setitem(DEFAULTS, "autostart_dir", str(path))
+    return path
+
+
+def test_the_config_is_written_before_the_link_is_made(host: Host, auto: Path) -> None:
+    link = f"{auto}/web.cfg"
+    plan = host.planned(autostart=True)
+    assert sentences(plan) == [
+        f"write {host.path}",
+        f"make the link {link}, so that xendomains starts domain web",
+    ]
+    state = host.done(autostart=True)
+    assert state["autostart"] is True
+    assert os.readlink(link) == str(host.path)
+    assert host.planned(options={"memory": 1}).after["autostart"] is True
+
+
+def test_only_the_link_is_made_to_a_config_that_is_as_wanted(host: Host, auto: Path) -> None:
+    host.done()
+    plan = host.planned(autostart=True)
+    assert len(plan.actions) == 1
+    assert plan.diff()["before"]["autostart"] is False
+    assert plan.diff()["after"]["autostart"] is True
+    assert plan.diff()["before"] == {**plan.diff()["after"], "autostart": False}
+
+
+@pytest.mark.parametrize("autostart", [None, False, True])
+def test_links_go_before_the_config_and_also_when_it_is_gone(
+    host: Host, auto: Path, autostart: Optional[bool]
+) -> None:
+    remove = f"remove the link {auto}/web.cfg, so that xendomains does not start domain web"
+    host.done(autostart=True)
+    plan = host.planned(state="absent", autostart=autostart)
+    assert sentences(plan) == [remove, f"remove {host.path}"]
+    host.path.unlink()
+    assert sentences(host.planned(state="absent", autostart=autostart)) == [remove]
+    assert host.done(state="absent", autostart=autostart)["autostart"] is False
+    assert os.listdir(auto) == []
+
+
+@pytest.mark.parametrize("autostart", [None, False, True])
+def test_links_to_a_foreign_config_stay_when_it_loses_its_disks(
+    foreign: Host, auto: Path, autostart: Optional[bool]
+) -> None:
+    (auto / "10-web").symlink_to(foreign.path)
+    state = foreign.done(state="absent", autostart=autostart)
+    assert state["autostart"] is (autostart is not False)
+    assert os.listdir(auto) == ([] if autostart is False else ["10-web"])
+
+
+def test_a_foreign_config_without_its_disks_gets_no_link(foreign: Host, auto: Path) -> None:
+    assert foreign.done(state="absent", autostart=True)["autostart"] is False
+    assert os.listdir(auto) == []
+
+
+def test_the_way_is_cleared_first(host: Host, auto: Path) -> None:
+    old, new = host.home / "old" / "web.cfg", host.path
+    old.parent.mkdir()
+    host.done(path=str(old), autostart=True)
+    for going in ({"state": "absent"}, {"autostart": False}):
+        items = [host.item(autostart=True), host.item(path=str(old), **going)]
+        configs = host.configs()
+        items.sort(key=configs.rank)
+        assert [item["path"] for item in items] == [str(old), str(new)]
+        plans = [configs.plan(item) for item in items]
+        assert sentences(plans[1])[1].startswith(f"make the link {auto}/web.cfg")
+
+
+def test_what_is_in_the_way_is_said_with_the_config(host: Host, auto: Path) -> None:
+    (auto / "web.cfg").touch()
+    assert host.refused(autostart=True).startswith(f"{host.path}: {auto}/web.cfg is in the way")
+
+
+def test_a_domain_that_starts_with_a_number_is_warned_of_although_one_is(
+    host: Host, auto: Path
+) -> None:
+    host.bind(host.image("a.raw"), 3)
+    disks = [disk("/dev/loop3")]
+    configs = host.configs()
+    warnings = [
+        configs.plan(host.item(path=f"{host.home}/{index}.cfg", disks=disks, autostart=autostart))
+        .warnings
+        for index, autostart in enumerate((None, True, True, None))
+    ]  # fmt: skip
+    assert [len(warning) for warning in warnings] == [1, 1, 0, 0]
+    assert "xendomains" not in warnings[0][0]
+    assert warnings[1][0].startswith(
+        f"{host.home}/1.cfg names /dev/loop3, which may be another image after the next boot, and "
+        "xendomains starts domain web with it then; let udev run"
+    )
+    assert "or set autostart: false" in warnings[1][0]
+
+
+def test_a_domain_that_starts_is_warned_of_once_and_whoever_said_so(host: Host, auto: Path) -> None:
+    host.bind(host.image("a.raw"), 3)
+    host.path.write_text("name='web'\ndisk=['/dev/loop3,raw,xvda', 'what,is,this']\n")
+    assert host.planned().warnings == []
+    (auto / "10-web").symlink_to(host.path)
+    configs = host.configs()
+    (warning,) = configs.plan(host.item()).warnings
+    assert "xendomains starts domain web with it then" in warning
+    other = host.item(path=f"{host.home}/other.cfg", disks=[disk("/dev/loop3")])
+    assert configs.plan(other).warnings == []
+    assert host.planned(autostart=False).warnings == []
 
 
 # ---- targets ----
