@@ -276,7 +276,7 @@ def _config(domain: Domain) -> Entry:
         if "config" in domain.options:
             config["options"] = domain.options["config"]
         config.update(chosen(domain.options, ("allow_slot_change", "overwrite")))
-    return config
+    return {**config, **chosen(domain.options, ("autostart",))}
 
 
 # ---- selecting ----

@@ -182,6 +182,7 @@ _DOMAIN_OPTIONS: Dict[str, _Reader] = {
     "disks": _list,
     "config": _config,
     "config_path": _host_path,
+    "autostart": _flag,
     "allow_slot_change": _flag,
     "overwrite": _flag,
 }

@@ -272,6 +272,15 @@ def test_that_a_config_gets_what_was_written() -> None:
     assert gone == {"domain": "web", "path": "/c/w", "state": "absent"}
 
 
+@pytest.mark.parametrize("state", ["present", "absent"])
+@pytest.mark.parametrize("autostart", [True, False])
+def test_that_a_config_is_told_whether_its_domain_starts(autostart: bool, state: str) -> None:
+    (planned,) = disk_plan.plan([domain(autostart=autostart, state=state)]).configs
+    assert planned["autostart"] is autostart
+    (untold,) = disk_plan.plan([domain(state=state)]).configs
+    assert "autostart" not in untold
+
+
 # ---- every choice of every option, to the modules ----
 
 VALUES: Dict[str, List[Any]] = {
@@ -313,8 +322,14 @@ def test_that_every_item_is_accepted_by_its_module(layer: str) -> None:
 def test_that_every_config_is_accepted_by_its_module() -> None:
     pytest.importorskip(f"{MODULES}.xen_domain_config")
     more = [
-        domain(name="full", config={"memory": 1}, allow_slot_change=True, config_path="/c"),
-        domain(name="gone", state="absent", config={"memory": 1}),
+        domain(
+            name="full",
+            config={"memory": 1},
+            allow_slot_change=True,
+            autostart=True,
+            config_path="/c",
+        ),
+        domain(name="gone", state="absent", config={"memory": 1}, autostart=False),
     ]
     assert_accepted("config", disk_plan.plan([EXAMPLE, *ALL_DOMAINS, *more]).configs)
 

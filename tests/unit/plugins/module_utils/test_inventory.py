@@ -221,7 +221,7 @@ def test_that_an_unknown_option_of_a_domain_is_refused() -> None:
     assert problems_of_domain(disk=[]) == [f"{DOMAIN}: 'disk' is no option: did you mean disks?"]
     assert problems_of_domain(memory=1) == [
         f"{DOMAIN}: 'memory' is no option: there are name, state, disks, config, config_path, "
-        "allow_slot_change, overwrite"
+        "autostart, allow_slot_change, overwrite"
     ]
 
 
@@ -251,10 +251,14 @@ def test_that_the_options_of_a_domain_are_read() -> None:
         config={"type": "pvh", "memory": 128, "vif": ["bridge=br0"]},
         config_path="/etc/xen/other.cfg",
         allow_slot_change=True,
+        autostart=True,
         state="present",
-    ) == problems_of_domain(config={}, allow_slot_change=False, state="absent") == []  # fmt: skip
-    assert problems_of_domain(allow_slot_change=1, state="off") == [
+    ) == problems_of_domain(
+        config={}, allow_slot_change=False, autostart=False, state="absent"
+    ) == []  # fmt: skip
+    assert problems_of_domain(allow_slot_change=1, state="off", autostart="yes") == [
         f"{DOMAIN}: state: present or absent is wanted, not 'off'",
+        f"{DOMAIN}: autostart: true or false is wanted, not 'yes'",
         f"{DOMAIN}: allow_slot_change: true or false is wanted, not the number 1",
     ]
 
