@@ -139,20 +139,21 @@ class AutostartLinks:
         link = links.link(name)
         if not _NAME.fullmatch(name):
             raise AutostartError(
-                f"xendomains starts nothing by the name of {name!r}, which begins with a dot or has "
-                f"a blank, *, ? or [; make a link of another name in {links.path}, which is kept"
+                f"xendomains starts nothing by the name of {name!r}, which begins with a dot or "
+                f"has a blank, *, ? or [; make a link of another name in {links.path}, which "
+                "is kept"
             )
         if links.holds(subject.file):
             return []
         _refuse_taken(links, name)
         sentence = f"make the link {link}, so that xendomains starts domain {subject.domain}"
-        check_writable(nearest(links.path), sentence)
         try:
             actions = self._directories.plan(links.path, parents)
         except BlockdevError as error:
             raise AutostartError(
                 f"{error}; xendomains looks there for what it is to start: is Xen installed?"
             ) from None
+        check_writable(nearest(links.path), sentence)
         links.entries[name] = _Entry(place, subject.path)
         self.touched.add(links.path)
         return [*actions, Action(sentence, partial(_make, link, subject.path))]
@@ -197,8 +198,8 @@ def _refuse_taken(links: _Directory, name: str) -> None:
         raise AutostartError(f"{link} is in the way of a link and is none; move it elsewhere")
     is_link = "is" if os.path.lexists(link) else "is to be"
     raise AutostartError(
-        f"{link} {is_link} a link to {entry.target}, which is not this config; remove that, or make "
-        f"a link of another name in {links.path}, which is kept"
+        f"{link} {is_link} a link to {entry.target}, which is not this config; remove that, or "
+        f"make a link of another name in {links.path}, which is kept"
     )
 
 

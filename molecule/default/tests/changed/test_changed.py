@@ -23,6 +23,10 @@ def test_absent_disks_are_gone(host):
     assert not host.file(f"{DIR}/configs/db.cfg").exists
 
 
+def test_only_the_domain_that_is_left_starts_at_boot(host):
+    assert host.file(f"{DIR}/auto").listdir() == ["web.cfg"]
+
+
 def test_what_the_plan_does_not_name_stays(host):
     assert host.file(f"{IMAGES}/shared.raw").exists
     assert device(host, f"{IMAGES}/shared.raw")

@@ -78,6 +78,13 @@ def test_config_without_options(host):
     assert "format=qcow2, vdev=xvdc, access=rw, target=/srv/images/base.qcow2'" in text
 
 
+def test_domains_start_at_boot(host):
+    assert host.file(f"{DIR}/auto").mode == 0o755
+    for domain in ("web", "db"):
+        link = host.file(f"{DIR}/auto/{domain}.cfg")
+        assert link.linked_to == f"{DIR}/configs/{domain}.cfg"
+
+
 def named(host, path):
     """How a config names the loop device of an image: by a stable link where udev runs."""
     link = f"/dev/disk/by-loop-file{path}"

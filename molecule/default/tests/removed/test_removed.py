@@ -13,6 +13,10 @@ def test_what_the_plan_made_is_gone(host):
     assert sorted(found.split()) == LEFT
 
 
+def test_no_domain_starts_at_boot(host):
+    assert host.file(f"{DIR}/auto").listdir() == []
+
+
 def test_its_loop_devices_are_unbound(host):
     bound = host.check_output("losetup --list --noheadings --output BACK-FILE").split()
     assert sorted(path for path in bound if path.startswith(DIR)) == LEFT
