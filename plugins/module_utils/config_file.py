@@ -39,6 +39,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop,
     loop_link,
     xen,
+    xl,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
@@ -528,7 +529,7 @@ def _validate(text: str) -> None:
     with tempfile.NamedTemporaryFile(prefix="xen_domain_config.") as trial:
         trial.write(_encoded(text))
         trial.flush()
-        ended = xen.run(["xl", "-N", "create", trial.name], xen.XL_SECONDS)
+        ended = xen.run(["xl", "-N", "create", trial.name], xl.XL_SECONDS)
     if ended.code != 0:
         words = " ".join(ended.stderr.replace(trial.name, "the config").split())
         raise ConfigError(f"xl refuses what it would say: {words or f'exit code {ended.code}'}")

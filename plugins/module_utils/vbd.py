@@ -16,7 +16,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     locks,
     loop,
     loop_link,
+    sharing,
     xen,
+    xl,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
@@ -25,6 +27,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     MissingError,
@@ -41,8 +44,7 @@ SECTOR = 512
 LOCK_SECONDS = 300
 """How long another run may attach and detach before it is an error to wait for it."""
 
-DOM0_USES = ("mount", "swap", "holder")
-"""Uses by dom0 (see usage.User) beside which a guest must not have the same disk."""
+SHARING_HINT = "detach that first, or attach it with access: ro in both places"
 
 SPEC_OPTIONS = ("format", "backendtype", "devtype", "script", "discard", "direct_io_safe")
 """The options of an item that go into the disk's specification as they are."""
@@ -106,6 +108,11 @@ class Disk:
     def slot(self) -> Slot:
         """Where it is."""
         return self.vbd.domid, self.vbd.xenstore_key
+
+    @property
+    def claim(self) -> Claim:
+        """What its domain has by it."""
+        return Claim.of_vbd(self.vbd, self.storage, self.planned)
 
 
 @dataclass(frozen=True)
@@ -240,16 +247,7 @@ class Vbds(Resource):
         if found and not wanted.item["replace"]:
             raise XenError(f"{_taken(wanted, found)}; set replace: true to swap it")
         _refuse_sharing(wanted, self._disks.values())
-        self._refuse_use_by_dom0(wanted)
-
-    def _refuse_use_by_dom0(self, wanted: Wanted) -> None:
-        """Raise XenError where dom0 itself uses what is behind the target."""
-        users = [user for rdev in wanted.storage.devices for user in self._usage.of_device(rdev)]
-        if wanted.storage.file and wanted.storage.rdev is None:
-            users += self._usage.of_file(os.stat(wanted.target))
-        for user in users:
-            if user.kind in DOM0_USES:
-                raise XenError(f"it is {user.sentence} in dom0; end that first")
+        sharing.refuse_use_by_dom0(wanted.as_disk().claim, self._usage)
 
     def _bring(self, sentence: str, wanted: Wanted, spec: str, old: Optional[Vbd]) -> None:
         with _explained(sentence), locks.exclusive(_lock_of(wanted.domain), LOCK_SECONDS):
@@ -268,9 +266,9 @@ class Vbds(Resource):
             if found:
                 return
             _refuse_sharing(wanted, disks.values())
-            xen.attach(wanted.domain, wanted.key, spec)
+            xl.attach(wanted.domain, wanted.key, spec)
         if wanted.item["wait"]:
-            xen.await_connection(wanted.domain, wanted.key, wanted.item["timeout"])
+            xl.await_connection(wanted.domain, wanted.key, wanted.item["timeout"])
 
     def _replace(self, wanted: Wanted, spec: str, old: Vbd) -> None:
         _detach(wanted.item, wanted.domain, old)
@@ -398,18 +396,8 @@ def _taken(wanted: Wanted, found: Disk) -> str:
 
 def _refuse_sharing(wanted: Wanted, disks: Iterable[Disk]) -> None:
     """Raise XenError where another slot has the same data, unless both only read it."""
-    for disk in disks:
-        if disk.slot == wanted.slot or not disk.storage.overlaps(wanted.storage):
-            continue
-        if disk.vbd.access == wanted.access == "ro":
-            continue
-        vbd = disk.vbd
-        it = "it" if vbd.target == wanted.target else f"it shares data with {vbd.target}, which"
-        is_attached = "is to be attached" if disk.planned else "is attached"
-        raise XenError(
-            f"{it} {is_attached} to domain {vbd.domain} as {vbd.vdev} ({vbd.access}); detach that "
-            "first, or attach it with access: ro in both places"
-        )
+    others = [disk.claim for disk in disks if disk.slot != wanted.slot]
+    sharing.refuse_sharing(wanted.as_disk().claim, others, SHARING_HINT)
 
 
 # ---- changing ----
@@ -422,7 +410,7 @@ def _detach(item: Mapping[str, Any], domain: Domain, planned: Vbd) -> None:
         return
     if (now.target, now.physical_device) != (planned.target, planned.physical_device):
         raise XenError(f"slot {planned.vdev} holds {now.target} by now; run again")
-    xen.detach(domain, planned.xenstore_key, item["timeout"], item["force"])
+    xl.detach(domain, planned.xenstore_key, item["timeout"], item["force"])
 
 
 def _put_back(domain: Domain, old: Vbd) -> str:
@@ -430,7 +418,7 @@ def _put_back(domain: Domain, old: Vbd) -> str:
     if old.flaw:
         return f"{old.target} {old.flaw} and was not put back"
     try:
-        xen.attach(domain, old.xenstore_key, _spec_of(old))
+        xl.attach(domain, old.xenstore_key, _spec_of(old))
     except BlockdevError as error:
         return f"{old.target} could not be put back as {old.vdev}: {error}"
     return f"{old.target} was put back"

@@ -9,7 +9,13 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import vbd, vbd_target, xen, xenstore
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    sharing,
+    vbd,
+    vbd_target,
+    xen,
+    xenstore,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
@@ -356,7 +362,7 @@ def test_what_goes_makes_room(host: FakeHost) -> None:
 def test_what_dom0_uses(host: FakeHost, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     monkeypatch.setattr(QuietUsage, "users", {os.makedev(7, 0): [User(kind, "mounted on /mnt")]})
     for target in ("/dev/loop0", "/srv/100.raw"):
-        if kind in vbd.DOM0_USES:
+        if kind in sharing.DOM0_USES:
             assert error_of(wanted(target=target)) == (
                 f"cannot attach {target} (rw) to domain web as xvda: it is mounted on /mnt in "
                 "dom0; end that first"

@@ -1,0 +1,169 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""xl's commands where they go wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import xen, xl
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+    DATA,
+    WEB_UUID,
+    FakeHost,
+)
+
+WEB = Domain(1, "web", WEB_UUID)
+SPEC = "format=raw, vdev=xvdb, access=rw, target=/dev/loop0"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
+    fake = FakeHost(tmp_path, monkeypatch)
+    fake.device("/dev/loop0", 7, 0)
+    return fake
+
+
+# ---- disks ----
+
+
+def attach(timeout: float = 0.05) -> None:
+    xl.attach(WEB, 51728, SPEC)
+    xl.await_connection(WEB, 51728, timeout)
+
+
+def slot_is_empty() -> bool:
+    return xen.read_slot(WEB, 51728) is None
+
+
+def test_attach_and_detach(host: FakeHost) -> None:
+    attach()
+    vbd = xen.read_slot(WEB, 51728)
+    assert vbd and (vbd.target, vbd.backend_state) == ("/dev/loop0", 4)
+    xl.detach(WEB, 51728, 1, force=False)
+    assert slot_is_empty()
+    assert host.commands() == [f"xl block-attach 1 {SPEC}", "xl block-detach 1 51728"]
+
+
+def test_the_words_of_the_script_are_told_and_nothing_is_left(host: FakeHost) -> None:
+    words = "Device /dev/loop0 is mounted in a guest domain,\nand so cannot be mounted now."
+    host.behave(script_words={"/dev/loop0": words})
+    with pytest.raises(XenError) as caught:
+        attach()
+    assert str(caught.value) == (
+        "Device /dev/loop0 is mounted in a guest domain, and so cannot be mounted now."
+        "; what it had begun was removed again"
+    )
+    assert slot_is_empty()
+
+
+def test_an_exit_code_of_0_is_not_trusted(host: FakeHost) -> None:
+    host.behave(does_nothing=True)
+    with pytest.raises(XenError, match="exit code 0 and without a word"):
+        attach()
+
+
+def test_what_cannot_be_removed_is_told(host: FakeHost) -> None:
+    host.behave(script_words={"/dev/loop0": "no"}, stuck=True, force_fails=True)
+    with pytest.raises(XenError, match=r"no; what it left .* `xl block-detach --force 1 51728`"):
+        attach()
+
+
+def test_a_slot_that_somebody_else_took_is_left_alone(host: FakeHost) -> None:
+    attach()
+    with pytest.raises(XenError, match="another program took slot 51728 of domain web first"):
+        attach()
+    assert not slot_is_empty()
+
+
+@pytest.mark.parametrize("stuck", [False, True])
+def test_a_guest_that_never_connects_leaves_the_slot_empty(host: FakeHost, stuck: bool) -> None:
+    host.behave(never_connects=True, stuck=stuck, force_exits_1=True)
+    with pytest.raises(XenError) as caught:
+        attach()
+    assert str(caught.value) == (
+        "the guest did not connect within 0.05 s (backend InitWait (2), frontend Initialising (1))"
+        "; wait: false leaves it attached; what it had begun was removed again"
+    )
+    assert slot_is_empty()
+
+
+class Clock:
+    """Goes on only while somebody sleeps."""
+
+    def __init__(self) -> None:
+        self._now = 0.0
+
+    def monotonic(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
+def test_a_guest_that_does_not_let_go(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    attach()
+    host.behave(stuck=True)
+    monkeypatch.setattr(xl, "time", Clock())
+    monkeypatch.setattr(xl, "POLL_SECONDS", 0.25)
+    with pytest.raises(XenError, match=r"not let go .* within 0.5 s .* set force: true"):
+        xl.detach(WEB, 51728, 0.5, force=False)
+    assert host.commands()[1:] == ["xl block-detach 1 51728"] * 3
+    assert not slot_is_empty()
+
+
+def test_force_asks_first_and_does_not_trust_the_exit_code(host: FakeHost) -> None:
+    attach()
+    host.behave(stuck=True, force_exits_1=True)
+    xl.detach(WEB, 51728, 30, force=True)
+    assert slot_is_empty()
+    assert host.commands()[1:] == ["xl block-detach 1 51728", "xl block-detach --force 1 51728"]
+
+
+def test_force_that_does_not_help(host: FakeHost) -> None:
+    attach()
+    host.behave(stuck=True, force_fails=True)
+    with pytest.raises(XenError, match=r"still there after `xl block-detach --force`: .*unable to"):
+        xl.detach(WEB, 51728, 30, force=True)
+
+
+def recorded_errors() -> str:
+    return (DATA / "recorded-xl-errors.txt").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (
+            "xl block-attach 6 /dev/loop0,raw,xvdb,w",
+            "Device /dev/loop0 is mounted in a guest domain, and so cannot be mounted now.",
+        ),
+        (
+            "xl block-attach 5 /dev/loop210,raw,xvda,w",
+            "Disk vdev=xvda failed to stat: /dev/loop210: No such file or directory; "
+            "unable to add device; libxl_device_disk_add failed.",
+        ),
+        ("xl block-attach nosuch /dev/loop0,raw,xvda,w", "nosuch is an invalid domain identifier"),
+    ],
+)
+def test_the_words_in_recorded_output(command: str, words: str) -> None:
+    stderr = recorded_errors().split(f"$ {command}\n", 1)[1].split("   rc=", 1)[0]
+    assert xl.words(Completed(1, "", stderr)) == words
+
+
+def test_words_where_there_are_none() -> None:
+    assert xl.words(Completed(4, "", "\n")) == "xl ended with exit code 4 and without a word"
+
+
+@pytest.mark.parametrize("broken", ["xl", "xenstore-ls"])
+def test_a_command_that_is_gone_is_a_xen_error(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    (host.home / "bin" / broken).unlink()
+    monkeypatch.setenv("PATH", str(host.home / "bin"))
+    monkeypatch.setattr(xen, "SYSTEM_PATH", "/nonexistent")
+    with pytest.raises(XenError, match=f"{broken} is not installed"):
+        attach()
