@@ -145,7 +145,7 @@ class DomainConfigs(Resource):
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_domain_config."""
-        config = _find(_path(item))
+        config = find(path_of(item["domain"], item["path"]))
         self._refuse_twice(config)
         try:
             if item["state"] == "absent":
@@ -171,7 +171,7 @@ class DomainConfigs(Resource):
 
     def _plan_absent(self, item: Mapping[str, Any], config: Config) -> Plan:
         if config.text is not None:
-            _refuse_other_domain(item, config.text)
+            refuse_other_domain(item["domain"], config.text)
         if config.text is not None and not config.rendered:
             text = domain_config.replace_disks(config.text, [])
             plan = self._plan_text(item, config, text, f"empty the disk list of {config.path}")
@@ -380,9 +380,11 @@ def _is_backed_up(item: Mapping[str, Any], config: Config) -> bool:
     return bool(item["backup"]) or (item["backup"] is None and not config.rendered)
 
 
-def _path(item: Mapping[str, Any]) -> str:
-    """The config's path; ConfigError where domain or path cannot be one."""
-    domain, path = item["domain"], item["path"]
+def path_of(domain: str, path: Optional[str]) -> str:
+    """The config of C(domain): C(path) where that is given, otherwise the usual one.
+
+    Raises ConfigError where C(domain) cannot be the name of one.
+    """
     if not domain or domain.isdigit() or "/" in domain:
         raise ConfigError(
             f"domain {domain!r} is no name of a domain: that is not empty, has no slash and is "
@@ -411,7 +413,7 @@ def _wanted_text(item: Mapping[str, Any], config: Config, specs: Sequence[str]) 
     """The text that the config is to have, and the sentence for giving it that."""
     domain, options = item["domain"], item["options"]
     if config.text is not None and (options is None or not item["overwrite"]):
-        _refuse_other_domain(item, config.text)
+        refuse_other_domain(item["domain"], config.text)
     if config.text is not None and not config.rendered:
         if options is None:
             text = domain_config.replace_disks(config.text, specs)
@@ -425,8 +427,9 @@ def _wanted_text(item: Mapping[str, Any], config: Config, specs: Sequence[str]) 
     return domain_config.render(domain, options or {}, specs), f"write {config.path}"
 
 
-def _refuse_other_domain(item: Mapping[str, Any], text: str) -> None:
-    name, domain = domain_config.name(text), item["domain"]
+def refuse_other_domain(domain: str, text: str) -> None:
+    """Raise ConfigError where the config C(text) is not that of C(domain)."""
+    name = domain_config.name(text)
     if name is None:
         raise ConfigError(
             f"it sets no name; add name = {domain_config.quote(domain)} if it is "
@@ -463,7 +466,7 @@ def _warn_of_numbers(config: Config, numbered: Sequence[str], starting: Optional
 # ---- files ----
 
 
-def _find(path: str) -> Config:
+def find(path: str) -> Config:
     """Look at what is at C(path); ConfigError where no config is nor can be there."""
     if not is_file_path(path):
         raise ConfigError(

@@ -4,6 +4,9 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from typing import Iterator
+
 
 class BlockdevError(Exception):
     """What was wanted, what is in the way, what to do: one sentence or more, ready for the user.
@@ -11,6 +14,15 @@ class BlockdevError(Exception):
     Every error raised on purpose below C(module_utils) is of this class, so a caller that turns
     it into a failed task shows exactly the message; anything else is a bug and stays a traceback.
     """
+
+
+@contextmanager
+def explained(words: str) -> Iterator[None]:
+    """Begin the errors of what is inside with C(words): ``cannot bind /srv/a.raw``."""
+    try:
+        yield
+    except BlockdevError as error:
+        raise type(error)(f"{words}: {error}") from None
 
 
 def type_name(value: object) -> str:

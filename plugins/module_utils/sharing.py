@@ -20,6 +20,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenEr
 DOM0_USES = ("mount", "swap", "holder")
 """Uses by dom0 (see usage.User) beside which a guest must not have the same disk."""
 
+LOCK = "vbds"
+"""The lock (see locks.exclusive) that is held from the look at who has what until a new disk or
+domain shows in xenstore, so that no other run comes between."""
+
+LOCK_SECONDS = 300
+"""How long another run may take for that before it is an error to wait for it."""
+
 
 @dataclass(frozen=True)
 class Claim:

@@ -26,8 +26,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import LOCK_SECONDS, Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     MissingError,
@@ -40,9 +40,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenEr
 
 SECTOR = 512
 """The unit of a disk's C(sectors), in bytes."""
-
-LOCK_SECONDS = 300
-"""How long another run may attach and detach before it is an error to wait for it."""
 
 SHARING_HINT = "detach that first, or attach it with access: ro in both places"
 
@@ -234,7 +231,7 @@ class Vbds(Resource):
         if found and not _differences(wanted, found):
             return plan
         sentence = _sentence(wanted, found)
-        with _explained(sentence):
+        with explained(f"cannot {sentence}"):
             self._refuse(wanted, found)
         self._disks[wanted.slot] = wanted.as_disk()
         plan.after = _expected_state(wanted)
@@ -250,7 +247,9 @@ class Vbds(Resource):
         sharing.refuse_use_by_dom0(wanted.as_disk().claim, self._usage)
 
     def _bring(self, sentence: str, wanted: Wanted, spec: str, old: Optional[Vbd]) -> None:
-        with _explained(sentence), locks.exclusive(_lock_of(wanted.domain), LOCK_SECONDS):
+        with explained(f"cannot {sentence}"), locks.exclusive(
+            _lock_of(wanted.domain), LOCK_SECONDS
+        ):
             if old is None:
                 self._attach(wanted, spec)
             else:
@@ -258,7 +257,7 @@ class Vbds(Resource):
 
     def _attach(self, wanted: Wanted, spec: str) -> None:
         """Attach unless another run was faster; keep others out until xl shows it to them."""
-        with locks.exclusive("vbds", LOCK_SECONDS):
+        with locks.exclusive(sharing.LOCK, LOCK_SECONDS):
             disks = _disks_now()
             found = disks.get(wanted.slot)
             if found and _differences(wanted, found):
@@ -321,7 +320,7 @@ class Vbds(Resource):
         sentence = f"detach {vbd.target} ({vbd.vdev}) from domain {domain.name}"
 
         def detach() -> None:
-            with _explained(sentence), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
+            with explained(f"cannot {sentence}"), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
                 _detach(item, domain, vbd)
 
         return Action(sentence, detach)
@@ -451,15 +450,6 @@ def _sentence(wanted: Wanted, found: Optional[Disk]) -> str:
     if found:
         return f"replace {found.vbd.target} ({found.vbd.access}) in {place} by {disk}"
     return f"attach {disk} to {place}"
-
-
-@contextmanager
-def _explained(sentence: str) -> Iterator[None]:
-    """Say in errors what was to be done."""
-    try:
-        yield
-    except BlockdevError as error:
-        raise XenError(f"cannot {sentence}: {error}") from None
 
 
 def _lock_of(domain: Domain) -> str:

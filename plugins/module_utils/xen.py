@@ -99,27 +99,38 @@ def run(argv: Sequence[str], timeout: float) -> Completed:
 
     C(timeout): seconds, after which it is killed. Raises XenError then, and where it cannot start.
     """
+    with start(argv) as process:
+        return finish(process, timeout)
+
+
+def start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
+    """Start a command as L(run) does; L(finish) waits for it. Raises XenError."""
     path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
     try:
-        ended = subprocess.run(
+        return subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout,
-            check=False,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C", "PATH": path},
         )
     except FileNotFoundError:
         raise XenError(
             f"{argv[0]} is not installed (looked in {path}); install Xen's tools (xen-utils)"
         ) from None
-    except subprocess.TimeoutExpired:
-        raise XenError(
-            f"`{' '.join(argv)}` did not end within {timeout:g} s and was killed"
-        ) from None
     except (OSError, ValueError) as error:
         raise XenError(f"cannot run `{' '.join(argv)}`: {error}") from None
-    return Completed(ended.returncode, _decoded(ended.stdout), _decoded(ended.stderr))
+
+
+def finish(process: subprocess.Popen[bytes], timeout: float) -> Completed:
+    """Wait for a command to end. C(timeout): seconds, after which it is killed (XenError)."""
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        command = " ".join(map(str, process.args))  # type: ignore[arg-type]
+        raise XenError(f"`{command}` did not end within {timeout:g} s and was killed") from None
+    return Completed(process.returncode, _decoded(stdout), _decoded(stderr))
 
 
 def _decoded(output: bytes) -> str:

@@ -1,16 +1,18 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xl's commands: those that attach and detach disks.
+"""xl's commands: those that start and end domains, and those that attach and detach disks.
 
-xl's exit codes are not trusted: whether a disk is there is read from xenstore after each command.
+xl's exit codes are not trusted: what has become of a domain or a disk is read after each command.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from contextlib import contextmanager
-from typing import Iterator
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import xen
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain
@@ -19,10 +21,176 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenEr
 XL_SECONDS = 120
 """libxl itself gives up before: after 10 s for a backend and 40 s for a hotplug script."""
 
+CREATE_SECONDS = 240
+"""For memory to be freed and a boot loader to run. Less than another run waits for its turn."""
+
+GONE_SECONDS = 30
+"""How long a domain that was destroyed may still be there."""
+
 POLL_SECONDS = 0.25
 
+# From the right, as a name may hold blanks and more: list_domains in xl_list.c.
+_LISTED = re.compile(
+    r"^(?P<name>.*?) +(?P<domid>[0-9]+) +[0-9]+ +[0-9]+ +"
+    r"(?P<flags>[r-][b-][p-][s-][-rscwS?][d-]) +[0-9]+\.[0-9]$",
+    re.MULTILINE,
+)
+
 _SCRIPT_WORDS = re.compile(r"script: (.*?)(?=\n(?:libxl: |libxl_|xl: )|\Z)", re.DOTALL)
+# What xl says while it does as it was told, and of what it removes after a failure.
+_NOISE = re.compile(
+    r"^(?:Parsing config from|Shutting down domain|"
+    r"Domain [0-9]+:(?:Non-existant domain$|Unable to destroy guest$|Destruction of domain)).*$",
+    re.MULTILINE,
+)
 _LOG_PREFIX = re.compile(r"^libxl: \w+: \S+?:[0-9]+:\w+: ", re.MULTILINE)
+
+
+# ---- domains ----
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A domain of this host, as xl lists it."""
+
+    domid: int
+    name: str
+    """C((null)) for what is left of a domain that was destroyed."""
+    flags: str
+    """``-b----``: running, blocked, paused, shut down, why, dying (xl(1))."""
+
+    @property
+    def status(self) -> str:
+        """C(running), C(paused), C(shutdown), C(crashed), C(suspended) or C(dying)."""
+        if self.flags[5] == "d":
+            return "dying"
+        if self.flags[3] == "s":
+            reasons = {"c": "crashed", "w": "crashed", "s": "suspended"}
+            return reasons.get(self.flags[4], "shutdown")
+        return "paused" if self.flags[2] == "p" else "running"
+
+    @property
+    def runs(self) -> bool:
+        """Whether its guest has not ended, paused or not."""
+        return self.status in ("running", "paused")
+
+
+def listed() -> List[Listed]:
+    """All domains of this host; raises XenError where xl shows none, not even dom0."""
+    ended = xen.run(["xl", "list"], XL_SECONDS)
+    found = [
+        Listed(int(line["domid"]), line["name"], line["flags"])
+        for line in _LISTED.finditer(ended.stdout)
+    ]
+    if not found:
+        raise XenError(f"`xl list` shows no domain, not even this host: {words(ended)}")
+    return found
+
+
+def on_poweroff() -> Dict[int, str]:
+    """By domain id, what is done with a domain once its guest has shut down, as far as xl tells:
+    C(destroy), C(restart) and so on (enum libxl_action_on_shutdown)."""
+    ended = xen.run(["xl", "list", "-l"], XL_SECONDS)
+    try:
+        return {
+            int(entry["domid"]): str(entry["config"].get("on_poweroff", "destroy"))
+            for entry in json.loads(ended.stdout)
+        }
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def create(name: str, config: str, paused: bool) -> None:
+    """Start the domain C(name) from the file C(config).
+
+    Raises XenError with the hotplug script's words, or xl's, where it failed; what the attempt
+    itself left is then destroyed again. A domain that ends at once has been started.
+    """
+    before = {one.domid for one in listed()}
+    # With -f, as xl takes any other argument with an equals sign for a setting.
+    command = ["xl", "create", "-q", *(["-p"] if paused else []), "-f", config]
+    try:
+        ended = xen.run(command, CREATE_SECONDS)
+    except XenError as error:
+        raise XenError(f"{error}{_removed(name, before)}") from None
+    if ended.code == 0:
+        return
+    if f'name "{name}" already exists' in ended.stderr:
+        raise XenError("another program started it first; run again")
+    raise XenError(f"{words(ended)}{_removed(name, before)}")
+
+
+def _removed(name: str, before: Set[int]) -> str:
+    """Destroy what a failed start left of the domain C(name), and say how that went.
+
+    C(before): the ids of the domains that were there already.
+    """
+    try:
+        left = [one for one in listed() if one.name == name and one.domid not in before]
+        for one in left:
+            destroy(one.domid)
+    except XenError as error:
+        return f"; what it left could not be removed: {error}"
+    return "; what it had begun was removed again" if left else ""
+
+
+def unpause(domid: int) -> None:
+    """Let a paused domain run. Raises XenError where it is still paused."""
+    ended = xen.run(["xl", "unpause", str(domid)], XL_SECONDS)
+    if any(one.domid == domid and one.status == "paused" for one in listed()):
+        raise XenError(f"it is still paused: {words(ended)}")
+
+
+def destroy(domid: int) -> None:
+    """End a domain at once and wait until it is gone. Raises XenError where it does not go."""
+    deadline = time.monotonic() + GONE_SECONDS
+    ended = xen.run(["xl", "destroy", str(domid)], XL_SECONDS)
+    while True:
+        left = next((one for one in listed() if one.domid == domid), None)
+        if left is None:
+            return
+        if time.monotonic() >= deadline:
+            break
+        time.sleep(POLL_SECONDS)
+    if left.status == "dying":
+        raise XenError(
+            f"it is dying but still there after {GONE_SECONDS:g} s: something on this host holds "
+            "its memory, such as the backend of a disk"
+        )
+    raise XenError(f"it is still there after `xl destroy {domid}`: {words(ended)}")
+
+
+class ShutdownRequest:
+    """What asks a guest to shut down.
+
+    xl waits for up to 60 s until the guest has read that, so it goes on beside us. With C(-F) it
+    presses the power button (ACPI) of a guest that does not know Xen.
+    """
+
+    def __init__(self, domid: int) -> None:
+        self._process = xen.start(["xl", "shutdown", "-F", str(domid)])
+        self._failure: Optional[str] = None
+
+    @property
+    def failure(self) -> Optional[str]:
+        """xl's words, if it has ended with an error by now."""
+        if self._failure is None and self._process.poll():
+            self._failure = words(xen.finish(self._process, XL_SECONDS))
+        return self._failure
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether the guest will not get to know of it. It may still read what it has not yet."""
+        return self.failure is not None and "acknowledge" not in self.failure
+
+    def end(self) -> None:
+        """Let xl wait no longer."""
+        self._process.kill()
+        with self._process:  # closes its pipes
+            pass
+
+
+# ---- disks ----
 
 
 def attach(domain: Domain, key: int, spec: str) -> None:
@@ -123,5 +291,6 @@ def words(ended: Completed) -> str:
     script = _SCRIPT_WORDS.search(ended.stderr)
     if script:
         return xen.in_one_line(script[1])
-    said = "; ".join(_LOG_PREFIX.sub("", ended.stderr).split("\n")).strip("; ")
+    lines = _NOISE.sub("", _LOG_PREFIX.sub("", ended.stderr)).split("\n")
+    said = "; ".join(filter(None, lines))
     return said or f"xl ended with exit code {ended.code} and without a word"

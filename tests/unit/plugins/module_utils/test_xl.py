@@ -14,6 +14,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil im
     DATA,
     WEB_UUID,
     FakeHost,
+    recorded,
 )
 
 WEB = Domain(1, "web", WEB_UUID)
@@ -25,6 +26,104 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     fake = FakeHost(tmp_path, monkeypatch)
     fake.device("/dev/loop0", 7, 0)
     return fake
+
+
+# ---- domains ----
+
+
+def test_the_recorded_list() -> None:
+    found = xl._LISTED.findall(recorded("xl list"))
+    assert found == [("Domain-0", "0", "r-----"), ("web", "1", "-b----")]
+
+
+HEADER = "Name                                        ID   Mem VCPUs\tState\tTime(s)\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "name", "domid", "flags"),
+    [
+        (
+            "my app 5                                     7   128     1     ------       0.0",
+            "my app 5",
+            7,
+            "------",
+        ),
+        (
+            "a 1 2 3 r----- 1.0                       32750 1048576   512     --p---  123456.7",
+            "a 1 2 3 r----- 1.0",
+            32750,
+            "--p---",
+        ),
+        (
+            "(null)                                      12     0     1     --ps-d       8.0",
+            "(null)",
+            12,
+            "--ps-d",
+        ),
+        (f"{'x' * 50}     3   128     1     ---sc-       8.0", "x" * 50, 3, "---sc-"),
+    ],
+)
+def test_lists_are_read_from_the_right(
+    monkeypatch: pytest.MonkeyPatch, line: str, name: str, domid: int, flags: str
+) -> None:
+    ended = Completed(0, f"{HEADER}{line}\n", "")
+    monkeypatch.setattr(xen, "run", lambda argv, timeout: ended)
+    assert xl.listed() == [xl.Listed(domid, name, flags)]
+
+
+@pytest.mark.parametrize(
+    ("flags", "status", "runs"),
+    [
+        ("r-----", "running", True),
+        ("-b----", "running", True),
+        ("------", "running", True),
+        ("--p---", "paused", True),
+        ("-bp---", "paused", True),
+        ("---s--", "shutdown", False),
+        ("---sr-", "shutdown", False),
+        ("---sS-", "shutdown", False),
+        ("--ps--", "shutdown", False),
+        ("---s?-", "shutdown", False),
+        ("---sc-", "crashed", False),
+        ("---sw-", "crashed", False),
+        ("---ss-", "suspended", False),
+        ("--ps-d", "dying", False),
+        ("---scd", "dying", False),
+    ],
+)
+def test_states_of_domains(flags: str, status: str, runs: bool) -> None:
+    domain = xl.Listed(1, "web", flags)
+    assert (domain.status, domain.runs) == (status, runs)
+
+
+def test_what_becomes_of_domains(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = recorded("xl list -l web")
+    for text, actions in (
+        (printed, {1: "destroy"}),
+        (printed.replace('"on_reboot"', '"on_poweroff"'), {1: "restart"}),
+        ("[\n\n]\n", {}),
+        ("", {}),
+        ("[1]", {}),
+        ("{}", {}),
+    ):
+        monkeypatch.setattr(xen, "run", lambda argv, timeout, text=text: Completed(0, text, ""))
+        assert xl.on_poweroff() == actions
+
+
+def test_the_words_of_a_failed_start() -> None:
+    stderr = (
+        "Parsing config from /etc/xen/web.cfg\n"
+        "libxl: error: libxl_device.c:455:libxl__device_disk_set_backend: Disk vdev=xvda failed to "
+        "stat: /srv/nope.raw: No such file or directory\n"
+        "libxl: error: libxl_create.c:1643:domcreate_launch_dm: Domain 1:unable to add disk devices\n"
+        "libxl: error: libxl_domain.c:1183:libxl__destroy_domid: Domain 1:Non-existant domain\n"
+        "libxl: error: libxl_domain.c:1137:domain_destroy_callback: Domain 1:Unable to destroy guest\n"
+        "libxl: error: libxl_domain.c:1064:domain_destroy_cb: Domain 1:Destruction of domain failed\n"
+    )
+    assert xl.words(Completed(3, "", stderr)) == (
+        "Disk vdev=xvda failed to stat: /srv/nope.raw: No such file or directory; "
+        "Domain 1:unable to add disk devices"
+    )
 
 
 # ---- disks ----

@@ -118,6 +118,19 @@ class FakeHost:
         self._behaviour.update(behaviour)
         (self.home / "behaviour.json").write_text(json.dumps(self._behaviour))
 
+    @property
+    def listed(self) -> Dict[str, str]:
+        """Domain id to what xl's list says of its state, of those that do not just run."""
+        path = self.home / "domains.json"
+        domains = json.loads(path.read_text()) if path.exists() else {}
+        return {domid: domain["flags"] for domid, domain in domains.items()}
+
+    def list_as(self, **flags: str) -> None:
+        """Have domains in other states: ``list_as(web="--p---")``."""
+        ids = {name: path.split("/")[3] for path, name in self.store.items() if "/name" in path}
+        domains = {ids[name]: {"flags": its} for name, its in flags.items()}
+        (self.home / "domains.json").write_text(json.dumps(domains))
+
     def device(self, path: str, major: int, minor: int) -> None:
         """Have a block device."""
         rdev = os.makedev(major, minor)

@@ -3,35 +3,59 @@
 """Stands in for xl and xenstore-ls (it is what it is called as), for the errors that the real ones
 do not give on demand.
 
-The directory $FAKE_XEN holds ``store.json``, xenstore as path to value; ``behaviour.json``, what is
-to go wrong; and ``log``, the commands that were run. Messages and states are those of Xen 4.17.
+The directory $FAKE_XEN holds ``store.json``, xenstore as path to value; ``domains.json``, by domain
+id what xl's list says of those that do not just run; ``behaviour.json``, what is to go wrong; and
+``log``, the commands that were run. Messages and states are those of Xen 4.17.
 """
 
+import fcntl
 import json
 import os
 import re
 import stat
 import sys
+import time
 from pathlib import Path
 
 HOME = Path(os.environ["FAKE_XEN"])
 STORE = HOME / "store.json"
+DOMAINS = HOME / "domains.json"
+BLOCKED = "-b----"
+DEAF_SECONDS = 60
 
 
 def main():
     name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
     with (HOME / "log").open("a") as log:
         log.write(" ".join([name, *arguments]) + "\n")
-    store = json.loads(STORE.read_text())
-    behaviour = json.loads((HOME / "behaviour.json").read_text())
-    if name == "xenstore-ls":
-        return ls(store, behaviour, arguments[-1])
-    if arguments[:2] == ["-N", "create"]:
-        return read_config(behaviour, arguments[2])
-    command = {"block-attach": attach, "block-detach": detach}[arguments[0]]
-    code = command(store, behaviour, arguments[1:])
-    STORE.write_text(json.dumps(store))
+        fcntl.flock(log, fcntl.LOCK_EX)
+        code, seconds = run(name, arguments, json.loads((HOME / "behaviour.json").read_text()))
+    time.sleep(seconds)
+    if seconds:
+        return fail(
+            "libxl: error: libxl_domain.c:742:pvcontrol_cb: guest didn't acknowledge control "
+            "request: -9\nshutdown failed (rc=-9)"
+        )
     return code
+
+
+def run(name, arguments, behaviour):
+    """The exit code, and for how long the command hangs before it fails."""
+    store = json.loads(STORE.read_text())
+    domains = json.loads(DOMAINS.read_text()) if DOMAINS.exists() else {}
+    pass_time(store, domains, behaviour)
+    if name == "xenstore-ls":
+        code = ls(store, behaviour, arguments[-1])
+    elif arguments[:2] == ["-N", "create"]:
+        code = read_config(behaviour, arguments[2])
+    elif arguments[0] in BLOCK_COMMANDS:
+        code = BLOCK_COMMANDS[arguments[0]](store, behaviour, arguments[1:])
+    else:
+        code = DOMAIN_COMMANDS[arguments[0]](store, domains, behaviour, arguments[1:])
+    STORE.write_text(json.dumps(store))
+    DOMAINS.write_text(json.dumps(domains))
+    is_deaf = name == "xl" and arguments[0] == "shutdown" and behaviour.get("deaf") and not code
+    return code, DEAF_SECONDS if is_deaf else 0
 
 
 def ls(store, behaviour, path):
@@ -133,6 +157,163 @@ def detach(store, behaviour, arguments):
     return 1 if force and behaviour.get("force_exits_1") else 0
 
 
+# ---- domains ----
+
+
+def pass_time(store, domains, behaviour):
+    """Let guests end whose time has come, and do with their domains as their configs say."""
+    for domid, domain in list(domains.items()):
+        if time.time() < domain.get("ends", float("inf")):
+            continue
+        del domain["ends"]
+        action = domain.get("on_poweroff", "destroy")
+        if action == "preserve":
+            domain["flags"] = "---s--"
+            continue
+        name = store[f"/local/domain/{domid}/name"]
+        remove(store, domains, domid)
+        if action == "restart":
+            begin(store, domains, name)
+
+
+def ids_in(store, domains):
+    nodes = (re.match("/local/domain/([0-9]+)/name", path) for path in store)
+    return sorted({int(node[1]) for node in nodes if node} | {int(domid) for domid in domains})
+
+
+def begin(store, domains, name, flags=BLOCKED):
+    """A domain with an id that none has had."""
+    used = (HOME / "last_id").read_text() if (HOME / "last_id").exists() else "0"
+    domid = str(max([int(used), *ids_in(store, domains)]) + 1)
+    (HOME / "last_id").write_text(domid)
+    store[f"/local/domain/{domid}/name"] = name
+    store[f"/local/domain/{domid}/vm"] = f"/vm/0b1c2d3e-0000-4000-8000-{int(domid):012d}"
+    domains[domid] = {"flags": flags}
+    return domid
+
+
+def remove(store, domains, domid):
+    for node in list(store):
+        if re.match(rf"/(?:libxl|local/domain|local/domain/0/backend/[a-z]+)/{domid}/", node):
+            del store[node]
+    domains.pop(domid, None)
+
+
+def list_domains(store, domains, behaviour, arguments):
+    if arguments == ["-l"]:
+        entries = [
+            {"domid": domid, "config": config_of(domains.get(str(domid), {}))}
+            for domid in ids_in(store, domains)
+        ]
+        print(json.dumps(entries, indent=4))
+        return 0
+    if behaviour.get("lists_nothing"):
+        return fail("libxl_list_domain failed.")
+    print("Name                                        ID   Mem VCPUs\tState\tTime(s)")
+    for domid in ids_in(store, domains):
+        name = store.get(f"/local/domain/{domid}/name", "(null)")
+        flags = domains.get(str(domid), {}).get("flags", BLOCKED if domid else "r-----")
+        print(f"{name:<40} {domid:5} {128:5} {1:5}     {flags}  {8.0:8.1f}")
+    return 0
+
+
+def config_of(domain):
+    """xl leaves out what is as it would be anyway."""
+    action = domain.get("on_poweroff", "destroy")
+    config = {"c_info": {"type": "pvh"}, "on_reboot": "restart"}
+    return config if action == "destroy" else {**config, "on_poweroff": action}
+
+
+def create(store, domains, behaviour, arguments):
+    text = Path(arguments[-1]).read_text()
+    name = re.search(r"""^name *= *['"](.*)['"]""", text, re.MULTILINE)[1]
+    listed = re.search(r"^disk *= *\[(.*?)\n?\]", text, re.MULTILINE | re.DOTALL)
+    if "-q" not in arguments:
+        print(f"Parsing config from {arguments[-1]}", file=sys.stderr)
+    taken = [node for node in store if node.endswith("/name") and store[node] == name]
+    domid = begin(store, domains, name, "--p---")
+    if taken:
+        remove(store, domains, domid)
+        return fail(
+            f"libxl: error: libxl_domain.c:90:libxl__domain_rename: Domain {domid}:Domain with "
+            f'name "{name}" already exists.\n'
+            f"libxl: error: libxl_create.c:1257:initiate_domain_create: Domain {domid}:cannot make "
+            "domain: -6"
+        )
+    action = re.search(r"""^on_poweroff *= *['"](.*)['"]""", text, re.MULTILINE)
+    domains[domid]["on_poweroff"] = action[1] if action else "destroy"
+    for spec in re.findall(r"'([^']*)'", listed[1]) if listed else []:
+        if attach(store, behaviour, [domid, spec]):
+            return fail_to_create(store, domains, behaviour, domid)
+    if "-p" not in arguments:
+        domains[domid]["flags"] = "---sc-" if behaviour.get("crashes") else BLOCKED
+    if behaviour.get("ends_at_once"):
+        remove(store, domains, domid)
+    return 0
+
+
+def fail_to_create(store, domains, behaviour, domid):
+    if not behaviour.get("leaves_behind"):
+        remove(store, domains, domid)
+    fail(
+        f"libxl: error: libxl_create.c:1921:domcreate_launch_dm: Domain {domid}:unable to add disk "
+        "devices\n"
+        f"libxl: error: libxl_domain.c:1183:libxl__destroy_domid: Domain {domid}:Non-existant "
+        "domain\n"
+        f"libxl: error: libxl_domain.c:1137:domain_destroy_callback: Domain {domid}:Unable to "
+        "destroy guest\n"
+        f"libxl: error: libxl_domain.c:1064:domain_destroy_cb: Domain {domid}:Destruction of "
+        "domain failed"
+    )
+    return 3
+
+
+def shutdown(store, domains, behaviour, arguments):
+    domid = arguments[-1]
+    print(f"Shutting down domain {domid}", file=sys.stderr)
+    if behaviour.get("no_button"):
+        return fail(
+            "PV control interface not available: sending ACPI power button event.\n"
+            "shutdown failed (rc=-3)"
+        )
+    name = store[f"/local/domain/{domid}/name"]
+    if not (behaviour.get("deaf") or name in behaviour.get("stays", [])):
+        domain = domains.setdefault(domid, {"flags": BLOCKED})
+        domain["ends"] = time.time() + behaviour.get("seconds_to_end", 0)
+    return 0
+
+
+def unpause(store, domains, behaviour, arguments):
+    # xl exits with 0 whatever comes of it.
+    if behaviour.get("stays_paused"):
+        print(
+            f"libxl: error: libxl_domain.c:600:libxl__domain_unpause: Domain {arguments[0]}:"
+            "Unpausing domain: Invalid argument",
+            file=sys.stderr,
+        )
+    else:
+        domains[arguments[0]]["flags"] = BLOCKED
+    return 0
+
+
+def pause(store, domains, behaviour, arguments):
+    domains.setdefault(arguments[0], {})["flags"] = "--p---"
+    return 0
+
+
+def destroy(store, domains, behaviour, arguments):
+    (domid,) = arguments
+    if behaviour.get("destroy_fails"):
+        return fail(
+            f"libxl: error: libxl_domain.c:1064:domain_destroy_cb: Domain {domid}:Destruction of "
+            "domain failed\ndestroy failed (rc=-3)"
+        )
+    remove(store, domains, domid)
+    if behaviour.get("zombies"):
+        domains[domid] = {"flags": "--ps-d"}
+    return 0
+
+
 def nodes_of(domid, key):
     return (
         f"/libxl/{domid}/device/vbd/{key}",
@@ -164,6 +345,16 @@ def fail(message):
     print(message, file=sys.stderr)
     return 1
 
+
+BLOCK_COMMANDS = {"block-attach": attach, "block-detach": detach}
+DOMAIN_COMMANDS = {
+    "create": create,
+    "destroy": destroy,
+    "list": list_domains,
+    "pause": pause,
+    "shutdown": shutdown,
+    "unpause": unpause,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

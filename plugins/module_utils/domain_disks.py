@@ -1,0 +1,139 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The disks with which a config starts its domain, and whether they may be given to it.
+
+Xen does not reliably keep a guest from starting on another guest's disk: see sharing.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence
+
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    device_number,
+    disk_spec,
+    loop,
+    loop_link,
+    sharing,
+    xen,
+    xl,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
+    MissingError,
+    Storage,
+    Storages,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
+
+SHARING_HINT = (
+    "detach it there or end that domain first, or give it access=ro in the configs of both"
+)
+
+
+class Host:
+    """The domains of this host and their disks at one moment; loop devices when first asked for."""
+
+    def __init__(self) -> None:
+        listed = xl.listed()
+        store = xen.read_store()
+        self.domains = xen.domains(store)
+        self.usage = Usage()
+        # Read already, with the same process that has read the domains.
+        self.usage.vbds = xen.vbds(store)
+        # xenstore keeps what xl's table may lose of a name.
+        names = {one.domid: one.name for one in self.domains}
+        self._named = [(names.get(one.domid, one.name), one) for one in listed]
+
+    def find(self, name: str) -> Optional[xl.Listed]:
+        """The domain C(name), also one that has crashed and is kept; None where there is none.
+
+        Raises XenError where two have the name, as happens for a moment during a migration.
+        """
+        matches = [one for its_name, one in self._named if its_name == name]
+        if len(matches) > 1:
+            ids = " and ".join(str(one.domid) for one in matches)
+            raise XenError(f"two domains are called {name}, {ids}; wait until one of them is gone")
+        return matches[0] if matches else None
+
+    @cached_property
+    def storages(self) -> Storages:
+        """What lies behind the targets of disks."""
+        return Storages(self.usage.bindings)
+
+    @cached_property
+    def claims(self) -> List[Claim]:
+        """The disks that all domains have."""
+        return [Claim.of_vbd(vbd, self.storages.of_vbd(vbd)) for vbd in self.usage.vbds]
+
+
+def wanted_claims(
+    domain: str, specs: Iterable[str], host: Host, missing_is_made: bool
+) -> List[Claim]:
+    """The disks that C(domain) is to get, from the specifications in its config.
+
+    An empty drive is none. C(missing_is_made): a target that is not there will be. Raises
+    BlockdevError for what xl or libxl would not read or open, and for a slot that is taken twice.
+    """
+    slots: Dict[int, str] = {}
+    claims = []
+    for spec in specs:
+        disk = disk_spec.parse(spec)
+        vdev, target = str(disk["vdev"]), disk.get("target")
+        key = device_number.parse(vdev).xenstore_key
+        if key in slots:
+            raise XenError(f"its disks {slots[key]} and {vdev} have the same slot")
+        slots[key] = vdev
+        if target is None:
+            continue
+        is_ro = disk.get("devtype") == "cdrom" or disk.get("access") == "ro"
+        with explained(f"disk {vdev}"):
+            storage = _storage(disk, str(target), host, missing_is_made)
+        access = "ro" if is_ro else "rw"
+        claims.append(Claim(domain, vdev, str(target), access, storage, planned=True))
+    return claims
+
+
+def _storage(disk: Mapping[str, object], target: str, host: Host, missing_is_made: bool) -> Storage:
+    """What lies behind a target, as far as this host can tell: only a script knows its own, and
+    only a driver domain what it has."""
+    if disk.get("script"):
+        return Storage(target)
+    backend = str(disk.get("backend", "0"))
+    if backend not in ("0", "Domain-0"):
+        server = xen.find_domain(backend, host.domains)
+        return Storage(f"{target} of domain {server.domid if server else backend}")
+    try:
+        if loop_link.is_link(target):
+            _check_link(target, host.usage.bindings)
+        return host.storages.of_path(target)
+    except (MissingError, loop.LoopError):
+        if missing_is_made:
+            return Storage(target)
+        raise
+
+
+def _check_link(link: str, bindings: Sequence[loop.Binding]) -> None:
+    """Raise LoopError unless C(link), which xl opens as it stands, leads to its own image."""
+    device = loop.device_of_link(link, lambda: bindings)
+    if device != link:
+        raise loop.LoopError(
+            f"{link} does not lead to {device}, to which its image is bound; let udev make that "
+            "link (role loopdevs), or write the config again where udev does not run"
+        )
+
+
+def refuse(wanted: Sequence[Claim], others: Iterable[Claim], usage: Usage) -> None:
+    """Raise BlockdevError where one of the disks must not be given to its domain.
+
+    C(others): the disks of other domains, also of those that are to be started before.
+    """
+    taken = list(others)
+    for claim in wanted:
+        with explained(f"disk {claim.vdev} ({claim.target})"):
+            sharing.refuse_sharing(claim, taken, SHARING_HINT)
+            sharing.refuse_use_by_dom0(claim, usage)
+        taken.append(claim)
