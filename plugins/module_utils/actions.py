@@ -7,8 +7,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
 
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+
 State = Dict[str, Any]
 """An item's state by its result keys, as the module that reports it documents them."""
+
+
+class UnexpectedStateError(BlockdevError):
+    """What was read back is not as wanted, but C(state)."""
+
+    def __init__(self, message: str, state: State) -> None:
+        super().__init__(message)
+        self.state = state
 
 
 @dataclass(frozen=True)
@@ -35,7 +45,7 @@ class Plan:
 
     read_back: Callable[[], State]
     """Reads the state from the host once the actions are done; raises BlockdevError where it is
-    not the wanted one."""
+    not the wanted one, UnexpectedStateError where it can tell which it is."""
 
     actions: List[Action] = field(default_factory=list)
     """The steps, in order; none where the host is as wanted."""

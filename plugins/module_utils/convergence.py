@@ -16,7 +16,12 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes
-from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, Resource, State
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
+    Plan,
+    Resource,
+    State,
+    UnexpectedStateError,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 Options = Dict[str, Dict[str, Any]]
@@ -205,6 +210,9 @@ def _settle(resource: Resource) -> Optional[str]:
 def _read_back(run: ItemRun, plan: Plan) -> None:
     try:
         run.state = plan.read_back()
+    except UnexpectedStateError as error:
+        run.state = error.state
+        run.error = run.error or str(error)
     except (BlockdevError, OSError) as error:
         run.error = run.error or str(error)
 

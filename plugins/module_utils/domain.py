@@ -21,6 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Plan,
     Resource,
     State,
+    UnexpectedStateError,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.domain_disks import Host
@@ -157,12 +158,13 @@ class Domains(Resource):
     def _read_back_running(self, name: str) -> State:
         found = self._after.find(name)
         if found is None:
-            raise XenError(
+            raise _unexpected(
+                found,
                 f"domain {name} is gone again: its guest ended as soon as it had started; its "
-                "console may say why (`xl create -c`, or /var/log/xen/console)"
+                "console may say why (`xl create -c`, or /var/log/xen/console)",
             )
         if not found.runs:
-            raise XenError(f"domain {name} was started, but {_in_the_way(found)}")
+            raise _unexpected(found, f"domain {name} was started, but {_in_the_way(found)}")
         return _state(found)
 
     # ---- shutdown ----
@@ -210,14 +212,15 @@ class Domains(Resource):
         if found is None or found.status in ("shutdown", "dying"):
             return _state(found)
         if found.domid != shutdown.domain.domid:
-            raise XenError(
+            raise _unexpected(
+                found,
                 f"domain {name} has come back, with the id {found.domid}: its config says restart "
                 "(on_poweroff, on_reboot), or another program has started it; state: destroyed "
-                "ends it"
+                "ends it",
             )
         if found.runs:
-            raise XenError(f"domain {name} still runs: {shutdown.complaint}")
-        raise XenError(f"domain {name} did not shut down: {_in_the_way(found)}")
+            raise _unexpected(found, f"domain {name} still runs: {shutdown.complaint}")
+        raise _unexpected(found, f"domain {name} did not shut down: {_in_the_way(found)}")
 
     # ---- destroyed ----
 
@@ -233,9 +236,10 @@ class Domains(Resource):
     def _read_back_destroyed(self, name: str) -> State:
         found = self._after.find(name)
         if found:
-            raise XenError(
+            raise _unexpected(
+                found,
                 f"domain {name} is there again, with the id {found.domid}: another program has "
-                "started it; run again"
+                "started it; run again",
             )
         return _state(None)
 
@@ -337,6 +341,10 @@ def _state(domain: Optional[xl.Listed]) -> State:
     if domain is None:
         return {"running": False, "status": "absent"}
     return {"running": domain.runs, "status": domain.status, "domid": domain.domid}
+
+
+def _unexpected(domain: Optional[xl.Listed], message: str) -> UnexpectedStateError:
+    return UnexpectedStateError(message, _state(domain))
 
 
 def _in_the_way(domain: xl.Listed) -> str:

@@ -40,33 +40,18 @@ HEADER = "Name                                        ID   Mem VCPUs\tState\tTim
 
 
 @pytest.mark.parametrize(
-    ("line", "name", "domid", "flags"),
+    ("name", "rest", "domid", "flags"),
     [
-        (
-            "my app 5                                     7   128     1     ------       0.0",
-            "my app 5",
-            7,
-            "------",
-        ),
-        (
-            "a 1 2 3 r----- 1.0                       32750 1048576   512     --p---  123456.7",
-            "a 1 2 3 r----- 1.0",
-            32750,
-            "--p---",
-        ),
-        (
-            "(null)                                      12     0     1     --ps-d       8.0",
-            "(null)",
-            12,
-            "--ps-d",
-        ),
-        (f"{'x' * 50}     3   128     1     ---sc-       8.0", "x" * 50, 3, "---sc-"),
+        ("my app 5", "     7   128     1     ------       0.0", 7, "------"),
+        ("a 1 2 3 r----- 1.0", " 32750 1048576   512     --p---  123456.7", 32750, "--p---"),
+        ("(null)", "    12     0     1     --ps-d       8.0", 12, "--ps-d"),
+        ("x" * 50, "     3   128     1     ---sc-       8.0", 3, "---sc-"),
     ],
 )
 def test_lists_are_read_from_the_right(
-    monkeypatch: pytest.MonkeyPatch, line: str, name: str, domid: int, flags: str
+    monkeypatch: pytest.MonkeyPatch, name: str, rest: str, domid: int, flags: str
 ) -> None:
-    ended = Completed(0, f"{HEADER}{line}\n", "")
+    ended = Completed(0, f"{HEADER}{name:<40}{rest}\n", "")
     monkeypatch.setattr(xen, "run", lambda argv, timeout: ended)
     assert xl.listed() == [xl.Listed(domid, name, flags)]
 
@@ -111,18 +96,17 @@ def test_what_becomes_of_domains(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_words_of_a_failed_start() -> None:
-    stderr = (
-        "Parsing config from /etc/xen/web.cfg\n"
-        "libxl: error: libxl_device.c:455:libxl__device_disk_set_backend: Disk vdev=xvda failed to "
-        "stat: /srv/nope.raw: No such file or directory\n"
-        "libxl: error: libxl_create.c:1643:domcreate_launch_dm: Domain 1:unable to add disk devices\n"
-        "libxl: error: libxl_domain.c:1183:libxl__destroy_domid: Domain 1:Non-existant domain\n"
-        "libxl: error: libxl_domain.c:1137:domain_destroy_callback: Domain 1:Unable to destroy guest\n"
-        "libxl: error: libxl_domain.c:1064:domain_destroy_cb: Domain 1:Destruction of domain failed\n"
+    said = (
+        ("libxl_device.c:455:libxl__device_disk_set_backend", "Disk vdev=xvda failed to stat: /a"),
+        ("libxl_create.c:1643:domcreate_launch_dm", "Domain 1:unable to add disk devices"),
+        ("libxl_domain.c:1183:libxl__destroy_domid", "Domain 1:Non-existant domain"),
+        ("libxl_domain.c:1137:domain_destroy_callback", "Domain 1:Unable to destroy guest"),
+        ("libxl_domain.c:1064:domain_destroy_cb", "Domain 1:Destruction of domain failed"),
     )
+    lines = "".join(f"libxl: error: {place}: {words}\n" for place, words in said)
+    stderr = f"Parsing config from /etc/xen/web.cfg\n{lines}"
     assert xl.words(Completed(3, "", stderr)) == (
-        "Disk vdev=xvda failed to stat: /srv/nope.raw: No such file or directory; "
-        "Domain 1:unable to add disk devices"
+        "Disk vdev=xvda failed to stat: /a; Domain 1:unable to add disk devices"
     )
 
 

@@ -41,8 +41,7 @@ def main():
 
 def run(name, arguments, behaviour):
     """The exit code, and for how long the command hangs before it fails."""
-    store = json.loads(STORE.read_text())
-    domains = json.loads(DOMAINS.read_text()) if DOMAINS.exists() else {}
+    store, domains = read(STORE), read(DOMAINS)
     pass_time(store, domains, behaviour)
     if name == "xenstore-ls":
         code = ls(store, behaviour, arguments[-1])
@@ -52,10 +51,20 @@ def run(name, arguments, behaviour):
         code = BLOCK_COMMANDS[arguments[0]](store, behaviour, arguments[1:])
     else:
         code = DOMAIN_COMMANDS[arguments[0]](store, domains, behaviour, arguments[1:])
-    STORE.write_text(json.dumps(store))
-    DOMAINS.write_text(json.dumps(domains))
+    write(STORE, store)
+    write(DOMAINS, domains)
     is_deaf = name == "xl" and arguments[0] == "shutdown" and behaviour.get("deaf") and not code
     return code, DEAF_SECONDS if is_deaf else 0
+
+
+def read(path):
+    return json.loads(path.read_text()) if path.exists() else {}
+
+
+def write(path, content):
+    """Only what has changed, so that a test sees whether anything was touched."""
+    if content != read(path):
+        path.write_text(json.dumps(content))
 
 
 def ls(store, behaviour, path):
@@ -243,7 +252,7 @@ def create(store, domains, behaviour, arguments):
     action = re.search(r"""^on_poweroff *= *['"](.*)['"]""", text, re.MULTILINE)
     domains[domid]["on_poweroff"] = action[1] if action else "destroy"
     for spec in re.findall(r"'([^']*)'", listed[1]) if listed else []:
-        if attach(store, behaviour, [domid, spec]):
+        if "target=" in spec and attach(store, behaviour, [domid, spec]):
             return fail_to_create(store, domains, behaviour, domid)
     if "-p" not in arguments:
         domains[domid]["flags"] = "---sc-" if behaviour.get("crashes") else BLOCKED
