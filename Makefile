@@ -67,6 +67,14 @@ demo: install ## Give two example domains their disks on this machine, and show 
 demo-clean: install ## Take the example's disks away again
 	@$(RUN) examples/demo remove
 
+.PHONY: lab-demo
+lab-demo: install ## Boot a real Xen host in QEMU, give its guest disks, show what the guest says
+	@$(RUN) examples/demo lab
+
+.PHONY: lab-end
+lab-end: install ## End that Xen host; what was built for it stays
+	@$(RUN) examples/demo lab-end
+
 ## Checks
 
 .PHONY: test
