@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    config_file,
     domain_config,
     locks,
     loop_link,
@@ -409,6 +410,18 @@ def test_the_config_is_written_before_the_link_is_made(host: Host, auto: Path) -
     assert state["autostart"] is True
     assert os.readlink(link) == str(host.path)
     assert host.planned(options={"memory": 1}).after["autostart"] is True
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_what_is_made_and_removed_survives_a_power_cut(
+    host: Host, auto: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    synced: List[str] = []
+    monkeypatch.setattr(config_file, "sync_directories", synced.extend)
+    host.done(autostart=there)
+    synced.clear()
+    host.done(autostart=not there)
+    assert synced == [str(auto)]
 
 
 def test_only_the_link_is_made_to_a_config_that_is_as_wanted(host: Host, auto: Path) -> None:

@@ -24,7 +24,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.disk_plan import DiskPlanError, Entry
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 LINKS = "/dev/disk/by-loop-file"
@@ -1012,6 +1012,7 @@ def inventories(draw: Any) -> Domains:
     return domains
 
 
+@settings(deadline=None)
 @given(inventories())
 def test_that_a_plan_has_one_entry_and_one_slot_for_each_disk(domains: Domains) -> None:
     before = copy.deepcopy(domains)
@@ -1026,6 +1027,7 @@ def test_that_a_plan_has_one_entry_and_one_slot_for_each_disk(domains: Domains) 
         assert device_number.parse(planned["vdev"]).xenstore_key == planned["xenstore_key"]
 
 
+@settings(deadline=None)
 @given(inventories())
 def test_that_an_automatic_slot_is_a_disk_of_its_own(domains: Domains) -> None:
     plan = disk_plan.plan(domains)
@@ -1042,6 +1044,7 @@ def test_that_an_automatic_slot_is_a_disk_of_its_own(domains: Domains) -> None:
         assert numbers == [*itertools.islice(free, len(numbers))]
 
 
+@settings(deadline=None)
 @given(inventories())
 def test_that_what_a_guest_gets_is_the_same_everywhere(domains: Domains) -> None:
     plan = disk_plan.plan(domains)
@@ -1059,6 +1062,7 @@ def test_that_what_a_guest_gets_is_the_same_everywhere(domains: Domains) -> None
         assert domain_config.disks(domain_config.render(one["name"], {}, specs)) == specs
 
 
+@settings(deadline=None)
 @given(inventories())
 def test_that_the_modules_accept_every_plan(domains: Domains) -> None:
     plan = disk_plan.plan(domains)
@@ -1066,6 +1070,7 @@ def test_that_the_modules_accept_every_plan(domains: Domains) -> None:
         assert_accepted(layer, [planned[layer] for planned in plan.entries if layer in planned])
 
 
+@settings(deadline=None)
 @given(inventories())
 def test_that_marking_a_disk_absent_moves_no_other(domains: Domains) -> None:
     slots = [planned["xenstore_key"] for planned in disk_plan.plan(domains).entries]
