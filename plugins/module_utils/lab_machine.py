@@ -20,7 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import (
     last_lines,
     run,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import Machine
+from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import READY, Machine
 from ansible_collections.xen.blockdev.plugins.module_utils.qmp import Qmp, QmpError
 
 MEMORY_SECONDS = 300
@@ -32,14 +32,6 @@ END_SECONDS = 20
 SSH_ATTEMPT_SECONDS = 20
 """After which an attempt to log in is given up: what answers on the port may be a machine that is
 still booting, where a connection hangs."""
-
-READY = """
-systemctl is-system-running --wait >/dev/null
-xl list >/dev/null && modprobe xen-blkback &&
-    python3 -c 'import ctypes, json, platform, selectors, subprocess, zipfile'
-"""
-"""Run by dom0's shell: waits until all that starts at boot has started, so that Xen's daemons run,
-and has what every module needs in memory."""
 
 
 def start(machine: Machine, folder: str, image: str, port: int, memory: Optional[str]) -> None:

@@ -30,6 +30,15 @@ XEN_OPTIONS = (
 LINUX_OPTIONS = "root=/dev/vda rw console=hvc0 net.ifnames=0 mitigations=off quiet"
 """For the kernel of dom0."""
 
+READY = """
+systemctl is-system-running --wait >/dev/null
+xl sched-credit2 -d Domain-0 -w 4096 && modprobe xen-blkback &&
+    python3 -c 'import ctypes, json, platform, selectors, subprocess, zipfile'
+"""
+"""What dom0's shell runs before the snapshot is taken. It waits until all that starts at boot has
+started, has guests make way for dom0, because libxl gives up on hotplug scripts after a while, and
+has what every module needs in memory."""
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -84,7 +93,9 @@ class Machine:
     @property
     def key(self) -> str:
         """Differs where a snapshot of the running machine could not be used."""
-        return _key({**asdict(self), "cpu": CPU, "xen": XEN_OPTIONS, "linux": LINUX_OPTIONS})
+        return _key(
+            {**asdict(self), "cpu": CPU, "xen": XEN_OPTIONS, "linux": LINUX_OPTIONS, "ready": READY}
+        )
 
     def command(self, image: str, disk: str, port: int) -> List[str]:
         """The command of QEMU. It goes to the background once the machine is made.

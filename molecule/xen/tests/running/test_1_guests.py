@@ -29,7 +29,7 @@ LINUX = {
 }
 # GRUB says neither the number of a slot that has a name, nor whether it may write.
 GRUB = {
-    "xvda": (8192, f"{LINK}/grub/boot.raw"),
+    "xvda": (2048, f"{LINK}/grub/boot.raw"),
     "51768": (1024, f"{LINK}/grub/number.raw"),
     "xvdaa": (2048, f"{LINK}/grub/far.raw"),
 }
