@@ -506,6 +506,21 @@ def test_a_domain_that_another_program_started_is_not_destroyed(
     assert statuses()["app"] == "running"
 
 
+def test_a_domain_that_was_there_before_is_not_destroyed(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(argv: List[str], timeout: float) -> xen.Completed:
+        if argv[1] == "create":
+            return xen.Completed(3, "", "failed to free memory for the domain\n")
+        return real_run(argv, timeout)
+
+    real_run = xen.run
+    monkeypatch.setattr(xen, "run", fail)
+    with pytest.raises(BlockdevError, match=r"^failed to free memory for the domain$"):
+        xl.create("web", config(host, "web"), False)
+    assert statuses()["web"] == "running"
+
+
 def test_a_guest_that_ends_at_once(host: FakeHost) -> None:
     host.behave(ends_at_once=True)
     config(host, "app")
