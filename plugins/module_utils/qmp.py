@@ -9,7 +9,7 @@ import json
 import socket
 import time
 from contextlib import contextmanager
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import IO, Any, Dict, Iterator, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
@@ -23,9 +23,9 @@ class QmpError(BlockdevError):
 class Qmp:
     """A connection to one QEMU process."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, lines: IO[bytes]) -> None:
         self._socket = connection
-        self._lines = connection.makefile("rb")
+        self._lines = lines
         self._answer()  # the greeting
         self.execute("qmp_capabilities")
 
@@ -77,7 +77,10 @@ class Qmp:
                 raise QmpError(f"QEMU does not answer: {error}") from None
             if not line:
                 raise QmpError("QEMU ended")
-            message = json.loads(line)
+            try:
+                message = json.loads(line)
+            except ValueError:
+                raise QmpError(f"QEMU does not speak QMP: {line[:80]!r}") from None
             if "error" in message:
                 raise QmpError(f"QEMU refused: {message['error'].get('desc')}")
             if "event" not in message:
@@ -88,9 +91,14 @@ class Qmp:
 def connect(path: str, seconds: float = 30) -> Iterator[Qmp]:
     """A connection to the QEMU whose socket is at C(path), which has at most 107 bytes.
 
-    C(seconds): how long an answer may take. Raises OSError where nothing listens there.
+    C(seconds): how long an answer may take. Raises QmpError where nothing listens there.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)
-        connection.connect(path)
-        yield Qmp(connection)
+        try:
+            connection.connect(path)
+        except OSError as error:
+            raise QmpError(f"QEMU does not listen: {error.strerror}") from None
+        # QEMU talks to one at a time: the connection ends here, even if somebody keeps its object.
+        with connection.makefile("rb") as lines:
+            yield Qmp(connection, lines)
