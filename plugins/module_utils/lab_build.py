@@ -8,13 +8,12 @@ import gzip
 import io
 import os
 import re
-import shutil
 import tarfile
 import tempfile
-from typing import IO, Dict
+import zlib
+from typing import IO, Dict, List, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import (
-    BUILD_BYTES,
     TEMPORARY_BYTES,
     LabError,
     complete_folder,
@@ -22,7 +21,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import (
     require_tools,
     run,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import DISK_SIZE, Recipe
+from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import (
+    CUSTOMISE,
+    DISK_SIZE,
+    Recipe,
+)
 
 BUILD_SECONDS = 1800
 """How long Debian's mirror may take to give its packages."""
@@ -31,6 +34,7 @@ MAKE_DISK = """
 set -eu
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
+trap 'exit 1' HUP INT TERM
 tar -C "$root" --exclude='./dev/*' -xpf -
 mke2fs -q -t ext4 -L xen-lab -d "$root" "$1" "$2"
 """
@@ -50,21 +54,86 @@ HOST_ALIAS = "xen-lab"
 """The name under which SSH knows the host key of a lab, whatever its port is."""
 
 
+HINTS = {
+    r"No space left on device": "make room for temporary files, or set TMPDIR to another folder",
+    r"ould not resolve|ould not connect|nitiate the connection|onnection failed|timed out": (
+        "if the mirror cannot be reached from here, choose another (xen_lab_mirror)"
+    ),
+    r"NO_PUBKEY|is not signed": "the keys of Debian are in the package debian-archive-keyring",
+    r"Unable to locate package": "is it in this release? (xen_lab_release, xen_lab_packages)",
+}
+"""What to do where mmdebstrap fails, by what it says."""
+
+
+def read_recipe(
+    folder: str, release: str, packages: Sequence[str], mirror: Optional[str]
+) -> Recipe:
+    """What a dom0 is built from; C(folder) has the files to be added.
+
+    Raises LabError or OSError.
+    """
+    files: Dict[str, bytes] = {}
+    executables = []
+    for parent, _folders, names in os.walk(folder):
+        for name in names:
+            path = os.path.join(parent, name)
+            relative = os.path.relpath(path, folder)
+            with open(path, "rb") as file:
+                files[relative] = file.read()
+            if os.access(path, os.X_OK):
+                executables.append(relative)
+    if CUSTOMISE not in executables:
+        raise LabError(f"{os.path.join(folder, CUSTOMISE)} is not there, or cannot be run")
+    return Recipe(release, tuple(packages), mirror or None, files, tuple(sorted(executables)))
+
+
+def require_buildable() -> None:
+    """Raise LabError where nothing can be built on this machine."""
+    require_tools(["mmdebstrap", "mke2fs", "ssh-keygen"])
+    require_space(tempfile.gettempdir(), TEMPORARY_BYTES)
+    if os.geteuid() != 0:
+        _require_user_namespace()
+
+
+def _require_user_namespace() -> None:
+    require_tools(["newuidmap"])
+    try:
+        run([*_as_root(), "true"], 60)
+    except LabError as error:
+        ids = "--add-subuids 100000-165535 --add-subgids 100000-165535"
+        raise LabError(
+            f"there is no user namespace for this user, and only root can build without: {error}\n"
+            f"It takes ids that nobody else has (`usermod {ids} USER`), and a kernel that "
+            "permits it (see the sysctls user.max_user_namespaces, "
+            "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns)"
+        ) from None
+
+
+def _as_root() -> List[str]:
+    """What runs a command as root, or as what looks like that from inside."""
+    return [] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]
+
+
 def build(recipe: Recipe, path: str) -> None:
     """Build an image, the folder C(path). Raises LabError."""
-    require_tools(["mmdebstrap", "mke2fs", "ssh-keygen"])
-    os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-    require_space(os.path.dirname(path), BUILD_BYTES)
-    require_space(tempfile.gettempdir(), TEMPORARY_BYTES)
     with complete_folder(path) as folder:
         _make_key(folder)
         with open(f"{folder}/id_ed25519.pub", "rb") as key:
             _write_tree(recipe, key.read(), f"{folder}/tree.tar")
-        run(recipe.mmdebstrap("tree.tar", "root.tar"), BUILD_SECONDS, folder)
+        _bootstrap(recipe, folder)
         _take_boot_files(f"{folder}/root.tar", folder)
         _make_disk(f"{folder}/root.tar", f"{folder}/root.img")
         for name in ("tree.tar", "root.tar"):
             os.unlink(f"{folder}/{name}")
+
+
+def _bootstrap(recipe: Recipe, folder: str) -> None:
+    mode = "root" if os.geteuid() == 0 else "unshare"
+    try:
+        run(recipe.mmdebstrap("tree.tar", "root.tar", mode), BUILD_SECONDS, folder)
+    except LabError as error:
+        hints = [hint for words, hint in HINTS.items() if re.search(words, str(error))]
+        raise LabError("\n".join([str(error), *hints])) from None
 
 
 def _make_key(folder: str) -> None:
@@ -87,19 +156,23 @@ def _take_boot_files(archive: str, folder: str) -> None:
     """Take out of the archive what QEMU and SSH need."""
     wanted = {**BOOT_FILES, "known_hosts": HOST_KEY}
     found: Dict[str, bytes] = {}
-    with tarfile.open(archive) as root:
-        for member in root:
-            for name, pattern in wanted.items():
-                if pattern.fullmatch(member.name):
-                    content = root.extractfile(member)
-                    found[name] = content.read() if content else b""
-    missing = [pattern.pattern for name, pattern in wanted.items() if name not in found]
-    if missing:
-        raise LabError(
-            f"the root file system lacks {', '.join(missing)}: which package is missing?"
-        )
-    # QEMU's loader does not unpack a multiboot kernel.
-    found["xen"] = gzip.decompress(found["xen"])
+    try:
+        with tarfile.open(archive) as root:
+            for member in root:
+                for name, pattern in wanted.items():
+                    if pattern.fullmatch(member.name):
+                        content = root.extractfile(member)
+                        found[name] = content.read() if content else b""
+        missing = [pattern.pattern for name, pattern in wanted.items() if name not in found]
+        if missing:
+            raise LabError(
+                f"the root file system lacks {', '.join(missing)}: which package is missing "
+                "(xen_lab_packages)?"
+            )
+        # QEMU's loader does not unpack a multiboot kernel.
+        found["xen"] = gzip.decompress(found["xen"])
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise LabError(f"what mmdebstrap wrote cannot be read: {error}") from None
     found["known_hosts"] = HOST_ALIAS.encode() + b" " + found["known_hosts"]
     for name, data in found.items():
         with open(f"{folder}/{name}", "wb") as file:
@@ -116,13 +189,6 @@ def _make_disk(archive: str, image: str) -> None:
 
 
 def _in_user_namespace(root: IO[bytes], disk: IO[bytes]) -> None:
-    helper = [] if os.geteuid() == 0 else ["mmdebstrap", "--unshare-helper"]
     path = f"/proc/self/fd/{disk.fileno()}"
-    command = [*helper, "sh", "-c", MAKE_DISK, "make-disk", path, DISK_SIZE]
+    command = [*_as_root(), "sh", "-c", MAKE_DISK, "make-disk", path, DISK_SIZE]
     run(command, 600, "/", stdin=root, pass_files=[disk.fileno()])
-
-
-def remove(path: str) -> None:
-    """Remove a folder with all that is in it; it need not be there."""
-    if os.path.lexists(path):
-        shutil.rmtree(path)

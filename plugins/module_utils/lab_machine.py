@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager, suppress
-from typing import Iterator, List, Optional
+from typing import IO, Iterator, List, Optional, Set, Tuple, Union
 
 from ansible_collections.xen.blockdev.plugins.module_utils import qmp
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import HOST_ALIAS
@@ -26,27 +26,56 @@ from ansible_collections.xen.blockdev.plugins.module_utils.qmp import Qmp, QmpEr
 MEMORY_SECONDS = 300
 """How long it may take to write a machine's memory to a file, or to read it."""
 
+START_SECONDS = 60
+"""How long QEMU may take until it has made a machine."""
+
+QUIT_SECONDS = 5
+"""How long it may take to answer when it is to end. One that was stopped never does."""
+
 END_SECONDS = 20
-"""How long QEMU may take to end."""
+"""How long it may take to end."""
+
+PORT_ATTEMPTS = 5
+PORT_TAKEN = "Could not set up host forwarding rule"
+OTHER_PORT = "choose another (xen_lab_port), or leave it out, then a free one is taken"
 
 SSH_ATTEMPT_SECONDS = 20
 """After which an attempt to log in is given up: what answers on the port may be a machine that is
 still booting, where a connection hangs."""
 
 
-def start(machine: Machine, folder: str, image: str, port: int, memory: Optional[str]) -> None:
-    """Start QEMU in C(folder), where C(disk.qcow2) is.
+def start(
+    machine: Machine, folder: str, image: str, port: Optional[int], memory: Optional[str]
+) -> int:
+    """Start QEMU in C(folder), where C(disk.qcow2) is, and return the port that leads to SSH.
 
-    C(folder): absolute. C(image): see Machine.command. C(memory): the file of a snapshot to
-    go on from, None to boot. Raises LabError.
+    C(folder): absolute. C(image): see Machine.command. C(port): None for any that is free.
+    C(memory): the file of a snapshot to go on from, None to boot. Raises LabError or QmpError.
     """
-    command = machine.command(image, os.path.join(folder, "disk.qcow2"), port)
-    if memory is None:
-        run([*command, "-no-reboot"], 60, folder)
-        return
-    with open(memory, "rb") as state:
-        descriptor = state.fileno()
-        run([*command, "-incoming", f"fd:{descriptor}"], 60, folder, pass_files=[descriptor])
+    # Another process can take a port that was found free before QEMU does.
+    for chosen in [port] if port else [free_port() for _attempt in range(PORT_ATTEMPTS)]:
+        command = machine.command(image, os.path.join(folder, "disk.qcow2"), chosen)
+        try:
+            if memory is None:
+                run([*command, "-no-reboot"], START_SECONDS, folder)
+            else:
+                _go_on(command, folder, memory)
+            return chosen
+        except LabError as error:
+            if PORT_TAKEN not in str(error):
+                raise
+    raise LabError(f"port {chosen} was taken by another process; {OTHER_PORT}")
+
+
+def _go_on(command: List[str], folder: str, memory: str) -> None:
+    """Start QEMU with what a snapshot has in memory."""
+    # By way of a pipe, because QEMU gives up taking a plain file as fd: (its removed-features).
+    with open(memory, "rb") as state, _cat(state, subprocess.PIPE) as cat:
+        assert cat.stdout
+        descriptor = cat.stdout.fileno()
+        incoming = ["-incoming", f"fd:{descriptor}"]
+        run([*command, *incoming], START_SECONDS, folder, pass_files=[descriptor])
+        cat.stdout.close()
         with control(folder) as qemu:
             qemu.await_status("query-status", ("running", "paused"), MEMORY_SECONDS)
             qemu.execute("cont")
@@ -55,63 +84,107 @@ def start(machine: Machine, folder: str, image: str, port: int, memory: Optional
 def save(folder: str, memory: str) -> None:
     """Write the memory of the machine in C(folder) to a new file and end QEMU.
 
-    The machine's disk stays as it was at that moment. Raises QmpError.
+    The machine's disk stays as it was at that moment. Raises LabError or QmpError.
     """
-    with open(memory, "wb") as state, control(folder) as qemu:
-        qemu.execute("stop")
-        qemu.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
-        qemu.pass_file("memory", state.fileno())
-        qemu.execute("migrate", uri="fd:memory")
-        qemu.await_status("query-migrate", ("completed",), MEMORY_SECONDS)
-    end(folder)
+    with open(memory, "wb") as state, _cat(subprocess.PIPE, state) as cat:
+        assert cat.stdin
+        try:
+            with control(folder) as qemu:
+                qemu.execute("stop")
+                qemu.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+                qemu.pass_file("memory", cat.stdin.fileno())
+                cat.stdin.close()
+                qemu.execute("migrate", uri="fd:memory")
+                qemu.await_status("query-migrate", ("completed",), MEMORY_SECONDS)
+        except QmpError:
+            if not cat.poll():
+                raise
+        end(folder)  # closes the pipe, if cat has not
+        if cat.wait(MEMORY_SECONDS) != 0:
+            raise LabError(f"the machine's memory cannot be written to {memory}: is there room?")
+
+
+@contextmanager
+def _cat(
+    source: Union[int, IO[bytes]], target: Union[int, IO[bytes]]
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that copies, and that ends with the block."""
+    with subprocess.Popen(["cat"], stdin=source, stdout=target) as cat:
+        try:
+            yield cat
+        finally:
+            cat.kill()
 
 
 def runs(folder: str) -> bool:
     """Whether the machine in C(folder) is there."""
-    return _pid(folder) is not None
+    return _process(folder) is not None
+
+
+def open_files(folder: str) -> Set[str]:
+    """Paths of the files that the machine in C(folder) has open; none where it does not run."""
+    process = _process(folder)
+    return process[1] if process else set()
 
 
 def end(folder: str) -> None:
     """End the machine in C(folder), as if its power failed. Raises LabError."""
-    pid = _pid(folder)
-    if pid is None:
+    process = _process(folder)
+    if process is None:
         return
-    with suppress(OSError, QmpError), control(folder) as qemu:
+    with suppress(QmpError), control(folder, QUIT_SECONDS) as qemu:
         qemu.execute("quit")
+    if _ends(folder):
+        return
+    with suppress(ProcessLookupError):
+        os.kill(process[0], signal.SIGKILL)
+    if not _ends(folder):
+        raise LabError(f"QEMU does not end, although it was killed (process {process[0]})")
+
+
+def _ends(folder: str) -> bool:
+    """Wait for the end of the machine in C(folder). Whether it has come."""
     deadline = time.monotonic() + END_SECONDS
-    while _pid(folder) == pid:
+    while runs(folder):
         if time.monotonic() >= deadline:
-            os.kill(pid, signal.SIGKILL)
-            deadline += END_SECONDS
+            return False
         time.sleep(0.02)
+    return True
 
 
 @contextmanager
-def control(folder: str) -> Iterator[Qmp]:
-    """A connection to the QEMU of the machine in C(folder)."""
+def control(folder: str, seconds: float = 30) -> Iterator[Qmp]:
+    """A connection to the QEMU of the machine in C(folder).
+
+    C(seconds): how long an answer may take. Raises QmpError where nothing listens there.
+    """
     # By way of a handle: the path of a socket is at most 107 bytes long.
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
-        with qmp.connect(f"/proc/self/fd/{handle}/qmp") as qemu:
+        with qmp.connect(f"/proc/self/fd/{handle}/qmp", seconds) as qemu:
             yield qemu
     finally:
         os.close(handle)
 
 
-def _pid(folder: str) -> Optional[int]:
-    """Of the QEMU that works in C(folder), None where it has ended.
+def _process(folder: str) -> Optional[Tuple[int, Set[str]]]:
+    """Id and open files of the QEMU that works in C(folder), None where it has ended.
 
-    A number in a file may by now be another process: QEMU is told by the files it has open.
+    A number in a file may by now be another process: QEMU is told by its console.
     """
     try:
         with open(os.path.join(folder, "pid"), encoding="ascii") as file:
             pid = int(file.read())
-        open_files = f"/proc/{pid}/fd"
-        targets = [os.readlink(os.path.join(open_files, name)) for name in os.listdir(open_files)]
+        open_files_of_it = f"/proc/{pid}/fd"
+        descriptors = os.listdir(open_files_of_it)
     except (OSError, ValueError):
         return None
+    files = set()
+    for descriptor in descriptors:
+        with suppress(OSError):  # it opens and closes some all the time
+            files.add(os.readlink(os.path.join(open_files_of_it, descriptor)))
     console = os.path.realpath(os.path.join(folder, "console.log"))
-    return pid if console in targets else None
+    return (pid, files) if console in files else None
 
 
 # ---- reaching it ----
@@ -131,10 +204,7 @@ def require_free_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise LabError(
-                f"port {port} cannot be had: {error.strerror}; choose another (xen_lab_port), or "
-                "leave it out, then a free one is taken"
-            ) from None
+            raise LabError(f"port {port} cannot be had: {error.strerror}; {OTHER_PORT}") from None
 
 
 def ssh_options(image: str) -> List[str]:
@@ -149,8 +219,8 @@ def ssh_options(image: str) -> List[str]:
 
 
 def _quoted(path: str) -> str:
-    """A path in an option of SSH, which may name several and expands percent signs."""
-    return '"' + path.replace("%", "%%") + '"'
+    """A path in an option of SSH, which may name several."""
+    return f'"{path}"'
 
 
 def ssh(image: str, port: int, command: str, seconds: float) -> subprocess.CompletedProcess[bytes]:

@@ -15,6 +15,9 @@ from typing import Dict, List, Mapping, Optional, Tuple
 DISK_SIZE = "8G"
 """Of the virtual machine's disk, as mke2fs takes it. It is sparse."""
 
+CUSTOMISE = "usr/local/lib/xen-lab/customise"
+"""What makes a dom0 of Debian, among the files that are added."""
+
 DOM0_SHARE = 0.5
 """Of the memory that goes to dom0. The rest is for its guests and the hypervisor."""
 
@@ -60,18 +63,21 @@ class Recipe:
         sums = {path: hashlib.sha256(content).hexdigest() for path, content in self.files.items()}
         return _key({**asdict(self), "files": sums, "disk": DISK_SIZE})
 
-    def mmdebstrap(self, tree: str, target: str) -> List[str]:
+    def mmdebstrap(self, tree: str, target: str, mode: str) -> List[str]:
         """The command that writes the root file system to the tar archive C(target).
 
         C(tree): a tar archive with C(files); both are names without anything that a shell could
-        take for more, because mmdebstrap gives hooks to one.
+        take for more, because mmdebstrap gives hooks to one. C(mode): C(root), or C(unshare) for
+        an ordinary user; left to itself it would try less and less suitable ones.
         """
         return [
             "mmdebstrap",
+            f"--mode={mode}",
+            "--architectures=amd64",
             "--variant=minbase",
             f"--include={','.join(self.packages)}",
             f"--customize-hook=tar-in {tree} /",
-            '--customize-hook=chroot "$1" /usr/local/lib/xen-lab/customise',
+            f'--customize-hook=chroot "$1" /{CUSTOMISE}',
             self.release,
             target,
             *([self.mirror] if self.mirror else []),

@@ -13,6 +13,10 @@ author: xen.blockdev authors (!UNKNOWN)
 description:
   - Builds a dom0 of Debian, boots it once in QEMU, and keeps a snapshot of the running machine. Labs are started from
     that, in seconds.
+  - A lab lasts as long as its QEMU. One that has ended, by itself or with this machine, is started from the snapshot
+    anew.
+  - What other releases, packages or files are built into has a place of its own in the cache, and stays there until
+    that is cleared. Snapshots of other versions of QEMU are removed when a new one is made, unless a lab stands on one.
   - Most users want the role P(xen.blockdev.xen_lab#role), which also knows what a dom0 is built from and makes an
     inventory host of the lab.
   - Needs no privileges. It runs on the controller, or wherever SSH is to come from.
@@ -30,7 +34,8 @@ attributes:
 options:
   name:
     description:
-      - Name of the lab. Labs with different names run side by side.
+      - Name of the lab, also in an inventory. Labs with different names run side by side.
+      - It begins with a letter or a digit, and goes on with letters, digits, dots, underscores and hyphens.
     type: str
     required: true
   state:
@@ -39,43 +44,45 @@ options:
       - V(absent) ends it, as if its power failed, and removes its disk. What was built for it stays.
       - V(cleared) does so too and removes everything that was built, for all labs. It is an error while another one
         runs.
+      - Each of them also ends and removes what a run that was killed has left.
     type: str
     choices: [present, absent, cleared]
     default: present
   cache:
     description:
-      - The folder that keeps what was built and the files of the labs.
+      - The folder that keeps what was built and the files of the labs. It is new, or empty, or has been the cache before.
+      - An absolute path, without quotation marks, backslashes, dollar and percent signs.
     type: path
     required: true
   files:
     description:
       - A folder with the files that are added to the root file system. C(usr/local/lib/xen-lab/customise) among them
         is run in there when all packages are installed.
+      - Required if O(state=present).
     type: path
-    required: true
   release:
     description:
       - The release of Debian, by its code name.
+      - Required if O(state=present).
     type: str
-    required: true
   packages:
     description:
       - The packages that are installed.
+      - Required if O(state=present).
     type: list
     elements: str
-    required: true
   mirror:
     description:
       - URL of a Debian mirror. Unless it is given, C(mmdebstrap) chooses.
     type: str
   memory:
     description:
-      - Memory of the machine in MiB. Half of it is for dom0.
+      - Memory of the machine in MiB, at least 1024. Half of it is for dom0.
     type: int
     default: 3072
   cpus:
     description:
-      - Number of the machine's processors.
+      - Number of the machine's processors, at most 64.
     type: int
     default: 2
   port:
@@ -106,15 +113,12 @@ EXAMPLES = r"""
   xen.blockdev.xen_lab:
     name: lab
     cache: ~/.cache/xen-blockdev-lab
-    files: "{{ role_path }}/files/dom0"
-    release: bookworm
-    packages: [linux-image-amd64, xen-hypervisor-4.17-amd64, xen-utils-4.17, openssh-server]
     state: absent
 """
 
 RETURN = r"""
 lab:
-  description: The lab, V(none) where it does not run or, in check mode, is not running yet.
+  description: The lab, V(none) where it does not run or, in check mode, does not run yet.
   returned: success
   type: dict
   contains:
@@ -177,10 +181,36 @@ actions:
   sample: ["start lab lab from the snapshot"]
 """
 
+from functools import partial
+from typing import Any, Dict
+
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.xen.blockdev.plugins.module_utils import lab, lab_options
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.lab import Wanted, bring, read_recipe
+from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import read_recipe
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import Cache
+from ansible_collections.xen.blockdev.plugins.module_utils.lab_start import (
+    Start,
+    Wanted,
+    state_of,
+)
+
+
+def wanted(options: Dict[str, Any]) -> Wanted:
+    """The lab that is to run. Raises BlockdevError or OSError."""
+    memory, cpus = options["memory"], options["cpus"]
+    lab_options.check_machine(memory, cpus, options["port"], options["boot_timeout"])
+    lab_options.check_dom0(options["release"], options["packages"], options["mirror"])
+    return Wanted(
+        name=options["name"],
+        recipe=read_recipe(
+            options["files"], options["release"], options["packages"], options["mirror"]
+        ),
+        memory=memory,
+        cpus=cpus,
+        port=options["port"],
+        boot_seconds=options["boot_timeout"],
+    )
 
 
 def main() -> None:
@@ -193,34 +223,36 @@ def main() -> None:
                 "default": "present",
             },
             "cache": {"type": "path", "required": True},
-            "files": {"type": "path", "required": True},
-            "release": {"type": "str", "required": True},
-            "packages": {"type": "list", "elements": "str", "required": True},
+            "files": {"type": "path"},
+            "release": {"type": "str"},
+            "packages": {"type": "list", "elements": "str"},
             "mirror": {"type": "str"},
             "memory": {"type": "int", "default": 3072},
             "cpus": {"type": "int", "default": 2},
             "port": {"type": "int"},
             "boot_timeout": {"type": "float", "default": 600},
         },
+        required_if=[("state", "present", ["files", "release", "packages"])],
         supports_check_mode=True,
     )
     options = module.params
+    name, state = options["name"], options["state"]
+    cache = Cache(options["cache"])
+    plans = {"absent": lab.plan_absent, "cleared": lab.plan_cleared}
     done = []
+    found = None
     try:
-        wanted = Wanted(
-            name=options["name"],
-            recipe=read_recipe(
-                options["files"], options["release"], options["packages"], options["mirror"]
-            ),
-            memory=options["memory"],
-            cpus=options["cpus"],
-            port=options["port"],
-            boot_seconds=options["boot_timeout"],
-        )
-        lab = bring(Cache(options["cache"]), wanted, options["state"], module.check_mode, done)
+        lab_options.check_name(name)
+        lab_options.check_cache(cache.path)
+        if state == "present":
+            plan = Start(cache, wanted(options)).plan
+            lab.bring(cache, plan, module.check_mode, done)
+            found = state_of(cache.machine(name))
+        else:
+            lab.bring(cache, partial(plans[state], cache, name), module.check_mode, done)
     except (BlockdevError, OSError) as error:
         module.fail_json(msg=str(error), changed=bool(done), actions=done)
-    module.exit_json(changed=bool(done), actions=done, lab=lab)
+    module.exit_json(changed=bool(done), actions=done, lab=found)
 
 
 if __name__ == "__main__":
