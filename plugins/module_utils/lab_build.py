@@ -56,7 +56,7 @@ HOST_ALIAS = "xen-lab"
 
 HINTS = {
     r"No space left on device": "make room for temporary files, or set TMPDIR to another folder",
-    r"ould not resolve|ould not connect|nitiate the connection|onnection failed|timed out": (
+    r"ould not resolve|ould not connect|nable to connect|nitiate the connection|timed out": (
         "if the mirror cannot be reached from here, choose another (xen_lab_mirror)"
     ),
     r"NO_PUBKEY|is not signed": "the keys of Debian are in the package debian-archive-keyring",
@@ -171,7 +171,7 @@ def _take_boot_files(archive: str, folder: str) -> None:
             )
         # QEMU's loader does not unpack a multiboot kernel.
         found["xen"] = gzip.decompress(found["xen"])
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise LabError(f"what mmdebstrap wrote cannot be read: {error}") from None
     found["known_hosts"] = HOST_ALIAS.encode() + b" " + found["known_hosts"]
     for name, data in found.items():

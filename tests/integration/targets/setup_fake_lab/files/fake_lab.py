@@ -162,6 +162,7 @@ class Machine:
             self.open_disks(path.resolve().parent / os.fsdecode(above[1]))
 
     def listen(self):
+        Path("qmp").unlink(missing_ok=True)
         self.control.bind("qmp")
         self.control.listen()
 
