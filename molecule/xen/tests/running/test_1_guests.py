@@ -138,13 +138,6 @@ def test_info_tells_what_is_there(xen):
     assert (script["target"], script["backing_file"]) == ("/srv/xen/pvh/file.raw",) * 2
 
 
-def test_a_second_run_changes_nothing(xen):
-    """Also where the domains run, so that there is something to compare."""
-    _said, fine, changed = xen.playbook("provision", xen.domains())
-    assert fine
-    assert changed == 0
-
-
 def test_autostart_link_of_the_plan(xen):
     assert xen.shell("ls /etc/xen/auto") == "pv.cfg"
     assert xen.shell("readlink -f /etc/xen/auto/pv.cfg") == "/etc/xen/pv.cfg"
