@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 DOMAINS = yaml.safe_load((Path(__file__).parents[1] / "vars/domains.yml").read_text())
-GUEST_SECONDS = 300
+GUEST_SECONDS = 120
 """How long a guest may take to notice something: all of it is emulated."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -37,21 +37,27 @@ class Xen:
         """What the scenario wants, to be changed at will."""
         return copy.deepcopy(DOMAINS["xen_domains"])
 
-    def module(self, module, check=False, diff=False, **options):
+    def module(self, module, check=False, **options):
         """Run a module of the collection; its result, also where it failed."""
-        words = json.dumps({name: value for name, value in options.items() if value is not None})
+        words = json.dumps(options)
         print(f"\n    {module} {words}{' (check)' if check else ''}", flush=True)
         try:
-            result = self.host.ansible(f"xen.blockdev.{module}", words, check=check, diff=diff)
+            result = self.host.ansible(f"xen.blockdev.{module}", words, check=check)
         except self.host.ansible.AnsibleException as error:
             result = error.result
         print("       ", result.get("msg") or result.get("actions") or "", flush=True)
         return result
 
-    def vbd(self, check=False, diff=False, **options):
+    def vbd(self, check=False, **options):
         """Run xen_vbd_attach for one disk: the module's result, and the disk's."""
-        result = self.module("xen_vbd_attach", check, diff, **options)
+        result = self.module("xen_vbd_attach", check, **options)
         return result, (result.get("vbds") or [None])[0]
+
+    def diff(self, module, **options):
+        """What diff mode shows of a module, in check mode."""
+        command = ["ansible", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "--check", "--diff"]
+        words = ["-m", f"xen.blockdev.{module}", "-a", json.dumps(options), "xen"]
+        return subprocess.run([*command, *words], check=True, capture_output=True).stdout.decode()
 
     def playbook(self, name, domains, *words):
         """Run a playbook of the collection. Its output, whether it succeeded, and what changed."""

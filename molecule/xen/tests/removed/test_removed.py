@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-CONFIGS = ["/etc/xen/pv.cfg", "/etc/xen/pvh.cfg"]
+CONFIGS = ["/etc/xen/pv.cfg", "/etc/xen/second.cfg"]
 OURS = re.compile(r"^/srv/xen/")
 
 
@@ -21,7 +21,7 @@ def state():
 def snapshot(xen):
     """All that `remove` might touch."""
     return {
-        "slots": {name: sorted(xen.slots(name)) for name in ("pv", "pvh")},
+        "slots": {name: sorted(xen.slots(name)) for name in ("pv", "second")},
         "bindings": {k: v for k, v in xen.bindings().items() if OURS.match(k)},
         "images": xen.shell("find /srv/xen -type f | sort"),
         "configs": xen.shell("ls /etc/xen/*.cfg /etc/xen/auto"),
@@ -30,7 +30,7 @@ def snapshot(xen):
 
 def linux(xen):
     """The plan without GRUB, which lets go of nothing."""
-    return xen.domains()[:2]
+    return xen.domains()[:3]
 
 
 def test_a_foreign_user_of_one_disk_refuses_the_whole(xen):
@@ -70,14 +70,14 @@ def test_remove_a_running_guests_disks(xen, state):
     assert [kind for kind in order if kind in kinds] == order
     assert kinds.index("unbind") > max(i for i, kind in enumerate(kinds) if kind == "detach")
     after = snapshot(xen)
-    assert after["slots"] == {"pv": [], "pvh": []}
+    assert after["slots"] == {"pv": [], "second": []}
     assert after["images"] == images
     left = {image for image in after["bindings"] if "/grub/" not in image}
     assert left == set()
     for config in CONFIGS:
         assert config not in after["configs"]
     assert "pv.cfg" not in xen.shell("ls /etc/xen/auto")
-    for name in ("pv", "pvh"):
+    for name in ("pv", "second"):
         assert f"/vbd/{xen.domid(name)}/" not in xen.shell("xenstore-ls -f /local/domain/0/backend")
         xen.await_keys(name)
 

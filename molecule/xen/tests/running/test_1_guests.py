@@ -19,12 +19,17 @@ LINUX = {
         268439552: (4 * MIB, "rw", f"{LINK}/pv/far.raw"),
         51744: (1 * MIB, "ro", f"{LINK}/shared.raw"),
     },
-    "pvh": {
-        51712: (8 * MIB, "rw", f"{LINK}/pvh/boot.raw"),
+    "second": {
+        51712: (8 * MIB, "rw", f"{LINK}/second/boot.raw"),
         51728: (4 * MIB, "rw", "/dev/lab/lun"),
         51744: (1 * MIB, "rw", "/srv/sources/qcow2.raw"),
-        51760: (2 * MIB, "rw", "/srv/xen/pvh/file.raw"),
+        51760: (2 * MIB, "rw", "/srv/xen/second/file.raw"),
         51776: (1 * MIB, "ro", f"{LINK}/shared.raw"),
+    },
+    "pvh": {
+        51712: (4 * MIB, "rw", f"{LINK}/pvh/boot.raw"),
+        51768: (1 * MIB, "ro", f"{LINK}/pvh/number.raw"),
+        268442112: (2 * MIB, "rw", f"{LINK}/pvh/far.raw"),
     },
 }
 # GRUB says neither the number of a slot that has a name, nor whether it may write.
@@ -48,13 +53,17 @@ def test_pv_guest_sees_exactly_its_disks(xen):
     sees_exactly(xen, "pv")
 
 
+def test_pv_guest_sees_a_volume_a_qcow2_image_and_a_file(xen):
+    sees_exactly(xen, "second")
+
+
 def test_pvh_guest_sees_exactly_its_disks(xen):
     sees_exactly(xen, "pvh")
 
 
 def test_content_is_that_of_the_source(xen):
     size = 2**20
-    for domain in ("pv", "pvh", "grub"):
+    for domain in ("pv", "second", "pvh", "grub"):
         image = f"{LINK}/{domain}/boot.raw"
         head = xen.shell("head --bytes=%s %s | sha256sum", str(size), image)
         assert head.split()[0] == xen.sha256(f"/srv/sources/{domain}.raw")
@@ -112,8 +121,8 @@ def test_dom0_serves_them_as_planned(xen):
 
 
 def test_info_tells_what_is_there(xen):
-    uuid = xen.shell("xl domid pvh >/dev/null && xl vm-list | awk '$3 == \"pvh\" {print $1}'")
-    result = xen.module("xen_vbd_info", domains=["pv", uuid, xen.domid("grub")])
+    uuid = xen.shell("xl vm-list | awk '$3 == \"second\" {print $1}'")
+    result = xen.module("xen_vbd_info", domains=["pv", uuid, xen.domid("grub"), "pvh"])
     seen = {(vbd["domain"], vbd["xenstore_key"]): vbd for vbd in result["vbds"]}
     keys = [("grub", 51712), ("grub", 51768), ("grub", 268442112)]
     assert set(seen) == {*keys, *((name, key) for name, disks in LINUX.items() for key in disks)}
@@ -131,11 +140,11 @@ def test_info_tells_what_is_there(xen):
     assert boot["sector_size"] == 512
     assert boot["frontend_state"] == 4
     assert boot["hotplug_error"] is None
-    qcow2 = seen["pvh", 51744]
+    qcow2 = seen["second", 51744]
     assert (qcow2["backendtype"], qcow2["format"]) == ("qdisk", "qcow2")
     assert qcow2["target"] == "/srv/sources/base.qcow2"
-    script = seen["pvh", 51760]
-    assert (script["target"], script["backing_file"]) == ("/srv/xen/pvh/file.raw",) * 2
+    script = seen["second", 51760]
+    assert (script["target"], script["backing_file"]) == ("/srv/xen/second/file.raw",) * 2
 
 
 def test_autostart_link_of_the_plan(xen):
@@ -155,3 +164,14 @@ def test_guest_writes_what_it_may_and_nothing_else(xen):
     assert xen.shell("head -n 1 /srv/xen/pv/far.raw") == "hello from the guest"
     assert xen.sha256("/srv/xen/pv/data.raw") == report[51768]["sha256"]
     assert xen.ask_again("pv")[268439552]["sha256"] == xen.sha256("/srv/xen/pv/far.raw")
+
+
+def test_destroy_the_pvh_guest(xen):
+    """The emulated processor lets PVH guests crash now and then: this one has done its part."""
+    for check in (True, False):
+        result = xen.module("xen_domain", check, name="pvh", state="destroyed")
+        assert result["changed"] is True
+        assert result["domains"][0]["actions"] == ["destroy domain pvh"]
+    assert result["domains"][0]["status"] == "absent"
+    assert "pvh" not in xen.shell("xl list").split()
+    assert xen.module("xen_domain", name="pvh", state="destroyed")["changed"] is False

@@ -23,25 +23,22 @@ def content(host):
 
 
 def test_attach_and_detach(xen, content):
-    disk = {"domain": "pvh", "vdev": "xvdh", "target": LINK}
-    before = xen.report("pvh")
-    slots = xen.slots("pvh")
+    disk = {"domain": "second", "vdev": "xvdh", "target": LINK}
+    before = xen.report("second")
+    slots = xen.slots("second")
 
     # check mode touches nothing, and says what a run does
-    planned, vbd = xen.vbd(check=True, diff=True, **disk)
+    planned, vbd = xen.vbd(check=True, **disk)
     assert planned["changed"] is True
-    assert vbd["actions"] == [f"attach {LINK} (rw) to domain pvh as xvdh"]
-    assert planned["diff"][0]["before"] == {
-        "running": True,
-        "domid": int(xen.domid("pvh")),
-        "xenstore_key": KEY,
-    }
-    assert planned["diff"][0]["after"]["access"] == "rw"
-    assert xen.slots("pvh") == slots
-    assert xen.report("pvh") == before
+    assert vbd["actions"] == [f"attach {LINK} (rw) to domain second as xvdh"]
+    shown = xen.diff("xen_vbd_attach", **disk)
+    assert f"+++ after: {vbd['actions'][0]}" in shown
+    assert '+    "access": "rw"' in shown
+    assert xen.slots("second") == slots
+    assert xen.report("second") == before
 
     # the run
-    result, attached = xen.vbd(diff=True, **disk)
+    result, attached = xen.vbd(**disk)
     assert result["changed"] is True
     assert attached["actions"] == vbd["actions"]
     assert (attached["access"], attached["backend_state"], attached["xenstore_key"]) == (
@@ -51,41 +48,41 @@ def test_attach_and_detach(xen, content):
     )
     number = xen.bindings()[IMAGE][len("/dev/loop") :]
     assert attached["physical_device"] == f"7:{number}"
-    report = xen.await_keys("pvh", *before, KEY)
+    report = xen.await_keys("second", *before, KEY)
     assert (report[KEY]["name"], report[KEY]["sectors"]) == ("xvdh", str(MIB))
     assert report[KEY]["sha256"] == xen.sha256(LINK)
 
     # again, and by another name of the same device: nothing to do
-    again, _vbd = xen.vbd(target=xen.bindings()[IMAGE], domain="pvh", vdev="xvdh")
+    again, _vbd = xen.vbd(target=xen.bindings()[IMAGE], domain="second", vdev="xvdh")
     assert (again["changed"], again["vbds"][0]["actions"]) == (False, [])
     assert xen.vbd(check=True, **disk)[0]["changed"] is False
 
     # detach, in the same four steps
-    absent = {"domain": "pvh", "vdev": "xvdh", "state": "absent"}
+    absent = {"domain": "second", "vdev": "xvdh", "state": "absent"}
     planned, vbd = xen.vbd(check=True, **absent)
-    assert (planned["changed"], KEY in xen.slots("pvh")) == (True, True)
+    assert (planned["changed"], KEY in xen.slots("second")) == (True, True)
     result, detached = xen.vbd(**absent)
     assert result["changed"] is True
     assert detached["actions"] == vbd["actions"]
     assert detached["slots"] == []
-    assert xen.slots("pvh") == slots
-    assert set(xen.await_keys("pvh", *before)) == set(before)
+    assert xen.slots("second") == slots
+    assert set(xen.await_keys("second", *before)) == set(before)
     assert xen.vbd(**absent)[0]["changed"] is False
     assert xen.vbd(check=True, **absent)[0]["changed"] is False
 
 
 def test_attached_read_only(xen, content):
-    disk = {"domain": "pvh", "vdev": "d8p0", "target": LINK, "access": "ro"}
-    before = xen.report("pvh")
+    disk = {"domain": "second", "vdev": "d8p0", "target": LINK, "access": "ro"}
+    before = xen.report("second")
     _result, vbd = xen.vbd(**disk)
     assert vbd["access"] == "ro"
-    report = xen.await_keys("pvh", *before, 51840)
+    report = xen.await_keys("second", *before, 51840)
     assert report[51840]["access"] == "ro"
-    xen.tell("pvh", f"write {report[51840]['name']} this must not be there")
+    xen.tell("second", f"write {report[51840]['name']} this must not be there")
     xen.await_(
-        lambda: xen.console("pvh"),
+        lambda: xen.console("second"),
         lambda text: "xen-lab: refused xvdi" in text,
-        lambda: xen.console("pvh")[-2000:],
+        lambda: xen.console("second")[-2000:],
     )
     assert xen.sha256(LINK) == report[51840]["sha256"]
     assert xen.vbd(state="absent", **disk)[0]["changed"] is True
@@ -98,17 +95,17 @@ def test_many_at_once_by_name_id_and_uuid(xen, content):
     xen.shell("yes plain | head -c 1048576 > /srv/plain.raw")
     xen.shell("yes volume | head -c 4194304 > /dev/lab/spare")
     vbds = [
-        {"domain": "pvh", "vdev": "xvdh", "target": "/srv/plain.raw"},
-        {"domain": xen.domid("pvh"), "vdev": "xvdi", "target": "/dev/lab/spare"},
+        {"domain": "second", "vdev": "xvdh", "target": "/srv/plain.raw"},
+        {"domain": xen.domid("second"), "vdev": "xvdi", "target": "/dev/lab/spare"},
         {"domain": uuid, "vdev": "xvdh", "target": "/srv/hot.qcow2", "format": "qcow2"},
         {"domain": "pv", "vdev": "xvdi", "target": LINK, "access": "ro"},
-        {"domain": "pvh", "vdev": "xvdj", "target": LINK, "access": "ro"},
+        {"domain": "second", "vdev": "xvdj", "target": LINK, "access": "ro"},
     ]
-    pv, pvh = xen.report("pv"), xen.report("pvh")
+    pv, second = xen.report("pv"), xen.report("second")
     result = xen.module("xen_vbd_attach", vbds=vbds)
     assert result["changed"] is True
     assert [vbd["backendtype"] for vbd in result["vbds"]] == ["phy", "phy", "qdisk", "phy", "phy"]
-    seen = xen.await_keys("pvh", *pvh, 51824, 51840, 51856)
+    seen = xen.await_keys("second", *second, 51824, 51840, 51856)
     assert seen[51824]["sha256"] == xen.sha256("/srv/plain.raw")
     assert seen[51840]["sha256"] == xen.sha256("/dev/lab/spare")
     assert seen[51856]["sha256"] == xen.sha256(LINK)
@@ -122,5 +119,5 @@ def test_many_at_once_by_name_id_and_uuid(xen, content):
     gone = [{key: value for key, value in vbd.items() if value} for vbd in gone]
     result = xen.module("xen_vbd_attach", vbds=gone)
     assert [len(vbd["detached"]) for vbd in result["vbds"]] == [1] * 5
-    assert set(xen.await_keys("pvh", *pvh)) == set(pvh)
+    assert set(xen.await_keys("second", *second)) == set(second)
     assert "/srv/plain.raw" not in xen.bindings()

@@ -7,17 +7,17 @@ from __future__ import annotations
 import pytest
 
 FREE = "/srv/free.raw"
-SLOT = {"domain": "pvh", "vdev": "xvdm"}
+SLOT = {"domain": "second", "vdev": "xvdm"}
 KEY = 51904
 
 
 @pytest.fixture
 def slots(xen):
     """All slots of both Linux guests, before; they must be the same after."""
-    before = {name: set(xen.slots(name)) for name in ("pv", "pvh")}
+    before = {name: set(xen.slots(name)) for name in ("pv", "second")}
     xen.shell(f"test -e {FREE} || truncate -s 1M {FREE}")
     yield before
-    assert {name: set(xen.slots(name)) for name in ("pv", "pvh")} == before
+    assert {name: set(xen.slots(name)) for name in ("pv", "second")} == before
 
 
 def refused(xen, *words, **options):
@@ -34,9 +34,9 @@ def refused(xen, *words, **options):
 def test_slot_taken_by_another_disk(xen, slots):
     refused(
         xen,
-        "slot xvda of domain pvh holds /dev/disk/by-loop-file/srv/xen/pvh/boot.raw",
+        "slot xvda of domain second holds /dev/disk/by-loop-file/srv/xen/second/boot.raw",
         "replace: true",
-        domain="pvh",
+        domain="second",
         vdev="xvda",
         target=FREE,
     )
@@ -53,7 +53,7 @@ def test_link_of_an_image_that_is_not_bound(xen, slots):
 
 @pytest.mark.parametrize("vdev", ["xvda256", "hde", "", "xvd", "0x"])
 def test_bad_vdev(xen, slots, vdev):
-    refused(xen, "vdev", domain="pvh", vdev=vdev, target=FREE)
+    refused(xen, "vdev", domain="second", vdev=vdev, target=FREE)
 
 
 def test_domain_unknown_or_not_running(xen, slots):
@@ -71,9 +71,9 @@ def test_image_that_another_domain_writes_by_loop_device(xen, slots):
 
 def test_image_that_another_domain_writes_by_file(xen, slots):
     """Xen's own check lets this pass. By the file, by a hard link, and by a loop device."""
-    file = "/srv/xen/pvh/file.raw"
+    file = "/srv/xen/second/file.raw"
     xen.shell(f"ln -f {file} /srv/alias.raw")
-    words = "attached to domain pvh as xvdd (rw)"
+    words = "attached to domain second as xvdd (rw)"
     options = {"domain": "pv", "vdev": "xvdm"}
     refused(xen, words, target=file, **options)
     refused(xen, words, target="/srv/alias.raw", **options)
@@ -86,19 +86,19 @@ def test_image_that_another_domain_writes_by_file(xen, slots):
 
 
 def test_image_twice_in_the_same_domain(xen, slots):
-    link = "/dev/disk/by-loop-file/srv/xen/pvh/boot.raw"
-    refused(xen, "attached to domain pvh as xvda (rw)", target=link, **SLOT)
+    link = "/dev/disk/by-loop-file/srv/xen/second/boot.raw"
+    refused(xen, "attached to domain second as xvda (rw)", target=link, **SLOT)
 
 
 def test_image_twice_in_one_call(xen, slots):
     vbds = [
-        {"domain": "pvh", "vdev": "xvdm", "target": FREE},
+        {"domain": "second", "vdev": "xvdm", "target": FREE},
         {"domain": "pv", "vdev": "xvdm", "target": FREE},
     ]
     for check in (True, False):
         result = xen.module("xen_vbd_attach", check, vbds=vbds)
         assert result["failed"]
-        assert "is to be attached to domain pvh as xvdm" in result["msg"]
+        assert "is to be attached to domain second as xvdm" in result["msg"]
 
 
 def test_mounted_in_dom0(xen, slots):
@@ -122,61 +122,61 @@ def test_hotplug_script_that_fails(xen, slots):
     assert result["failed"]
     assert "the lab's script cannot find volume-of-nobody" in result["msg"]
     assert "what it had begun was removed again" in result["msg"]
-    assert KEY not in xen.slots("pvh")
+    assert KEY not in xen.slots("second")
     assert f"/device/vbd/{KEY} " not in xen.shell("xenstore-ls -f")
 
 
 def test_replace_swaps_the_disk(xen, slots):
     xen.shell("yes first | head -c 1048576 > /srv/first.raw")
     xen.shell("yes second | head -c 2097152 > /srv/second.raw")
-    before = xen.report("pvh")
+    before = xen.report("second")
     try:
         xen.vbd(target="/srv/first.raw", **SLOT)
-        xen.await_keys("pvh", *before, KEY)
+        xen.await_keys("second", *before, KEY)
         options = {"target": "/srv/second.raw", "replace": True, **SLOT}
         planned, vbd = xen.vbd(check=True, **options)
         assert planned["changed"] is True
         result, swapped = xen.vbd(**options)
         assert swapped["actions"] == vbd["actions"]
         assert "replace /srv/first.raw (rw)" in vbd["actions"][0]
-        report = xen.await_report("pvh", lambda seen: seen.get(KEY, {}).get("sectors") == "4096")
+        report = xen.await_report("second", lambda seen: seen.get(KEY, {}).get("sectors") == "4096")
         assert report[KEY]["sha256"] == xen.sha256("/srv/second.raw")
         assert xen.vbd(**options)[0]["changed"] is False
 
         # access differs: the same disk is attached anew
         result, _vbd = xen.vbd(access="ro", **options)
         assert result["changed"] is True
-        xen.await_report("pvh", lambda seen: seen.get(KEY, {}).get("access") == "ro")
+        xen.await_report("second", lambda seen: seen.get(KEY, {}).get("access") == "ro")
 
         # what cannot be attached is found out before the old disk goes
         result, _vbd = xen.vbd(**{**options, "target": "/srv/nowhere.raw"})
         assert "No such file" in result["msg"]
-        assert xen.slots("pvh")[KEY]["params"] == "/srv/second.raw"
+        assert xen.slots("second")[KEY]["params"] == "/srv/second.raw"
 
         # what cannot be attached in spite of that: the old disk comes back
         result, _vbd = xen.vbd(**{**options, "target": "nobody", "script": "block-failing"})
         assert "cannot find nobody" in result["msg"]
         assert "/srv/second.raw was put back" in result["msg"]
-        backend = xen.slots("pvh")[KEY]
+        backend = xen.slots("second")[KEY]
         assert (backend["params"], backend["mode"]) == ("/srv/second.raw", "r")
-        seen = xen.await_report("pvh", lambda seen: seen.get(KEY, {}).get("access") == "ro")
+        seen = xen.await_report("second", lambda seen: seen.get(KEY, {}).get("access") == "ro")
         assert seen[KEY]["sectors"] == "4096"
     finally:
         xen.vbd(state="absent", **SLOT)
-    xen.await_keys("pvh", *before)
+    xen.await_keys("second", *before)
 
 
 def test_start_of_a_guest_on_another_guests_disk(xen, slots):
     config = "/srv/thief.cfg"
     text = (
         "name = 'thief'\nkernel = '/srv/guests/grub.bin'\nmemory = 64\n"
-        "disk = ['format=raw, vdev=xvda, access=rw, target=/srv/xen/pvh/file.raw']\n"
+        "disk = ['format=raw, vdev=xvda, access=rw, target=/srv/xen/second/file.raw']\n"
     )
     xen.shell("printf '%%s' %s > %s", text, config)
     for check in (True, False):
         result = xen.module("xen_domain", check, name="thief", config=config)
         assert result["failed"]
-        assert "attached to domain pvh as xvdd (rw)" in result["msg"]
+        assert "attached to domain second as xvdd (rw)" in result["msg"]
     assert "thief" not in xen.shell("xl list")
 
 
@@ -190,7 +190,7 @@ def test_unbinding_and_deleting_what_a_guest_uses(xen, slots):
             assert "xvda" in result["msg"]
             assert word in result["msg"] or "cannot" in result["msg"]
     assert path in xen.bindings()
-    result = xen.module("xen_raw_disk", path="/srv/xen/pvh/file.raw", state="absent")
+    result = xen.module("xen_raw_disk", path="/srv/xen/second/file.raw", state="absent")
     assert result["failed"]
-    assert "domain pvh" in result["msg"]
+    assert "domain second" in result["msg"]
     assert "xvdd" in result["msg"]
