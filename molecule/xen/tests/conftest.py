@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 DOMAINS = yaml.safe_load((Path(__file__).parents[1] / "vars/domains.yml").read_text())
-GUEST_SECONDS = 120
+GUEST_SECONDS = 300
 """How long a guest may take to notice something: all of it is emulated."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

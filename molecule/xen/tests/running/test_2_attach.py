@@ -93,7 +93,7 @@ def test_many_at_once_by_name_id_and_uuid(xen, content):
     uuid = xen.shell("xl vm-list | awk '$3 == \"pv\" {print $1}'")
     xen.shell("cp /srv/sources/base.qcow2 /srv/hot.qcow2")
     xen.shell("yes plain | head -c 1048576 > /srv/plain.raw")
-    xen.shell("yes volume | head -c 4194304 > /dev/lab/spare")
+    xen.shell("yes volume | head -c 1048576 > /dev/lab/spare")
     vbds = [
         {"domain": "second", "vdev": "xvdh", "target": "/srv/plain.raw"},
         {"domain": xen.domid("second"), "vdev": "xvdi", "target": "/dev/lab/spare"},

@@ -9,17 +9,17 @@ LINK = "/dev/disk/by-loop-file/srv/xen/pv/boot.raw"
 
 def test_grow(xen):
     domains = xen.domains()
-    domains[0]["disks"][0]["size"] = "24MiB"
+    domains[0]["disks"][0]["size"] = "3MiB"
     domid = xen.domid("pv")
     before = xen.report("pv")[51712]
-    assert before["sectors"] == "32768"
+    assert before["sectors"] == "4096"
     play = ("provision", domains, "--tags", "raw_disks,loopdevs")
     _said, fine, changed = xen.playbook(*play, "--check")
     assert (fine, changed) == (True, 2)
-    assert xen.shell("blockdev --getsize64 %s", LINK) == "16777216"
+    assert xen.shell("blockdev --getsize64 %s", LINK) == "2097152"
     _said, fine, changed = xen.playbook(*play)
     assert (fine, changed) == (True, 2)
-    after = xen.await_report("pv", lambda report: report[51712]["sectors"] == "49152")[51712]
+    after = xen.await_report("pv", lambda report: report[51712]["sectors"] == "6144")[51712]
     assert after["sha256"] == xen.sha256("/srv/xen/pv/boot.raw")
     assert xen.domid("pv") == domid
     (vbd,) = [
@@ -27,4 +27,4 @@ def test_grow(xen):
         for vbd in xen.module("xen_vbd_info", domains=["pv"])["vbds"]
         if vbd["xenstore_key"] == 51712
     ]
-    assert vbd["size"] == 24 * 2**20
+    assert vbd["size"] == 3 * 2**20
