@@ -41,6 +41,7 @@ STATES = {
     8: "Reconfigured",
 }
 """Of a frontend or backend: enum xenbus_state in Xen's public/io/xenbus.h."""
+INITIALISING = 1
 CONNECTED = 4
 
 BACKEND_KINDS = ("vbd", "qdisk")

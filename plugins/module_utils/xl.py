@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import xen
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 XL_SECONDS = 120
@@ -223,12 +223,22 @@ def await_connection(domain: Domain, key: int, timeout: float) -> None:
             if vbd.backend_state == xen.CONNECTED:
                 return
             if time.monotonic() >= deadline:
-                error = f"; {vbd.hotplug_error}" if vbd.hotplug_error else ""
-                raise XenError(
-                    f"the guest did not connect within {timeout:g} s ({vbd.states}{error}); "
-                    "wait: false leaves it attached"
-                )
+                raise XenError(_not_connected(vbd, timeout))
             time.sleep(POLL_SECONDS)
+
+
+def _not_connected(vbd: Vbd, timeout: float) -> str:
+    if vbd.backendtype == "qdisk" and vbd.backend_state == xen.INITIALISING:
+        return (
+            f"no QEMU of domain {vbd.domain} took it up within {timeout:g} s ({vbd.states}); a "
+            "domain has one only if a disk in its config needed it when it was started: write this "
+            "disk into the config and start the domain anew, or convert it to raw"
+        )
+    error = f"; {vbd.hotplug_error}" if vbd.hotplug_error else ""
+    return (
+        f"the guest did not connect within {timeout:g} s ({vbd.states}{error}); wait: false leaves "
+        "it attached"
+    )
 
 
 def detach(domain: Domain, key: int, timeout: float, force: bool) -> None:

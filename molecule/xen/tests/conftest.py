@@ -16,11 +16,11 @@ import pytest
 import yaml
 
 DOMAINS = yaml.safe_load((Path(__file__).parents[1] / "vars/domains.yml").read_text())
-GUEST_SECONDS = 300
+GUEST_SECONDS = 120
 """How long a guest may take to notice something: all of it is emulated."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-REPORT = re.compile(r"xen-lab: report (\d+)\n(.*?)xen-lab: end \1\n", re.DOTALL)
+REPORT = re.compile(r"xen-lab: report (\d+)\n(.*?)xen-lab: end \1(?=\n|$)", re.DOTALL)
 DISK = re.compile(
     r"xen-lab: disk key=(?P<key>\d+) name=(?P<name>\S+) sectors=(?P<sectors>\d+) "
     r"access=(?P<access>\w+) sha256=(?P<sha256>\w+)"
@@ -45,6 +45,7 @@ class Xen:
             result = self.host.ansible(f"xen.blockdev.{module}", words, check=check)
         except self.host.ansible.AnsibleException as error:
             result = error.result
+        result["failed"] = "msg" in result  # which Ansible leaves out
         print("       ", result.get("msg") or result.get("actions") or "", flush=True)
         return result
 

@@ -42,6 +42,16 @@ def test_not_waiting_for_it(xen, image):
     assert (result["changed"], vbd["slots"]) == (True, [])
 
 
+def test_qcow2_image_for_a_domain_without_qemu(xen):
+    """Only a domain whose config names a disk for QEMU has one."""
+    xen.shell("cp /srv/sources/base.qcow2 /srv/other.qcow2")
+    image = {"target": "/srv/other.qcow2", "format": "qcow2"}
+    result, _vbd = xen.vbd(domain="pv", vdev="xvdk", timeout=3, **image)
+    assert "no QEMU of domain pv took it up within 3 s" in result["msg"]
+    assert "what it had begun was removed again" in result["msg"]
+    assert 51872 not in xen.slots("pv")
+
+
 def test_guest_that_does_not_let_go(xen):
     """The disk with which GRUB was started: it holds on to it."""
     disk = {"domain": "grub", "vdev": "xvdaa", "state": "absent"}
