@@ -98,8 +98,14 @@ def require_buildable() -> None:
 def _require_user_namespace() -> None:
     require_tools(["newuidmap"])
     try:
-        run([*_as_root(), "true"], 60)
+        run([*_as_root(), "sh", "-c", 'rmdir "$(mktemp -d)"'], 60)
     except LabError as error:
+        if "mktemp" in str(error):
+            raise LabError(
+                f"{tempfile.gettempdir()} is not for everybody, as a folder for temporary files "
+                "has to be where an ordinary user builds; set TMPDIR to another, such as /var/tmp: "
+                f"{error}"
+            ) from None
         ids = "--add-subuids 100000-165535 --add-subgids 100000-165535"
         raise LabError(
             f"there is no user namespace for this user, and only root can build without: {error}\n"

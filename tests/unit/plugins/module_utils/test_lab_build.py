@@ -270,6 +270,18 @@ def test_no_user_namespaces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> No
     lab_build.require_buildable()
 
 
+def test_temporary_files_that_not_everybody_can_make(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (bench.home / "bin" / "mktemp").write_text("#!/bin/sh\necho mktemp: denied >&2; exit 1\n")
+    (bench.home / "bin" / "mktemp").chmod(0o755)
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(lab_build, "require_tools", lambda tools: None)
+    with pytest.raises(LabError, match="set TMPDIR to another, such as /var/tmp: ") as caught:
+        lab_build.require_buildable()
+    assert str(caught.value).startswith(f"{bench.home} is not for everybody, as a folder for")
+
+
 def test_another_user_needs_newuidmap(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     asked: List[str] = []
