@@ -19,14 +19,16 @@ CUSTOMISE = "usr/local/lib/xen-lab/customise"
 """What makes a dom0 of Debian, among the files that are added."""
 
 DOM0_SHARE = 0.5
-"""Of the memory that goes to dom0. The rest is for its guests and the hypervisor."""
+"""Of the memory and the processors that goes to dom0. The rest is for its guests. Xen
+runs guests on the processors that dom0 leaves idle: each switch from one domain to another costs an
+emulated processor all that it has translated."""
 
 CPU = "qemu64,+svm,+npt"
 """Emulated. A PV dom0 crashes with C(max), and C(npt) is what makes PVH guests possible."""
 
 XEN_OPTIONS = (
-    "console=com1 com1=115200,8n1 dom0_max_vcpus={cpus} dom0_mem={dom0}M,max:{dom0}M "
-    "spec-ctrl=no xpti=no"
+    "console=com1 com1=115200,8n1 dom0_max_vcpus={cpus} dom0_vcpus_pin "
+    "dom0_mem={memory}M,max:{memory}M spec-ctrl=no xpti=no"
 )
 """For the hypervisor. Mitigations only cost time in a machine that nobody else uses."""
 
@@ -112,7 +114,8 @@ class Machine:
         C(port): on loopback, leads to SSH.
         """
         disk = disk.replace(",", ",,")
-        dom0 = int(self.memory * DOM0_SHARE)
+        memory = int(self.memory * DOM0_SHARE)
+        cpus = max(1, int(self.cpus * DOM0_SHARE))
         options: Dict[str, str] = {
             "-machine": "q35",
             # Hardware acceleration would need nested virtualisation, which few machines offer and
@@ -122,7 +125,7 @@ class Machine:
             "-m": str(self.memory),
             "-smp": str(self.cpus),
             "-kernel": f"{image}/xen",
-            "-append": XEN_OPTIONS.format(cpus=self.cpus, dom0=dom0),
+            "-append": XEN_OPTIONS.format(cpus=cpus, memory=memory),
             # Multiboot modules: the words behind a file are its command line.
             "-initrd": f"{image}/vmlinuz {LINUX_OPTIONS},{image}/initrd.img",
             # Whoever pulls the plug of a lab loses at most the lab.

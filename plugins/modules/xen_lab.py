@@ -84,7 +84,7 @@ options:
     description:
       - Number of the machine's processors, at most 64.
     type: int
-    default: 2
+    default: 4
   port:
     description:
       - The port on loopback that leads to the lab's SSH. Unless it is given, a free one is taken.
@@ -228,7 +228,7 @@ def main() -> None:
             "packages": {"type": "list", "elements": "str"},
             "mirror": {"type": "str"},
             "memory": {"type": "int", "default": 3072},
-            "cpus": {"type": "int", "default": 2},
+            "cpus": {"type": "int", "default": 4},
             "port": {"type": "int"},
             "boot_timeout": {"type": "float", "default": 600},
         },

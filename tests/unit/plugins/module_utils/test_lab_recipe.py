@@ -104,7 +104,7 @@ def test_the_command_of_qemu() -> None:
     assert option(command, "-m") == "3073"
     assert option(command, "-smp") == "4"
     assert option(command, "-kernel") == "../../images/key/xen"
-    assert "dom0_max_vcpus=4 dom0_mem=1536M,max:1536M " in option(command, "-append")
+    assert "dom0_max_vcpus=2 dom0_vcpus_pin dom0_mem=1536M,max:1536M " in option(command, "-append")
     kernel, initrd = option(command, "-initrd").split(",")
     assert kernel.startswith("../../images/key/vmlinuz root=/dev/vda ")
     assert initrd == "../../images/key/initrd.img"
