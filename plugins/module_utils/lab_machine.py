@@ -10,7 +10,7 @@ import socket
 import subprocess
 import time
 from contextlib import contextmanager, suppress
-from typing import IO, Iterator, List, Optional, Set, Tuple, Union
+from typing import IO, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import qmp
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import HOST_ALIAS
@@ -70,12 +70,12 @@ def start(
 def _go_on(command: List[str], folder: str, memory: str) -> None:
     """Start QEMU with what a snapshot has in memory."""
     # By way of a pipe, because QEMU gives up taking a plain file as fd: (its removed-features).
-    with open(memory, "rb") as state, _cat(state, subprocess.PIPE) as cat:
-        assert cat.stdout
-        descriptor = cat.stdout.fileno()
+    with open(memory, "rb") as state, _pipe() as pipe, _cat(state, pipe.writes):
+        pipe.writes.close()
+        descriptor = pipe.reads.fileno()
         incoming = ["-incoming", f"fd:{descriptor}"]
         run([*command, *incoming], START_SECONDS, folder, pass_files=[descriptor])
-        cat.stdout.close()
+        pipe.reads.close()
         with control(folder) as qemu:
             qemu.await_status("query-status", ("running", "paused"), MEMORY_SECONDS)
             qemu.execute("cont")
@@ -86,28 +86,40 @@ def save(folder: str, memory: str) -> None:
 
     The machine's disk stays as it was at that moment. Raises LabError or QmpError.
     """
-    with open(memory, "wb") as state, _cat(subprocess.PIPE, state) as cat:
-        assert cat.stdin
+    with open(memory, "wb") as state, _pipe() as pipe, _cat(pipe.reads, state) as cat:
+        pipe.reads.close()
         try:
             with control(folder) as qemu:
                 qemu.execute("stop")
                 qemu.execute("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
-                qemu.pass_file("memory", cat.stdin.fileno())
-                cat.stdin.close()
+                qemu.pass_file("memory", pipe.writes.fileno())
+                pipe.writes.close()
                 qemu.execute("migrate", uri="fd:memory")
                 qemu.await_status("query-migrate", ("completed",), MEMORY_SECONDS)
         except QmpError:
-            if not cat.poll():
+            with suppress(subprocess.TimeoutExpired):
+                cat.wait(1)  # it may be the reason
+            if not cat.returncode:
                 raise
         end(folder)  # closes the pipe, if cat has not
         if cat.wait(MEMORY_SECONDS) != 0:
             raise LabError(f"the machine's memory cannot be written to {memory}: is there room?")
 
 
+class _Pipe(NamedTuple):
+    reads: IO[bytes]
+    writes: IO[bytes]
+
+
 @contextmanager
-def _cat(
-    source: Union[int, IO[bytes]], target: Union[int, IO[bytes]]
-) -> Iterator[subprocess.Popen[bytes]]:
+def _pipe() -> Iterator[_Pipe]:
+    reads, writes = os.pipe()
+    with open(reads, "rb", buffering=0) as source, open(writes, "wb", buffering=0) as target:
+        yield _Pipe(source, target)
+
+
+@contextmanager
+def _cat(source: IO[bytes], target: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """A process that copies, and that ends with the block."""
     with subprocess.Popen(["cat"], stdin=source, stdout=target) as cat:
         try:
