@@ -582,6 +582,7 @@ def test_report(host: FakeHost) -> None:
         "access": "ro",
         "backend_state": 4,
         "frontend_state": 4,
+        "hotplug_error": None,
         "sectors": 32768,
         "sector_size": 512,
         "size": 16777216,

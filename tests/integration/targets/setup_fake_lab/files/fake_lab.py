@@ -232,7 +232,7 @@ def ssh(arguments, behaviour):
     with socket.socket() as connection:
         if connection.connect_ex(("127.0.0.1", port)):
             return fail(f"ssh: connect to host 127.0.0.1 port {port}: Connection refused", 255)
-    if "xl list" in arguments[-1] and behaviour.get("xen_says"):
+    if "is-system-running" in arguments[-1] and behaviour.get("xen_says"):
         return fail(behaviour["xen_says"])
     return 0
 
