@@ -43,6 +43,8 @@ SSH_ATTEMPT_SECONDS = 20
 """After which an attempt to log in is given up: what answers on the port may be a machine that is
 still booting, where a connection hangs."""
 
+MORE_TIME = "give it more time (xen_lab_boot_timeout) if this machine is slow"
+
 
 def start(
     machine: Machine, folder: str, image: str, port: Optional[int], memory: Optional[str]
@@ -270,7 +272,8 @@ def await_login(folder: str, image: str, port: int, seconds: float) -> None:
         ended = not runs(folder)
         if ended or time.monotonic() >= deadline:
             what = "ended by itself" if ended else f"cannot be reached after {seconds:g} s"
-            raise LabError(f"the machine {what} ({last}); its console:\n{_console(folder)}")
+            more = "" if ended else f"; {MORE_TIME}"
+            raise LabError(f"the machine {what} ({last}){more}; its console:\n{_console(folder)}")
         time.sleep(0.2)
 
 
@@ -282,7 +285,7 @@ def await_boot(folder: str, image: str, port: int, seconds: float) -> None:
         said = answer.stdout.decode("utf-8", "replace").strip()
         failed = answer.returncode != 0
     except subprocess.TimeoutExpired:
-        failed, said = True, f"still starting after {seconds:g} s"
+        failed, said = True, f"it is still starting after {seconds:g} s; {MORE_TIME}"
     if failed:
         raise LabError(f"Xen does not run in the machine: {said}; its console:\n{_console(folder)}")
 
