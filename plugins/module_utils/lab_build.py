@@ -136,8 +136,7 @@ def build(recipe: Recipe, path: str) -> None:
 def _bootstrap(recipe: Recipe, folder: str) -> None:
     mode = "root" if os.geteuid() == 0 else "unshare"
     try:
-        command = recipe.mmdebstrap("tree.tar", "root.tar", mode)
-        run(command, BUILD_SECONDS, folder, supervised=True)
+        run(recipe.mmdebstrap("tree.tar", "root.tar", mode), BUILD_SECONDS, folder)
     except LabError as error:
         hints = [hint for words, hint in HINTS.items() if re.search(words, str(error))]
         raise LabError("\n".join([str(error), *hints])) from None

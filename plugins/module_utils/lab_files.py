@@ -16,7 +16,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import signal
 import subprocess
 import tempfile
 from contextlib import contextmanager
@@ -53,13 +52,6 @@ TEMPORARY_BYTES = 2 << 30
 
 END_SECONDS = 20
 """How long a command that is to end may take to tidy up."""
-
-SUPERVISED = """
-trap 'trap "" TERM; kill -TERM 0; wait' TERM
-"$@" &
-wait $!
-"""
-"""Runs a command in a shell that, when it is to end, also ends all that the command has started."""
 
 SHOWN_LINES = 15
 """How much of a log an error shows."""
@@ -201,29 +193,24 @@ def run(
     argv: Sequence[str],
     seconds: float,
     cwd: Optional[str] = None,
-    *,
     stdin: Optional[IO[Any]] = None,
     pass_files: Sequence[int] = (),
-    supervised: bool = False,
 ) -> str:
-    """Run a command, whose words no shell reads, and return what it prints.
+    """Run a command, without a shell, and return what it prints.
 
-    It ends with this process, whatever ends that. C(supervised): and so does all that it has
-    started, where it would wait for that; its input is empty. Raises LabError with the end of what
-    it prints where it fails or takes longer than C(seconds).
+    It ends with this process, whatever ends that. Raises LabError with the end of what it prints
+    where it fails or takes longer than C(seconds).
     """
-    supervisor = ["sh", "-c", SUPERVISED, "sh"] if supervised else []
     with tempfile.TemporaryFile() as output:  # a pipe would stay open in what goes on in background
         try:
             process = subprocess.Popen(
-                ["setpriv", "--pdeathsig=TERM", "--", *supervisor, *argv],
+                ["setpriv", "--pdeathsig=TERM", "--", *argv],
                 stdin=stdin or subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=cwd,
                 env=environment(),
                 pass_fds=pass_files,
-                start_new_session=True,
             )
         except OSError as error:
             raise LabError(f"cannot run {argv[0]}: {error.strerror}") from None
@@ -242,13 +229,13 @@ def run(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a command that may still run, with all that it has started; it may tidy up before."""
+    """End a command that may still run; it may tidy up before."""
     if process.poll() is None:
-        os.killpg(process.pid, signal.SIGTERM)
+        process.terminate()
         try:
             process.wait(END_SECONDS)
         except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             process.wait()
 
 

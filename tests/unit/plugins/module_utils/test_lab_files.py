@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, Callable, List
+from typing import Any, Callable
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import lab_files
@@ -154,7 +154,7 @@ def test_room(tmp_path: Path) -> None:
 def test_what_a_command_prints(tmp_path: Path) -> None:
     script = 'pwd; echo "$LC_ALL" "$1" >&2; cat'
     with open(os.devnull, "rb") as null:
-        printed = lab_files.run(["sh", "-c", script, "sh", "a b"], 5, str(tmp_path), stdin=null)
+        printed = lab_files.run(["sh", "-c", script, "sh", "a b"], 5, str(tmp_path), null)
     assert printed == f"{tmp_path}\nC a b\n"
 
 
@@ -170,7 +170,7 @@ def test_a_command_gets_files(tmp_path: Path) -> None:
     [
         ("echo no; exit 7", "sh ended with exit code 7:\nno"),
         ("exit 1", "sh ended with exit code 1:\n(it printed nothing)"),
-        ("kill -9 $$", "sh ended with exit code -9:\n"),
+        ("kill -9 $$", "sh ended with exit code -9:\n(it printed nothing)"),
         ("printf 'a \\377\\n\\n'; exit 1", "sh ended with exit code 1:\na �"),
         (
             "seq 100; exit 1",
@@ -179,49 +179,29 @@ def test_a_command_gets_files(tmp_path: Path) -> None:
     ],
 )
 def test_a_command_that_fails(script: str, message: str) -> None:
-    assert error_of(lab_files.run, ["sh", "-c", script], 5).startswith(message)
+    assert error_of(lab_files.run, ["sh", "-c", script], 5) == message
 
 
 def test_a_command_that_is_not_there(tmp_path: Path) -> None:
-    error = error_of(lab_files.run, ["nosuchcommand"], 5)
-    assert error.startswith("nosuchcommand ended with exit code 127:\n")
+    assert "No such file or directory" in error_of(lab_files.run, ["nosuchcommand"], 5)
     error = error_of(lab_files.run, ["true"], 5, str(tmp_path / "no"))
     assert error == "cannot run true: No such file or directory"
 
 
 def test_a_command_that_takes_too_long_may_tidy_up(tmp_path: Path) -> None:
     script = f"trap 'touch {tmp_path}/tidied; exit' TERM; echo begun; while :; do sleep 0.05; done"
-    error = error_of(lab_files.run, ["sh", "-c", script], 0.5)
-    assert error.startswith("sh did not end within 0.5 s:\nbegun")
+    assert error_of(lab_files.run, ["sh", "-c", script], 0.5) == (
+        "sh did not end within 0.5 s:\nbegun"
+    )
     assert (tmp_path / "tidied").exists()
-
-
-def test_what_a_command_has_started_ends_with_it(tmp_path: Path) -> None:
-    """Although the command itself only waits, as mmdebstrap does."""
-    started = time.monotonic()
-    error_of(lab_files.run, ["sh", "-c", WAITS], 0.5, str(tmp_path))
-    assert time.monotonic() - started < 10
-    assert (tmp_path / "tidied").exists()
-
-
-TIDIES = "trap 'touch tidied; exit' TERM; touch begun; sleep 60 & wait"
-WAITS = f'trap : TERM; sh -c "{TIDIES}" & wait; wait'
-
-
-@pytest.mark.parametrize("supervised", [False, True])
-def test_a_supervised_command_is_like_any_other(supervised: bool) -> None:
-    words = ["sh", "-c", 'echo "$1"; cat; exit "$2"', "sh", "a  b*"]
-    assert lab_files.run([*words, "0"], 5, supervised=supervised) == "a  b*\n"
-    with pytest.raises(LabError, match="sh ended with exit code 7:\na"):
-        lab_files.run([*words, "7"], 5, supervised=supervised)
 
 
 def test_a_command_that_does_not_want_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab_files, "END_SECONDS", 0.2)
     script = "trap '' TERM; echo $$; while :; do sleep 0.05; done"
     error = error_of(lab_files.run, ["sh", "-c", script], 0.5)
-    pid = error.split("\n")[1]
-    await_(lambda: not os.path.exists(f"/proc/{pid}/exe"))
+    pid = error.rpartition("\n")[2]
+    assert not Path(f"/proc/{pid}").exists()
 
 
 def test_a_command_in_the_background_is_not_awaited() -> None:
@@ -230,27 +210,19 @@ def test_a_command_in_the_background_is_not_awaited() -> None:
     assert time.monotonic() - started < 2
 
 
-def run_and_kill(folder: Path, command: List[str], supervised: bool) -> None:
-    """Have a process run a command, and kill it when there is a file C(begun)."""
+def test_a_command_ends_with_the_run(tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
         "from ansible_collections.xen.blockdev.plugins.module_utils import lab_files\n"
-        f"lab_files.run({command!r}, 60, {str(folder)!r}, supervised={supervised})"
+        "lab_files.run(['sh', '-c', 'echo $$ >pid; mv pid begun; exec sleep 60'], 60, "
+        f"{str(tmp_path)!r})"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as process:
-        await_((folder / "begun").exists)
+        pid_file = tmp_path / "begun"
+        await_(pid_file.exists)
         process.kill()
-
-
-def test_a_command_ends_with_the_run(tmp_path: Path) -> None:
-    run_and_kill(tmp_path, ["sh", "-c", "echo $$ >pid; mv pid begun; exec sleep 60"], False)
-    pid = (tmp_path / "begun").read_text().strip()
+    pid = pid_file.read_text().strip()
     await_(lambda: not os.path.exists(f"/proc/{pid}/exe"))
-
-
-def test_what_a_supervised_command_has_started_ends_with_the_run(tmp_path: Path) -> None:
-    run_and_kill(tmp_path, ["sh", "-c", WAITS], True)
-    await_((tmp_path / "tidied").exists)
 
 
 def await_(condition: Callable[[], bool]) -> None:
