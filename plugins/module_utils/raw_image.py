@@ -252,6 +252,9 @@ class RawImages(Resource):
     ) -> None:
         users = self._usage.of_file(image.status, leaves)
         if users:
+            # A bound image is most often that of a guest, which is what matters most.
+            rdevs = [user.rdev for user in users if user.rdev is not None]
+            users = [vbd for rdev in rdevs for vbd in self._usage.attachments(rdev)] + users
             raise ImageError(f"cannot {what}: {join(users)}; {_remedies(users)}")
 
     def _warn_of_users(self, source: Source) -> List[str]:

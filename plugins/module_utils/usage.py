@@ -9,7 +9,7 @@ import stat
 import time
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
@@ -39,6 +39,12 @@ class User:
     """Of a vbd: its slot."""
     rdev: Optional[int] = None
     """Of a loop device: its number (st_rdev)."""
+    by_process: bool = False
+    """Of a vbd: whether a process, QEMU, serves it, which has it open then. The kernel does not."""
+
+
+Leaves = Callable[[User], bool]
+"""Tells of a user whether it will be gone by then."""
 
 
 def released(item: Mapping[str, Any], user: User) -> bool:
@@ -60,8 +66,9 @@ def join(users: Iterable[User]) -> str:
 class Usage:
     """The users of this host's files and block devices; each source is read once, when needed."""
 
-    def of_device(self, rdev: int) -> List[User]:
-        """Who uses the block device with the number C(rdev) (st_rdev), or a partition of it."""
+    def of_device(self, rdev: int, leaves: Leaves = lambda user: False) -> List[User]:
+        """Who uses the block device with the number C(rdev) (st_rdev), or a partition of it, but
+        for those that C(leaves)."""
         users = [
             *(self._mounts.get(rdev) or self._mounts_elsewhere.get(rdev) or ()),
             *self._swaps.get(rdev, ()),
@@ -69,17 +76,18 @@ class Usage:
             *_holders(rdev),
             *self._vbds_of_devices.get(rdev, ()),
         ]
+        left = [user for user in users if not leaves(user)]
         for name, partition in _partitions(rdev):
-            users += [
-                User(user.kind, f"partition {name} {user.sentence}", user.domain, user.xenstore_key)
-                for user in self.of_device(partition)
+            left += [
+                replace(user, sentence=f"partition {name} {user.sentence}")
+                for user in self.of_device(partition, leaves)
             ]
-        # Whatever uses a device has it open, so processes are told only where nothing better is.
-        return users or self._processes(rdev)
+        # Processes are told only where nothing better is, and QEMU not beside what it serves.
+        if left or any(user.by_process for user in users):
+            return left
+        return self._processes(rdev)
 
-    def of_file(
-        self, status: os.stat_result, leaves: Callable[[User], bool] = lambda user: False
-    ) -> List[User]:
+    def of_file(self, status: os.stat_result, leaves: Leaves = lambda user: False) -> List[User]:
         """Who uses the regular file that C(status) was read from, but for those that C(leaves)."""
         file = loop.file_id(status)
         users = [
@@ -88,8 +96,7 @@ class Usage:
             *self._vbds_of_files.get(file, ()),
         ]
         left = [user for user in users if not leaves(user)]
-        # QEMU has the file of a disk open until that is detached.
-        if left or any(user.kind == "vbd" for user in users):
+        if left or any(user.by_process for user in users):
             return left
         return self._open_files.get(file, [])
 
@@ -122,11 +129,7 @@ class Usage:
 
     @cached_property
     def _vbds_of_devices(self) -> Dict[int, List[User]]:
-        return _grouped(
-            (os.makedev(*vbd.physical_device), _disk_of(vbd))
-            for vbd in self.vbds
-            if vbd.physical_device
-        )
+        return _grouped((rdev, _disk_of(vbd)) for vbd in self.vbds for rdev in _devices_of(vbd))
 
     @cached_property
     def _vbds_of_files(self) -> Dict[loop.File, List[User]]:
@@ -203,7 +206,17 @@ def _bound_to(binding: loop.Binding) -> User:
 
 def _disk_of(vbd: xen.Vbd) -> User:
     sentence = f"attached to domain {vbd.domain} as {vbd.vdev}"
-    return User("vbd", sentence, vbd.domain, vbd.xenstore_key)
+    by_process = vbd.physical_device is None
+    return User("vbd", sentence, vbd.domain, vbd.xenstore_key, by_process=by_process)
+
+
+def _devices_of(vbd: xen.Vbd) -> Iterator[int]:
+    """The number of the block device behind a disk; nothing tells that of one that QEMU serves,
+    but its target."""
+    if vbd.physical_device:
+        yield os.makedev(*vbd.physical_device)
+    else:
+        yield from (s.st_rdev for s in _statuses([vbd.target]) if stat.S_ISBLK(s.st_mode))
 
 
 def _statuses(paths: Iterable[str]) -> Iterator[os.stat_result]:

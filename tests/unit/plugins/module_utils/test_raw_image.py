@@ -508,7 +508,8 @@ def test_in_use(tmp_path: Path, what: str, options: Dict[str, Any]) -> None:
         "(xen_loopdev with state: absent)"
     )
     message = refused(path, users=[LOOP, VBD, PROCESS], **options)
-    assert "bound to /dev/loop3, attached to domain web as xvdb, open in process 7" in message
+    # The guest that has the loop device comes first, and is said once.
+    assert "attached to domain web as xvdb, bound to /dev/loop3, open in process 7" in message
     assert "unbind it first" in message
     assert "detach it first" in message
     assert "end that first" in message

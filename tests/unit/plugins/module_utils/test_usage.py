@@ -6,11 +6,12 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from pathlib import Path
 from typing import Iterator, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import usage
+from ansible_collections.xen.blockdev.plugins.module_utils import usage, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
 
 LOOP3 = os.makedev(7, 3)
@@ -75,7 +76,7 @@ def test_who_has_a_file_open_is_told_once_nobody_else_is_left(
     status = tmp_path.stat()
     file = (status.st_dev, status.st_ino)
     loop3 = User("loop", "bound to /dev/loop3", rdev=LOOP3)
-    vbd = User("vbd", "attached to domain web as xvda", "web", 51712)
+    vbd = User("vbd", "attached to domain web as xvda", "web", 51712, by_process=True)
     monkeypatch.setattr(Usage, "_open_files", {file: [HOLDER]})
     monkeypatch.setattr(Usage, "_bound_files", {file: [loop3]})
     assert Usage().of_file(status) == [loop3]
@@ -84,3 +85,24 @@ def test_who_has_a_file_open_is_told_once_nobody_else_is_left(
     monkeypatch.setattr(Usage, "_vbds_of_files", {file: [vbd]})
     assert Usage().of_file(status, lambda user: user == loop3) == [vbd]
     assert Usage().of_file(status, lambda user: True) == []
+
+
+def test_who_has_a_device_open_is_told_once_nobody_else_is_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As nobody would notice before the disk was detached otherwise."""
+    monkeypatch.setattr(usage, "_open_by_processes", lambda: iter(opened_by(HOLDER)))
+    served = xen.Vbd(1, "web", 51712, "xvda", "/dev/loop3", "rw", physical_device=(7, 3))
+    monkeypatch.setattr(usage.xen, "attached_devices", lambda: [served])
+    (vbd,) = Usage().of_device(LOOP3)
+    assert (vbd.domain, vbd.xenstore_key) == ("web", 51712)
+    assert Usage().of_device(LOOP3, lambda user: user == vbd) == [HOLDER]
+    # QEMU has the device open itself, and goes with the disk.
+    by_qemu = replace(served, physical_device=None)
+    monkeypatch.setattr(usage.xen, "attached_devices", lambda: [by_qemu])
+    monkeypatch.setattr(
+        usage, "_statuses", lambda paths: [opened_by(HOLDER)[0][0] for _path in paths]
+    )
+    (vbd,) = Usage().of_device(LOOP3)
+    assert vbd.kind == "vbd"
+    assert Usage().of_device(LOOP3, lambda user: user == vbd) == []
