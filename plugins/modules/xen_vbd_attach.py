@@ -227,6 +227,8 @@ options:
         type: str
         required: true
 notes:
+  - Unmount a disk in the guest before it is detached. The guest's kernel is asked to let go of it, not its programs;
+    Linux 6.1, for one, lets go of a disk that is mounted, and what was not written yet is lost.
   - The disk is also entered by C(xl) into the configuration of the running domain, but not into the config file
     from which it was started. See M(xen.blockdev.xen_domain_config) for that.
   - No host sees what another one attaches. Two dom0s with the same LUN can give it to two guests.

@@ -27,6 +27,12 @@ DISK = re.compile(
 )
 
 
+def run(command):
+    """Run a command of Ansible, without the colours that molecule asks for."""
+    environ = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+    return subprocess.run(command, check=False, capture_output=True, encoding="utf-8", env=environ)
+
+
 class Xen:
     """The Xen host."""
 
@@ -58,16 +64,14 @@ class Xen:
         """What diff mode shows of a module, in check mode."""
         command = ["ansible", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "--check", "--diff"]
         words = ["-m", f"xen.blockdev.{module}", "-a", json.dumps(options), "xen"]
-        return subprocess.run([*command, *words], check=True, capture_output=True).stdout.decode()
+        return run([*command, *words]).stdout
 
     def playbook(self, name, domains, *words):
         """Run a playbook of the collection. Its output, whether it succeeded, and what changed."""
         inventory = os.environ["MOLECULE_INVENTORY_FILE"]
         variables = json.dumps({"xen_domains": domains})
         command = ["ansible-playbook", "-i", inventory, f"xen.blockdev.{name}", "-e", variables]
-        ended = subprocess.run(
-            [*command, *words], check=False, capture_output=True, encoding="utf-8"
-        )
+        ended = run([*command, *words])
         print(f"\n    {name} {' '.join(words)}\n{ended.stdout[-3000:]}", flush=True)
         changed = re.search(r" changed=(\d+) ", ended.stdout)
         return ended.stdout, ended.returncode == 0, int(changed[1]) if changed else 0

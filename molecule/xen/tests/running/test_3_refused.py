@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 FREE = "/srv/free.raw"
@@ -51,9 +53,14 @@ def test_link_of_an_image_that_is_not_bound(xen, slots):
     refused(xen, FREE, "bind", target=link, **SLOT)
 
 
-@pytest.mark.parametrize("vdev", ["xvda256", "hde", "", "xvd", "0x"])
-def test_bad_vdev(xen, slots, vdev):
-    refused(xen, "vdev", domain="second", vdev=vdev, target=FREE)
+def test_bad_vdevs(xen, slots):
+    wrong = ["xvda256", "hde", "", "xvd", "0x"]
+    vbds = [{"domain": "second", "vdev": vdev, "target": FREE} for vdev in wrong]
+    result = xen.module("xen_vbd_attach", vbds=vbds)
+    assert result["failed"]
+    assert "5 of 5 vbds failed, nothing was touched" in result["msg"]
+    for index, vdev in enumerate(wrong):
+        assert re.search(rf"^vbds\[{index}\]: '{vdev}' (is|lacks) ", result["msg"], re.MULTILINE)
 
 
 def test_domain_unknown_or_not_running(xen, slots):
@@ -106,8 +113,8 @@ def test_mounted_in_dom0(xen, slots):
     xen.shell("mkdir -p /mnt/lab && mount -o loop /srv/mounted.raw /mnt/lab")
     device = xen.shell("findmnt -n -o SOURCE /mnt/lab")
     try:
-        refused(xen, "mounted at /mnt/lab", "dom0", target=device, **SLOT)
-        refused(xen, "mounted at /mnt/lab", "dom0", target="/srv/mounted.raw", **SLOT)
+        refused(xen, "mounted on /mnt/lab", "dom0", target=device, **SLOT)
+        refused(xen, "mounted on /mnt/lab", "dom0", target="/srv/mounted.raw", **SLOT)
     finally:
         xen.shell("umount /mnt/lab && rm /srv/mounted.raw")
 
@@ -180,17 +187,19 @@ def test_start_of_a_guest_on_another_guests_disk(xen, slots):
     assert "thief" not in xen.shell("xl list")
 
 
-def test_unbinding_and_deleting_what_a_guest_uses(xen, slots):
-    path = "/srv/xen/pv/boot.raw"
-    for module, word in (("xen_loopdev", "unbind"), ("xen_raw_disk", "delete")):
-        for check in (True, False):
-            result = xen.module(module, check, path=path, state="absent")
-            assert result["failed"]
-            assert "domain pv" in result["msg"]
-            assert "xvda" in result["msg"]
-            assert word in result["msg"] or "cannot" in result["msg"]
-    assert path in xen.bindings()
-    result = xen.module("xen_raw_disk", path="/srv/xen/second/file.raw", state="absent")
-    assert result["failed"]
-    assert "domain second" in result["msg"]
-    assert "xvdd" in result["msg"]
+@pytest.mark.parametrize(
+    ("module", "path", "words"),
+    [
+        ("xen_loopdev", "/srv/xen/pv/boot.raw", "attached to domain pv as xvda"),
+        ("xen_raw_disk", "/srv/xen/pv/boot.raw", "attached to domain pv as xvda, bound to"),
+        ("xen_raw_disk", "/srv/xen/second/file.raw", "attached to domain second as xvdd"),
+    ],
+)
+def test_unbinding_or_deleting_what_a_guest_uses(xen, slots, module, path, words):
+    bindings = xen.bindings()
+    for check in (True, False):
+        result = xen.module(module, check, path=path, state="absent")
+        assert result["failed"]
+        assert words in result["msg"]
+    assert xen.bindings() == bindings
+    assert xen.host.file(path).exists
