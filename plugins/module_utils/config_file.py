@@ -9,7 +9,6 @@ it says is decided, and checked by xl where xl runs, before any config is touche
 from __future__ import annotations
 
 import os
-import shutil
 import stat
 import tempfile
 import time
@@ -58,6 +57,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     check_writable,
     is_file_path,
     nearest,
+    replace_file,
     sync_directories,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.passwords import masked
@@ -541,27 +541,9 @@ def _validate(text: str) -> None:
 def _write(config: Config, text: str) -> None:
     """Put the new config in the place of the old one, with its owner, mode and SELinux context."""
     _refuse_changed(config, config.text)
-    # mkstemp gives it mode 0600: it may hold the password of a console.
-    descriptor, new = tempfile.mkstemp(prefix=".xen_domain_config.", dir=config.directory)
-    try:
-        with open(descriptor, "wb") as stream:
-            stream.write(_encoded(text))
-            stream.flush()
-            if config.text is not None:
-                _copy_attributes(config.file, new)
-            os.fsync(descriptor)
-        os.rename(new, config.file)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(new)
-        raise
-
-
-def _copy_attributes(old: str, new: str) -> None:
-    status = os.stat(old)
-    os.chown(new, status.st_uid, status.st_gid)
-    shutil.copystat(old, new)
-    os.utime(new)
+    # A new one is for root alone: it may hold the password of a console.
+    like = None if config.text is None else config.file
+    replace_file(config.file, _encoded(text), mode=0o600, like=like)
 
 
 def _remove(config: Config) -> None:

@@ -6,18 +6,22 @@ from __future__ import annotations
 
 import errno
 import os
-from contextlib import contextmanager
+import shutil
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import ContextManager, Iterable, Iterator, List, Set
+from typing import ContextManager, Iterable, Iterator, List, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
+NEW_FILE = ".xen-blockdev.new"
+"""Name of a file that is not complete yet, in the directory where it is to be."""
+
 
 @contextmanager
-def opened(path: str, flags: int) -> Iterator[int]:
-    """A descriptor of C(path), closed in the end. Raises OSError."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC)
+def opened(path: str, flags: int, mode: int = 0o600) -> Iterator[int]:
+    """A descriptor of C(path), closed in the end. C(mode): of a new file. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
     try:
         yield descriptor
     finally:
@@ -65,6 +69,39 @@ def sync_directories(directories: Iterable[str]) -> None:
             # Not every file system can, and then there is nothing to be done.
             if error.errno != errno.EINVAL:
                 raise BlockdevError(f"cannot sync {directory}: {error.strerror}") from None
+
+
+def replace_file(path: str, data: bytes, mode: int, like: Optional[str] = None) -> None:
+    """Put C(data) into the file at C(path), which is there as a whole then, or as it was.
+
+    The caller holds a lock that keeps other runs from the directory. C(mode): of the new file, or
+    else it gets the owner, mode and SELinux context of the file at C(like). Raises OSError.
+    """
+    # Always the same name: the next run takes away what one that was killed has left.
+    new = os.path.join(os.path.dirname(path), NEW_FILE)
+    with suppress(FileNotFoundError):
+        os.unlink(new)
+    try:
+        with opened(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as descriptor:
+            with open(descriptor, "wb", closefd=False) as stream:
+                stream.write(data)
+            if like is None:
+                os.fchmod(descriptor, mode)
+            else:
+                _copy_attributes(like, new)
+            os.fsync(descriptor)
+        os.rename(new, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(new)
+        raise
+
+
+def _copy_attributes(old: str, new: str) -> None:
+    status = os.stat(old)
+    os.chown(new, status.st_uid, status.st_gid)
+    shutil.copystat(old, new)
+    os.utime(new)
 
 
 def nearest(path: str) -> str:

@@ -19,9 +19,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Resource,
     State,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, join, released
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User, join, released
 
 UDEV_CONTROL = "/run/udev/control"
 """Exists while udev runs."""
@@ -37,7 +38,7 @@ device of the host has it open for a moment."""
 def open_devices(check_mode: bool) -> Iterator[LoopDevices]:
     """This host's loop devices, kept from every other careful program until they are closed."""
     with nullcontext() if check_mode else locks.loop_devices():
-        yield LoopDevices(Usage(), check_mode)
+        yield LoopDevices(Usage(), BootUnits(), check_mode)
 
 
 def report(paths: Optional[List[str]]) -> List[State]:
@@ -45,9 +46,11 @@ def report(paths: Optional[List[str]]) -> List[State]:
     files = (
         None if paths is None else {loop.file_id(os.stat(p)) for p in paths if os.path.exists(p)}
     )
+    units = BootUnits()
     return [
         {
             **_state(binding),
+            "persistent": units.has(binding.backing_file),
             "backing_file": binding.backing_file,
             "deleted": binding.deleted,
             "offset": binding.offset,
@@ -63,8 +66,9 @@ def report(paths: Optional[List[str]]) -> List[State]:
 class LoopDevices(Resource):
     """The loop devices of this host."""
 
-    def __init__(self, usage: Usage, check_mode: bool) -> None:
+    def __init__(self, usage: Usage, units: BootUnits, check_mode: bool) -> None:
         self._usage = usage
+        self._units = units
         self._check_mode = check_mode
         self._bindings = {binding.number: binding for binding in usage.bindings}
         self._deleted = [binding for binding in usage.bindings if binding.deleted]
@@ -87,7 +91,23 @@ class LoopDevices(Resource):
         status = _status_of_image(path)
         self._refuse_twice(path, loop.file_id(status) if status else path)
         if item["state"] == "absent":
-            return self._plan_absent(item, path, number, status)
+            plan = self._plan_absent(item, path, number, status)
+            # Whoever names one of several devices leaves the others, and the unit, alone.
+            self._units.extend_plan(plan, path, False if number is None else None)
+            return plan
+        plan = self._plan_present(item, path, number, status)
+        self._units.extend_plan(
+            plan, path, item["persistent"], item["sector_size"], plan.after["direct_io"]
+        )
+        return plan
+
+    def _plan_present(
+        self,
+        item: Mapping[str, Any],
+        path: str,
+        number: Optional[int],
+        status: Optional[os.stat_result],
+    ) -> Plan:
         planned = self._planned_size(item, path)
         if status is None:
             return self._plan_future(item, path, number, planned)
@@ -101,8 +121,9 @@ class LoopDevices(Resource):
         return plan
 
     def settle(self) -> None:
-        """Let udev finish with the devices that were bound and unbound."""
+        """Let udev finish with the devices that were bound and unbound, and systemd know."""
         _settle_udev()
+        self._units.settle()
 
     def _planned_size(self, item: Mapping[str, Any], path: str) -> Optional[int]:
         """The bytes that an earlier task, in check mode as well, would have given the image."""
@@ -310,11 +331,10 @@ class LoopDevices(Resource):
         self._udev_awaited = True
 
     def _refuse_in_use(self, item: Mapping[str, Any], path: str, binding: Binding) -> None:
-        users = [
-            user
-            for user in self._usage.of_device(binding.rdev)
-            if not (self._check_mode and released(item, user))
-        ]
+        def leaves(user: User) -> bool:
+            return self._check_mode and released(item, user)
+
+        users = self._usage.of_device(binding.rdev, leaves)
         if users:
             raise _in_use(path, binding, join(users))
 

@@ -46,6 +46,9 @@ options:
       direct_io:
         description: See O(direct_io).
         type: bool
+      persistent:
+        description: See O(persistent).
+        type: bool
       sector_size:
         description: See O(sector_size).
         type: int
@@ -94,6 +97,17 @@ options:
         one that exists is left as it is unless this is given.
       - It is an error where the image's file system does not allow it. Only binding tells, so check mode does not
         foresee that.
+    type: bool
+  persistent:
+    description:
+      - Whether the image is bound again when the host boots. V(true) has systemd do that, by a unit for each image
+        in C(/etc/systemd/system), once the file system of the image is mounted and before xendomains starts guests.
+        V(false) removes the unit. The device's number is not kept, O(device) or not. One that exists is left as it is unless this is given; O(state=absent) removes it.
+      - The unit fails, and no other one with it, if the image is missing or if the device's name under
+        C(/dev/disk/by-loop-file) leads to anything else. That name is removed then, so that no guest starts on what
+        it leads to.
+      - Nothing is unbound when the host shuts down. Guests are ended or saved before their images are unmounted.
+      - Where systemd does not run, V(true) is not an error. A warning says what can be done.
     type: bool
   sector_size:
     description:
@@ -166,6 +180,13 @@ EXAMPLES = r"""
       - path: /srv/xen/db/boot.raw
         device: /dev/loop20
         direct_io: false
+
+- name: Bind images now and at every boot, before guests are started
+  xen.blockdev.xen_loopdev:
+    persistent: true
+    devices:
+      - path: /srv/xen/web/boot.raw
+      - path: /srv/xen/web/data.raw
 
 - name: Unbind an image, refused while anything uses it
   xen.blockdev.xen_loopdev:
@@ -255,6 +276,11 @@ devices:
       type: bool
       returned: unless the item could not be planned
       sample: false
+    persistent:
+      description: Whether systemd binds the image when the host boots.
+      type: bool
+      returned: unless the item could not be planned
+      sample: true
     changed:
       description: Whether this item was changed.
       type: bool
@@ -292,6 +318,7 @@ def main() -> None:
                 "device": {"type": "str"},
                 "state": STATE,
                 "direct_io": {"type": "bool"},
+                "persistent": {"type": "bool"},
                 "sector_size": {"type": "int", "choices": [512, 1024, 2048, 4096], "default": 512},
                 "discard_deleted": {"type": "bool", "default": False},
                 "will_exist": {"type": "bool", "default": False},

@@ -107,6 +107,11 @@ devices:
       type: bool
       returned: success
       sample: false
+    persistent:
+      description: Whether systemd binds the image when the host boots.
+      type: bool
+      returned: success
+      sample: true
     autoclear:
       description: Whether the kernel unbinds the device when its last user closes it.
       type: bool

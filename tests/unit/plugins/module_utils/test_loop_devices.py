@@ -16,10 +16,11 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, loop_devices
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
+from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Leaves, Usage, User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
 
 MIB = 1024**2
@@ -28,6 +29,7 @@ DEFAULTS: Dict[str, Any] = {
     "device": None,
     "state": "present",
     "direct_io": None,
+    "persistent": None,
     "sector_size": 512,
     "discard_deleted": False,
     "will_exist": False,
@@ -43,6 +45,7 @@ UNBOUND = {
     "size": None,
     "direct_io": None,
     "read_only": None,
+    "persistent": False,
 }
 
 MOUNT = User("mount", "mounted on /mnt")
@@ -56,8 +59,8 @@ class KnownUsage(Usage):
         self.bindings = list(bindings)
         self._users = users
 
-    def of_device(self, rdev: int) -> List[User]:
-        return self._users.get(os.minor(rdev), [])
+    def of_device(self, rdev: int, leaves: Leaves = lambda user: False) -> List[User]:
+        return [user for user in self._users.get(os.minor(rdev), []) if not leaves(user)]
 
 
 @pytest.fixture(autouse=True)
@@ -86,7 +89,8 @@ def item(path: object, **options: Any) -> Dict[str, Any]:
 def devices(
     *bindings: Binding, users: Optional[Dict[int, List[User]]] = None, check_mode: bool = False
 ) -> LoopDevices:
-    return LoopDevices(KnownUsage(bindings, users or {}), check_mode)
+    units = BootUnits("/nowhere")
+    return LoopDevices(KnownUsage(bindings, users or {}), units, check_mode)
 
 
 def sentences(plan: Plan) -> List[str]:
@@ -320,6 +324,7 @@ def test_leaves_alone_what_is_as_wanted(image: Path) -> None:
         "size": MIB,
         "direct_io": False,
         "read_only": False,
+        "persistent": False,
     }
 
 
@@ -719,6 +724,7 @@ def test_report_of_all(scanned: Callable[..., List[Any]], tmp_path: Path) -> Non
         "size": MIB,
         "direct_io": False,
         "read_only": False,
+        "persistent": False,
         "backing_file": f"{tmp_path}/a.raw",
         "deleted": False,
         "offset": 0,
