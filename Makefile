@@ -97,13 +97,17 @@ sanity: tree ## ansible-test's own checks
 integration: tree ## Every operation of every module, on real files and loop devices (root)
 	@cd $(TREE) && $(RUN) ansible-test integration --color no --allow-destructive
 
+.PHONY: robustness
+robustness: tree ## Crashes, races, full disks, random sequences and hostile input (root)
+	@cd $(TREE) && $(RUN) PYTHONPATH=$(CACHE)/tree pytest -p no:cacheprovider tests/robustness
+
 .PHONY: molecule
 molecule: $(VENV)/.test install ## The playbooks on this machine, verified with testinfra (root)
 	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) molecule test --scenario-name default
 
 .PHONY: molecule-xen
 molecule-xen: $(VENV)/.test install ## The playbooks on a real Xen host in QEMU (RELEASE=bookworm or trixie)
-	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) XEN_LAB_RELEASE=$(RELEASE) \
+	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) XEN_LAB_RELEASE=$(RELEASE) COLUMNS=120 \
 	    molecule test --scenario-name xen
 
 .PHONY: matrix

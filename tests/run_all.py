@@ -19,6 +19,7 @@ STEPS = {
     "unit": r"==.* (\d+) passed",
     "integration": r"^Running (?!setup_)\S+ integration test role",
     "molecule": r"==.* (\d+) passed",
+    "molecule-xen": r"==.* (\d+) passed",
 }
 FAILED = re.compile(r"==.* (\d+) failed|^FAILED: |^ERROR: ")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")

@@ -57,6 +57,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     parse_size,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
+    SAVED_REMEDY,
     Usage,
     User,
     join,
@@ -424,6 +425,7 @@ def _remedies(users: List[User]) -> str:
     remedies = {
         "loop": "unbind it first (xen_loopdev with state: absent)",
         "vbd": "detach it first (xen_vbd_attach with state: absent)",
+        "saved": SAVED_REMEDY,
         "swap": "take it out of use first (swapoff)",
     }
     return ", ".join(dict.fromkeys(remedies.get(user.kind, "end that first") for user in users))

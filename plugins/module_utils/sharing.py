@@ -12,7 +12,7 @@ import os
 from dataclasses import dataclass
 from typing import Iterable
 
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import SAVED_REMEDY, Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
@@ -65,10 +65,13 @@ def refuse_sharing(wanted: Claim, others: Iterable[Claim], hint: str) -> None:
 
 
 def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
-    """Raise XenError where dom0 itself uses what is behind the target."""
+    """Raise XenError where dom0 itself uses what is behind the target, or keeps it for a domain
+    that is saved."""
     users = [user for rdev in wanted.storage.devices for user in usage.of_device(rdev)]
     if wanted.storage.file and wanted.storage.rdev is None:
         users += usage.of_file(os.stat(wanted.target))
     for user in users:
         if user.kind in DOM0_USES:
             raise XenError(f"it is {user.sentence} in dom0; end that first")
+        if user.kind == "saved" and not (user.read_only and wanted.access == "ro"):
+            raise XenError(f"it is {user.sentence}; {SAVED_REMEDY}")

@@ -11,9 +11,14 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import loop, xen
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    loop,
+    loop_link,
+    saved_domains,
+    xen,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
 
 MOUNTS = "/proc/self/mountinfo"
@@ -24,13 +29,15 @@ GLANCE_SECONDS = 0.3
 """A process that looks at every block device, such as blkid, lsblk or another run of a module, has
 each open for much less than this."""
 
+SAVED_REMEDY = "restore it first (xl restore), or delete that file if nothing is to go on from it"
+
 
 @dataclass(frozen=True)
 class User:
     """One user of a file or a block device."""
 
     kind: str
-    """``loop``, ``vbd``, ``mount``, ``swap``, ``holder`` or ``process``."""
+    """``loop``, ``vbd``, ``saved``, ``mount``, ``swap``, ``holder`` or ``process``."""
     sentence: str
     """What it does with it, for a message: ``mounted on /mnt``."""
     domain: Optional[str] = None
@@ -41,6 +48,8 @@ class User:
     """Of a loop device: its number (st_rdev)."""
     by_process: bool = False
     """Of a vbd: whether a process, QEMU, serves it, which has it open then. The kernel does not."""
+    read_only: bool = False
+    """Of a disk of a saved domain: whether it only reads it."""
 
 
 Leaves = Callable[[User], bool]
@@ -75,6 +84,7 @@ class Usage:
             *self._bound_devices.get(rdev, ()),
             *_holders(rdev),
             *self._vbds_of_devices.get(rdev, ()),
+            *self._saved_devices.get(rdev, ()),
         ]
         left = [user for user in users if not leaves(user)]
         for name, partition in _partitions(rdev):
@@ -94,6 +104,7 @@ class Usage:
             *self._bound_files.get(file, ()),
             *self._swap_files.get(file, ()),
             *self._vbds_of_files.get(file, ()),
+            *self._saved_files.get(file, ()),
         ]
         left = [user for user in users if not leaves(user)]
         if left or any(user.by_process for user in users):
@@ -138,6 +149,31 @@ class Usage:
             for vbd in self.vbds
             for status in _statuses([vbd.target])
         )
+
+    @cached_property
+    def _saved(self) -> List[Tuple[Optional[loop.File], Set[int], User]]:
+        """The file and the block devices behind each disk of the saved domains."""
+        found = []
+        for disk in saved_domains.read_all():
+            path = loop_link.path_of(disk.target) if loop_link.is_link(disk.target) else disk.target
+            file, rdevs = None, set()
+            for status in _statuses([path]):
+                if stat.S_ISBLK(status.st_mode):
+                    rdevs.add(status.st_rdev)
+                    file = next((b.file for b in self.bindings if b.rdev == status.st_rdev), None)
+                else:
+                    file = loop.file_id(status)
+            rdevs.update(b.rdev for b in self.bindings if file is not None and b.file == file)
+            found.append((file, rdevs, _disk_of_saved(disk)))
+        return found
+
+    @cached_property
+    def _saved_devices(self) -> Dict[int, List[User]]:
+        return _grouped((rdev, user) for _file, rdevs, user in self._saved for rdev in rdevs)
+
+    @cached_property
+    def _saved_files(self) -> Dict[Optional[loop.File], List[User]]:
+        return _grouped((file, user) for file, _rdevs, user in self._saved)
 
     @cached_property
     def _mounts(self) -> Dict[int, List[User]]:
@@ -208,6 +244,11 @@ def _disk_of(vbd: xen.Vbd) -> User:
     sentence = f"attached to domain {vbd.domain} as {vbd.vdev}"
     by_process = vbd.physical_device is None
     return User("vbd", sentence, vbd.domain, vbd.xenstore_key, by_process=by_process)
+
+
+def _disk_of_saved(disk: saved_domains.SavedDisk) -> User:
+    sentence = f"disk {disk.vdev} of domain {disk.domain}, which is saved in {disk.file}"
+    return User("saved", sentence, read_only=disk.read_only)
 
 
 def _devices_of(vbd: xen.Vbd) -> Iterator[int]:

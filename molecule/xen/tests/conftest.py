@@ -5,9 +5,11 @@
 from __future__ import annotations
 
 import copy
+import glob
 import json
 import os
 import re
+import socket
 import subprocess
 import time
 from pathlib import Path
@@ -18,6 +20,9 @@ import yaml
 DOMAINS = yaml.safe_load((Path(__file__).parents[1] / "vars/domains.yml").read_text())
 GUEST_SECONDS = 120
 """How long a guest may take to notice something: all of it is emulated."""
+
+BOOT_SECONDS = 600
+"""How long the host may take to end its guests and to boot."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 REPORT = re.compile(r"xen-lab: report (\d+)\n(.*?)xen-lab: end \1(?=\n|$)", re.DOTALL)
@@ -79,6 +84,41 @@ class Xen:
     def shell(self, command, *words):
         """What a command on dom0 prints. It must succeed."""
         return self.host.check_output(command, *words)
+
+    # ---- boots ----
+
+    def reboot(self, cut=False):
+        """Boot the host anew, after its power was C(cut) or as it does itself, and wait for it."""
+        boot_id = "cat /proc/sys/kernel/random/boot_id"
+        before = self.shell(boot_id)
+        if cut:
+            self._cut_power()
+        else:
+            self.shell("systemctl reboot --no-block")
+        # The connection that stays would wait for the one that it knew.
+        for path in glob.glob(os.path.expanduser("~/.ansible/cp/xen-lab-*")):
+            subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", "lab"], check=False)
+        command = ["ansible", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "xen"]
+        self.await_(
+            lambda: run([*command, "-T", "5", "-m", "raw", "-a", boot_id]),
+            lambda ended: ended.returncode == 0 and before not in ended.stdout,
+            lambda: "the host does not boot",
+            BOOT_SECONDS,
+        )
+        self.shell("systemctl is-system-running --wait || true")
+
+    def _cut_power(self):
+        """Reset the machine, as QEMU's monitor does."""
+        variables = self.host.ansible.get_variables()
+        cache = Path(variables["ansible_private_key_file"]).parents[2]
+        with socket.socket(socket.AF_UNIX) as monitor:
+            monitor.connect(str(cache / "machines" / variables["xen_lab_name"] / "qmp"))
+            lines = monitor.makefile("rw", encoding="utf-8")
+            for command in ("qmp_capabilities", "system_reset"):
+                lines.readline()
+                lines.write(json.dumps({"execute": command}))
+                lines.flush()
+            lines.readline()
 
     # ---- xenstore and loop devices ----
 
@@ -146,9 +186,9 @@ class Xen:
         return self.report(domain)
 
     @staticmethod
-    def await_(read, wanted, explain):
+    def await_(read, wanted, explain, seconds=GUEST_SECONDS):
         """What C(read) returns, once C(wanted) says that it is good."""
-        deadline = time.monotonic() + GUEST_SECONDS
+        deadline = time.monotonic() + seconds
         while True:
             value = read()
             if wanted(value):

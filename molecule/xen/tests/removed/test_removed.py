@@ -8,7 +8,8 @@ import re
 
 import pytest
 
-CONFIGS = ["/etc/xen/pv.cfg", "/etc/xen/second.cfg"]
+CONFIGS = ["/etc/xen/pv.cfg", "/etc/xen/second.cfg", "/etc/xen/third.cfg"]
+RUNNING = ("pv", "second", "third")
 OURS = re.compile(r"^/srv/xen/")
 STAGES = {"detach": 1, "no": 2, "unbind": 2, "remove": 3}
 """The first words of actions; "no longer have systemd bind …"."""
@@ -26,16 +27,17 @@ def state():
 def snapshot(xen):
     """All that `remove` might touch."""
     return {
-        "slots": {name: sorted(xen.slots(name)) for name in ("pv", "second")},
+        "slots": {name: sorted(xen.slots(name)) for name in RUNNING},
         "bindings": {k: v for k, v in xen.bindings().items() if OURS.match(k)},
         "images": xen.shell("find /srv/xen -type f | sort"),
         "configs": xen.shell("ls /etc/xen/*.cfg /etc/xen/auto"),
+        "units": xen.shell("ls /etc/systemd/system /etc/systemd/system/multi-user.target.wants"),
     }
 
 
 def linux(xen):
     """The plan without GRUB, which lets go of nothing."""
-    return xen.domains()[:3]
+    return xen.domains()[:4]
 
 
 def test_a_foreign_user_of_one_disk_refuses_the_whole(xen):
@@ -64,7 +66,7 @@ def test_check_mode_says_what_would_be_done(xen, state):
 
 
 def test_remove_a_running_guests_disks(xen, state):
-    images = snapshot(xen)["images"]
+    before = snapshot(xen)
     said, fine, changed = xen.playbook("remove", linux(xen), "-v")
     assert fine
     assert changed == state["changed"]
@@ -74,14 +76,17 @@ def test_remove_a_running_guests_disks(xen, state):
     assert set(kinds) == set(STAGES)
     assert kinds == sorted(kinds, key=STAGES.get)
     after = snapshot(xen)
-    assert after["slots"] == {"pv": [], "second": []}
-    assert after["images"] == images
+    assert after["slots"] == {name: [] for name in RUNNING}
+    assert after["images"] == before["images"]
     left = {image for image in after["bindings"] if "/grub/" not in image}
     assert left == set()
     for config in CONFIGS:
         assert config not in after["configs"]
     assert "pv.cfg" not in xen.shell("ls /etc/xen/auto")
-    for name in ("pv", "second"):
+    assert "-srv-xen-pv-" in before["units"]
+    assert "-srv-xen-pv-" not in after["units"]
+    assert "srv-xen-pv-" not in xen.shell("systemctl list-units --all 'xen-loopdev-*'")
+    for name in RUNNING:
         assert f"/vbd/{xen.domid(name)}/" not in xen.shell("xenstore-ls -f /local/domain/0/backend")
         xen.await_keys(name)
 

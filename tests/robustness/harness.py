@@ -1,0 +1,168 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the real modules on this host, each call in a process of its own, and hurts them."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import sys
+import traceback
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Callable, Dict, List, NoReturn, Optional
+
+from ansible.module_utils.testing import patch_module_args
+
+from ansible_collections.xen.blockdev.plugins.module_utils import loop
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
+
+MODULES = "ansible_collections.xen.blockdev.plugins.modules"
+
+Hook = Callable[[str, tuple], None]
+"""Is told every audit event (see sys.addaudithook) of a module, and may end it or raise OSError."""
+
+TOUCHES = (
+    "open",
+    "fcntl.",
+    "os.chmod",
+    "os.chown",
+    "os.link",
+    "os.mkdir",
+    "os.posix_spawn",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.setxattr",
+    "os.symlink",
+    "os.truncate",
+    "os.utime",
+    "subprocess.Popen",
+)
+"""The beginnings of the audit events by which a module touches the system."""
+
+COUNTS: Dict[str, int] = {}
+"""What the suite has tried, for the line that it ends on."""
+
+
+def count(what: str, number: int = 1) -> None:
+    """Add to what the suite says that it has tried."""
+    COUNTS[what] = COUNTS.get(what, 0) + number
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a module's process ended."""
+
+    result: Optional[Dict[str, Any]]
+    """What it returned; None where it was killed or broke down."""
+    killed: bool
+    said: str = field(repr=False)
+
+    @property
+    def failed(self) -> bool:
+        """Whether the module says that it failed."""
+        return bool(self.result and self.result.get("failed"))
+
+    @property
+    def changed(self) -> bool:
+        """Whether the module says that it changed something."""
+        return bool(self.result and self.result.get("changed"))
+
+    @property
+    def message(self) -> str:
+        """The module's error."""
+        return str((self.result or {}).get("msg", ""))
+
+
+def call(module: str, hook: Optional[Hook] = None, check: bool = False, **options: Any) -> Outcome:
+    """Run a module in a process of its own, with C(hook) from its first line to its last."""
+    return start(module, hook, check, **options)()
+
+
+def start(
+    module: str, hook: Optional[Hook] = None, check: bool = False, **options: Any
+) -> Callable[[], Outcome]:
+    """Start a module; what is returned waits for its end."""
+    main = importlib.import_module(f"{MODULES}.{module}").main
+    reads, writes = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(reads)
+        _run(main, writes, hook, {**options, "_ansible_check_mode": check})
+    os.close(writes)
+    return lambda: _outcome(child, reads)
+
+
+def _run(main: Callable[[], None], output: int, hook: Optional[Hook], params: Any) -> NoReturn:
+    """The life of the process that is a module."""
+    try:
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        sys.stdout = os.fdopen(1, "w", closefd=False)
+        sys.stderr = os.fdopen(2, "w", closefd=False)
+        with patch_module_args(params):
+            if hook:
+                sys.addaudithook(hook)
+            main()
+    except SystemExit:
+        pass
+    except BaseException:  # whatever it is, it is the module's end and not ours
+        traceback.print_exc(file=sys.stdout)
+    finally:
+        sys.stdout.flush()
+        os._exit(0)
+
+
+def _outcome(child: int, reads: int) -> Outcome:
+    with open(reads, encoding="utf-8", errors="replace") as output:
+        said = output.read()
+    status = os.waitpid(child, 0)[1]
+    try:
+        result = json.loads(said.strip().rpartition("\n")[2])
+    except ValueError:
+        result = None
+    killed = os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+    return Outcome(result, killed, said)
+
+
+def at_touch(number: int, act: Callable[[], None]) -> Hook:
+    """A hook that does C(act) when the module touches the system for the C(number)th time."""
+    left = [number]
+
+    def hook(event: str, _arguments: tuple) -> None:
+        if event.startswith(TOUCHES):
+            left[0] -= 1
+            if left[0] == 0:
+                act()
+
+    return hook
+
+
+def kill() -> None:
+    """End this process as nothing can prevent."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+# ---- what is there ----
+
+
+def bindings(folder: Path) -> List[Binding]:
+    """The loop devices that are bound to files in C(folder), deleted ones as well."""
+    return [one for one in loop.scan() if one.backing_file.startswith(f"{folder}/")]
+
+
+def unbind_all(folder: Path) -> None:
+    """Unbind what a test has left; nothing else on this host is touched."""
+    for binding in bindings(folder):
+        loop.unbind(binding)
+
+
+def names(folder: Path) -> List[str]:
+    """All that is in C(folder) and below, directories with a slash at the end."""
+    return sorted(
+        str(path.relative_to(folder)) + ("/" if path.is_dir() and not path.is_symlink() else "")
+        for path in folder.rglob("*")
+    )
