@@ -377,7 +377,10 @@ def _backing_file(number: int) -> Optional[str]:
     try:
         with open(f"/sys/block/loop{number}/loop/backing_file", "rb") as attribute:
             return os.fsdecode(attribute.read()[:-1])
-    except OSError:
+    except OSError as error:
+        # Whatever else went wrong: to take the device for unbound would have its image bound twice.
+        if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
+            raise
         return None
 
 

@@ -27,7 +27,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 SCRIPTS = "/etc/xen/scripts"
 """Where libxl looks for a hotplug script that is given without a directory."""
 
-STORE_SECONDS = 60
+STORE_SECONDS = 180
 
 STATES = {
     0: "Unknown",
@@ -91,7 +91,8 @@ def _text_of(path: str) -> str:
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             return file.read()
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        # Anything else that goes wrong must not make the guests' disks look unused.
         return ""
 
 

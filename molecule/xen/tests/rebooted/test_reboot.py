@@ -13,14 +13,15 @@ LINK = f"/dev/disk/by-loop-file{IMAGE}"
 
 DECOYS = """\
 [Unit]
-Description=Images that take the first loop devices
+Description=Images that take the first loop devices, and the one of the volume group
 DefaultDependencies=no
 After=local-fs.target
 Before=basic.target
 
 [Service]
 Type=oneshot
-ExecStart=/bin/sh -ec 'modprobe loop; for n in 1 2 3; do losetup -f /srv/decoy$n.raw; done'
+ExecStart=/bin/sh -ec 'for n in decoy1 decoy2 sources/vg; do losetup -f /srv/$n.raw; done'
+ExecStart=vgchange -q -a y lab
 
 [Install]
 WantedBy=sysinit.target
@@ -31,7 +32,7 @@ WantedBy=sysinit.target
 def host_of_tests(host):
     """Other loop devices come first at the next boot, and only the guests run that start by
     themselves: GRUB would never let itself be saved."""
-    host.check_output("truncate -s 1M /srv/decoy1.raw /srv/decoy2.raw /srv/decoy3.raw")
+    host.check_output("truncate -s 1M /srv/decoy1.raw /srv/decoy2.raw")
     host.check_output("printf '%%s' %s > /etc/systemd/system/decoys.service", DECOYS)
     host.check_output("systemctl enable -q decoys.service")
     for name in ("grub", "pvh"):
