@@ -336,6 +336,23 @@ def test_a_device_that_is_taken_is_not_tried_again(
     assert "LOOP_CLR_FD" not in kernel.requests
 
 
+def test_refuses_what_was_deleted_while_it_was_opened(
+    kernel: Kernel, image: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted, real = loop.file_id(os.stat(image)), os.open
+
+    def late(path: str, flags: int, mode: int = 0o777) -> int:
+        descriptor = real(path, flags, mode)
+        if path == image:
+            os.unlink(image)
+        return descriptor
+
+    monkeypatch.setattr(os, "open", late)
+    with pytest.raises(LoopError, match=r"a\.raw was deleted or replaced by someone else"):
+        loop.bind(image, wanted, 512, False, None)
+    assert "LOOP_CONFIGURE" not in kernel.requests
+
+
 def test_refuses_another_file_than_was_planned(kernel: Kernel, image: str) -> None:
     with pytest.raises(LoopError, match=r"a\.raw was replaced by another file meanwhile"):
         loop.bind(image, (1, 2), 512, False, None)
