@@ -20,6 +20,7 @@ from functools import cached_property, partial
 from typing import (
     Any,
     Callable,
+    ContextManager,
     Dict,
     Iterator,
     List,
@@ -496,7 +497,7 @@ def _link(new: int, directory: int, image: ImagePath) -> None:
 
 def _grow(image: Image, size: int, full: bool) -> None:
     """Add to the end of an image. This is safe while a guest uses it: nobody sees it yet."""
-    with opened(image.file, os.O_RDWR | os.O_NOFOLLOW) as descriptor:
+    with _opened(image) as descriptor:
         _check_same(image, descriptor)
         before = os.fstat(descriptor).st_size
         if before > size:
@@ -519,8 +520,20 @@ def _shrink(image: Image, size: int) -> None:
         os.fsync(descriptor)
 
 
+def _opened(image: Image) -> ContextManager[int]:
+    return opened(image.file, os.O_RDWR | os.O_NOFOLLOW)
+
+
 def _check_same(image: Image, descriptor: int) -> None:
-    if file_id(os.fstat(descriptor)) != file_id(image.status):
+    """Raise ImageError unless both the open file and the one at the path are the image.
+
+    To open it may have waited for another run that deleted it, and there may be a new one since.
+    """
+    try:
+        files = {file_id(os.fstat(descriptor)), file_id(os.lstat(image.file))}
+    except FileNotFoundError:
+        raise ImageError(f"{image.path} was deleted by someone else meanwhile") from None
+    if files != {file_id(image.status)}:
         raise ImageError(f"{image.path} was replaced by another file meanwhile; run again")
 
 
@@ -532,8 +545,7 @@ def _exclusive(image: Image, what: str) -> Iterator[int]:
     opens it then waits. This closes the gap between plan and action. Network file systems have no
     leases; there the plan's own look at the users has to do.
     """
-    with opened(image.file, os.O_RDWR | os.O_NOFOLLOW) as descriptor:
-        _check_same(image, descriptor)
+    with _opened(image) as descriptor:
         try:
             # Somebody waiting is told by a signal. The usual one would end this process.
             fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
@@ -543,4 +555,6 @@ def _exclusive(image: Image, what: str) -> Iterator[int]:
                 raise ImageError(f"cannot {what}: it came into use meanwhile; run again") from None
             if error.errno != errno.EINVAL:
                 raise
+        # Only now, as no other run can replace or delete it any more.
+        _check_same(image, descriptor)
         yield descriptor

@@ -476,6 +476,29 @@ def test_growth_never_cuts_what_grew_meanwhile(tmp_path: Path) -> None:
     assert path.stat().st_size == 3 * MIB
 
 
+@pytest.mark.parametrize("options", [{"size": 512}, {"state": "absent"}])
+@pytest.mark.parametrize("new", [True, False])
+def test_another_run_deletes_it_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: Dict[str, Any], new: bool
+) -> None:
+    path = image(tmp_path / "a.raw")
+    plan = planned(path, shrink=True, **options)
+    real = fcntl.fcntl
+
+    def lease(descriptor: int, command: int, argument: int) -> int:
+        if command == fcntl.F_SETLEASE:
+            os.unlink(path)
+            if new:
+                os.rename(image(tmp_path / "b.raw", 2 * MIB), path)
+        return real(descriptor, command, argument)
+
+    monkeypatch.setattr(fcntl, "fcntl", lease)
+    with pytest.raises(ImageError, match="replaced by" if new else "deleted by someone else"):
+        plan.actions[0].run()
+    assert path.exists() == new
+    assert not new or path.stat().st_size == 2 * MIB
+
+
 @pytest.mark.parametrize("options", [{"size": "2M"}, {"size": 512}, {"state": "absent"}])
 def test_leaves_a_file_that_was_put_in_its_place(tmp_path: Path, options: Dict[str, Any]) -> None:
     plan = planned(image(tmp_path / "a.raw"), shrink=True, **options)
