@@ -29,7 +29,7 @@ from typing import (
     Set,
 )
 
-from ansible_collections.xen.blockdev.plugins.module_utils import image_source, loop
+from ansible_collections.xen.blockdev.plugins.module_utils import image_source, locks, loop
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
@@ -68,6 +68,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
 MODE = 0o600
 """Of a new image: what a guest keeps in it is nobody's business."""
 
+GROWTH_LOCK = "image-growth"
+"""The lock (see locks.exclusive) that is held from the look at an image's size until it has grown.
+Another run that comes between would grow it further, and have that cut off again."""
+
+GROWTH_SECONDS = 300
+"""How long another run may take for that, as to set blocks aside can take long."""
+
 PROBED_FROM = 2 * 1024**4
 """Bytes. Whether a file system can hold a file of at least this size is tried out when planning.
 
@@ -102,7 +109,8 @@ class Image(ImagePath):
 
 @contextmanager
 def open_images(check_mode: bool) -> Iterator[RawImages]:
-    """This host's images. They need no lock: what is destroyed is held by a lease."""
+    """This host's images. They need no lock for all of it: a new one never replaces another, what
+    is destroyed is held by a lease, and growth, which comes without one, has a lock of its own."""
     yield RawImages(Usage(), check_mode)
 
 
@@ -497,7 +505,7 @@ def _link(new: int, directory: int, image: ImagePath) -> None:
 
 def _grow(image: Image, size: int, full: bool) -> None:
     """Add to the end of an image. This is safe while a guest uses it: nobody sees it yet."""
-    with _opened(image) as descriptor:
+    with locks.exclusive(GROWTH_LOCK, GROWTH_SECONDS), _opened(image) as descriptor:
         _check_same(image, descriptor)
         before = os.fstat(descriptor).st_size
         if before > size:

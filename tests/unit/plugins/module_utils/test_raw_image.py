@@ -11,13 +11,14 @@ import socket
 import stat
 import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import loop, raw_image
+from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, raw_image
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import ImageError
@@ -49,6 +50,11 @@ DEFAULTS: Dict[str, Any] = {
 LOOP = User("loop", "bound to /dev/loop3", rdev=os.makedev(7, 3))
 VBD = User("vbd", "attached to domain web as xvdb", "web", 51728)
 PROCESS = User("process", "open in process 7 (qemu-img)")
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "OWN_DIR", str(tmp_path_factory.mktemp("locks")))
 
 
 class KnownUsage(Usage):
@@ -473,6 +479,28 @@ def test_growth_never_cuts_what_grew_meanwhile(tmp_path: Path) -> None:
     os.truncate(path, 3 * MIB)
     with pytest.raises(ImageError, match="grown to 3MiB by someone else"):
         plan.actions[0].run()
+    assert path.stat().st_size == 3 * MIB
+
+
+def test_growth_waits_for_another_run_that_grows_the_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = image(tmp_path / "a.raw")
+    less, more = planned(path, size="2M").actions[0], planned(path, size="3M").actions[0]
+    truncate = os.ftruncate
+
+    def slow(descriptor: int, size: int) -> None:
+        if size == 2 * MIB:
+            in_between.append(pool.submit(more.run))
+            with pytest.raises(FutureTimeoutError):
+                in_between[0].result(0.2)
+        truncate(descriptor, size)
+
+    in_between: List[Future] = []
+    monkeypatch.setattr(os, "ftruncate", slow)
+    with ThreadPoolExecutor() as pool:
+        less.run()
+        in_between[0].result(10)
     assert path.stat().st_size == 3 * MIB
 
 
