@@ -27,7 +27,7 @@ MIB = 2**20
 RUNS = 8
 ROUNDS = range(3)
 
-HANGS_SECONDS = 90
+HANGS_SECONDS = 60
 """A process that takes as long as this waits for what never comes, and is ended."""
 
 LINGER_SECONDS = 0.004
@@ -134,8 +134,9 @@ def shuffled(things: Sequence[Any], seed: int) -> List[Any]:
     return random.Random(seed).sample(things, len(things))
 
 
-def lingering(gate: Path, seed: int) -> Hook:
-    """A hook that waits for C(gate) to be there, and later now and then for a moment."""
+def lingering(gate: Path, seed: int, always: str) -> Hook:
+    """A hook that waits for C(gate) to be there, and later now and then for a moment, at the audit
+    event C(always) every time."""
     chance = random.Random(seed)
     waiting = []  # To sleep is an audit event itself.
 
@@ -143,19 +144,26 @@ def lingering(gate: Path, seed: int) -> Hook:
         if not waiting:
             waiting.append(event)
             signal.alarm(HANGS_SECONDS)
-            while not os.path.exists(gate):
-                time.sleep(0.001)
-        elif event.startswith(harness.TOUCHES) and chance.random() < 0.3:
+            wait_for(gate)
+        elif event == always or (event.startswith(harness.TOUCHES) and chance.random() < 0.3):
             time.sleep(chance.random() * LINGER_SECONDS)
 
     return hook
 
 
-def at_once(tmp_path: Path, calls: Sequence[Call], seed: int) -> List[Outcome]:
-    """Run all calls at the same moment; each has a result, and its error, if any, is a clear one."""
+def wait_for(path: Path) -> None:
+    """Wait until there is a file."""
+    until = time.monotonic() + HANGS_SECONDS
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} never came"
+        time.sleep(0.001)
+
+
+def at_once(tmp_path: Path, calls: Sequence[Call], seed: int, always: str = "") -> List[Outcome]:
+    """Run all calls at the same moment; each has a result, and its error, if any, is clear."""
     gate = tmp_path / "gate"
     waits = [
-        harness.start(call.module, lingering(gate, seed * 1000 + index), **call.options)
+        harness.start(call.module, lingering(gate, seed * 1000 + index, always), **call.options)
         for index, call in enumerate(calls)
     ]
     gate.touch()
@@ -315,7 +323,7 @@ def test_growth_never_takes_away_what_another_run_gave(
         disks(*({"path": path, "size": size * MIB} for path in shuffled(images, size)))
         for size in sizes
     ]
-    outcomes = at_once(tmp_path, calls, seed)
+    outcomes = at_once(tmp_path, calls, seed, always="os.truncate")
     largest = max(sizes)
     succeeded([outcomes[sizes.index(largest)]])
     assert [os.path.getsize(path) for path in images] == [largest * MIB] * len(images)
@@ -351,6 +359,45 @@ def test_images_come_and_go_and_change_their_size(tmp_path: Path, folder: Path, 
         disks(*({"path": path, "state": "absent"} for path in images)),
     )
     assert harness.names(folder) == []
+
+
+@pytest.mark.parametrize("second", ["bind", "delete"])
+def test_who_waits_for_a_run_that_deletes_the_image(
+    tmp_path: Path, folder: Path, second: str
+) -> None:
+    """Whoever opens the image then gets it only when it is gone, and a new one may be there."""
+    (image,) = new_images(folder, 1)
+    gone = {"path": image, "state": "absent"}
+    second_opens, first_has_it, second_goes_on = (tmp_path / name for name in "123")
+
+    def late(event: str, arguments: tuple) -> None:
+        if event == "open" and arguments[0] == image:
+            second_opens.touch()
+            wait_for(first_has_it)
+        elif event in ("fcntl.fcntl", "fcntl.ioctl") and first_has_it.exists():
+            wait_for(second_goes_on)
+
+    def slow(event: str, arguments: tuple) -> None:
+        if event == "os.remove" and arguments[0] == image:
+            first_has_it.touch()
+            time.sleep(0.2)
+
+    if second == "bind":
+        wait = harness.start("xen_loopdev", late, path=image)
+    else:
+        wait = harness.start("xen_raw_disk", late, **gone)
+    wait_for(second_opens)
+    succeeded([harness.call("xen_raw_disk", slow, **gone)])
+    succeeded([harness.call("xen_raw_disk", path=image, size=2 * MIB)])
+    if second == "delete":
+        succeeded([harness.call("xen_loopdev", path=image)])
+    second_goes_on.touch()
+    outcome = wait()
+    harness.count("races")
+    assert outcome.failed
+    assert "meanwhile" in outcome.message
+    assert os.path.getsize(image) == 2 * MIB
+    assert list(bound_once(folder)) == ([image] if second == "delete" else [])
 
 
 @pytest.mark.parametrize("seed", range(8))
