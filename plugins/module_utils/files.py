@@ -50,6 +50,8 @@ def check_writable(path: str, what: str) -> None:
     As root this fails for nothing but what the file system itself forbids.
     """
     if not os.access(path, os.W_OK):
+        if not os.path.lexists(path):
+            raise BlockdevError(f"cannot {what}: {path} was removed meanwhile; run again")
         raise BlockdevError(
             f"cannot {what}: {path} cannot be written; its file system is mounted read-only or it "
             "is immutable (lsattr)"

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     Directories,
+    check_writable,
     is_file_path,
     nearest,
     sync_directories,
@@ -125,3 +126,9 @@ def test_a_directory_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.M
     code = errno.EIO
     with pytest.raises(BlockdevError, match=f"cannot sync {tmp_path}: Input/output error"):
         sync_directories([str(tmp_path)])
+
+
+def test_what_is_gone_is_not_said_to_be_read_only(tmp_path: Path) -> None:
+    check_writable(str(tmp_path), "grow it")
+    with pytest.raises(BlockdevError, match=r"cannot grow it: .*/a\.raw was removed meanwhile"):
+        check_writable(str(tmp_path / "a.raw"), "grow it")
