@@ -47,6 +47,9 @@ TOUCHES = (
 )
 """The beginnings of the audit events by which a module touches the system."""
 
+UNBIND_SECONDS = 5
+"""Who looks at every loop device of the host has each open for much less than this."""
+
 COUNTS: Dict[str, int] = {}
 """What the suite has tried, for the line that it ends on."""
 
@@ -188,15 +191,16 @@ def bindings(folder: Path) -> List[Binding]:
 
 def unbind_all(folder: Path) -> None:
     """Unbind what a test has left; nothing else on this host is touched."""
+    until = time.monotonic() + UNBIND_SECONDS
     for binding in bindings(folder):
-        for left in reversed(range(100)):
+        while True:
             try:
                 loop.unbind(binding)
                 break
-            except loop.InUseError:  # by who looks at every block device, such as udev
-                if not left:
+            except loop.InUseError:
+                if time.monotonic() > until:
                     raise
-                time.sleep(0.02)
+                time.sleep(0.01)
 
 
 def names(folder: Path) -> List[str]:

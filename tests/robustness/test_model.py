@@ -9,6 +9,7 @@ XEN_BLOCKDEV_SEQUENCES in the environment is a number of sequences, which are ne
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import time
 from collections import Counter
@@ -50,6 +51,8 @@ class Device:
 
     size: int
     autoclear: bool = False
+    """Whether it goes with its last user."""
+    read_only: bool = False
     mounted: Optional[Path] = None
     holder: Optional[subprocess.Popen] = None
 
@@ -77,7 +80,7 @@ class Image:
 class Step(NamedTuple):
     """What the model says of one item: the first words of the actions, and their effect."""
 
-    actions: List[str] = []
+    actions: Sequence[str] = ()
     effect: Callable[[], None] = lambda: None
 
 
@@ -85,30 +88,30 @@ class RefusedError(Exception):
     """The model says that an item is an error."""
 
 
-NAMES = st.sampled_from("abc")
-DISK = st.one_of(
-    st.fixed_dictionaries(
-        {"path": NAMES, "size": st.sampled_from(SIZES)},
-        optional={
-            "shrink": st.booleans(),
-            "allocation": st.sampled_from(["sparse", "full"]),
-        },
-    ),
-    st.fixed_dictionaries(
-        {"path": NAMES, "source": st.just("template")}, optional={"size": st.sampled_from(SIZES)}
-    ),
-    st.fixed_dictionaries({"path": NAMES, "state": st.just("absent")}),
-)
-BINDING = st.one_of(
-    st.fixed_dictionaries({"path": NAMES}),
-    st.fixed_dictionaries(
-        {"path": NAMES, "state": st.just("absent")}, optional={"discard_deleted": st.booleans()}
-    ),
-)
+NAMES = "abc"
 
 
-def some(items: st.SearchStrategy) -> st.SearchStrategy:
-    return st.lists(items, min_size=1, max_size=3, unique_by=lambda item: item["path"])
+def disk_of(names: st.SearchStrategy) -> st.SearchStrategy:
+    """An item of xen_raw_disk."""
+    sizes = st.sampled_from(SIZES)
+    options = {"shrink": st.booleans(), "allocation": st.sampled_from(["sparse", "full"])}
+    return st.one_of(
+        st.fixed_dictionaries({"path": names, "size": sizes}, optional=options),
+        st.fixed_dictionaries({"path": names, "size": sizes, "shrink": st.just(True)}),
+        st.fixed_dictionaries(
+            {"path": names, "source": st.just("template")}, optional={"size": sizes}
+        ),
+        st.fixed_dictionaries({"path": names, "state": st.just("absent")}),
+    )
+
+
+def binding_of(names: st.SearchStrategy) -> st.SearchStrategy:
+    """An item of xen_loopdev."""
+    options = {"discard_deleted": st.booleans()}
+    return st.one_of(
+        st.fixed_dictionaries({"path": names}),
+        st.fixed_dictionaries({"path": names, "state": st.just("absent")}, optional=options),
+    )
 
 
 class Machine(RuleBasedStateMachine):
@@ -125,6 +128,9 @@ class Machine(RuleBasedStateMachine):
         self.images: Dict[str, Image] = {}
         self.deleted: List[Tuple[str, Image]] = []
         """What was deleted behind our back and lives on in loop devices, with the names it had."""
+        for name in NAMES[:2]:
+            shutil.copy(template, self.folder / name)
+            self.images[name] = Image(FORMATTED, formatted=True)
 
     def teardown(self) -> None:
         for image in self.all_images():
@@ -138,13 +144,31 @@ class Machine(RuleBasedStateMachine):
 
     # ---- the modules ----
 
-    @rule(items=some(DISK))
-    def disks(self, items: List[Dict[str, Any]]) -> None:
-        self.call("xen_raw_disk", "disks", items, self.disk)
+    @rule(data=st.data())
+    def disks(self, data: st.DataObject) -> None:
+        self.call("xen_raw_disk", "disks", self.some(data, disk_of), self.disk)
 
-    @rule(items=some(BINDING))
-    def devices(self, items: List[Dict[str, Any]]) -> None:
-        self.call("xen_loopdev", "devices", items, self.binding)
+    @rule(data=st.data())
+    def devices(self, data: st.DataObject) -> None:
+        self.call("xen_loopdev", "devices", self.some(data, binding_of), self.binding)
+
+    @precondition(lambda self: self.images)
+    @rule(data=st.data())
+    def device(self, data: st.DataObject) -> None:
+        """One of an image that is there, as most calls are."""
+        item = {"path": self.choose(data)[0]}
+        if data.draw(st.integers(0, 3)) == 0:
+            item["state"] = "absent"
+        self.call("xen_loopdev", "devices", [item], self.binding)
+
+    def some(
+        self,
+        data: st.DataObject,
+        item_of: Callable[[st.SearchStrategy], st.SearchStrategy],
+    ) -> List[Dict[str, Any]]:
+        """Items, more of them of images that are there."""
+        items = item_of(st.sampled_from([*sorted(self.images), *sorted(self.images), *NAMES]))
+        return data.draw(st.lists(items, min_size=1, max_size=3, unique_by=lambda i: i["path"]))
 
     def call(
         self,
@@ -178,7 +202,7 @@ class Machine(RuleBasedStateMachine):
             assert outcome.changed == any(step.actions for step in wanted), outcome.said
         assert shown(check, key) == shown(real, key)
         for item, step in zip((real.result or {})[key], wanted):
-            assert [sentence.split()[0] for sentence in item["actions"]] == step.actions
+            assert [sentence.split()[0] for sentence in item["actions"]] == list(step.actions)
             assert item["changed"] == bool(step.actions)
             step.effect()
         again = harness.call(module, check=True, **options)
@@ -220,6 +244,7 @@ class Machine(RuleBasedStateMachine):
         if not image.devices:
             return Step(["bind"], lambda: image.devices.append(Device(image.size)))
         device = image.devices[0]
+        refuse(device.read_only)
         actions = ["set"] if device.size != image.size else []
         actions += ["keep"] if device.autoclear else []
         return Step(actions, lambda: vars(device).update(size=image.size, autoclear=False))
@@ -242,9 +267,9 @@ class Machine(RuleBasedStateMachine):
     # ---- what happens behind our back ----
 
     @precondition(lambda self: self.images)
-    @rule(data=st.data(), new=NAMES)
+    @rule(data=st.data(), new=st.sampled_from(NAMES))
     def rename(self, data: st.DataObject, new: str) -> None:
-        name, image = self.choose(data)
+        name, _image = self.choose(data)
         if new not in self.images:
             harness.count("steps of random sequences")
             os.rename(self.folder / name, self.folder / new)
@@ -265,9 +290,19 @@ class Machine(RuleBasedStateMachine):
     @rule(data=st.data())
     def bind_by_losetup(self, data: st.DataObject) -> None:
         name, image = self.choose(data)
+        if len(image.devices) < 2:
+            harness.count("steps of random sequences")
+            run("losetup", "--find", str(self.folder / name))
+            image.devices.append(Device(image.size))
+
+    @precondition(lambda self: self.lone_devices(used=True))
+    @rule(data=st.data())
+    def detach_by_losetup(self, data: st.DataObject) -> None:
+        """Of a device in use the kernel says that it is done, and does it later."""
         harness.count("steps of random sequences")
-        run("losetup", "--find", str(self.folder / name))
-        image.devices.append(Device(image.size))
+        image = data.draw(st.sampled_from(self.lone_devices(used=True)))
+        run("losetup", "--detach", self.device_of(image))
+        image.devices[0].autoclear = True
 
     @precondition(lambda self: self.images)
     @rule(data=st.data())
@@ -277,13 +312,12 @@ class Machine(RuleBasedStateMachine):
             harness.count("steps of random sequences")
             image.holder = holder(str(self.folder / name))
 
-    @precondition(lambda self: any(one.devices for one in self.all_images()))
+    @precondition(lambda self: self.lone_devices(used=False))
     @rule(data=st.data())
     def hold_device(self, data: st.DataObject) -> None:
-        image = data.draw(st.sampled_from([one for one in self.all_images() if one.devices]))
-        if len(image.devices) == 1 and not image.devices[0].holder:
-            harness.count("steps of random sequences")
-            image.devices[0].holder = holder(self.device_of(image))
+        harness.count("steps of random sequences")
+        image = data.draw(st.sampled_from(self.lone_devices(used=False)))
+        image.devices[0].holder = holder(self.device_of(image))
 
     @precondition(lambda self: self.holding())
     @rule(data=st.data())
@@ -307,7 +341,7 @@ class Machine(RuleBasedStateMachine):
             run("mount", "-o", "ro", self.device_of(image), str(mount_point))
         else:
             run("mount", "-o", "ro,loop", str(self.folder / name), str(mount_point))
-            image.devices.append(Device(image.size, autoclear=True))
+            image.devices.append(Device(image.size, autoclear=True, read_only=True))
         image.devices[0].mounted = mount_point
 
     @precondition(lambda self: self.mounted())
@@ -325,6 +359,11 @@ class Machine(RuleBasedStateMachine):
 
     def all_images(self) -> List[Image]:
         return [*self.images.values(), *(image for _name, image in self.deleted)]
+
+    def lone_devices(self, used: bool) -> List[Image]:
+        """The images of whose device we can tell which it is."""
+        images = [image for image in self.all_images() if len(image.devices) == 1]
+        return [image for image in images if image.devices[0].used == used]
 
     def holding(self) -> List[Any]:
         users = [user for image in self.all_images() for user in (image, *image.devices)]
@@ -358,7 +397,13 @@ class Machine(RuleBasedStateMachine):
     def found(self) -> Tuple[Dict[str, int], Counter]:
         files = {entry.name: entry.stat().st_size for entry in os.scandir(self.folder)}
         bound = Counter(
-            (os.path.basename(one.backing_file), one.deleted, one.size, one.autoclear)
+            (
+                os.path.basename(one.backing_file),
+                one.deleted,
+                one.size,
+                one.autoclear,
+                one.read_only,
+            )
             for one in harness.bindings(self.folder)
         )
         return files, bound
@@ -368,7 +413,7 @@ class Machine(RuleBasedStateMachine):
         named = [(name, False, image) for name, image in self.images.items()]
         named += [(name, True, image) for name, image in self.deleted]
         bound = Counter(
-            (name, deleted, device.size, device.autoclear)
+            (name, deleted, device.size, device.autoclear, device.read_only)
             for name, deleted, image in named
             for device in image.devices
         )
