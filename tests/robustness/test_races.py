@@ -47,26 +47,45 @@ CLEAR = (
 
 XL_SCRIPT = r"""
 lockfile=$1 ours=$2 image=$3
-while true; do
-    exec 8<>"$lockfile"
-    flock -x 8
-    if stat=$(stat -L -c '%D.%i' - "$lockfile" 0<&8 2>/dev/null); then
-        [ "${stat%$'\n'*}" = "${stat#*$'\n'}" ] && break
-    fi
+claim_lock() {
+    local stat
+    while true; do
+        exec 8<>"$lockfile"
+        flock -x 8
+        if stat=$(stat -L -c '%D.%i' - "$lockfile" 0<&8 2>/dev/null); then
+            [ "${stat%$'\n'*}" = "${stat#*$'\n'}" ] && break
+        fi
+        exec 8<&-
+    done
+}
+attach() {
+    claim_lock
+    until device=$(losetup -f) && sleep 0.01 && losetup "$device" "$image"; do
+        taken=$(cat "/sys/block/${device#/dev/}/loop/backing_file")
+        case $taken in "$ours"/*) echo "$device was taken for $taken" >&2; exit 1;; esac
+    done
+    rm "$lockfile"
     exec 8<&-
+}
+for number in {1..8}; do
+    attach
+    losetup -d "$device"
 done
-until device=$(losetup -f) && sleep 0.02 && losetup "$device" "$image"; do
-    taken=$(cat "/sys/block/${device#/dev/}/loop/backing_file")
-    case $taken in "$ours"/*) echo "$device was taken for $taken" >&2; break;; esac
-done
-rm "$lockfile"
-exec 8<&-
+attach
 echo "$device"
 """
-"""What xl's script for a disk does between claim_lock and release_lock (Xen's locking.sh).
+"""What xl's script for a disk does under its lock, which it takes as Xen's locking.sh does.
 
 It tries again where the device was taken for a file that is not below $2: what else runs on this
 host while it is tested does not know of a lock that is the test's own."""
+
+PLAIN_LOSETUP = """
+for number in $(seq 8); do losetup --detach "$(losetup --find --show "$0")"; done
+losetup --find --show "$0"
+"""
+
+AT_GATE = 'until [ -e "$0" ]; do sleep 0.001; done; exec "$@"'
+"""What keeps a program from its beginning until all are there."""
 
 
 class Call(NamedTuple):
@@ -77,10 +96,11 @@ class Call(NamedTuple):
 
 
 class Foreign:
-    """Programs that bind files of their own to loop devices."""
+    """Programs that bind files of their own to loop devices, from when all runs begin (at_once)."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._begin = ["sh", "-c", AT_GATE, str(folder.parent / "gate")]
         self._started: List[Tuple[Path, Path, subprocess.Popen]] = []
 
     def start(self, name: str, command: Callable[[Path], Sequence[str]]) -> None:
@@ -88,7 +108,8 @@ class Foreign:
         file = new_image(self._folder / name)
         printed = self._folder / f"{name}.device"
         with printed.open("w") as output:
-            self._started.append((file, printed, subprocess.Popen(command(file), stdout=output)))
+            process = subprocess.Popen([*self._begin, *command(file)], stdout=output)
+        self._started.append((file, printed, process))
 
     def assert_untouched(self) -> None:
         """Every one has its own device, and that still has the file that it was bound to."""
@@ -261,30 +282,17 @@ def test_what_some_bind_others_unbind(tmp_path: Path, folder: Path, seed: int) -
 def test_devices_of_plain_losetup_are_never_taken(
     tmp_path: Path, folder: Path, foreign: Foreign, seed: int
 ) -> None:
-    images = new_images(folder, 6)
-    for index in range(RUNS):
-        foreign.start(
-            f"before{index}",
-            lambda file: ["sh", "-c", f"sleep 0.0{seed}; losetup --find --show {file}"],
-        )
-    paths = [images[run % 3 :] for run in range(RUNS // 2)]
-    calls = [
-        loops(some, state="absent" if run == 3 else "present") for run, some in enumerate(paths)
-    ]
-    many = [
-        "sh",
-        "-c",
-        'for number in $(seq 20); do losetup --detach "$(losetup --find --show "$1")"; done; '
-        'losetup --find --show "$1"',
-        "sh",
-    ]
-    foreign.start("again-and-again", lambda file: [*many, str(file)])
+    images = new_images(folder, 24)
+    for index in range(RUNS // 2):
+        foreign.start(f"foreign{index}", lambda file: ["sh", "-c", PLAIN_LOSETUP, str(file)])
+    calls = [loops(shuffled(images, seed * RUNS + run)[6:]) for run in range(RUNS // 2)]
+    calls.append(loops(images, state="absent"))
     succeeded(at_once(tmp_path, calls, seed))
     foreign.assert_untouched()
     bound_once(folder)
     assert_converges(loops(images))
     foreign.assert_untouched()
-    assert sorted(bound_once(folder)) == images
+    assert sorted(bound_once(folder)) == sorted(images)
     assert_converges(loops(images, state="absent"))
     foreign.assert_untouched()
 
@@ -298,14 +306,16 @@ def test_the_script_of_xl_has_its_lock(
     script = ["bash", "-c", XL_SCRIPT, "block", str(lock), str(folder)]
     monkeypatch.setattr(locks, "XL_SCRIPT", "/bin/sh")  # It is asked only whether it is there.
     monkeypatch.setattr(locks, "XL_SCRIPT_LOCK", str(lock))
-    images = new_images(folder, 6)
     for index in range(RUNS // 2):
         foreign.start(f"disk{index}", lambda file: [*script, str(file)])
-    calls = [loops(shuffled(images, seed * RUNS + run)) for run in range(RUNS // 2)]
-    succeeded(at_once(tmp_path, calls, seed))
+    images = [new_images(folder, 8, f"of{run}-") for run in range(RUNS // 2)]
+    calls = [loops(paths) for paths in images]
+    # Between it opens the lock and has it, whoever held it may remove it.
+    succeeded(at_once(tmp_path, calls, seed, always="fcntl.flock"))
     foreign.assert_untouched()
-    assert sorted(bound_once(folder)) == images
-    assert_converges(loops(images), loops(images, state="absent"))
+    everything = [path for paths in images for path in paths]
+    assert sorted(bound_once(folder)) == sorted(everything)
+    assert_converges(loops(everything), loops(everything, state="absent"))
     foreign.assert_untouched()
     assert not lock.exists()
 
