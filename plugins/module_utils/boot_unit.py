@@ -198,7 +198,7 @@ class BootUnits:
 
     def _write(self, name: str, text: str) -> None:
         self._written = True
-        replace_file(self._path(name), text.encode(), mode=0o644)
+        replace_file(os.path.realpath(self._path(name)), text.encode(), mode=0o644)
         os.makedirs(self._wants, mode=0o755, exist_ok=True)
         with suppress(FileExistsError):
             os.symlink(self._path(name), self._link(name))

@@ -57,7 +57,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     check_writable,
     is_file_path,
     nearest,
+    opened_real,
     replace_file,
+    resolved,
     sync_directories,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.passwords import masked
@@ -482,13 +484,14 @@ def find(path: str) -> Config:
                 f"{path} is a symbolic link to {file}, which does not exist; remove the link or "
                 "name the config itself"
             ) from None
-        return Config(path, file, None)
+        return Config(path, resolved(path), None)
     except OSError as error:
         raise ConfigError(f"cannot look at {path}: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
         raise ConfigError(f"{path} is not a regular file, which a config is")
     if status.st_size > MAX_SIZE:
         raise ConfigError(f"{path} has {status.st_size} bytes, so many that it is no config")
+    file = resolved(path)
     return Config(path, file, _read(file))
 
 
@@ -542,13 +545,13 @@ def _write(config: Config, text: str) -> None:
     """Put the new config in the place of the old one, with its owner, mode and SELinux context."""
     _refuse_changed(config, config.text)
     # A new one is for root alone: it may hold the password of a console.
-    like = None if config.text is None else config.file
-    replace_file(config.file, _encoded(text), mode=0o600, like=like)
+    replace_file(config.file, _encoded(text), mode=0o600, keep=config.text is not None)
 
 
 def _remove(config: Config) -> None:
     _refuse_changed(config, config.text)
-    os.unlink(config.file)
+    with opened_real(config.directory) as directory:
+        os.unlink(os.path.basename(config.file), dir_fd=directory)
 
 
 def _keep_copy(config: Config) -> str:
@@ -558,9 +561,11 @@ def _keep_copy(config: Config) -> str:
     are and is never half made; the config itself is then replaced, not written.
     """
     _refuse_changed(config, config.text)
-    copy = f"{config.file}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S~')}"
-    os.link(config.file, copy)
-    return copy
+    name = os.path.basename(config.file)
+    copy = f"{name}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S~')}"
+    with opened_real(config.directory) as directory:
+        os.link(name, copy, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
+    return os.path.join(config.directory, copy)
 
 
 def _shown(text: str) -> str:

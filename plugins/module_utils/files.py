@@ -19,9 +19,12 @@ NEW_FILE = ".xen-blockdev.new"
 
 
 @contextmanager
-def opened(path: str, flags: int, mode: int = 0o600) -> Iterator[int]:
-    """A descriptor of C(path), closed in the end. C(mode): of a new file. Raises OSError."""
-    descriptor = os.open(path, flags | os.O_CLOEXEC, mode)
+def opened(
+    path: str, flags: int, mode: int = 0o600, directory: Optional[int] = None
+) -> Iterator[int]:
+    """A descriptor of C(path), closed in the end. C(mode): of a new file. C(directory): where a
+    relative path begins. Raises OSError."""
+    descriptor = os.open(path, flags | os.O_CLOEXEC, mode, dir_fd=directory)
     try:
         yield descriptor
     finally:
@@ -31,6 +34,57 @@ def opened(path: str, flags: int, mode: int = 0o600) -> Iterator[int]:
 def opened_directory(path: str) -> ContextManager[int]:
     """A descriptor of the directory C(path), closed in the end. Raises OSError."""
     return opened(path, os.O_RDONLY | os.O_DIRECTORY)
+
+
+@contextmanager
+def opened_real(path: str, make: bool = False) -> Iterator[int]:
+    """A descriptor of the directory C(path), see resolved, which no link leads to.
+
+    Who can write to a directory above could have put a link into the way since the path was
+    resolved, and what is done by path would be done elsewhere. C(make): whether what is missing is
+    made, with mode 0755 less the umask. Raises OSError, and BlockdevError where a part of the path
+    is no directory.
+    """
+    # A descriptor that is only a place (O_PATH) cannot be synced, but needs no right to read.
+    flags, at = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, "/"
+    descriptor = os.open(at, flags | os.O_PATH)
+    try:
+        for name in path.split("/"):
+            if not name:
+                continue
+            at = os.path.join(at, name)
+            place = os.O_RDONLY if at == path else os.O_PATH
+            if make:
+                with suppress(FileExistsError):
+                    os.mkdir(name, 0o755, dir_fd=descriptor)
+            try:
+                below = os.open(name, flags | place, dir_fd=descriptor)
+            except OSError as error:
+                if error.errno not in (errno.ENOTDIR, errno.ELOOP):
+                    raise
+                raise BlockdevError(
+                    f"{at} is not a directory but was one, or was not there, a moment ago; see who "
+                    "else writes there, then run again"
+                ) from None
+            os.close(descriptor)
+            descriptor = below
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def resolved(path: str) -> str:
+    """The absolute C(path) without symbolic links.
+
+    Raises BlockdevError where the kernel itself would not come to the same place: it follows
+    no link that somebody else has put into a directory such as /tmp (fs.protected_symlinks in
+    proc(5)), and neither does this. Raises OSError.
+    """
+    file = os.path.realpath(path)
+    there, found = (os.stat(nearest(one)) for one in (path, file))
+    if not os.path.samestat(there, found):
+        raise BlockdevError(f"{path} or a directory above it was replaced meanwhile; run again")
+    return file
 
 
 def is_file_path(path: str) -> bool:
@@ -73,37 +127,43 @@ def sync_directories(directories: Iterable[str]) -> None:
                 raise BlockdevError(f"cannot sync {directory}: {error.strerror}") from None
 
 
-def replace_file(path: str, data: bytes, mode: int, like: Optional[str] = None) -> None:
+def replace_file(path: str, data: bytes, mode: int, keep: bool = False) -> None:
     """Put C(data) into the file at C(path), which is there as a whole then, or as it was.
 
-    The caller holds a lock that keeps other runs from the directory. C(mode): of the new file, or
-    else it gets the owner, mode and SELinux context of the file at C(like). Raises OSError.
+    The caller holds a lock that keeps other runs from the directory. C(path): see resolved.
+    C(mode): of the new file, unless it is to get the owner, mode and SELinux context of the old one
+    (C(keep)). Raises OSError and BlockdevError.
     """
-    # Always the same name: the next run takes away what one that was killed has left.
-    new = os.path.join(os.path.dirname(path), NEW_FILE)
-    with suppress(FileNotFoundError):
-        os.unlink(new)
-    try:
-        with opened(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600) as descriptor:
-            with open(descriptor, "wb", closefd=False) as stream:
-                stream.write(data)
-            if like is None:
-                os.fchmod(descriptor, mode)
-            else:
-                _copy_attributes(like, new)
-            os.fsync(descriptor)
-        os.rename(new, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(new)
-        raise
+    parent, name = os.path.split(path)
+    with opened_real(parent) as directory:
+        # Always the same name: the next run takes away what one that was killed has left.
+        with suppress(FileNotFoundError):
+            os.unlink(NEW_FILE, dir_fd=directory)
+        try:
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+            with opened(NEW_FILE, flags, 0o600, directory) as descriptor:
+                with open(descriptor, "wb", closefd=False) as stream:
+                    stream.write(data)
+                if keep:
+                    _copy_attributes(name, directory, descriptor)
+                else:
+                    os.fchmod(descriptor, mode)
+                os.fsync(descriptor)
+            os.rename(NEW_FILE, name, src_dir_fd=directory, dst_dir_fd=directory)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(NEW_FILE, dir_fd=directory)
+            raise
 
 
-def _copy_attributes(old: str, new: str) -> None:
-    status = os.stat(old)
-    os.chown(new, status.st_uid, status.st_gid)
-    shutil.copystat(old, new)
-    os.utime(new)
+def _copy_attributes(name: str, directory: int, new: int) -> None:
+    """Give the file C(new) the attributes of the one called C(name), which is no link."""
+    with opened(name, os.O_RDONLY | os.O_NOFOLLOW, directory=directory) as old:
+        status = os.fstat(old)
+        os.fchown(new, status.st_uid, status.st_gid)
+        # Not by their names, under which something else can be by now.
+        shutil.copystat(f"/proc/self/fd/{old}", f"/proc/self/fd/{new}")
+        os.utime(new)
 
 
 def nearest(path: str) -> str:
@@ -138,13 +198,13 @@ class Directories:
         while missing != above:
             self._planned.add(missing)
             missing = os.path.dirname(missing)
-        return [Action(f"create the directory {path}", partial(_create, path))]
+        return [Action(f"create the directory {path}", partial(_create, os.path.realpath(path)))]
 
 
 def _create(path: str) -> None:
-    # The umask, unlike the mode of makedirs, counts for those above as well.
     before = os.umask(0o022)
     try:
-        os.makedirs(path, exist_ok=True)
+        with opened_real(path, make=True):
+            pass
     finally:
         os.umask(before)

@@ -20,7 +20,6 @@ from functools import cached_property, partial
 from typing import (
     Any,
     Callable,
-    ContextManager,
     Dict,
     Iterator,
     List,
@@ -44,6 +43,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     nearest,
     opened,
     opened_directory,
+    opened_real,
+    resolved,
     sync_directories,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import (
@@ -310,15 +311,16 @@ class RawImages(Resource):
         self._promised[device] = self._promised.get(device, 0) + size
 
     def _create(self, image: ImagePath, fill: Callable[[int], None]) -> None:
-        with opened_directory(image.directory) as directory, _nameless(directory) as new:
+        with opened_real(image.directory) as directory, _nameless(directory) as new:
             fill(new)
             os.fsync(new)
             _link(new, directory, image)
         self._touched.add(image.directory)
 
     def _delete(self, image: Image) -> None:
-        with _exclusive(image, f"delete {image.path}"):
-            os.unlink(image.file)
+        what = f"delete {image.path}"
+        with opened_real(image.directory) as directory, _exclusive(image, directory, what):
+            os.unlink(os.path.basename(image.file), dir_fd=directory)
         self._touched.add(image.directory)
 
 
@@ -335,12 +337,12 @@ def _find(path: object, option: str = "path") -> ImagePath:
         if linked:
             status = _follow(path)
     except (FileNotFoundError, NotADirectoryError):
-        return ImagePath(path, os.path.realpath(path))
+        return ImagePath(path, resolved(path))
     except OSError as error:
         raise ImageError(f"cannot look at {path}: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"{path} is {_kind(status.st_mode)}, not an image: that is a regular file")
-    return Image(path, os.path.realpath(path), status, linked)
+    return Image(path, resolved(path), status, linked)
 
 
 def _follow(path: str) -> os.stat_result:
@@ -505,7 +507,8 @@ def _link(new: int, directory: int, image: ImagePath) -> None:
 
 def _grow(image: Image, size: int, full: bool) -> None:
     """Add to the end of an image. This is safe while a guest uses it: nobody sees it yet."""
-    with locks.exclusive(GROWTH_LOCK, GROWTH_SECONDS), _opened(image) as descriptor:
+    flags = os.O_RDWR | os.O_NOFOLLOW
+    with locks.exclusive(GROWTH_LOCK, GROWTH_SECONDS), opened(image.file, flags) as descriptor:
         _check_same(image, descriptor)
         before = os.fstat(descriptor).st_size
         if before > size:
@@ -523,13 +526,10 @@ def _grow(image: Image, size: int, full: bool) -> None:
 
 
 def _shrink(image: Image, size: int) -> None:
-    with _exclusive(image, f"shrink {image.path}") as descriptor:
-        os.ftruncate(descriptor, size)
-        os.fsync(descriptor)
-
-
-def _opened(image: Image) -> ContextManager[int]:
-    return opened(image.file, os.O_RDWR | os.O_NOFOLLOW)
+    what = f"shrink {image.path}"
+    with opened_real(image.directory) as directory, _exclusive(image, directory, what) as old:
+        os.ftruncate(old, size)
+        os.fsync(old)
 
 
 def _check_same(image: Image, descriptor: int) -> None:
@@ -546,14 +546,15 @@ def _check_same(image: Image, descriptor: int) -> None:
 
 
 @contextmanager
-def _exclusive(image: Image, what: str) -> Iterator[int]:
-    """The image opened by nobody else, a loop device included, and kept so.
+def _exclusive(image: Image, directory: int, what: str) -> Iterator[int]:
+    """The image in C(directory) opened by nobody else, a loop device included, and kept so.
 
     A write lease (fcntl(2)) is granted only to the one who has the file open alone, and whoever
     opens it then waits. This closes the gap between plan and action. Network file systems have no
     leases; there the plan's own look at the users has to do.
     """
-    with _opened(image) as descriptor:
+    name = os.path.basename(image.file)
+    with opened(name, os.O_RDWR | os.O_NOFOLLOW, directory=directory) as descriptor:
         try:
             # Somebody waiting is told by a signal. The usual one would end this process.
             fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)

@@ -825,7 +825,7 @@ def test_what_is_not_there_afterwards_is_an_error(host: Host) -> None:
 
 
 def test_a_failure_leaves_nothing_behind(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_arguments: Any) -> None:
+    def fail(*_arguments: Any, **_directories: int) -> None:
         raise OSError(28, "No space left on device")
 
     host.done()
@@ -844,9 +844,9 @@ def test_a_new_config_is_never_readable_for_others(
     modes = []
     real_rename = os.rename
 
-    def rename(old: str, new: str) -> None:
-        modes.append(mode_of(Path(old)))
-        real_rename(old, new)
+    def rename(old: str, new: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
+        modes.append(stat.S_IMODE(os.stat(old, dir_fd=src_dir_fd).st_mode))
+        real_rename(old, new, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
 
     monkeypatch.setattr(os, "rename", rename)
     before = os.umask(0)

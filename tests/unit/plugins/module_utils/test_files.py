@@ -7,15 +7,20 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
+    NEW_FILE,
     Directories,
     check_writable,
     is_file_path,
     nearest,
+    opened_real,
+    replace_file,
+    resolved,
     sync_directories,
 )
 
@@ -84,8 +89,79 @@ def test_made_by_someone_else_meanwhile(tmp_path: Path) -> None:
 def test_a_file_made_in_its_place_meanwhile(tmp_path: Path) -> None:
     (action,) = Directories().plan(f"{tmp_path}/a", True)
     (tmp_path / "a").touch()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(BlockdevError, match=f"{tmp_path}/a is not a directory but was one"):
         action.run()
+
+
+def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "there/a").mkdir(parents=True)
+    (tmp_path / "link").symlink_to("there")
+    (action,) = Directories().plan(f"{tmp_path}/new/b", True)
+    (tmp_path / "new").symlink_to("there")
+    with pytest.raises(BlockdevError, match=f"{tmp_path}/new is not a directory"):
+        action.run()
+    for path in ("link", "link/a"):
+        with pytest.raises(BlockdevError, match=f"{tmp_path}/link is not"), opened_real(
+            f"{tmp_path}/{path}"
+        ):
+            pass
+    assert os.listdir(tmp_path / "there") == ["a"]
+
+
+def test_resolved(tmp_path: Path) -> None:
+    (tmp_path / "there").mkdir()
+    (tmp_path / "link").symlink_to("there")
+    (tmp_path / "file").touch()
+    (tmp_path / "there/to_file").symlink_to("../file")
+    for path, real in (
+        ("there/a", "there/a"),
+        ("link/a", "there/a"),
+        ("link/no/a", "there/no/a"),
+        ("link/to_file", "file"),
+        ("link/../link", "there"),
+    ):
+        assert resolved(f"{tmp_path}/{path}") == f"{tmp_path}/{real}"
+
+
+def test_a_link_that_is_gone_again_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "there").mkdir()
+    monkeypatch.setattr(os.path, "realpath", lambda path: path.replace("/new", "/there"))
+    with pytest.raises(BlockdevError, match="replaced meanwhile"):
+        resolved(f"{tmp_path}/new/a")
+
+
+def test_a_replaced_file_has_the_attributes_of_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("old")
+    path.chmod(0o640)
+    os.utime(path, (1, 1))
+    with suppress(OSError):  # not every file system has them
+        os.setxattr(path, "user.mark", b"kept")
+    marks = os.listxattr(path)
+    replace_file(str(path), b"new", 0o600, keep=True)
+    assert path.read_text() == "new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+    assert path.stat().st_mtime > 1
+    assert os.listxattr(path) == marks
+
+
+def test_attributes_never_go_to_what_was_put_in_place_of_the_new_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fchown(descriptor: int, user: int, group: int) -> None:
+        os.rename(tmp_path / NEW_FILE, tmp_path / "moved")
+        (tmp_path / NEW_FILE).symlink_to("victim")
+        real_fchown(descriptor, user, group)
+
+    for name, mode in (("file", 0o644), ("victim", 0o600)):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(mode)
+    real_fchown = os.fchown
+    monkeypatch.setattr(os, "fchown", fchown)
+    replace_file(str(tmp_path / "file"), b"new", 0o600, keep=True)
+    assert stat.S_IMODE((tmp_path / "victim").stat().st_mode) == 0o600
 
 
 def test_not_wanted(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, raw_image
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.files import opened_real
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
@@ -536,6 +537,22 @@ def test_leaves_a_file_that_was_put_in_its_place(tmp_path: Path, options: Dict[s
     assert (tmp_path / "a.raw").stat().st_size == MIB
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_never_through_a_link_that_was_put_above_it(tmp_path: Path, there: bool) -> None:
+    place, other = tmp_path / "images", tmp_path / "other"
+    place.mkdir()
+    other.mkdir()
+    if there:  # one file, so that no look at the file itself tells the places apart
+        os.link(image(place / "a.raw"), other / "a.raw")
+    options = {"state": "absent"} if there else {"size": "1M"}
+    plan = planned(place / "a.raw", **options)
+    place.rename(tmp_path / "moved")
+    place.symlink_to(other)
+    with pytest.raises(BlockdevError, match=f"{place} is not a directory but was one"):
+        plan.actions[0].run()
+    assert (other / "a.raw").exists() is there
+
+
 def test_shrinks_only_when_told(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw", 2 * MIB)
     message = refused(path, size="1M")
@@ -584,7 +601,9 @@ def test_whoever_opens_it_meanwhile_waits(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw", 2 * MIB)
     found = raw_image._find(str(path))
     assert isinstance(found, raw_image.Image)
-    with raw_image._exclusive(found, "shrink it") as descriptor:
+    with opened_real(str(tmp_path)) as parent, raw_image._exclusive(
+        found, parent, "shrink it"
+    ) as descriptor:
         reader = subprocess.Popen(["wc", "-c", str(path)], stdout=subprocess.PIPE)
         with pytest.raises(subprocess.TimeoutExpired):
             reader.wait(0.2)
