@@ -12,10 +12,11 @@ import errno
 import fcntl
 import json
 import os
+import re
 import struct
 import subprocess
 from dataclasses import dataclass
-from typing import Any, Callable, List, Mapping, Tuple
+from typing import Any, Callable, List, Mapping
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import opened
@@ -95,17 +96,17 @@ def copy(source: Source, new: int, size: int, full: bool) -> None:
     ImageError where the source is not what was read any more, and OSError such as ENOSPC.
     """
     with opened(source.path, os.O_RDONLY) as old:
-        status = os.fstat(old)
-        if (file_id(status), status.st_size) != (file_id(source.status), source.status.st_size):
-            raise ImageError(f"{source.path} was replaced or resized meanwhile; run again")
+        _refuse_changed(source, old)
         if source.format != "raw":
-            _convert(source, new)
+            _convert(source, old, new)
         elif full:
             # First, so that a full disk shows before the copying. Shared blocks are not allocated.
             set_size(new, size, full)
             _copy_data(old, new, _copy_chunk)
         elif not _share_blocks(old, new):
             _copy_data(old, new, _copy_in_kernel)
+        # What was cut off of a source meanwhile looks like a hole in it.
+        _refuse_changed(source, old)
     set_size(new, size, full)
 
 
@@ -115,6 +116,19 @@ def set_size(descriptor: int, size: int, full: bool) -> None:
         os.posix_fallocate(descriptor, 0, size)
     else:
         os.ftruncate(descriptor, size)
+
+
+def _refuse_changed(source: Source, descriptor: int) -> None:
+    """Raise ImageError unless the file is the one that was read.
+
+    What is in a raw one may change, and a warning says so. Any other one tells where its data is,
+    so what was read in it holds only as long as nobody writes to it.
+    """
+    old, new = source.status, os.fstat(descriptor)
+    if (file_id(new), new.st_size) != (file_id(old), old.st_size):
+        raise ImageError(f"{source.path} was replaced or resized meanwhile; run again")
+    if source.format != "raw" and new.st_ctime_ns != old.st_ctime_ns:
+        raise ImageError(f"{source.path} was changed meanwhile; run again")
 
 
 def _read_raw(path: str, status: os.stat_result) -> Source:
@@ -138,9 +152,13 @@ def _read_foreign(path: str, source_format: str, status: os.stat_result) -> Sour
 
     Such an image names other files of this host by itself, and would bring them into the copy.
     """
-    arguments = ("info", "-f", _qemu_format(source_format), "--output=json", path)
-    info = json.loads(_qemu_img(INFO_SECONDS, *arguments))
-    others = _other_files(info, path)
+    with opened(path, os.O_RDONLY) as old:
+        if file_id(os.fstat(old)) != file_id(status):
+            raise ImageError(f"{path} was replaced meanwhile; run again")
+        # By its descriptor, so that what is looked into here is what is copied later.
+        arguments = ("info", "-f", _qemu_format(source_format), "--output=json", _by_number(old))
+        info = json.loads(_qemu_img(INFO_SECONDS, *arguments, descriptors={old: path}))
+        others = _other_files(info, path)
     if source_format == "vhd" and _is_differencing_vhd(path, status.st_size):
         # qemu-img reads what is left to the parent as zeros.
         others.append("a parent image")
@@ -178,15 +196,16 @@ def _qemu_format(source_format: str) -> str:
     return QEMU_FORMATS.get(source_format, source_format)
 
 
-def _qemu_img(timeout: float, *arguments: str, descriptors: Tuple[int, ...] = ()) -> str:
-    """What qemu-img prints. C(timeout): seconds. C(descriptors): those that it inherits."""
+def _qemu_img(timeout: float, *arguments: str, descriptors: Mapping[int, str]) -> str:
+    """What qemu-img prints. C(timeout): seconds. C(descriptors): those that it inherits, and what
+    an error calls each."""
     try:
         done = subprocess.run(
             ["qemu-img", *arguments],
             check=False,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            pass_fds=descriptors,
+            pass_fds=tuple(descriptors),
             timeout=timeout,
             encoding="utf-8",
             errors="replace",
@@ -200,7 +219,10 @@ def _qemu_img(timeout: float, *arguments: str, descriptors: Tuple[int, ...] = ()
     except subprocess.TimeoutExpired:
         raise ImageError(f"qemu-img {arguments[0]} did not end within {timeout} s") from None
     if done.returncode:
-        raise ImageError(f"qemu-img {arguments[0]} failed: {done.stderr.strip()}")
+        words = done.stderr.strip()
+        for descriptor, name in descriptors.items():
+            words = re.sub(rf"{_by_number(descriptor)}\b", lambda _path, name=name: name, words)
+        raise ImageError(f"qemu-img {arguments[0]} failed: {words}")
     return done.stdout
 
 
@@ -208,10 +230,15 @@ def _whole_sectors(size: int) -> int:
     return -(-size // SECTOR) * SECTOR
 
 
-def _convert(source: Source, new: int) -> None:
-    source_format, target = _qemu_format(source.format), f"/proc/self/fd/{new}"
-    arguments = ("convert", "-f", source_format, "-O", "raw", source.path, target)
-    _qemu_img(CONVERT_SECONDS, *arguments, descriptors=(new,))
+def _by_number(descriptor: int) -> str:
+    """The path of a descriptor that is open in whoever uses the path."""
+    return f"/proc/self/fd/{descriptor}"
+
+
+def _convert(source: Source, old: int, new: int) -> None:
+    paths = _by_number(old), _by_number(new)
+    arguments = ("convert", "-f", _qemu_format(source.format), "-O", "raw", *paths)
+    _qemu_img(CONVERT_SECONDS, *arguments, descriptors={old: source.path, new: "the new image"})
 
 
 def _share_blocks(old: int, new: int) -> bool:

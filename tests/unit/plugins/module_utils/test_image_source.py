@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -154,6 +155,24 @@ def test_source_that_changes_before_it_is_copied(tmp_path: Path, change: str) ->
         copied(source, tmp_path / "a.raw")
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_source_whose_last_data_is_cut_off_while_it_is_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: Callable[[pytest.MonkeyPatch], None]
+) -> None:
+    def copy_data(old: int, *arguments: Any) -> None:
+        os.truncate(tmp_path / "base.raw", MIB)
+        real_copy_data(old, *arguments)
+
+    holey(tmp_path / "base.raw")
+    source = read(tmp_path / "base.raw")
+    way(monkeypatch)
+    monkeypatch.setattr(image_source, "_share_blocks", lambda *_descriptors: False)
+    real_copy_data = image_source._copy_data
+    monkeypatch.setattr(image_source, "_copy_data", copy_data)
+    with pytest.raises(ImageError, match="resized meanwhile"):
+        copied(source, tmp_path / "a.raw")
+
+
 def test_source_that_ends_while_it_is_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -200,8 +219,8 @@ def test_converts_by_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert source.size == MIB
     assert copied(source, tmp_path / "a.raw", 2 * MIB).stat().st_size == 2 * MIB
     info, convert = log.read_text().splitlines()
-    assert info == f"C info -f vpc --output=json {path} "
-    assert convert.startswith(f"C convert -f vpc -O raw {path} /proc/self/fd/")
+    assert re.fullmatch(r"C info -f vpc --output=json /proc/self/fd/\d+ ", info)
+    assert re.match(r"C convert -f vpc -O raw /proc/self/fd/\d+ /proc/self/fd/\d+ ", convert)
 
 
 @pytest.mark.parametrize(
@@ -249,6 +268,29 @@ def test_differencing_vhd(
         assert "a parent image" in refused(path, "vhd")
     else:
         assert read(path, "vhd").size == MIB
+
+
+def test_source_that_comes_to_name_another_file_after_it_was_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_qemu_img(monkeypatch, tmp_path / "bin", QCOW2)
+    path = image(tmp_path / "base")
+    source = read(path, "qcow2")
+    with open(path, "r+b") as file:
+        file.write(b"a name")
+    with pytest.raises(ImageError, match=f"{path} was changed meanwhile; run again"):
+        copied(source, tmp_path / "a.raw")
+
+
+def test_source_that_is_replaced_before_it_is_looked_into(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_qemu_img(monkeypatch, tmp_path / "bin", QCOW2)
+    path = image(tmp_path / "base")
+    status = path.stat()
+    os.replace(image(tmp_path / "other"), path)
+    with pytest.raises(ImageError, match=f"{path} was replaced meanwhile; run again"):
+        image_source.read(str(path), "qcow2", status)
 
 
 def test_what_qemu_img_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
