@@ -86,7 +86,7 @@ def read(path: str) -> List[SavedDisk]:
         return []
 
 
-NOT_SAVED = (ValueError, KeyError, TypeError, AttributeError, struct.error)
+NOT_SAVED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error)
 """What comes of reading what xl has not written."""
 
 _HEADER = struct.Struct("=32s4I")

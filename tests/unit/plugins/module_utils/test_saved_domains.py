@@ -57,6 +57,9 @@ def test_disks() -> None:
         saved({"c_info": {}}),
         saved({"c_info": {"name": "web"}, "disks": [{"pdev_path": "/a"}]}),
         saved({"c_info": {"name": "web"}, "disks": 7}),
+        pytest.param(
+            saved()[:44] + struct.pack("=2I", 2**20, 2**20) + b"[" * 2**20, id="nested too deep"
+        ),
     ],
 )
 def test_what_is_no_saved_domain_has_no_disks(tmp_path: Path, data: bytes) -> None:
