@@ -8,6 +8,7 @@ it says is decided, and checked by xl where xl runs, before any config is touche
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import tempfile
@@ -57,6 +58,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     check_writable,
     is_file_path,
     nearest,
+    opened,
     opened_real,
     replace_file,
     resolved,
@@ -496,11 +498,18 @@ def find(path: str) -> Config:
 
 
 def _read(file: str) -> Optional[str]:
+    """What is in the file, see files.resolved; None where there is none."""
     try:
-        with open(file, "rb") as config:
+        with opened_real(os.path.dirname(file)) as directory, opened(
+            os.path.basename(file), os.O_RDONLY | os.O_NOFOLLOW, directory=directory
+        ) as descriptor, open(descriptor, "rb", closefd=False) as config:
             return config.read().decode("utf-8", "surrogateescape")
     except FileNotFoundError:
         return None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ConfigError(f"{file} was replaced by a link meanwhile; run again") from None
 
 
 def _encoded(text: str) -> bytes:

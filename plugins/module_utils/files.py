@@ -7,6 +7,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import stat
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import ContextManager, Iterable, Iterator, List, Optional, Set
@@ -16,6 +17,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 
 NEW_FILE = ".xen-blockdev.new"
 """Name of a file that is not complete yet, in the directory where it is to be."""
+
+MAX_LINKS = 40
+"""As many as the kernel follows in one path (path_resolution(7))."""
 
 
 @contextmanager
@@ -74,17 +78,55 @@ def opened_real(path: str, make: bool = False) -> Iterator[int]:
 
 
 def resolved(path: str) -> str:
-    """The absolute C(path) without symbolic links.
+    """The absolute C(path) without symbolic links; it need not exist.
 
-    Raises BlockdevError where the kernel itself would not come to the same place: it follows
-    no link that somebody else has put into a directory such as /tmp (fs.protected_symlinks in
-    proc(5)), and neither does this. Raises OSError.
+    Below a directory that everyone can write to, such as /tmp, anyone may have put a link into the
+    way, so that only those of root (or whoever runs this) are followed there. Raises BlockdevError
+    for another one, and OSError.
     """
-    file = os.path.realpath(path)
-    there, found = (os.stat(nearest(one)) for one in (path, file))
-    if not os.path.samestat(there, found):
-        raise BlockdevError(f"{path} or a directory above it was replaced meanwhile; run again")
-    return file
+    real, left, links, public = "/", path.split("/")[::-1], 0, False
+    while left:
+        name = left.pop()
+        if name == "..":
+            real = os.path.dirname(real)
+        elif name not in ("", "."):
+            public = public or _is_public(real)
+            target = _link_target(os.path.join(real, name), public)
+            if target is None:
+                real = os.path.join(real, name)
+                continue
+            links += 1
+            if links > MAX_LINKS:
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+            left += target.split("/")[::-1]
+            if target.startswith("/"):
+                real, public = "/", False
+    return real
+
+
+def _is_public(directory: str) -> bool:
+    try:
+        return bool(os.lstat(directory).st_mode & stat.S_IWOTH)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _link_target(path: str, public: bool) -> Optional[str]:
+    """What the link at C(path) says, None where there is no link. C(public): whether anyone may
+    have made it."""
+    try:
+        with opened(path, os.O_PATH | os.O_NOFOLLOW) as link:
+            status = os.fstat(link)
+            if not stat.S_ISLNK(status.st_mode):
+                return None
+            if public and status.st_uid not in (0, os.geteuid()):
+                raise BlockdevError(
+                    f"{path} is a symbolic link of user {status.st_uid} in a directory that "
+                    "everyone can write to, where only those of root are followed; remove it"
+                )
+            return os.readlink("", dir_fd=link)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def is_file_path(path: str) -> bool:

@@ -342,7 +342,12 @@ def _find(path: object, option: str = "path") -> ImagePath:
         raise ImageError(f"cannot look at {path}: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"{path} is {_kind(status.st_mode)}, not an image: that is a regular file")
-    return Image(path, resolved(path), status, linked)
+    file = resolved(path)
+    with opened_real(os.path.dirname(file)) as directory:
+        real = os.stat(os.path.basename(file), dir_fd=directory, follow_symlinks=False)
+    if file_id(real) != file_id(status):
+        raise ImageError(f"{path} was replaced by another file meanwhile; run again")
+    return Image(path, file, status, linked)
 
 
 def _follow(path: str) -> os.stat_result:

@@ -123,13 +123,29 @@ def test_resolved(tmp_path: Path) -> None:
         assert resolved(f"{tmp_path}/{path}") == f"{tmp_path}/{real}"
 
 
-def test_a_link_that_is_gone_again_is_not_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "there").mkdir()
-    monkeypatch.setattr(os.path, "realpath", lambda path: path.replace("/new", "/there"))
-    with pytest.raises(BlockdevError, match="replaced meanwhile"):
-        resolved(f"{tmp_path}/new/a")
+def test_resolved_as_realpath_does(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    for path in ("/", "/proc/self/..", "//etc/./passwd", "/dev/stdin/no", "/no/../etc", "/etc/.."):
+        assert resolved(path) == os.path.realpath(path)
+    with pytest.raises(OSError, match="Too many levels of symbolic links"):
+        resolved(f"{tmp_path}/loop/a")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make links of others")
+def test_where_everyone_can_write_only_links_of_root_are_followed(tmp_path: Path) -> None:
+    public, private = tmp_path / "public", tmp_path / "private"
+    for directory, mode in ((public, 0o1777), (public / "below", 0o755), (private, 0o755)):
+        directory.mkdir()
+        directory.chmod(mode)
+    for directory in (public, public / "below", private):
+        (directory / "roots").symlink_to(private)
+        (directory / "theirs").symlink_to(private)
+        os.chown(directory / "theirs", 65534, 65534, follow_symlinks=False)
+        assert resolved(f"{directory}/roots/a") == f"{private}/a"
+    for directory in (public, public / "below"):
+        for path in (f"{directory}/theirs", f"{directory}/theirs/a"):
+            with pytest.raises(BlockdevError, match=f"{directory}/theirs is a symbolic link of"):
+                resolved(path)
 
 
 def test_a_replaced_file_has_the_attributes_of_the_old_one(tmp_path: Path) -> None:
