@@ -82,12 +82,17 @@ def resolved(path: str) -> str:
 
     Below a directory that everyone can write to, such as /tmp, anyone may have put a link into the
     way, so that only those of root (or whoever runs this) are followed there. Raises BlockdevError
-    for another one, and OSError.
+    for another one and for a path that the kernel never takes, and OSError.
     """
     real, left, links, public = "/", path.split("/")[::-1], 0, False
     while left:
         name = left.pop()
         if name == "..":
+            if not os.path.isdir(real):
+                raise BlockdevError(
+                    f"{path} goes back from {real}, which is no directory, so that nothing is ever "
+                    "found by this path; write it without .."
+                )
             real = os.path.dirname(real)
         elif name not in ("", "."):
             public = public or _is_public(real)

@@ -221,7 +221,8 @@ def _qemu_img(timeout: float, *arguments: str, descriptors: Mapping[int, str]) -
     if done.returncode:
         words = done.stderr.strip()
         for descriptor, name in descriptors.items():
-            words = re.sub(rf"{_by_number(descriptor)}\b", lambda _path, name=name: name, words)
+            shown = name.replace("\\", "\\\\")
+            words = re.sub(rf"{_by_number(descriptor)}\b", shown, words)
         raise ImageError(f"qemu-img {arguments[0]} failed: {words}")
     return done.stdout
 

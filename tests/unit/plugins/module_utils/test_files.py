@@ -125,8 +125,10 @@ def test_resolved(tmp_path: Path) -> None:
 
 def test_resolved_as_realpath_does(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
-    for path in ("/", "/proc/self/..", "//etc/./passwd", "/dev/stdin/no", "/no/../etc", "/etc/.."):
+    for path in ("/", "/proc/self/..", "//etc/./passwd", "/dev/stdin/no", "/etc/../no", "/etc/.."):
         assert resolved(path) == os.path.realpath(path)
+    with pytest.raises(BlockdevError, match="goes back from /no, which is no directory"):
+        resolved("/no/../etc")
     with pytest.raises(OSError, match="Too many levels of symbolic links"):
         resolved(f"{tmp_path}/loop/a")
 
