@@ -262,11 +262,11 @@ def _copy_data(old: int, new: int, copy_some: Callable[[int, int, int, int], int
     while True:
         try:
             position = os.lseek(old, position, os.SEEK_DATA)
+            end = os.lseek(old, position, os.SEEK_HOLE)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
             return  # From here on the source is a hole, or has ended.
-        end = os.lseek(old, position, os.SEEK_HOLE)
         while position < end:
             copied = copy_some(old, new, position, end)
             if not copied:

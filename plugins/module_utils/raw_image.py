@@ -343,8 +343,11 @@ def _find(path: object, option: str = "path") -> ImagePath:
     if not stat.S_ISREG(status.st_mode):
         raise ImageError(f"{path} is {_kind(status.st_mode)}, not an image: that is a regular file")
     file = resolved(path)
-    with opened_real(os.path.dirname(file)) as directory:
-        real = os.stat(os.path.basename(file), dir_fd=directory, follow_symlinks=False)
+    try:
+        with opened_real(os.path.dirname(file)) as directory:
+            real = os.stat(os.path.basename(file), dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        raise ImageError(f"{path} was removed meanwhile; run again") from None
     if file_id(real) != file_id(status):
         raise ImageError(f"{path} was replaced by another file meanwhile; run again")
     return Image(path, file, status, linked)

@@ -173,6 +173,22 @@ def test_source_whose_last_data_is_cut_off_while_it_is_copied(
         copied(source, tmp_path / "a.raw")
 
 
+def test_source_that_is_emptied_between_two_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lseek(descriptor: int, position: int, whence: int) -> int:
+        found = real_lseek(descriptor, position, whence)
+        os.truncate(tmp_path / "base.raw", 0)
+        return found
+
+    source = read(image(tmp_path / "base.raw", MIB, b"content"))
+    by_another_file_system(monkeypatch)
+    real_lseek = os.lseek
+    monkeypatch.setattr(os, "lseek", lseek)
+    with pytest.raises(ImageError, match="resized meanwhile"):
+        copied(source, tmp_path / "a.raw")
+
+
 def test_source_that_ends_while_it_is_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -538,6 +538,22 @@ def test_leaves_a_file_that_was_put_in_its_place(tmp_path: Path, options: Dict[s
 
 
 @pytest.mark.parametrize("there", [True, False])
+def test_replaced_between_two_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    def resolved(path: str) -> str:
+        os.unlink(path)
+        if there:
+            os.rename(other, path)
+        return path
+
+    path, other = image(tmp_path / "a.raw"), image(tmp_path / "b.raw")
+    monkeypatch.setattr(raw_image, "resolved", resolved)
+    what = "replaced by another file" if there else "removed"
+    assert refused(path, size="1M") == f"{path} was {what} meanwhile; run again"
+
+
+@pytest.mark.parametrize("there", [True, False])
 def test_never_through_a_link_that_was_put_above_it(tmp_path: Path, there: bool) -> None:
     place, other = tmp_path / "images", tmp_path / "other"
     place.mkdir()
