@@ -12,7 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Callable, Dict, Iterator, List, Optional, Pattern, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import files
@@ -34,13 +34,20 @@ BY_NAME = re.compile(
 """The functions that go by a name. What is done with a descriptor does not mind a link."""
 
 
-def at_call(number: int, act: Callable[[], None]) -> Hook:
-    """A hook that does C(act) right before what plans and changes files comes for the C(number)th
-    time to a file by its name, to look at it (stat(2)) as well, which is no audit event."""
+BY_CONTENT = re.compile(
+    "copy_file_range|fstat|fsync|ftruncate|ioctl|link|lseek|lstat|open|posix_fallocate|pread|"
+    "pwrite|stat"
+)
+"""The functions around which a source that changes makes a difference."""
+
+
+def at_call(number: int, act: Callable[[], None], names: Pattern[str] = BY_NAME) -> Hook:
+    """A hook that does C(act) right before what plans and changes files calls one of the functions
+    for the C(number)th time. Looks at files (stat(2)) count as well, which are no audit events."""
     left, armed = [number], [False]
 
     def profile(frame: FrameType, event: str, function: Any) -> None:
-        if event == "c_call" and BY_NAME.fullmatch(function.__name__) and _by_us(frame):
+        if event == "c_call" and names.fullmatch(function.__name__) and _by_us(frame):
             left[0] -= 1
             if left[0] == 0:
                 sys.setprofile(None)
@@ -238,3 +245,79 @@ def plants(work: str) -> Iterator[Callable[[Place], None]]:
 def test_a_link_in_the_way_leads_nowhere(place: Place, work: str) -> None:
     for plant in plants(work):
         plant_everywhere(place, WORKS[work], plant)
+
+
+# ---- sources that change while they are copied ----
+
+ISLAND = b"old content" * 6000
+OLD = ISLAND.ljust(MIB // 2, b"\0") + ISLAND.ljust(MIB // 2, b"\0")
+
+
+def holey(path: Path) -> None:
+    """Two islands of data, each with a hole behind it."""
+    with path.open("wb") as file:
+        file.write(ISLAND)
+        file.seek(MIB // 2)
+        file.write(ISLAND)
+        file.truncate(MIB)
+
+
+def cut_to_half(path: Path) -> None:
+    os.truncate(path, MIB // 2)
+
+
+def cut_within_data(path: Path) -> None:
+    os.truncate(path, MIB // 2 + 4096)
+
+
+def cut_to_nothing(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def grow(path: Path) -> None:
+    os.truncate(path, 2 * MIB)
+
+
+def replace(path: Path) -> None:
+    other = path.with_name("other")
+    other.write_bytes(b"another one".ljust(MIB, b"!"))
+    other.rename(path)
+
+
+def remove(path: Path) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("allocation", ["sparse", "full"])
+@pytest.mark.parametrize(
+    "change", [cut_to_half, cut_within_data, cut_to_nothing, grow, replace, remove]
+)
+def test_a_source_that_changes_gives_a_whole_image_or_none(
+    tmp_path: Path, folder: Path, change: Callable[[Path], None], allocation: str
+) -> None:
+    source, image, marker = tmp_path / "base.raw", folder / "a.raw", tmp_path / "marker"
+    options = {"source": str(source), "path": str(image), "allocation": allocation}
+    for number in range(1, 1000):
+        holey(source)
+        image.unlink(missing_ok=True)
+        marker.unlink(missing_ok=True)
+
+        def act() -> None:
+            marker.touch()
+            change(source)
+
+        outcome = call("xen_raw_disk", at_call(number, act, BY_CONTENT), **options)
+        assert outcome.result is not None, outcome.said
+        harness.count("changed sources", int(marker.exists()))
+        if outcome.failed:
+            assert harness.names(folder) == []
+            assert re.search(
+                "meanwhile|became shorter|is empty|not exist|No such file", outcome.message
+            )
+        else:
+            whole = [OLD, source.read_bytes() if source.exists() else OLD]
+            assert image.read_bytes() in whole, number
+        if not marker.exists():
+            assert number > 10
+            return
+    raise AssertionError("it does not end")
