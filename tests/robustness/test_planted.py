@@ -35,8 +35,7 @@ BY_NAME = re.compile(
 
 
 BY_CONTENT = re.compile(
-    "copy_file_range|fstat|fsync|ftruncate|ioctl|link|lseek|lstat|open|posix_fallocate|pread|"
-    "pwrite|stat"
+    "copy_file_range|ftruncate|ioctl|link|lseek|lstat|posix_fallocate|pread|pwrite"
 )
 """The functions around which a source that changes makes a difference."""
 

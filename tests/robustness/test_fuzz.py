@@ -1,0 +1,435 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Parsers that are given anything, and a guest that writes anything to its part of xenstore.
+
+Each run tries the same inputs. XEN_BLOCKDEV_FUZZ=N tries N random ones for each test instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import struct
+from contextlib import suppress
+from typing import Any, Callable, Dict, List, Optional
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    device_number,
+    disk_plan,
+    disk_spec,
+    domain_config,
+    passwords,
+    saved_domains,
+    units,
+    usage,
+    xen,
+    xenstore,
+    xl,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain, Vbd
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
+from ansible_collections.xen.blockdev.tests.robustness import harness
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+    WEB_UUID,
+    recorded_store,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+RANDOM = int(os.environ.get("XEN_BLOCKDEV_FUZZ", "0"))
+
+
+def fuzzed(*strategies: Any, examples: int = 200) -> Callable[[Any], Any]:
+    """Give a test inputs of these kinds, and count them."""
+
+    def decorate(test: Callable[..., None]) -> Any:
+        def counted(*arguments: Any) -> None:
+            harness.count("hostile inputs")
+            test(*arguments)
+
+        tried = given(st.tuples(*strategies))(lambda arguments: counted(*arguments))
+        configured = settings(
+            deadline=None,
+            database=None,
+            derandomize=not RANDOM,
+            max_examples=RANDOM or examples,
+            suppress_health_check=list(HealthCheck),
+        )(tried)
+
+        def run() -> None:
+            configured()
+
+        run.__name__, run.__doc__ = test.__name__, test.__doc__
+        return run
+
+    return decorate
+
+
+# ---- what people write ----
+
+# Any code point, lone surrogates and NUL as well, and the signs that mean something to a parser.
+NASTY = st.text(st.characters() | st.characters(categories=["Cs"]), max_size=30)
+SIGNS = st.text("\"'\\,=:;#[]{}()$`%/.-+ \t\r\n\0\x1b0189axMiBä\udc80", max_size=30)
+WORDS = st.sampled_from(
+    [
+        "xvda",
+        "hdc",
+        "sdb3",
+        "d0p0",
+        "51712",
+        "0xca00",
+        "1MiB",
+        "16M",
+        "disk=[",
+        "name=",
+        "target=",
+        "vdev=",
+        "format=raw",
+        "script=",
+        "']",
+        "qcow2:",
+        "phy:",
+        "absent",
+        "present",
+        "disks",
+        "size",
+        "path",
+        "loop",
+        "ro",
+        "/srv/a",
+        "/dev/disk/by-loop-file/a",
+    ]
+)
+TEXT = NASTY | SIGNS | st.lists(WORDS | SIGNS, max_size=8).map("".join)
+NUMBERS = (
+    st.integers()
+    | st.integers(-(10**30), 10**30)
+    | st.floats()
+    | st.integers(20, 5000).map(lambda digits: 10**digits)
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXT | st.binary(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@fuzzed(ANYTHING, examples=500)
+def test_a_slot_or_the_documented_error(value: object) -> None:
+    with suppress(device_number.DeviceNumberError):
+        slot = device_number.parse(value)
+        assert device_number.parse(slot.xenstore_key) == slot
+        if slot.bus:
+            named = device_number.parse(slot.linux_device)
+            assert (named.bus, named.disk, named.partition) == (slot.bus, slot.disk, slot.partition)
+
+
+@fuzzed(ANYTHING, examples=500)
+def test_a_size_or_the_documented_error(value: object) -> None:
+    with suppress(units.SizeError):
+        size = units.parse_size(value)
+        assert size > 0
+        assert size % units.SECTOR == 0
+        assert units.parse_size(size) == size
+
+
+DISKS = st.dictionaries(
+    st.sampled_from(disk_spec.KEYS) | TEXT, TEXT | st.booleans() | ANYTHING, max_size=6
+)
+
+
+@fuzzed(DISKS, st.sampled_from(["xvda", "51768", 5]), st.sampled_from(disk_spec.STYLES))
+def test_a_disk_that_is_written_reads_back(disk: Any, vdev: object, style: str) -> None:
+    wanted = {"vdev": vdev, "target": "/a", **disk}
+    with suppress(disk_spec.DiskSpecError):
+        spec = disk_spec.render(wanted, style)
+        assert disk_spec.parse(spec) == {**wanted, "vdev": str(wanted["vdev"])}
+        with suppress(domain_config.DomainConfigError):
+            text = domain_config.render("web", {}, [spec])
+            assert domain_config.disks(text) == [spec]
+
+
+@fuzzed(ANYTHING)
+def test_a_specification_is_read_or_refused(spec: object) -> None:
+    with suppress(disk_spec.DiskSpecError):
+        disk = disk_spec.parse(spec)
+        with suppress(disk_spec.DiskSpecError):
+            assert disk_spec.parse(disk_spec.render(disk)) == disk
+
+
+OPTIONS = st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True) | TEXT, ANYTHING)
+
+
+@fuzzed(TEXT, OPTIONS, st.lists(TEXT, max_size=3))
+def test_a_config_that_is_written_says_what_was_asked(
+    name: str, options: Any, disks: List[str]
+) -> None:
+    with suppress(domain_config.DomainConfigError):
+        text = domain_config.render(name, options, disks)
+        assert domain_config.name(text) == name
+        assert domain_config.disks(text) == disks
+        said = domain_config._effective(domain_config._parse(text))
+        assert set(said) == {"name", "disk", *options}
+        for option, value in options.items():
+            if isinstance(value, str):
+                assert said[option] == value
+
+
+CONFIGS = st.lists(TEXT | st.sampled_from(["\n", "disk = [ 'a' ]\n", "name='web'\n"])).map("".join)
+
+
+@fuzzed(CONFIGS, st.lists(TEXT, max_size=3), examples=400)
+def test_a_config_of_any_text_is_changed_as_asked_or_refused(text: str, disks: List[str]) -> None:
+    for read in (domain_config.name, domain_config.disks):
+        with suppress(domain_config.DomainConfigError):
+            read(text)
+    with suppress(domain_config.DomainConfigError):
+        changed = domain_config.replace_disks(text, disks)
+        assert domain_config.disks(changed) == disks
+        assert domain_config.replace_disks(changed, disks) == changed
+    passwords.masked(text, "".join(disks))
+
+
+@fuzzed(TEXT.filter(lambda text: len(text) > 5))
+def test_no_password_that_is_written_is_shown(password: str) -> None:
+    with suppress(domain_config.DomainConfigError):
+        text = domain_config.render("web", {"vncpasswd": password}, [])
+        shown = "".join(passwords.masked("", text) + passwords.masked(text, text))
+        assert domain_config.quote(password)[1:-1] not in shown.replace(passwords.MASK, "")
+
+
+DOMAIN_KEYS = [
+    "name",
+    "state",
+    "disks",
+    "config",
+    "config_path",
+    "autostart",
+    "allow_slot_change",
+    "overwrite",
+]
+DISK_KEYS = [
+    "name",
+    "state",
+    "path",
+    "target",
+    "vdev",
+    "loop",
+    "size",
+    "source",
+    "access",
+    "format",
+    "script",
+    "mode",
+]
+PLAN_VALUES = ANYTHING | WORDS | st.sampled_from(["a", "b", "/srv/a", "/dev/b", "1MiB", True])
+PLAN_DISK = st.dictionaries(st.sampled_from(DISK_KEYS) | TEXT, PLAN_VALUES, max_size=6)
+PLAN_DOMAIN = st.dictionaries(st.sampled_from(DOMAIN_KEYS) | TEXT, PLAN_VALUES, max_size=4)
+
+
+@fuzzed(
+    st.lists(st.tuples(PLAN_DOMAIN, st.lists(PLAN_DISK, max_size=3)), max_size=3),
+    st.sampled_from(["/srv/xen", "/"]) | ANYTHING,
+    st.sampled_from([None, "absent"]) | ANYTHING,
+    examples=300,
+)
+def test_a_plan_or_the_documented_error(domains: Any, images_dir: Any, state: Any) -> None:
+    written: List[Any] = [{"disks": disks, **domain} for domain, disks in domains]
+    good = [
+        {"name": f"d{i}", "disks": [{"name": "a", **disk} for disk in disks]}
+        for i, (_domain, disks) in enumerate(domains)
+    ]
+    for tried in (written, good, images_dir):
+        with suppress(disk_plan.DiskPlanError):
+            plan = disk_plan.plan(tried, images_dir, state=state)
+            json.dumps(plan.entries)
+            for entry in plan.entries:
+                image = entry.get("image", {}).get("path", "/")
+                assert os.path.normpath(image) == image
+                assert "\0" not in image
+
+
+# ---- what commands print and files hold ----
+
+
+@fuzzed(TEXT, TEXT)
+def test_what_xenstore_prints_is_read_or_refused(path: str, value: str) -> None:
+    for text in (path, f'/a = "{value}"', f'/a{path} = "{value}"\n/b:\n', f"{path}\n{value}"):
+        with suppress(xenstore.XenError):
+            store = Store(xenstore.parse(text))
+            xen.vbds(store)
+            xen.domains(store)
+
+
+@fuzzed(TEXT, st.sampled_from(["-b----", "--p---", "---sc-", "-----d", "r----", "??????"]))
+def test_a_list_of_domains_is_read_or_refused(name: str, flags: str) -> None:
+    line = f"{name}   7  128     1     {flags}       4.2"
+    head = "Name   ID   Mem VCPUs\tState\tTime(s)\nDomain-0   0  2048     2     r-----      10.5\n"
+    with pytest.MonkeyPatch.context() as patch:
+        for output in (name, f"{head}{line}\n", f"{line}\n{head}"):
+            patch.setattr(xl.xen, "run", lambda *_run, output=output: Completed(0, output, ""))
+            with suppress(xenstore.XenError):
+                for one in xl.listed():
+                    assert one.status
+                    assert one.domid in (0, 7) or str(one.domid) in name
+            xl.on_poweroff()
+
+
+HEADER = struct.pack("=32s4I", saved_domains.MAGIC, saved_domains.BYTE_ORDER, 1, 0, 2**20)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | TEXT,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["c_info", "name", "disks", "pdev_path", "vdev", "readwrite"]),
+            inner,
+            max_size=4,
+        )
+    ),
+)
+
+
+@fuzzed(JSON, st.binary(max_size=60), st.integers(0, 120))
+def test_a_saved_domain_or_none(config: object, noise: bytes, cut: int) -> None:
+    known = {"c_info": {"name": "web"}, "disks": config}
+    texts = [json.dumps(one).encode() for one in (config, known, {"c_info": config})]
+    for data in (noise, HEADER[:cut] + noise, *(t[:cut] + noise + t[cut:] for t in texts), *texts):
+        for file in (data, HEADER + struct.pack("=I", len(data)) + data):
+            with suppress(*saved_domains.NOT_SAVED):
+                for disk in saved_domains.parse(file, "/save/web"):
+                    list(usage._statuses([disk.target]))
+
+
+# ---- a guest that lies ----
+
+GUEST, WEB = "/local/domain/1/device/vbd", Domain(1, "web", WEB_UUID)
+"""What the guest web can write to: libxl gives it its frontends, and no more."""
+OTHER = {
+    "/local/domain/2/device/vbd/51712/state": "4",
+    "/libxl/2/device/vbd/51712/backend": "/local/domain/0/backend/vbd/2/51712",
+    "/local/domain/0/backend/vbd/2/51712/params": "/dev/loop7",
+    "/local/domain/0/backend/vbd/2/51712/type": "phy",
+    "/local/domain/0/backend/vbd/2/51712/mode": "w",
+    "/local/domain/0/backend/vbd/2/51712/dev": "xvda",
+    "/local/domain/0/backend/vbd/2/51712/online": "1",
+    "/local/domain/0/backend/vbd/2/51712/physical-device": "7:7",
+}
+HONEST = {**xenstore.parse(recorded_store()), **OTHER}
+SLOTS = st.sampled_from(["51712", "51728", "51744", "99", "0", "-1", "9" * 30, "a", "51712x"])
+NODES = st.sampled_from(
+    [
+        "backend",
+        "backend-id",
+        "state",
+        "params",
+        "type",
+        "dev",
+        "mode",
+        "online",
+        "physical-device",
+        "hotplug-status",
+        "hotplug-error",
+        "script",
+        "virtual-device",
+        "sectors",
+        "backend/params",
+        "x",
+    ]
+)
+LIES = (
+    st.sampled_from(
+        [
+            "/local/domain/0/backend/vbd/2/51712",
+            "/local/domain/0/backend/qdisk/1/51712",
+            "/local/domain/2",
+            "/dev/loop7",
+            "/etc/shadow",
+            "7:7",
+            "phy",
+            "qdisk",
+            "0",
+            "4",
+            "-4",
+            "9" * 20,
+            "9" * 2048,
+            '4\n/local/domain/0/backend/vbd/1/51712/params = "/etc/shadow"\n',
+            '"\n/libxl/1/device/vbd/51712/backend = "/local/domain/0/backend/vbd/2/51712',
+            '" = "',
+            "x" * 2048,
+            "\0",
+            "\\",
+            "",
+        ]
+    )
+    | NASTY
+)
+WRITES = st.dictionaries(st.builds("{}/{}".format, SLOTS, NODES), LIES, max_size=6)
+
+
+def printed(values: Dict[str, str]) -> str:
+    """What xenstore-ls prints of these values (sanitise_value in Xen's xenstore_client.c)."""
+    lines = []
+    for path, value in values.items():
+        known = {9: r"\t", 10: r"\n", 13: r"\r", 92: r"\\"}
+        escaped = "".join(
+            chr(byte)
+            if 0x20 <= byte <= 0x7E and byte != 0x5C
+            else known.get(byte, f"\\{byte:03o}" if byte < 8 else f"\\x{byte:02x}")
+            for byte in value.encode("utf-8", "surrogatepass")
+        )
+        lines.append(f'{path} = "{escaped}"\n')
+    return "".join(lines)
+
+
+def told(values: Dict[str, str]) -> List[Vbd]:
+    """The disks, less what only their guests can say of them."""
+    found = xen.vbds(Store(xenstore.parse(printed(values))))
+    return [dataclasses.replace(vbd, frontend_state=None) for vbd in found]
+
+
+def told_of_slot(values: Dict[str, str], key: int) -> Optional[Vbd]:
+    read = xenstore.parse(printed(values))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            xen,
+            "_read_values",
+            lambda top: {p: v for p, v in read.items() if p == top or p.startswith(f"{top}/")},
+        )
+        vbd = xen.read_slot(WEB, key)
+    return vbd and dataclasses.replace(vbd, frontend_state=None)
+
+
+def users(values: Dict[str, str]) -> Dict[int, List[usage.User]]:
+    of_host = usage.Usage()
+    of_host.__dict__["vbds"] = xen.vbds(Store(xenstore.parse(printed(values))))
+    return of_host._vbds_of_devices
+
+
+@fuzzed(WRITES, st.booleans(), examples=600)
+def test_what_a_guest_writes_changes_nothing_but_its_own_state(
+    writes: Dict[str, str], wiped: bool
+) -> None:
+    values = dict(HONEST)
+    if wiped:  # it can remove its frontends, too
+        values = {path: value for path, value in values.items() if not path.startswith(GUEST)}
+    values.update({f"{GUEST}/{node}": value for node, value in writes.items()})
+    assert told(values) == told(HONEST)
+    assert users(values) == users(HONEST)
+    for key in (51712, 51728, 99):
+        assert told_of_slot(values, key) == told_of_slot(HONEST, key)
+    store = Store(xenstore.parse(printed(values)))
+    assert xen.domains(store) == xen.domains(Store(HONEST))
+    for vbd in xen.vbds(store):
+        assert len(vbd.states) < 100
+        with suppress(BlockdevError):
+            json.dumps(dataclasses.asdict(vbd))
+
+
+def test_the_honest_host_has_disks_of_both_domains() -> None:
+    assert {vbd.domain for vbd in told(HONEST)} == {"web", "db"}
+    assert told_of_slot(HONEST, 51712)
+    assert told_of_slot(HONEST, 99) is None
+    assert len(users(HONEST)) > 1
