@@ -308,6 +308,9 @@ def test_a_saved_domain_or_none(config: object, noise: bytes, cut: int) -> None:
 GUEST, WEB = "/local/domain/1/device/vbd", Domain(1, "web", WEB_UUID)
 """What the guest web can write to: libxl gives it its frontends, and no more."""
 OTHER = {
+    # One whose backend is gone, and one that libxl has forgotten.
+    "/libxl/1/device/vbd/51744/backend": "/local/domain/0/backend/vbd/1/51744",
+    "/local/domain/0/backend/vbd/1/51760/physical-device": "7:3",
     "/local/domain/2/device/vbd/51712/state": "4",
     "/libxl/2/device/vbd/51712/backend": "/local/domain/0/backend/vbd/2/51712",
     "/local/domain/0/backend/vbd/2/51712/params": "/dev/loop7",
@@ -318,7 +321,9 @@ OTHER = {
     "/local/domain/0/backend/vbd/2/51712/physical-device": "7:7",
 }
 HONEST = {**xenstore.parse(recorded_store()), **OTHER}
-SLOTS = st.sampled_from(["51712", "51728", "51744", "99", "0", "-1", "9" * 30, "a", "51712x"])
+SLOTS = st.sampled_from(
+    ["51712", "51728", "51744", "51760", "99", "0", "-1", "9" * 30, "a", "51712x"]
+)
 NODES = st.sampled_from(
     [
         "backend",
@@ -418,7 +423,7 @@ def test_what_a_guest_writes_changes_nothing_but_its_own_state(
     values.update({f"{GUEST}/{node}": value for node, value in writes.items()})
     assert told(values) == told(HONEST)
     assert users(values) == users(HONEST)
-    for key in (51712, 51728, 99):
+    for key in (51712, 51744, 51760, 99):
         assert told_of_slot(values, key) == told_of_slot(HONEST, key)
     store = Store(xenstore.parse(printed(values)))
     assert xen.domains(store) == xen.domains(Store(HONEST))

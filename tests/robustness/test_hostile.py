@@ -39,6 +39,8 @@ PAYLOADS = [
     "..",
     "../../pwned",
     "a/../../pwned",
+    "a/b",
+    "/etc/passwd",
     "%n%s",
     "{{ 7 * 7 }}",
     "a,b=c",
@@ -128,7 +130,8 @@ def test_a_config_says_exactly_what_was_asked(folder: Path, payload: str) -> Non
 
 @pytest.mark.parametrize("payload", PAYLOADS + NOT_TEXT)
 def test_a_name_never_leads_out_of_the_directories_of_the_plan(payload: str) -> None:
-    domains = [
+    domains: List[List[Dict[str, Any]]] = [
+        [{"name": payload}],
         [{"name": payload, "disks": [{"name": "a", "size": "1M"}]}],
         [{"name": "web", "disks": [{"name": payload, "size": "1M"}]}],
     ]
@@ -140,8 +143,10 @@ def test_a_name_never_leads_out_of_the_directories_of_the_plan(payload: str) -> 
             continue
         finally:
             harness.count("hostile inputs")
-        (image,), (config,) = [entry["image"]["path"] for entry in entries], configs
-        for path, parts in ((image, 5), (config["path"], 4)):
+        for path, parts in (
+            *((entry["image"]["path"], 5) for entry in entries),
+            *((config["path"], 4) for config in configs),
+        ):
             assert os.path.normpath(path) == path
             assert len(path.split("/")) == parts
             assert "$" not in path
@@ -220,6 +225,11 @@ def test_what_looks_like_no_image_at_its_beginning_is_copied_as_bytes(
 
 
 def backing_file(path: Path, secret: Path) -> None:
+    options = ["-qf", "qcow2", "-F", "raw", "-b"]
+    subprocess.run(["qemu-img", "create", *options, secret, path, "1M"], check=True)
+
+
+def a_header_alone(path: Path, secret: Path) -> None:
     path.write_bytes(qcow2_that_names(str(secret)).ljust(4 * 65536, b"\0"))
 
 
@@ -251,6 +261,7 @@ def vmdk_descriptor(path: Path, secret: Path) -> None:
     ("make", "source_format"),
     [
         (backing_file, "qcow2"),
+        (a_header_alone, "qcow2"),
         (relative_backing_file, "qcow2"),
         (json_backing_file, "qcow2"),
         (data_file, "qcow2"),
@@ -272,26 +283,27 @@ def test_an_image_that_names_a_file_of_the_host_brings_nothing_of_it(
 
 
 @NEEDS_QEMU_IMG
-@pytest.mark.parametrize("at", range(1, 4))
+@pytest.mark.parametrize("at", [1, 2])
 def test_an_image_that_comes_to_name_a_file_of_the_host_brings_nothing_of_it(
     tmp_path: Path, folder: Path, secret: Path, at: int
 ) -> None:
-    source = tmp_path / "image"
+    source, lies = tmp_path / "image", tmp_path / "lies"
     subprocess.run(["qemu-img", "create", "-qf", "qcow2", source, "1M"], check=True)
-    started = [0]
+    backing_file(lies, secret)
+    assert lies.stat().st_size == source.stat().st_size
+    left = [at]
 
     def hook(event: str, _arguments: tuple) -> None:
-        started[0] += event == "subprocess.Popen"
-        if started[0] == at and event == "subprocess.Popen":
-            with source.open("r+b") as file:
-                file.write(qcow2_that_names(str(secret)))
+        if event == "subprocess.Popen":
+            left[0] -= 1
+            if left[0] == 0:
+                source.write_bytes(lies.read_bytes())
 
     options = {"source": str(source), "source_format": "qcow2"}
-    outcome = untraced(call("xen_raw_disk", hook, path=f"{folder}/a", **options))
-    assert outcome.failed or at == 3
-    image = folder / "a"
-    assert outcome.failed or (image.stat().st_size == MIB and not any(image.read_bytes()))
-    assert not outcome.failed or harness.names(folder) == []
+    message = refused_without(
+        secret, call("xen_raw_disk", hook, path=f"{folder}/a", **options), folder
+    )
+    assert ("takes data from" if at == 1 else "was changed meanwhile") in message
 
 
 # ---- what nobody else may read ----
