@@ -299,7 +299,7 @@ def test_binds_read_only_what_cannot_be_written(
 ) -> None:
     real_open = os.open
 
-    def refuse_writing(path: str, flags: int) -> int:
+    def refuse_writing(path: str, flags: int, *_others: object, **_more: object) -> int:
         if path == image and flags & os.O_RDWR:
             raise OSError(code, os.strerror(code))
         return real_open(path, flags)
@@ -341,8 +341,8 @@ def test_refuses_what_was_deleted_while_it_was_opened(
 ) -> None:
     wanted, real = loop.file_id(os.stat(image)), os.open
 
-    def late(path: str, flags: int, mode: int = 0o777) -> int:
-        descriptor = real(path, flags, mode)
+    def late(path: str, flags: int, *_others: object, **_more: object) -> int:
+        descriptor = real(path, flags)
         if path == image:
             os.unlink(image)
         return descriptor
@@ -365,7 +365,7 @@ def test_no_loop_driver(
 ) -> None:
     real_open = os.open
 
-    def no_control(path: str, flags: int) -> int:
+    def no_control(path: str, flags: int, *_others: object, **_more: object) -> int:
         if path == loop.CONTROL:
             raise OSError(code, os.strerror(code))
         return real_open(path, flags)
@@ -455,7 +455,7 @@ def test_unbinds(kernel: Kernel, known: Binding, monkeypatch: pytest.MonkeyPatch
     flags: List[int] = []
     real_open = os.open
 
-    def watch(path: str, mode: int) -> int:
+    def watch(path: str, mode: int, *_others: object, **_more: object) -> int:
         flags.append(mode)
         return real_open(path, mode & ~os.O_EXCL)
 
@@ -480,7 +480,7 @@ def test_takes_back_the_autoclear_of_a_device_in_use(
 def test_a_device_that_is_held_exclusively_is_in_use(
     kernel: Kernel, known: Binding, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def busy(*_arguments: Any) -> int:
+    def busy(*_arguments: Any, **_more: Any) -> int:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
 
     monkeypatch.setattr(os, "open", busy)
