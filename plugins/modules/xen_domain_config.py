@@ -102,7 +102,8 @@ options:
     description:
       - The config, an absolute path on the managed host, by default C(/etc/xen/<domain>.cfg). Its directory
         must exist unless O(parents=true).
-      - A symbolic link to a config stands for the config.
+      - A symbolic link to a config stands for the config. Below a directory that everyone can write to, only
+        links of root are followed.
     type: path
   state:
     description:

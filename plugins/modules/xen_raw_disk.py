@@ -19,7 +19,8 @@ description:
   - What is in an image that exists is never written. It is cut only with O(shrink=true), and
     neither cut nor deleted while it is bound to a loop device, attached to a domain or open in
     another program. The error says by whom.
-  - A symbolic link to an image stands for the image, except that it is not deleted.
+  - A symbolic link to an image stands for the image, except that it is not deleted. Below a
+    directory that everyone can write to, only links of root are followed.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.file_attributes
@@ -137,7 +138,7 @@ options:
       - With V(raw), a source with the marks of another format is refused.
       - Any other format needs C(qemu-img) on the managed host (package C(qemu-utils) on Debian).
         An image that takes data from other files (a backing file, an external data file) is
-        refused.
+        refused, and so is one that changes while it is copied.
     type: str
     choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]
     default: raw
