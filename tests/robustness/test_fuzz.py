@@ -413,7 +413,7 @@ def users(values: Dict[str, str]) -> Dict[int, List[usage.User]]:
     return of_host._vbds_of_devices
 
 
-@fuzzed(WRITES, st.booleans(), examples=600)
+@fuzzed(WRITES, st.booleans(), examples=300)
 def test_what_a_guest_writes_changes_nothing_but_its_own_state(
     writes: Dict[str, str], wiped: bool
 ) -> None:
