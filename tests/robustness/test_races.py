@@ -8,6 +8,7 @@ touches the system. So the gaps between a look and what is done upon it are wide
 
 from __future__ import annotations
 
+import fcntl
 import os
 import random
 import signal
@@ -318,6 +319,33 @@ def test_the_script_of_xl_has_its_lock(
     assert_converges(loops(everything), loops(everything, state="absent"))
     foreign.assert_untouched()
     assert not lock.exists()
+
+
+def test_a_lock_that_its_holder_has_removed_is_none(
+    tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock = tmp_path / "block"
+    monkeypatch.setattr(locks, "XL_SCRIPT", "/bin/sh")
+    monkeypatch.setattr(locks, "XL_SCRIPT_LOCK", str(lock))
+    (image,) = new_images(folder, 1)
+    is_opened, is_another = tmp_path / "opened", tmp_path / "another"
+
+    def slow(event: str, arguments: tuple) -> None:
+        if event == "fcntl.flock" and os.readlink(f"/proc/self/fd/{arguments[0]}") == str(lock):
+            is_opened.touch()
+            wait_for(is_another)
+
+    wait = harness.start("xen_loopdev", slow, path=image)
+    wait_for(is_opened)
+    lock.unlink()
+    with lock.open("w") as mine:
+        fcntl.flock(mine, fcntl.LOCK_EX)
+        is_another.touch()
+        time.sleep(0.3)
+        assert bound_once(folder) == {}
+    harness.count("races")
+    succeeded([wait()])
+    assert list(bound_once(folder)) == [image]
 
 
 # ---- images ----
