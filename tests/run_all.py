@@ -18,6 +18,7 @@ STEPS = {
     "sanity": r"^Running sanity test ",
     "unit": r"==.* (\d+) passed",
     "integration": r"^Running (?!setup_)\S+ integration test role",
+    "robustness": r"==.* (\d+) passed",
     "molecule": r"==.* (\d+) passed",
     "molecule-xen": r"==.* (\d+) passed",
 }
