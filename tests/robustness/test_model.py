@@ -32,7 +32,7 @@ from hypothesis.stateful import (
 
 MIB = 2**20
 FORMATTED = 2 * MIB
-SIZES = (MIB, MIB + 512, FORMATTED, 3 * MIB)
+SIZES = (MIB, MIB + 512, FORMATTED, 3 * MIB, 4 * MIB)
 SEQUENCES = int(os.environ.get("XEN_BLOCKDEV_SEQUENCES", "0"))
 SETTINGS = settings(
     max_examples=SEQUENCES or 40,
@@ -160,6 +160,17 @@ class Machine(RuleBasedStateMachine):
         if data.draw(st.integers(0, 3)) == 0:
             item["state"] = "absent"
         self.call("xen_loopdev", "devices", [item], self.binding)
+
+    @precondition(lambda self: self.images)
+    @rule(data=st.data())
+    def grow_what_is_bound(self, data: st.DataObject) -> None:
+        """What a loop device follows only when it is told to."""
+        name, image = self.choose(data)
+        larger = [size for size in SIZES if size > image.size]
+        if image.devices and larger:
+            item = {"path": name, "size": data.draw(st.sampled_from(larger))}
+            self.call("xen_raw_disk", "disks", [item], self.disk)
+            self.call("xen_loopdev", "devices", [{"path": name}], self.binding)
 
     def some(
         self,
@@ -303,6 +314,9 @@ class Machine(RuleBasedStateMachine):
         image = data.draw(st.sampled_from(self.lone_devices(used=True)))
         run("losetup", "--detach", self.device_of(image))
         image.devices[0].autoclear = True
+        names = [name for name, one in self.images.items() if one is image]
+        if names and data.draw(st.booleans()):
+            self.call("xen_loopdev", "devices", [{"path": names[0]}], self.binding)
 
     @precondition(lambda self: self.images)
     @rule(data=st.data())
