@@ -35,7 +35,7 @@ FORMATTED = 2 * MIB
 SIZES = (MIB, MIB + 512, FORMATTED, 3 * MIB, 4 * MIB)
 SEQUENCES = int(os.environ.get("XEN_BLOCKDEV_SEQUENCES", "0"))
 SETTINGS = settings(
-    max_examples=SEQUENCES or 40,
+    max_examples=SEQUENCES or 25,
     stateful_step_count=25,
     derandomize=not SEQUENCES,
     database=None,
@@ -285,6 +285,7 @@ class Machine(RuleBasedStateMachine):
             harness.count("steps of random sequences")
             os.rename(self.folder / name, self.folder / new)
             self.images[new] = self.images.pop(name)
+            self.follow(data, data.draw(st.sampled_from([name, new])))
 
     @precondition(lambda self: self.images)
     @rule(data=st.data())
@@ -296,6 +297,7 @@ class Machine(RuleBasedStateMachine):
         del self.images[name]
         self.deleted.append((name, image))
         self.bury()
+        self.follow(data, name)
 
     @precondition(lambda self: self.images)
     @rule(data=st.data())
@@ -305,6 +307,7 @@ class Machine(RuleBasedStateMachine):
             harness.count("steps of random sequences")
             run("losetup", "--find", str(self.folder / name))
             image.devices.append(Device(image.size))
+            self.follow(data, name)
 
     @precondition(lambda self: self.lone_devices(used=True))
     @rule(data=st.data())
@@ -314,9 +317,7 @@ class Machine(RuleBasedStateMachine):
         image = data.draw(st.sampled_from(self.lone_devices(used=True)))
         run("losetup", "--detach", self.device_of(image))
         image.devices[0].autoclear = True
-        names = [name for name, one in self.images.items() if one is image]
-        if names and data.draw(st.booleans()):
-            self.call("xen_loopdev", "devices", [{"path": names[0]}], self.binding)
+        self.follow(data, self.name_of(image))
 
     @precondition(lambda self: self.images)
     @rule(data=st.data())
@@ -325,6 +326,7 @@ class Machine(RuleBasedStateMachine):
         if not image.holder:
             harness.count("steps of random sequences")
             image.holder = holder(str(self.folder / name))
+            self.follow(data, name)
 
     @precondition(lambda self: self.lone_devices(used=False))
     @rule(data=st.data())
@@ -332,6 +334,7 @@ class Machine(RuleBasedStateMachine):
         harness.count("steps of random sequences")
         image = data.draw(st.sampled_from(self.lone_devices(used=False)))
         image.devices[0].holder = holder(self.device_of(image))
+        self.follow(data, self.name_of(image))
 
     @precondition(lambda self: self.holding())
     @rule(data=st.data())
@@ -357,6 +360,7 @@ class Machine(RuleBasedStateMachine):
             run("mount", "-o", "ro,loop", str(self.folder / name), str(mount_point))
             image.devices.append(Device(image.size, autoclear=True, read_only=True))
         image.devices[0].mounted = mount_point
+        self.follow(data, name)
 
     @precondition(lambda self: self.mounted())
     @rule(data=st.data())
@@ -367,12 +371,26 @@ class Machine(RuleBasedStateMachine):
         device.mounted = None
         self.clear()
 
+    def follow(self, data: st.DataObject, name: str) -> None:
+        """A call for the image to which something has happened."""
+        if data.draw(st.booleans()):
+            item = data.draw(disk_of(st.just(name)))
+            self.call("xen_raw_disk", "disks", [item], self.disk)
+        else:
+            item = data.draw(binding_of(st.just(name)))
+            self.call("xen_loopdev", "devices", [item], self.binding)
+
     def choose(self, data: st.DataObject) -> Tuple[str, Image]:
         name = data.draw(st.sampled_from(sorted(self.images)))
         return name, self.images[name]
 
     def all_images(self) -> List[Image]:
         return [*self.images.values(), *(image for _name, image in self.deleted)]
+
+    def name_of(self, image: Image) -> str:
+        """The name that an image has, or had when it was deleted."""
+        named = [*self.images.items(), *self.deleted]
+        return next(name for name, one in named if one is image)
 
     def lone_devices(self, used: bool) -> List[Image]:
         """The images of whose device we can tell which it is."""
@@ -444,8 +462,8 @@ class Machine(RuleBasedStateMachine):
 
     def device_of(self, image: Image) -> str:
         """The first loop device of an image."""
-        names = [name for name, one in self.images.items() if one is image]
-        file = loop.file_id((self.folder / names[0]).stat()) if names else image.file
+        is_there = image in self.images.values()
+        file = loop.file_id((self.folder / self.name_of(image)).stat()) if is_there else image.file
         return next(one.device for one in harness.bindings(self.folder) if one.file == file)
 
 
