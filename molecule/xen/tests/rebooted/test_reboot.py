@@ -13,7 +13,7 @@ LINK = f"/dev/disk/by-loop-file{IMAGE}"
 
 DECOYS = """\
 [Unit]
-Description=Images that take the first loop devices, and the one of the volume group
+Description=Images that take the first loop devices, one of them of a volume group
 DefaultDependencies=no
 After=local-fs.target
 Before=basic.target
@@ -21,7 +21,6 @@ Before=basic.target
 [Service]
 Type=oneshot
 ExecStart=/bin/sh -ec 'for n in decoy1 decoy2 sources/vg; do losetup -f /srv/$n.raw; done'
-ExecStart=vgchange -q -a y lab
 
 [Install]
 WantedBy=sysinit.target
