@@ -28,9 +28,9 @@ CONFIG = {
 }
 
 
-def saved(config: Any = CONFIG, flags: int = 3, order: int = 0x01020304) -> bytes:
+def saved(config: Any = None, flags: int = 3, order: int = 0x01020304) -> bytes:
     """What xl writes: its header, the configuration, and then the guest's memory."""
-    text = json.dumps(config).encode() + b"\0"
+    text = json.dumps(CONFIG if config is None else config).encode() + b"\0"
     magic = b"Xen saved domain, xl format\n \0 \r"
     header = struct.pack("=32s4I", magic, order, flags, 0, len(text) + 4)
     return header + struct.pack("=I", len(text)) + text + b"LibxlFmt and memory"
