@@ -112,8 +112,8 @@ molecule-xen: $(VENV)/.test install ## The playbooks on a real Xen host in QEMU 
 
 .PHONY: matrix
 matrix: ## The Xen host's scenario with both versions of Xen
-	@$(MAKE) --no-print-directory molecule-xen RELEASE=bookworm
-	@$(MAKE) --no-print-directory molecule-xen RELEASE=trixie
+	@XEN_LAB_LONG=1 $(MAKE) --no-print-directory molecule-xen RELEASE=bookworm
+	@XEN_LAB_LONG=1 $(MAKE) --no-print-directory molecule-xen RELEASE=trixie
 
 .PHONY: clean
 clean: ## Remove what these targets left in the checkout

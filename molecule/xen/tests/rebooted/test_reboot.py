@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 GUESTS = ("pv", "second", "third")
@@ -104,6 +106,10 @@ def test_reboot_with_guests_saved_and_restored(xen, state):
         assert xen.console(name).count("xen-lab: ready\n") == 1
 
 
+@pytest.mark.skipif(
+    not os.environ.get("XEN_LAB_LONG"),
+    reason="set XEN_LAB_LONG; the boot after a power cut is without saved guests as well",
+)
 def test_reboot_without_saving(xen, state):
     xen.shell("sed -i 's/^XENDOMAINS_SAVE=.*/XENDOMAINS_SAVE=/' /etc/default/xendomains")
     xen.reboot()
