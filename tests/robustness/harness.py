@@ -157,10 +157,12 @@ def is_touch(event: str, arguments: tuple) -> bool:
     if event != "open":
         return event.startswith(TOUCHES)
     path, _mode, flags = arguments
-    if not isinstance(path, (str, bytes)):
+    if not isinstance(path, (str, bytes)) or flags & os.O_PATH:
         return False
     path = os.fsdecode(path)
-    return bool(flags & os.O_CREAT) or not (path.startswith("/proc/") or not os.path.lexists(path))
+    if flags & os.O_CREAT or not os.path.isabs(path):
+        return True
+    return os.path.lexists(path) and not path.startswith("/proc/")
 
 
 def at_touch(number: int, act: Callable[[], None]) -> Hook:
