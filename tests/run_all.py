@@ -20,7 +20,6 @@ STEPS = {
     "integration": r"^Running (?!setup_)\S+ integration test role",
     "robustness": r"==.* (\d+) passed",
     "molecule": r"==.* (\d+) passed",
-    "molecule-xen": r"==.* (\d+) passed",
 }
 FAILED = re.compile(r"==.* (\d+) failed|^FAILED: |^ERROR: ")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
