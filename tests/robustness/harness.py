@@ -29,6 +29,7 @@ UNAUDITED = ("copy_file_range", "fsync", "posix_fallocate", "pwrite", "sendfile"
 """Functions of os that touch the system and raise no audit event by themselves."""
 
 TOUCHES = (
+    "open",
     *(f"os.{name}" for name in UNAUDITED),
     "fcntl.",
     "os.chmod",
