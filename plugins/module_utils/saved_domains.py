@@ -45,19 +45,20 @@ class SavedDisk:
 
 
 def read_all() -> List[SavedDisk]:
-    """The disks of all domains that xendomains will restore."""
+    """The disks of all domains that xendomains will restore. Raises OSError."""
     return [disk for path in _files(directory()) for disk in read(path)]
 
 
 def directory() -> str:
-    """Where xendomains saves domains on this host."""
+    """Where xendomains saves domains on this host. Raises OSError."""
+    found = ""
     for path in SETTINGS:
-        with suppress(OSError), open(path, encoding="utf-8", errors="replace") as settings:
+        with suppress(*NOT_THERE), open(path, encoding="utf-8", errors="replace") as settings:
             for line in settings:
                 name, _equals, value = line.strip().partition("=")
                 if name == "XENDOMAINS_SAVE":
-                    return _word(value) or DEFAULT_DIR
-    return DEFAULT_DIR
+                    found = _word(value)  # the last one counts, as for a shell
+    return found or DEFAULT_DIR
 
 
 def _word(value: str) -> str:
@@ -69,7 +70,7 @@ def _word(value: str) -> str:
 
 
 def _files(path: str) -> Iterator[str]:
-    with suppress(OSError):
+    with suppress(*NOT_THERE):
         for name in sorted(os.listdir(path)):
             file = os.path.join(path, name)
             if os.path.isfile(file):
@@ -78,13 +79,17 @@ def _files(path: str) -> Iterator[str]:
 
 def read(path: str) -> List[SavedDisk]:
     """The disks of the domain that is saved in the file at C(path); none where it is no such file
-    or has a configuration that is older than xl's JSON."""
+    or has a configuration that is older than xl's JSON. Raises OSError."""
     try:
         with open(path, "rb") as saved:
             return parse(saved.read(MAX_CONFIG), path)
-    except (OSError, *NOT_SAVED):
+    except (*NOT_THERE, *NOT_SAVED):
         return []
 
+
+NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+"""What comes of looking where nothing is saved, or nothing any more. Whatever else goes wrong must
+not make the disks of a saved domain look unused."""
 
 NOT_SAVED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error)
 """What comes of reading what xl has not written."""

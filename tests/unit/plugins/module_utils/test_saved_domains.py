@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
@@ -75,6 +76,21 @@ def test_nothing_else_comes_of_anything(tail: bytes) -> None:
             saved_domains.parse(data, "/save/web")
 
 
+@pytest.mark.parametrize("what", ["listdir", "open"])
+def test_what_cannot_be_read_is_not_taken_for_nothing(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    save(directory, "/dev/vg0/web")
+
+    def fail(*_arguments: Any, **_options: Any) -> Any:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    place = {"listdir": os, "open": saved_domains}[what]
+    monkeypatch.setattr(place, what, fail, raising=False)
+    with pytest.raises(OSError, match="Input/output error"):
+        saved_domains.read_all()
+
+
 def test_no_file_has_no_disks(tmp_path: Path) -> None:
     assert saved_domains.read(str(tmp_path / "no")) == []
     assert saved_domains.read(str(tmp_path)) == []
@@ -88,6 +104,7 @@ def test_no_file_has_no_disks(tmp_path: Path) -> None:
         ("XENDOMAINS_SAVE=/x\n", "/x"),
         ('  XENDOMAINS_SAVE="/x y" # there\n', "/x y"),
         ("XENDOMAINS_SAVE=\nXENDOMAINS_AUTO=/y\n", "/var/lib/xen/save"),
+        ("XENDOMAINS_SAVE=/x\nXENDOMAINS_SAVE=/y\n", "/y"),
         ("XENDOMAINS_SAVE='\n", "/var/lib/xen/save"),
     ],
 )
@@ -151,7 +168,12 @@ def test_device_of_a_saved_domain(
     binding = bound(image)
     save(directory, binding.device)
     status = os.stat_result((stat.S_IFBLK, 1, 5, 1, 0, 0, 0, 0, 0, 0), {"st_rdev": binding.rdev})
-    monkeypatch.setattr(usage, "_statuses", lambda paths: [status for _path in paths])
+    real_stat = os.stat
+
+    def stat_of(path: Any, **options: Any) -> os.stat_result:
+        return status if path == binding.device else real_stat(path, **options)
+
+    monkeypatch.setattr(os, "stat", stat_of)
     sentence = f"disk xvda of domain web, which is saved in {directory}/web"
     assert users([binding], image) == [sentence]
     found = Usage()
