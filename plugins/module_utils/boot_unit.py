@@ -12,18 +12,18 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import subprocess
 from contextlib import suppress
 from functools import partial
-from typing import List, Optional, Tuple
+from typing import List, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop_link, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action, Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     check_writable,
     nearest,
     replace_file,
+    resolved,
     sync_directories,
 )
 
@@ -31,6 +31,8 @@ UNIT_DIR = "/etc/systemd/system"
 WANTED_BY = "multi-user.target"
 SYSTEMD_RUNS = "/run/systemd/system"
 """Exists where systemd is the init system (sd_booted(3))."""
+
+SYSTEMCTL_SECONDS = 120
 
 SHOWN_LENGTH = 100
 """How much of a path the name of its unit shows. systemd takes 255 bytes, a path may have 4095."""
@@ -134,8 +136,8 @@ class BootUnits:
         plan: Plan,
         path: str,
         wanted: Optional[bool],
-        sector_size: int = 512,
-        direct_io: bool = False,
+        sector_size: int,
+        direct_io: bool,
     ) -> None:
         """Add to C(plan) what makes the binding of the image at C(path) outlive a boot, or not.
 
@@ -175,8 +177,9 @@ class BootUnits:
         if self._removed:
             # A unit that has run or failed stays known otherwise. It has nothing to undo.
             _systemctl("stop", *self._removed)
-        code, words = _systemctl("daemon-reload")
-        if code != 0:
+        reload = _systemctl("daemon-reload")
+        if reload.code != 0:
+            words = xen.in_one_line(reload.stderr)
             raise BootUnitError(f"systemd does not read its units again: {words}")
         if self._removed:
             _systemctl("reset-failed", *self._removed)
@@ -198,7 +201,7 @@ class BootUnits:
 
     def _write(self, name: str, text: str) -> None:
         self._written = True
-        replace_file(os.path.realpath(self._path(name)), text.encode(), mode=0o644)
+        replace_file(resolved(self._path(name)), text.encode(), mode=0o644)
         os.makedirs(self._wants, mode=0o755, exist_ok=True)
         with suppress(FileExistsError):
             os.symlink(self._path(name), self._link(name))
@@ -210,14 +213,5 @@ class BootUnits:
                 os.unlink(path)
 
 
-def _systemctl(verb: str, *names: str) -> Tuple[int, str]:
-    """How it ended, and what it said on one line."""
-    ended = subprocess.run(
-        ["systemctl", "--no-ask-password", verb, *names],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        check=False,
-        env={**os.environ, "LC_ALL": "C"},
-    )
-    return ended.returncode, " ".join(ended.stdout.decode(errors="replace").split())
+def _systemctl(verb: str, *names: str) -> xen.Completed:
+    return xen.run(["systemctl", "--no-ask-password", verb, *names], SYSTEMCTL_SECONDS)

@@ -35,6 +35,12 @@ def opened(
         os.close(descriptor)
 
 
+def by_number(descriptor: int) -> str:
+    """The path of what C(descriptor) has open, for this process and those that inherit it. Unlike a
+    name, it cannot be something else by now."""
+    return f"/proc/self/fd/{descriptor}"
+
+
 def opened_directory(path: str) -> ContextManager[int]:
     """A descriptor of the directory C(path), closed in the end. Raises OSError."""
     return opened(path, os.O_RDONLY | os.O_DIRECTORY)
@@ -208,8 +214,7 @@ def _copy_attributes(name: str, directory: int, new: int) -> None:
     with opened(name, os.O_RDONLY | os.O_NOFOLLOW, directory=directory) as old:
         status = os.fstat(old)
         os.fchown(new, status.st_uid, status.st_gid)
-        # Not by their names, under which something else can be by now.
-        shutil.copystat(f"/proc/self/fd/{old}", f"/proc/self/fd/{new}")
+        shutil.copystat(by_number(old), by_number(new))
         os.utime(new)
 
 
@@ -245,7 +250,7 @@ class Directories:
         while missing != above:
             self._planned.add(missing)
             missing = os.path.dirname(missing)
-        return [Action(f"create the directory {path}", partial(_create, os.path.realpath(path)))]
+        return [Action(f"create the directory {path}", partial(_create, resolved(path)))]
 
 
 def _create(path: str) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any, Callable, List, Mapping
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.files import opened
+from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
@@ -156,7 +156,7 @@ def _read_foreign(path: str, source_format: str, status: os.stat_result) -> Sour
         if file_id(os.fstat(old)) != file_id(status):
             raise ImageError(f"{path} was replaced meanwhile; run again")
         # By its descriptor, so that what is looked into here is what is copied later.
-        arguments = ("info", "-f", _qemu_format(source_format), "--output=json", _by_number(old))
+        arguments = ("info", "-f", _qemu_format(source_format), "--output=json", by_number(old))
         info = json.loads(_qemu_img(INFO_SECONDS, *arguments, descriptors={old: path}))
         others = _other_files(info, path)
     if source_format == "vhd" and _is_differencing_vhd(path, status.st_size):
@@ -222,7 +222,7 @@ def _qemu_img(timeout: float, *arguments: str, descriptors: Mapping[int, str]) -
         words = done.stderr.strip()
         for descriptor, name in descriptors.items():
             shown = name.replace("\\", "\\\\")
-            words = re.sub(rf"{_by_number(descriptor)}\b", shown, words)
+            words = re.sub(rf"{by_number(descriptor)}\b", shown, words)
         raise ImageError(f"qemu-img {arguments[0]} failed: {words}")
     return done.stdout
 
@@ -231,13 +231,8 @@ def _whole_sectors(size: int) -> int:
     return -(-size // SECTOR) * SECTOR
 
 
-def _by_number(descriptor: int) -> str:
-    """The path of a descriptor that is open in whoever uses the path."""
-    return f"/proc/self/fd/{descriptor}"
-
-
 def _convert(source: Source, old: int, new: int) -> None:
-    paths = _by_number(old), _by_number(new)
+    paths = by_number(old), by_number(new)
     arguments = ("convert", "-f", _qemu_format(source.format), "-O", "raw", *paths)
     _qemu_img(CONVERT_SECONDS, *arguments, descriptors={old: source.path, new: "the new image"})
 

@@ -13,6 +13,7 @@ import tempfile
 import zlib
 from typing import IO, Dict, List, Optional, Sequence
 
+from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import (
     TEMPORARY_BYTES,
     LabError,
@@ -195,6 +196,6 @@ def _make_disk(archive: str, image: str) -> None:
 
 
 def _in_user_namespace(root: IO[bytes], disk: IO[bytes]) -> None:
-    path = f"/proc/self/fd/{disk.fileno()}"
+    path = by_number(disk.fileno())
     command = [*_as_root(), "sh", "-c", MAKE_DISK, "make-disk", path, DISK_SIZE]
     run(command, 600, "/", stdin=root, pass_files=[disk.fileno()])

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import IO, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import qmp
+from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import HOST_ALIAS
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import (
     LabError,
@@ -175,7 +176,7 @@ def control(folder: str, seconds: float = 30) -> Iterator[Qmp]:
     # By way of a handle: the path of a socket is at most 107 bytes long.
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
     try:
-        with qmp.connect(f"/proc/self/fd/{handle}/qmp", seconds) as qemu:
+        with qmp.connect(f"{by_number(handle)}/qmp", seconds) as qemu:
             yield qemu
     finally:
         os.close(handle)

@@ -93,12 +93,12 @@ class LoopDevices(Resource):
         if item["state"] == "absent":
             plan = self._plan_absent(item, path, number, status)
             # Whoever names one of several devices leaves the others, and the unit, alone.
-            self._units.extend_plan(plan, path, False if number is None else None)
-            return plan
-        plan = self._plan_present(item, path, number, status)
-        self._units.extend_plan(
-            plan, path, item["persistent"], item["sector_size"], plan.after["direct_io"]
-        )
+            persistent = False if number is None else None
+        else:
+            plan = self._plan_present(item, path, number, status)
+            persistent = item["persistent"]
+        direct_io = bool(plan.after["direct_io"])
+        self._units.extend_plan(plan, path, persistent, item["sector_size"], direct_io)
         return plan
 
     def _plan_present(

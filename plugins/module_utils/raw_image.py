@@ -38,6 +38,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     Directories,
+    by_number,
     check_writable,
     is_file_path,
     nearest,
@@ -499,7 +500,7 @@ def _link(new: int, directory: int, image: ImagePath) -> None:
     """Give the file its name, which no other file may have."""
     try:
         # With a dir_fd this is linkat(2), which follows the magic link; link(2) would not.
-        os.link(f"/proc/self/fd/{new}", os.path.basename(image.file), dst_dir_fd=directory)
+        os.link(by_number(new), os.path.basename(image.file), dst_dir_fd=directory)
     except FileExistsError:
         raise ImageError(
             f"cannot create {image.path}: it was made by someone else meanwhile; run again"

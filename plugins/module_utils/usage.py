@@ -11,7 +11,7 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop,
@@ -20,6 +20,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xen,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage, Storages
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 MOUNTS = "/proc/self/mountinfo"
 SWAPS = "/proc/swaps"
@@ -151,29 +153,24 @@ class Usage:
         )
 
     @cached_property
-    def _saved(self) -> List[Tuple[Optional[loop.File], Set[int], User]]:
-        """The file and the block devices behind each disk of the saved domains."""
+    def _saved(self) -> List[Tuple[Storage, User]]:
+        """Each disk of the saved domains that is there, and what lies behind it."""
+        storages = Storages(self.bindings)
         found = []
         for disk in saved_domains.read_all():
+            # The link of an image that is not bound leads nowhere, and the image counts then.
             path = loop_link.path_of(disk.target) if loop_link.is_link(disk.target) else disk.target
-            file, rdevs = None, set()
-            for status in _statuses([path]):
-                if stat.S_ISBLK(status.st_mode):
-                    rdevs.add(status.st_rdev)
-                    file = next((b.file for b in self.bindings if b.rdev == status.st_rdev), None)
-                else:
-                    file = loop.file_id(status)
-            rdevs.update(b.rdev for b in self.bindings if file is not None and b.file == file)
-            found.append((file, rdevs, _disk_of_saved(disk)))
+            with suppress(XenError):
+                found.append((storages.of_path(path), _disk_of_saved(disk)))
         return found
 
     @cached_property
     def _saved_devices(self) -> Dict[int, List[User]]:
-        return _grouped((rdev, user) for _file, rdevs, user in self._saved for rdev in rdevs)
+        return _grouped((rdev, user) for storage, user in self._saved for rdev in storage.devices)
 
     @cached_property
     def _saved_files(self) -> Dict[Optional[loop.File], List[User]]:
-        return _grouped((file, user) for file, _rdevs, user in self._saved)
+        return _grouped((storage.file, user) for storage, user in self._saved)
 
     @cached_property
     def _mounts(self) -> Dict[int, List[User]]:
