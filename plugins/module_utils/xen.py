@@ -105,13 +105,14 @@ def run(argv: Sequence[str], timeout: float) -> Completed:
         return finish(process, timeout)
 
 
-def start(argv: Sequence[str]) -> subprocess.Popen[bytes]:
-    """Start a command as L(run) does; L(finish) waits for it. Raises XenError."""
+def start(argv: Sequence[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
+    """Start a command as L(run) does; L(finish) waits for it. C(stdin): as Popen takes it. Raises
+    XenError."""
     path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
     try:
         return subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "LC_ALL": "C", "PATH": path},

@@ -1,0 +1,200 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Domains that are let run while their consoles are followed, with a stand-in for xl's console."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any, Dict, List
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import domain_console, xen, xl
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
+from ansible_collections.xen.blockdev.plugins.module_utils.console import ConsoleError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+
+DEFAULTS = {"expect": None, "fail": None, "timeout": 5, "log": None, "will_exist": False}
+STAYS = "exec sleep 60"
+
+
+class Host:
+    """Guests that print what a shell script prints, once they are unpaused."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.domains: Dict[str, xl.Listed] = {}
+
+    def guest(self, name: str, script: str, flags: str = "--p---") -> None:
+        domid = len(self.domains) + 1
+        self.domains[name] = xl.Listed(domid, name, flags)
+        (self.home / str(domid)).write_text(f"{script}\n")
+
+    def listed(self) -> List[xl.Listed]:
+        for name, domain in list(self.domains.items()):
+            told = self.home / f"{domain.domid}.flags"
+            if told.exists():
+                self.domains[name] = xl.Listed(domain.domid, name, told.read_text().strip())
+        return list(self.domains.values())
+
+    def unpause(self, domid: int) -> None:
+        (self.home / f"{domid}.flags").write_text("-b----")
+        (self.home / f"{domid}.go").touch()
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    fake = Host(tmp_path)
+    command = tmp_path / "bin" / "xl"
+    command.parent.mkdir()
+    command.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = console ] || exit 9\n'
+        f"cd {tmp_path}; until [ -e $2.go ]; do sleep 0.01; done\n"
+        "domid=$2; . ./$2\n"
+    )
+    command.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr(xl, "listed", fake.listed)
+    monkeypatch.setattr(xl, "unpause", fake.unpause)
+    monkeypatch.setattr(xen, "require_dom0", lambda: None)
+    monkeypatch.setattr(domain_console, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(domain_console, "DRAIN_SECONDS", 0.2)
+    return fake
+
+
+def follow(*items: Dict[str, Any], check_mode: bool = False) -> List[State]:
+    with domain_console.open_consoles(check_mode) as consoles:
+        plans = [consoles.plan({**DEFAULTS, **item}) for item in items]
+        if check_mode:
+            return [{"actions": [action.sentence for action in plan.actions]} for plan in plans]
+        for plan in plans:
+            for action in plan.actions:
+                action.run()
+        consoles.settle()
+        return [plan.read_back() for plan in plans]
+
+
+def test_a_guest_prints_what_is_expected(host: Host, tmp_path: Path) -> None:
+    host.guest("app", f"printf 'hello\\r\\nwell\\r\\n'; {STAYS}")
+    log = tmp_path / "log"
+    (state,) = follow({"name": "app", "expect": "^well$", "log": str(log)})
+    assert 0 <= state.pop("seconds") < 5
+    assert state == {
+        "domid": 1,
+        "verdict": "expected",
+        "passed": True,
+        "reason": "it printed what was expected: 'well'",
+        "tail": ["hello", "well"],
+    }
+    assert log.read_bytes() == b"hello\r\nwell\r\n"
+    assert log.stat().st_mode & 0o777 == 0o600
+
+
+def test_many_guests_are_followed_at_once(host: Host) -> None:
+    host.guest("well", f"sleep 0.2; echo well; {STAYS}")
+    host.guest("bad", f"echo bad; {STAYS}")
+    host.guest("hangs", f"echo waiting; {STAYS}")
+    host.guest("ends", "echo bye; echo ---s-- >$domid.flags")
+    host.guest("crashes", f"echo oops; echo ---sc- >$domid.flags; {STAYS}")
+    names = ["well", "bad", "hangs", "ends", "crashes"]
+    wanted = {"expect": "well", "fail": "bad", "timeout": 1}
+    began = time.monotonic()
+    states = follow(*({"name": name, **wanted} for name in names))
+    assert time.monotonic() - began < 4
+    assert [state["verdict"] for state in states] == [
+        "expected",
+        "unwanted",
+        "timeout",
+        "ended",
+        "crashed",
+    ]
+    assert [state["passed"] for state in states] == [True, False, False, False, False]
+    assert states[2]["reason"] == "it did not print what was expected within 1 s"
+    assert [state["tail"][-1] for state in states] == ["well", "bad", "waiting", "bye", "oops"]
+
+
+def test_without_an_expectation_a_guest_is_to_end(host: Host) -> None:
+    host.guest("ends", "echo ---s-- >$domid.flags")
+    host.guest("bad", "echo bad; echo ---s-- >$domid.flags")
+    host.guest("stays", STAYS)
+    ends, bad, stays = follow(
+        *({"name": name, "fail": "bad", "timeout": 1} for name in ("ends", "bad", "stays"))
+    )
+    assert (ends["verdict"], ends["passed"]) == ("ended", True)
+    assert (bad["verdict"], bad["passed"]) == ("unwanted", False)
+    assert (stays["verdict"], stays["passed"]) == ("timeout", False)
+
+
+def test_last_words_count(host: Host) -> None:
+    host.guest("app", "echo ---s-- >$domid.flags; sleep 0.15; echo well; sleep 0.15; echo more")
+    (state,) = follow({"name": "app", "expect": "more"})
+    assert state["verdict"] == "expected"
+
+
+def test_a_console_that_is_lost(host: Host) -> None:
+    host.guest("app", "echo 'somebody else reads it' >&2; exit 1")
+    (state,) = follow({"name": "app", "expect": "well"})
+    assert (state["verdict"], state["passed"]) == ("lost", False)
+    assert state["reason"] == "its console was lost: somebody else reads it"
+
+
+def test_nothing_stays_open_or_runs_on(host: Host) -> None:
+    host.guest("app", f"echo $$ >pid; echo well; {STAYS}")
+    before = os.listdir("/proc/self/fd")
+    follow({"name": "app", "expect": "well"})
+    assert os.listdir("/proc/self/fd") == before
+    pid = int((host.home / "pid").read_text())
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_log_does_not_grow_for_ever(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain_console, "LOG_LIMIT", 5000)
+    host.guest("app", f"yes line | head -n 5000; echo well; {STAYS}")
+    (state,) = follow({"name": "app", "expect": "well", "log": str(tmp_path / "log")})
+    assert state["verdict"] == "expected"
+    assert (tmp_path / "log").stat().st_size == 5000
+
+
+# ---- what cannot be followed ----
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        ({"name": "none"}, "there is no such domain; start it first"),
+        ({"name": "runs"}, "it is running and not paused"),
+        ({"name": "app", "expect": "("}, "expect '\\(' is no regular expression"),
+        ({"name": "app", "fail": "("}, "fail '\\(' is no regular expression"),
+        ({"name": "app", "log": "log"}, "log 'log' is not the absolute path of a file"),
+        ({"name": "app", "log": "{tmp}/none/log"}, "the directory .*/none of log does not exist"),
+        ({"name": "app", "log": "{tmp}/there"}, "is there already; remove it"),
+    ],
+)
+def test_bad_input(host: Host, tmp_path: Path, item: Dict[str, str], message: str) -> None:
+    host.guest("app", "")
+    host.guest("runs", "", "-b----")
+    (tmp_path / "there").touch()
+    item = {key: value.replace("{tmp}", str(tmp_path)) for key, value in item.items()}
+    with pytest.raises(
+        BlockdevError, match=f"^cannot let domain .* run and follow its console: .*{message}"
+    ):
+        follow(item)
+    assert not (tmp_path / "1.go").exists()
+
+
+def test_a_domain_is_named_once(host: Host) -> None:
+    host.guest("app", "")
+    with pytest.raises(ConsoleError, match="wanted twice"):
+        follow({"name": "app"}, {"name": "app"})
+
+
+def test_check_mode_for_what_would_be_started(host: Host) -> None:
+    (plan,) = follow({"name": "new", "will_exist": True}, check_mode=True)
+    assert plan == {"actions": ["let domain new run and follow its console"]}
+    with pytest.raises(ConsoleError, match="no such domain"):
+        follow({"name": "new", "will_exist": True})
