@@ -32,10 +32,14 @@ DISK = re.compile(
 )
 
 
-def run(command):
+def run(command, cwd=None):
     """Run a command of Ansible, without the colours that molecule asks for."""
     environ = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-    return subprocess.run(command, check=False, capture_output=True, encoding="utf-8", env=environ)
+    if cwd:
+        environ["PWD"] = str(cwd)
+    return subprocess.run(
+        command, check=False, capture_output=True, encoding="utf-8", env=environ, cwd=cwd
+    )
 
 
 class Xen:
@@ -80,6 +84,10 @@ class Xen:
         print(f"\n    {name} {' '.join(words)}\n{ended.stdout[-3000:]}", flush=True)
         changed = re.search(r" changed=(\d+) ", ended.stdout)
         return ended.stdout, ended.returncode == 0, int(changed[1]) if changed else 0
+
+    def command(self, *words, cwd):
+        """Run a command of Ansible in another directory."""
+        return run(words, cwd)
 
     def shell(self, command, *words):
         """What a command on dom0 prints. It must succeed."""

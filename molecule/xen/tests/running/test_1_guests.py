@@ -142,9 +142,11 @@ def test_info_tells_what_is_there(xen):
     assert (script["target"], script["backing_file"]) == ("/srv/xen/second/file.raw",) * 2
 
 
-def test_autostart_link_of_the_plan(xen):
-    assert xen.shell("ls /etc/xen/auto") == "pv.cfg"
-    assert xen.shell("readlink -f /etc/xen/auto/pv.cfg") == "/etc/xen/pv.cfg"
+def test_autostart_links_of_the_plan(xen):
+    wanted = [domain["name"] for domain in xen.domains() if domain.get("autostart")]
+    assert xen.shell("ls /etc/xen/auto").split() == [f"{name}.cfg" for name in sorted(wanted)]
+    for name in wanted:
+        assert xen.shell(f"readlink -f /etc/xen/auto/{name}.cfg") == f"/etc/xen/{name}.cfg"
 
 
 def test_guest_writes_what_it_may_and_nothing_else(xen):

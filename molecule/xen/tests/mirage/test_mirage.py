@@ -1,0 +1,175 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests of unikernels: what they read and write by slot, how they end, and that nothing is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[4]
+EXAMPLE = PROJECT / "examples" / "mirage"
+STAND_IN = {
+    "unikernel": "/srv/guests/vmlinux",
+    "remote_src": True,
+    "memory": 96,
+}
+GRUB_CFG = """
+set pager=0
+cat (xen/51728)/greetings/hello.txt
+search --no-floppy --label CONTENT --set found
+echo "CONTENT is $found"
+cat ($found)/greetings/hello.txt
+cat (xen/268439552)/greetings/hello.txt
+echo all read
+halt
+"""
+
+
+def stand_in(*words):
+    """A test of the lab's stand-in for a unikernel, with what it is to do."""
+    extra = " ".join(["console=hvc0 quiet", *words])
+    return {**STAND_IN, "options": {"ramdisk": "/srv/guests/unikernel.img", "extra": extra}}
+
+
+class Report:
+    """What a run has reported."""
+
+    def __init__(self, ended, directory: Path, host: str) -> None:
+        self.output = ended.stdout
+        self.ok = ended.returncode == 0
+        self.files = directory / host
+        cases = ElementTree.parse(directory / f"{host}.xml").iter("testcase")
+        self.failures = {case.get("name"): case.find("failure") for case in cases}
+
+    def verdicts(self):
+        return {
+            name: "passed" if failure is None else failure.get("type")
+            for name, failure in self.failures.items()
+        }
+
+
+@pytest.fixture
+def run_tests(xen, tmp_path):
+    """Runs tests, as a command of the documentation does, where they are written."""
+
+    def run(source_dir, *words):
+        command = documented_command()
+        command[command.index("-i") + 1] = os.environ["MOLECULE_INVENTORY_FILE"]
+        directory = tmp_path / "report"
+        variables = {"mirage_source_dir": str(source_dir), "mirage_report_dir": str(directory)}
+        ended = xen.command(*command, "-e", json.dumps(variables), *words, cwd=source_dir)
+        print(ended.stdout[-4000:], ended.stderr[-2000:], flush=True)
+        return Report(ended, directory, xen.host.ansible.get_variables()["inventory_hostname"])
+
+    return run
+
+
+def documented_command():
+    """The step that tests a unikernel in the workflow of the documentation."""
+    workflow = yaml.safe_load((PROJECT / "docs/ci/github-actions.yml").read_text())
+    steps = [step.get("run", "") for step in workflow["jobs"]["xen"]["steps"]]
+    (step,) = [step for step in steps if "mirage_test" in step]
+    gitlab = yaml.safe_load((PROJECT / "docs/ci/gitlab-ci.yml").read_text())["xen"]["script"]
+    words = shlex.split(step)
+    assert shlex.split(gitlab[0])[3:] == words[3:]
+    return words
+
+
+def nothing_is_left(xen):
+    assert xen.shell("ls /var/tmp | grep mirage- || true") == ""
+    assert not [image for image in xen.bindings() if "/mirage-" in image]
+    assert re.findall(r"^\S+-[a-z0-9_]{8} ", xen.shell("xl list"), re.M) == []
+
+
+def test_the_example_of_the_readme(xen, run_tests):
+    report = run_tests(EXAMPLE)
+    assert report.ok, report.output
+    assert report.verdicts() == {"hello": "passed"}
+    log = (report.files / "hello.log").read_text()
+    assert "unikernel: tar 51728 greetings/hello.txt: Hello from a disk" in log
+    assert "unikernel: ext4 268439552 greetings/hello.txt: Hello from a disk" in log
+    assert "Linux version" in log or "unikernel: ready" in log
+    notes = (report.files / "hello-notes.raw").read_bytes()
+    assert (notes[:12], len(notes)) == (b"it-was-here\n", 1024**2)
+    nothing_is_left(xen)
+
+
+def test_each_has_its_own_end(xen, run_tests, tmp_path):
+    (tmp_path / "content/greetings").mkdir(parents=True)
+    (tmp_path / "content/greetings/hello.txt").write_text("Hello from a disk\n")
+    (tmp_path / "boot/boot/grub").mkdir(parents=True)
+    (tmp_path / "boot/boot/grub/grub.cfg").write_text(GRUB_CFG)
+    (tmp_path / "no-kernel").write_text("this is no kernel\n" * 1000)
+    content = {"source": "content"}
+    tests = [
+        {
+            "name": "grub",
+            "unikernel": "/srv/guests/grub.bin",
+            "remote_src": True,
+            "memory": 128,
+            "options": {"type": "pv"},
+            "disks": [
+                {"name": "boot", "source": "boot", "filesystem": "ext4"},
+                {"name": "tar", **content, "filesystem": "tar", "vdev": "51728"},
+                {"name": "ext", **content, "filesystem": "ext4", "label": "CONTENT"},
+                {"name": "fat", **content, "filesystem": "vfat", "fat_sector_size": 4096}
+                | {"vdev": "268439552"},
+            ],
+            "expect": "(?s)Hello from a disk.*CONTENT is xen/xvdc.*Hello.*Hello.*^all read$",
+            "fail": "error:",
+        },
+        {"name": "panics", **stand_in("panic"), "expect": "done"},
+        {"name": "hangs", **stand_in("hang"), "expect": "done", "timeout": 30},
+        {
+            "name": "unwanted",
+            **stand_in("tar:51712:none"),
+            "disks": [{"name": "tar", **content, "filesystem": "tar"}],
+            "expect": "done",
+            "fail": "FAILED",
+        },
+        {"name": "ends", **stand_in("done")},
+        {"name": "bad-kernel", "unikernel": "no-kernel", "expect": "x"},
+        {
+            "name": "bad-disk",
+            **stand_in("done"),
+            "disks": [{"name": "full", "size": "1TiB", "allocation": "full"}],
+        },
+    ]
+    (tmp_path / "tests.yml").write_text(json.dumps({"mirage_vms": tests, "mirage_parallel": 2}))
+    report = run_tests(tmp_path)
+    assert not report.ok
+    assert report.verdicts() == {
+        "grub": "passed",
+        "panics": "crashed",
+        "hangs": "timeout",
+        "unwanted": "unwanted",
+        "ends": "passed",
+        "bad-kernel": "error",
+        "bad-disk": "error",
+    }
+    assert "FAILED: panics: it crashed" in report.output
+    assert "unikernel: about to crash" in report.output
+    assert "unikernel: hanging" in report.failures["hangs"].text
+    assert "cannot start domain bad-kernel-" in report.failures["bad-kernel"].get("message")
+    assert "cannot allocate" in report.failures["bad-disk"].get("message")
+    nothing_is_left(xen)
+
+
+def test_bad_input_touches_nothing(xen, run_tests, tmp_path):
+    tests = [{"name": "hello", **stand_in("done"), "expct": "done"}]
+    (tmp_path / "tests.yml").write_text(json.dumps({"mirage_vms": tests}))
+    command = documented_command()
+    command[command.index("-i") + 1] = os.environ["MOLECULE_INVENTORY_FILE"]
+    ended = xen.command(*command, cwd=tmp_path)
+    assert ended.returncode != 0
+    assert "mirage_vms[0] (hello): 'expct' is no option: did you mean expect?" in ended.stdout
+    assert list(tmp_path.iterdir()) == [tmp_path / "tests.yml"]
+    nothing_is_left(xen)

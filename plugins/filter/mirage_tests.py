@@ -1,0 +1,40 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Filters that plan tests of unikernels and tell their results."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from ansible.errors import AnsibleFilterError
+from ansible_collections.xen.blockdev.plugins.module_utils import mirage_tests as testing
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+
+
+def mirage_tests(
+    tests: Any,
+    directory: str,
+    source_dir: str,
+    configs: dict[str, str],
+    remote_src: bool = False,
+    timeout: float = 60,
+) -> dict[str, Any]:
+    """What is to be copied and done for each of the tests."""
+    try:
+        plan = testing.plan(tests, directory, source_dir, configs, remote_src, timeout)
+    except BlockdevError as error:
+        raise AnsibleFilterError(f"xen.blockdev.mirage_tests: {error}") from error
+    return plan._asdict()
+
+
+class FilterModule:
+    """Ansible's entry point."""
+
+    def filters(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "mirage_tests": mirage_tests,
+            "mirage_results": testing.results,
+            "mirage_summary": testing.summary,
+            "mirage_junit": testing.junit,
+        }

@@ -1,0 +1,280 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests of unikernels: from what the user wrote to what the modules are to do, and from what they
+report to results that people and CI systems read.
+
+Each test has a domain whose name no other run uses, and all that a run makes is in one directory.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
+from xml.etree import ElementTree
+
+from ansible_collections.xen.blockdev.plugins.module_utils import console, disk_plan
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options import (
+    InventoryError,
+    Options,
+    OptionsReader,
+    Reader,
+    read_dictionary,
+    read_flag,
+    read_list,
+    read_name,
+    read_text,
+    shown,
+)
+
+MEMORY = 32
+"""MiB of a unikernel without a config."""
+
+PRESERVE = {"on_poweroff": "preserve", "on_reboot": "preserve", "on_crash": "preserve"}
+"""xl keeps a domain whose guest has ended, so that an end can be told from a crash."""
+
+
+class MirageTestsError(BlockdevError):
+    """What is wrong with the tests, all of it, a line each."""
+
+
+class TestsPlan(NamedTuple):
+    """What is to be copied to the host, and each of the tests."""
+
+    copies: List[Options]
+    """C(src) on the controller, C(dest), a directory on the host."""
+    tests: List[Options]
+    """C(name); C(domain), an element of xen_domains; C(start) and C(console), items of xen_domain
+    and xen_console; C(fetch), a list of C(src) on the host and C(dest) below the report."""
+
+
+# ---- from what was written to what is to be done ----
+
+
+def _expression(option: str) -> Reader:
+    def read(value: object) -> str:
+        text = read_text(value)
+        console.expression(option, text)
+        return text
+
+    return read
+
+
+def _seconds(value: object) -> float:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+        return float(value)
+    raise InventoryError(f"a number of seconds is wanted, not {shown(value)}")
+
+
+def _as_it_is(value: object) -> object:
+    """For options that the plan of the disks judges."""
+    return value
+
+
+_OPTIONS: Dict[str, Reader] = {
+    "name": read_name,
+    "unikernel": read_text,
+    "remote_src": read_flag,
+    "config": read_text,
+    "memory": _as_it_is,
+    "networks": _as_it_is,
+    "options": read_dictionary,
+    "disks": read_list,
+    "fetch": read_list,
+    "expect": _expression("expect"),
+    "fail": _expression("fail"),
+    "timeout": _seconds,
+}
+
+
+class _TestsReader(OptionsReader):
+    """Reads the tests and keeps what is wrong with them."""
+
+    def __init__(
+        self, directory: str, source_dir: str, configs: Mapping[str, str], remote: bool
+    ) -> None:
+        super().__init__()
+        self._directory = directory
+        self._source_dir = source_dir
+        self._configs = configs
+        self._remote = remote
+        self._copied: Dict[str, str] = {}
+        """Path on the controller to directory on the host."""
+
+    @property
+    def copies(self) -> List[Options]:
+        return [{"src": src, "dest": f"{dest}/"} for src, dest in self._copied.items()]
+
+    def test(self, number: int, written: object, timeout: float) -> Optional[Options]:
+        """What is to be done for one test; None where it cannot even be told which it is."""
+        place = f"mirage_vms[{number}]"
+        options = self.options(place, written, _OPTIONS)
+        for option in ("name", "unikernel"):
+            if option not in options:
+                self.problem(place, f"it has no {option}")
+                return None
+        run = posixpath.basename(self._directory).rpartition("-")[2]
+        domain = f"{options['name']}-{run}"
+        disks = [self._disk(disk) for disk in options.get("disks", [])]
+        log = f"{self._directory}/{domain}.log"
+        return {
+            "name": options["name"],
+            "domain": {"name": domain, **self._config(place, options), "disks": disks},
+            "start": {"name": domain, "config": f"{self._directory}/{domain}.cfg"},
+            "console": {
+                "name": domain,
+                "expect": options.get("expect"),
+                "fail": options.get("fail"),
+                "timeout": options.get("timeout", timeout),
+                "log": log,
+            },
+            "fetch": [
+                {"src": log, "dest": f"{options['name']}.log"},
+                *self._fetched(place, options, disks),
+            ],
+        }
+
+    def _config(self, place: str, options: Options) -> Options:
+        """The options of the domain from which its config is made."""
+        remote = options.get("remote_src", self._remote)
+        kernel = self._on_host(options["unikernel"], remote)
+        more = {**PRESERVE, **options.get("options", {})}
+        if "config" in options:
+            template = self._configs[self._on_controller(options["config"])]
+            filled = {key: options[key] for key in ("memory", "networks") if key in options}
+            return {"template": template, "kernel": kernel, **filled, "config": more}
+        if "networks" in options:
+            self.problem(place, "networks fills a config, and there is none: write vif in options")
+        memory = options.get("memory", MEMORY)
+        return {"config": {"type": "pvh", "kernel": kernel, "memory": memory, **more}}
+
+    def _disk(self, written: object) -> object:
+        """The disk, with a source that will be on the host. The plan judges what is wrong in it."""
+        if not isinstance(written, dict) or not isinstance(written.get("source"), str):
+            return written
+        left = {option: value for option, value in written.items() if option != "remote_src"}
+        remote = written.get("remote_src", self._remote)
+        return {**left, "source": self._on_host(written["source"], remote is True)}
+
+    def _fetched(self, place: str, options: Options, disks: Sequence[object]) -> List[Options]:
+        written = {disk["name"]: disk for disk in disks if isinstance(disk, dict) and "name" in disk}
+        fetched = []
+        for name in options.get("fetch", []):
+            disk = written.get(name) if isinstance(name, str) else None
+            if disk is None or "target" in disk:
+                there = ", ".join(map(str, written)) or "none"
+                self.problem(place, f"fetch: {shown(name)} is no disk with an image: {there}")
+            else:
+                run = posixpath.basename(self._directory).rpartition("-")[2]
+                default = f"{self._directory}/{options['name']}-{run}/{name}.raw"
+                dest = f"{options['name']}-{name}.raw"
+                fetched.append({"src": disk.get("path", default), "dest": dest})
+        return fetched
+
+    def _on_host(self, path: str, remote: bool) -> str:
+        """Where a file or folder of the user's is, or will be, on the host."""
+        if remote:
+            return path
+        source = self._on_controller(path)
+        dest = self._copied.setdefault(source, f"{self._directory}/sources/{len(self._copied)}")
+        return posixpath.join(dest, posixpath.basename(source))
+
+    def _on_controller(self, path: str) -> str:
+        return posixpath.normpath(posixpath.join(self._source_dir, path))
+
+
+def plan(
+    tests: Sequence[object],
+    directory: str,
+    source_dir: str,
+    configs: Mapping[str, str],
+    remote: bool = False,
+    timeout: float = 60,
+) -> TestsPlan:
+    """Plan all tests.
+
+    C(directory): of this run on the host; what follows the last hyphen of its name makes the
+    domains' names those of this run. C(source_dir): where relative paths on the controller begin.
+    C(configs): absolute path to the text of each config. C(remote): whether unikernels and sources
+    are on the host already. C(timeout): seconds, for tests that do not say so themselves.
+    Raises MirageTestsError with everything that is wrong.
+    """
+    reader = _TestsReader(directory, source_dir, configs, remote)
+    read = [reader.test(number, test, timeout) for number, test in enumerate(tests)]
+    planned = [test for test in read if test]
+    problems = list(reader.problems)
+    try:
+        disk_plan.plan([test["domain"] for test in planned], directory, directory)
+    except BlockdevError as error:
+        problems += str(error).replace("domains[", "mirage_vms[").split("\n")
+    if problems:
+        raise MirageTestsError("\n".join(problems))
+    return TestsPlan(reader.copies, planned)
+
+
+# ---- results ----
+
+
+def results(
+    tests: Sequence[Options], started: Mapping[str, Any], followed: Mapping[str, Any], error: str
+) -> List[Options]:
+    """How each of the tests went: C(name), C(passed), C(verdict), C(reason), C(seconds), C(tail).
+
+    C(started), C(followed): what xen_domain and xen_console have reported, as Ansible registers
+    it. C(error): what went wrong before; empty where nothing did.
+    """
+    return [_result(test, started, followed, error) for test in tests]
+
+
+def _result(
+    test: Options, started: Mapping[str, Any], followed: Mapping[str, Any], error: str
+) -> Options:
+    nothing = {"name": test["name"], "passed": False, "seconds": 0.0, "tail": []}
+    if error:
+        return {**nothing, "verdict": "error", "reason": error}
+    for report in (started, followed):
+        if report.get("unreachable"):
+            reason = f"the connection to the host was lost: {report.get('msg')}"
+            return {**nothing, "verdict": "lost", "reason": reason}
+        found = _entry(report, test["domain"]["name"])
+        if found is None or "msg" in found:
+            reason = (found or report).get("msg", "nothing was reported of it")
+            return {**nothing, "verdict": "error", "reason": str(reason)}
+    keys = ("passed", "verdict", "reason", "seconds", "tail")
+    return {**nothing, **{key: found[key] for key in keys if found and key in found}}
+
+
+def _entry(report: Mapping[str, Any], domain: str) -> Optional[Mapping[str, Any]]:
+    return next((entry for entry in report.get("domains", ()) if entry["name"] == domain), None)
+
+
+def summary(found: Sequence[Options]) -> List[str]:
+    """A line for each of the results, and for one that did not pass the console's last lines."""
+    lines = []
+    for result in found:
+        mark = "ok" if result["passed"] else "FAILED"
+        lines.append(f"{mark}: {result['name']}: {result['reason']} ({result['seconds']:g} s)")
+        if not result["passed"]:
+            lines += [f"    | {line}" for line in result["tail"]]
+    return lines
+
+
+def junit(found: Sequence[Options], suite: str) -> str:
+    """The results as the XML of JUnit, which CI systems show. C(suite): what was tested on."""
+    failures = sum(not result["passed"] for result in found)
+    seconds = sum(result["seconds"] for result in found)
+    root = ElementTree.Element("testsuites")
+    counts = {"tests": str(len(found)), "failures": str(failures), "time": f"{seconds:.1f}"}
+    parent = ElementTree.SubElement(root, "testsuite", {"name": suite, **counts})
+    for result in found:
+        names = {"classname": suite, "name": result["name"], "time": f"{result['seconds']:.1f}"}
+        case = ElementTree.SubElement(parent, "testcase", names)
+        said = _NOT_XML.sub("\ufffd", "\n".join(result["tail"]))
+        if not result["passed"]:
+            message = _NOT_XML.sub("\ufffd", result["reason"])
+            attributes = {"type": result["verdict"], "message": message}
+            ElementTree.SubElement(case, "failure", attributes).text = said
+        ElementTree.SubElement(case, "system-out").text = said
+    ElementTree.indent(root)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"

@@ -1,0 +1,270 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tests of unikernels: what is to be done for them, and what is told of them."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List
+from xml.etree import ElementTree
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import disk_plan, mirage_tests
+from ansible_collections.xen.blockdev.plugins.module_utils.mirage_tests import (
+    MirageTestsError,
+    TestsPlan,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+DIRECTORY = "/var/tmp/mirage-x1y2"
+TEMPLATE = """name = '@NAME@'
+kernel = '@KERNEL@'
+type = 'pvh'
+memory = @MEMORY@
+on_crash = 'preserve'
+
+disk = [ 'format=raw, vdev=xvdb, access=rw, target=@BLOCK:data.img@' ]
+
+vif = [ 'bridge=@NETWORK:service@' ]
+"""
+
+
+def planned(*tests: object, **options: Any) -> TestsPlan:
+    given = {"source_dir": "/home/me", "configs": {"/home/me/dist/hello.xl.in": TEMPLATE}}
+    return mirage_tests.plan(tests, DIRECTORY, **{**given, **options})
+
+
+def problems(*tests: object, **options: Any) -> List[str]:
+    with pytest.raises(MirageTestsError) as caught:
+        planned(*tests, **options)
+    return str(caught.value).split("\n")
+
+
+# ---- what is to be done ----
+
+
+def test_without_a_config() -> None:
+    plan = planned(
+        {
+            "name": "hello",
+            "unikernel": "dist/hello.xen",
+            "options": {"extra": "--disk=@SLOT:data@", "on_crash": "destroy"},
+            "disks": [
+                {"name": "data", "source": "content", "filesystem": "tar"},
+                {"name": "out", "size": "1MiB"},
+            ],
+            "expect": "^ok$",
+            "fetch": ["out"],
+        }
+    )
+    assert plan.copies == [
+        {"src": "/home/me/dist/hello.xen", "dest": f"{DIRECTORY}/sources/0/"},
+        {"src": "/home/me/content", "dest": f"{DIRECTORY}/sources/1/"},
+    ]
+    (test,) = plan.tests
+    assert test["domain"] == {
+        "name": "hello-x1y2",
+        "config": {
+            "type": "pvh",
+            "kernel": f"{DIRECTORY}/sources/0/hello.xen",
+            "memory": 32,
+            "on_poweroff": "preserve",
+            "on_reboot": "preserve",
+            "on_crash": "destroy",
+            "extra": "--disk=@SLOT:data@",
+        },
+        "disks": [
+            {"name": "data", "source": f"{DIRECTORY}/sources/1/content", "filesystem": "tar"},
+            {"name": "out", "size": "1MiB"},
+        ],
+    }
+    assert test["start"] == {"name": "hello-x1y2", "config": f"{DIRECTORY}/hello-x1y2.cfg"}
+    assert test["console"] == {
+        "name": "hello-x1y2",
+        "expect": "^ok$",
+        "fail": None,
+        "timeout": 60,
+        "log": f"{DIRECTORY}/hello-x1y2.log",
+    }
+    assert test["fetch"] == [
+        {"src": f"{DIRECTORY}/hello-x1y2.log", "dest": "hello.log"},
+        {"src": f"{DIRECTORY}/hello-x1y2/out.raw", "dest": "hello-out.raw"},
+    ]
+
+
+def test_paths_are_those_of_the_disk_plan() -> None:
+    plan = planned(
+        {
+            "name": "hello",
+            "unikernel": "hello.xen",
+            "disks": [{"name": "out", "size": "1MiB"}],
+            "fetch": ["out"],
+        }
+    )
+    domains = [test["domain"] for test in plan.tests]
+    found = disk_plan.plan(domains, DIRECTORY, DIRECTORY)
+    assert found.entries[0]["image"]["path"] == plan.tests[0]["fetch"][1]["src"]
+    assert found.configs[0]["path"] == plan.tests[0]["start"]["config"]
+    assert found.configs[0]["domain"] == plan.tests[0]["console"]["name"]
+
+
+def test_with_a_config() -> None:
+    plan = planned(
+        {
+            "name": "hello",
+            "unikernel": "/opt/hello.xen",
+            "config": "dist/hello.xl.in",
+            "memory": 64,
+            "networks": {"service": "br0"},
+            "disks": [{"name": "data", "size": "1MiB"}],
+        }
+    )
+    config = disk_plan.plan([plan.tests[0]["domain"]], DIRECTORY, DIRECTORY).configs[0]
+    assert config["options"] == {
+        "kernel": f"{DIRECTORY}/sources/0/hello.xen",
+        "type": "pvh",
+        "memory": 64,
+        "on_crash": "preserve",
+        "on_poweroff": "preserve",
+        "on_reboot": "preserve",
+        "vif": ["bridge=br0"],
+    }
+    assert [disk["vdev"] for disk in config["disks"]] == ["xvdb"]
+
+
+def test_what_is_shared_is_copied_once() -> None:
+    plan = planned(
+        {"name": "one", "unikernel": "hello.xen", "disks": [{"name": "a", "source": "./x.raw"}]},
+        {"name": "two", "unikernel": "/home/me/hello.xen"},
+        {"name": "three", "unikernel": "hello.xen", "disks": [{"name": "a", "source": "x.raw"}]},
+    )
+    assert [copy["src"] for copy in plan.copies] == ["/home/me/hello.xen", "/home/me/x.raw"]
+    kernels = {test["domain"]["config"]["kernel"] for test in plan.tests}
+    assert kernels == {f"{DIRECTORY}/sources/0/hello.xen"}
+
+
+def test_what_is_on_the_host_is_not_copied() -> None:
+    plan = planned(
+        {
+            "name": "one",
+            "unikernel": "/srv/hello.xen",
+            "disks": [{"name": "a", "source": "/srv/x.raw"}],
+        },
+        remote=True,
+    )
+    assert plan.copies == []
+    assert plan.tests[0]["domain"]["config"]["kernel"] == "/srv/hello.xen"
+    assert plan.tests[0]["domain"]["disks"][0]["source"] == "/srv/x.raw"
+
+
+def test_each_of_them_can_be_on_the_host() -> None:
+    disks = [{"name": "a", "source": "x"}, {"name": "b", "source": "/srv/y", "remote_src": True}]
+    plan = planned(
+        {"name": "one", "unikernel": "/srv/hello.xen", "remote_src": True, "disks": disks}
+    )
+    assert [copy["src"] for copy in plan.copies] == ["/home/me/x"]
+    assert plan.tests[0]["domain"]["disks"][1] == {"name": "b", "source": "/srv/y"}
+
+
+HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
+
+
+@pytest.mark.parametrize(
+    ("test", "problem"),
+    [
+        ({**HELLO, "unikernal": "x"}, "mirage_vms[0] (hello): 'unikernal' is no option: did you "),
+        ({"unikernel": "hello.xen"}, "mirage_vms[0]: it has no name"),
+        ({"name": "hello"}, "mirage_vms[0] (hello): it has no unikernel"),
+        ("hello", "mirage_vms[0]: a dictionary is wanted, not 'hello'"),
+        ({**HELLO, "expect": "("}, "mirage_vms[0] (hello): expect: expect '(' is no regular "),
+        ({**HELLO, "timeout": "1 minute"}, "mirage_vms[0] (hello): timeout: a number of seconds"),
+        ({**HELLO, "timeout": True}, "mirage_vms[0] (hello): timeout: a number of seconds"),
+        ({**HELLO, "fetch": ["out"]}, "mirage_vms[0] (hello): fetch: 'out' is no disk with an im"),
+        ({**HELLO, "networks": {"a": "b"}}, "mirage_vms[0] (hello): networks fills a config"),
+        ({**HELLO, "disks": [{"name": "a"}]}, None),
+        ({**HELLO, "disks": [{"nam": "a"}]}, "mirage_vms[0] (hello-x1y2), disks[0]: 'nam' is no "),
+        (
+            {**HELLO, "options": {"extra": "@SLOT:none@"}},
+            "mirage_vms[0] (hello-x1y2)",
+        ),
+        ({**HELLO, "config": "dist/hello.xl.in"}, "mirage_vms[0] (hello-x1y2)"),
+    ],
+)
+def test_bad_input(test: object, problem: str) -> None:
+    if problem is None:
+        planned(test)
+    else:
+        assert any(found.startswith(problem) for found in problems(test)), problems(test)
+
+
+def test_names_are_taken_once() -> None:
+    assert "mirage_vms[1] (hello-x1y2): the domain is there already, see mirage_vms[0]" in (
+        problems(HELLO, HELLO)[0]
+    )
+
+
+# ---- results ----
+
+TESTS = [{"name": name, "domain": {"name": f"{name}-x1"}} for name in ("one", "two")]
+STARTED = {"domains": [{"name": "one-x1"}, {"name": "two-x1", "msg": "cannot start domain two-x1"}]}
+GOOD = {"verdict": "expected", "passed": True, "reason": "fine", "seconds": 0.5, "tail": ["ok"]}
+BAD = {"verdict": "crashed", "passed": False, "reason": "bad", "seconds": 1.5, "tail": ["<oops>"]}
+FOLLOWED = {"domains": [{"name": "one-x1", "domid": 3, "changed": True, "actions": [], **GOOD}]}
+NOTHING = {"passed": False, "seconds": 0.0, "tail": []}
+
+
+def test_each_has_its_result() -> None:
+    assert mirage_tests.results(TESTS, STARTED, FOLLOWED, "") == [
+        {"name": "one", **GOOD},
+        {**NOTHING, "name": "two", "verdict": "error", "reason": "cannot start domain two-x1"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("started", "followed", "error", "verdict", "reason"),
+    [
+        ({}, {}, "no space", "error", "no space"),
+        ({"msg": "not a Xen host"}, {}, "", "error", "not a Xen host"),
+        ({"unreachable": True, "msg": "timed out"}, {}, "", "lost", "the connection to the host "),
+        (STARTED, {"unreachable": True, "msg": "gone"}, "", "lost", "the connection to the host "),
+        (STARTED, {"msg": "killed", "domains": []}, "", "error", "killed"),
+        (STARTED, {}, "", "error", "nothing was reported of it"),
+        (STARTED, {"domains": [{"name": "one-x1", "msg": "taken"}]}, "", "error", "taken"),
+    ],
+)
+def test_what_went_wrong_has_a_verdict(
+    started: Dict[str, Any], followed: Dict[str, Any], error: str, verdict: str, reason: str
+) -> None:
+    (result,) = mirage_tests.results(TESTS[:1], started, followed, error)
+    assert (result["passed"], result["verdict"]) == (False, verdict)
+    assert result["reason"].startswith(reason)
+
+
+def test_summary() -> None:
+    results = [{"name": "one", **GOOD}, {"name": "two", **BAD}]
+    assert mirage_tests.summary(results) == [
+        "ok: one: fine (0.5 s)",
+        "FAILED: two: bad (1.5 s)",
+        "    | <oops>",
+    ]
+
+
+def test_junit() -> None:
+    text = mirage_tests.junit([{"name": "one", **GOOD}, {"name": "two", **BAD}], "lab")
+    suite = ElementTree.fromstring(text)[0]
+    assert suite.attrib == {"name": "lab", "tests": "2", "failures": "1", "time": "2.0"}
+    one, two = suite
+    assert one.attrib == {"classname": "lab", "name": "one", "time": "0.5"}
+    assert one.find("failure") is None
+    assert one.findtext("system-out") == "ok"
+    failure = two.find("failure")
+    assert failure is not None
+    assert failure.attrib == {"type": "crashed", "message": "bad"}
+    assert failure.text == "<oops>"
+
+
+@given(st.text(), st.text())
+def test_junit_of_whatever_a_guest_prints(line: str, reason: str) -> None:
+    text = mirage_tests.junit([{"name": "one", **BAD, "reason": reason, "tail": [line]}], "lab")
+    case = ElementTree.fromstring(text)[0][0]
+    assert len(case.findtext("system-out") or "") <= len(line) + 1
