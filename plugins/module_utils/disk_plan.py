@@ -27,12 +27,14 @@ from ansible_collections.xen.blockdev.plugins.module_utils import units
 from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
-    IMAGE_OPTIONS,
-    LOOP_OPTIONS,
     Disk,
     Domain,
     InventoryReader,
     chosen,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options import (
+    IMAGE_OPTIONS,
+    LOOP_OPTIONS,
 )
 
 IMAGES_DIR = "/srv/xen"

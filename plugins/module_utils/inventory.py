@@ -8,185 +8,38 @@ each other is the business of ``disk_plan``.
 
 from __future__ import annotations
 
-import difflib
 import itertools
 import posixpath
-import re
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
     disk_spec,
     domain_config,
     loop_link,
-    units,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import DeviceNumber
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
-
-Options = Dict[str, Any]
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-_NAME_LENGTH = 200
-"""Characters. A name of an image or config file has 255 on Linux, of which some are an ending."""
-
-_EXPANDED = "has a $, which Ansible takes for a variable"
-
-
-class InventoryError(BlockdevError):
-    """A value that an option does not take."""
-
-
-# ---- what an option takes ----
-
-_Reader = Callable[[object], Any]
-"""Gives the value that an option has, from the one that was written. Raises BlockdevError."""
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return value
-    hint = "" if value is None or isinstance(value, (list, Mapping)) else ": write it in quotes"
-    raise InventoryError(f"text is wanted, not {_shown(value)}{hint}")
-
-
-def _flag(value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    raise InventoryError(f"true or false is wanted, not {_shown(value)}")
-
-
-def _one_of(*accepted: object) -> _Reader:
-    """Takes these words or these numbers."""
-
-    def read(value: object) -> object:
-        if isinstance(value, type(accepted[0])) and value in accepted:
-            return value
-        words = [str(word) for word in accepted]
-        raise InventoryError(
-            f"{', '.join(words[:-1])} or {words[-1]} is wanted, not {_shown(value)}"
-        )
-
-    return read
-
-
-def _name(value: object) -> str:
-    name = _text(value)
-    if not _NAME.fullmatch(name):
-        raise InventoryError(
-            f"{_shown(name)} is not made of letters, digits and . _ - with a letter or digit first"
-        )
-    if name.isdigit():
-        raise InventoryError(f"{_shown(name)} is a number, as xl's domain ids are: add a letter")
-    if len(name) > _NAME_LENGTH:
-        raise InventoryError(f"{_shown(name)} is longer than {_NAME_LENGTH} characters")
-    if name == "Domain-0":
-        raise InventoryError("Domain-0 is dom0 itself")
-    return name
-
-
-def _path(value: object) -> str:
-    path = _text(value)
-    normal = "/" + posixpath.normpath(path).lstrip("/")
-    if not path.startswith("/"):
-        raise InventoryError(f"{_shown(path)} is not absolute: write it from / on")
-    if "\0" in path:
-        raise InventoryError(f"{_shown(path)} has a NUL, which no path can have")
-    if path != normal:
-        raise InventoryError(
-            f"{_shown(path)} is written in a roundabout way: write {_shown(normal)}"
-        )
-    return path
-
-
-def _host_path(value: object) -> str:
-    """A path that a module of ours takes, which would expand an environment variable in it."""
-    path = _path(value)
-    if "$" in path:
-        raise InventoryError(f"{_shown(path)} {_EXPANDED}")
-    return path
-
-
-def _directory(value: object) -> str:
-    """An absolute path that may end in a slash."""
-    path = _text(value)
-    return _host_path(path[:-1] if path.endswith("/") and path != "/" else path)
-
-
-def _vdev(value: object) -> str:
-    device_number.parse(value)
-    return str(value)
-
-
-def _list(value: object) -> List[Any]:
-    if isinstance(value, list):
-        return value
-    raise InventoryError(f"a list is wanted, not {_shown(value)}")
-
-
-def _dictionary(value: object) -> Mapping[Any, Any]:
-    if isinstance(value, Mapping):
-        return value
-    raise InventoryError(f"a dictionary is wanted, not {_shown(value)}")
-
-
-def _config(value: object) -> Mapping[str, object]:
-    options = _dictionary(value)
-    domain_config.render("", options, [])
-    return options
-
-
-_STATE = _one_of("present", "absent")
-IMAGE_OPTIONS: Dict[str, _Reader] = {
-    "size": units.parse_size,
-    "source": _host_path,
-    "source_format": _one_of("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"),
-    "allocation": _one_of("sparse", "full"),
-    "shrink": _flag,
-    "owner": _text,
-    "group": _text,
-    "mode": _text,
-    "seuser": _text,
-    "serole": _text,
-    "setype": _text,
-    "selevel": _text,
-}
-LOOP_OPTIONS: Dict[str, _Reader] = {
-    "direct_io": _flag,
-    "sector_size": _one_of(512, 1024, 2048, 4096),
-}
-VBD_OPTIONS: Dict[str, _Reader] = {
-    "format": _one_of("raw", "qcow2", "vhd", "qed"),
-    "access": _one_of("rw", "ro"),
-    "backendtype": _one_of("phy", "qdisk", "tap"),
-    "devtype": _one_of("disk", "cdrom"),
-    "script": _text,
-    "discard": _flag,
-    "direct_io_safe": _flag,
-}
-_DISK_OPTIONS: Dict[str, _Reader] = {
-    "name": _name,
-    "state": _STATE,
-    "path": _text,
-    "target": _text,
-    "vdev": _vdev,
-    "loop": _flag,
-    **IMAGE_OPTIONS,
-    **LOOP_OPTIONS,
-    **VBD_OPTIONS,
-}
-_DOMAIN_OPTIONS: Dict[str, _Reader] = {
-    "name": _name,
-    "state": _STATE,
-    "disks": _list,
-    "config": _config,
-    "config_path": _host_path,
-    "autostart": _flag,
-    "allow_slot_change": _flag,
-    "overwrite": _flag,
-}
-
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options import (
+    DISK_OPTIONS,
+    DOMAIN_OPTIONS,
+    EXPANDED,
+    IMAGE_OPTIONS,
+    LOOP_OPTIONS,
+    STATE,
+    VBD_OPTIONS,
+    InventoryError,
+    Options,
+    Reader,
+    nearest,
+    read_dictionary,
+    read_directory,
+    read_list,
+    read_name,
+    read_path,
+    shown,
+)
 
 # ---- what was written ----
 
@@ -285,19 +138,19 @@ class InventoryReader:
         """C(images_dir), C(config_dir): where images and configs are that have no path of their
         own. C(state): C(absent) to take every domain as absent, or None."""
         self.problems: List[str] = []
-        self._images_dir = self._read("images_dir", _directory, images_dir) or "/"
-        self._config_dir = self._read("config_dir", _directory, config_dir) or "/"
-        self._all_absent = state is not None and self._read("state", _STATE, state) == "absent"
+        self._images_dir = self._read("images_dir", read_directory, images_dir) or "/"
+        self._config_dir = self._read("config_dir", read_directory, config_dir) or "/"
+        self._all_absent = state is not None and self._read("state", STATE, state) == "absent"
 
     def domains(self, written: object) -> List[Domain]:
         """The domains; those are left out of which not even the name can be read."""
-        domains = self._read("domains", _list, written) or []
+        domains = self._read("domains", read_list, written) or []
         read = [self._domain(f"domains[{i}]", domain) for i, domain in enumerate(domains)]
         return [domain for domain in read if domain]
 
     def _domain(self, place: str, written: object) -> Optional[Domain]:
         place = _with_name(place, written)
-        options = self._options(place, written, _DOMAIN_OPTIONS)
+        options = self._options(place, written, DOMAIN_OPTIONS)
         name = str(options.get("name"))
         absent = self._all_absent or options.get("state") == "absent"
         disks = self._disks(place, name, absent, options.get("disks", []))
@@ -308,7 +161,7 @@ class InventoryReader:
         self, domain_place: str, domain: str, absent: bool, written: List[Any]
     ) -> List[Disk]:
         places = [_with_name(f"{domain_place}, disks[{i}]", disk) for i, disk in enumerate(written)]
-        read = [self._options(place, disk, _DISK_OPTIONS) for place, disk in zip(places, written)]
+        read = [self._options(place, disk, DISK_OPTIONS) for place, disk in zip(places, written)]
         disks = [
             self._disk(place, domain, absent, options, slot)
             for place, options, slot in zip(places, read, _slots(read))
@@ -348,17 +201,17 @@ class InventoryReader:
             self._read(disk.place, _xl_word, disk.spec)
 
     def _check_image(self, disk: Disk, path: str) -> None:
-        if self._read(f"{disk.place}: path", _path, path) is None:
+        if self._read(f"{disk.place}: path", read_path, path) is None:
             return
         if disk.loop and not loop_link.SAFE_PATH.fullmatch(path):
             self._problem(
                 disk.place,
-                f"path {_shown(path)} cannot have a loop device with a name that follows it: use "
+                f"path {shown(path)} cannot have a loop device with a name that follows it: use "
                 "letters, digits and . _ - / only, or loop: false",
             )
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
-            self._problem(disk.place, f"path {_shown(path)} {_EXPANDED}")
+            self._problem(disk.place, f"path {shown(path)} {EXPANDED}")
         if not disk.image and "path" not in disk.options:
             self._problem(disk.place, f"format {disk.format} needs the path of an image")
 
@@ -366,11 +219,11 @@ class InventoryReader:
         self._refuse(disk, ["path"], "target is a block device that is there already")
         # A hotplug script of its own may take a target of any form, such as an iSCSI name.
         if "script" not in disk.options:
-            self._read(f"{disk.place}: target", _path, disk.target)
+            self._read(f"{disk.place}: target", read_path, disk.target)
         if loop_link.is_link(disk.target):
             self._problem(
                 disk.place,
-                f"target {_shown(disk.target)} is a loop device: write path: "
+                f"target {shown(disk.target)} is a loop device: write path: "
                 f"{loop_link.path_of(disk.target)}",
             )
 
@@ -379,14 +232,14 @@ class InventoryReader:
             if option in disk.options:
                 self._problem(disk.place, f"{option} does not apply: {why}")
 
-    def _options(self, place: str, written: object, known: Mapping[str, _Reader]) -> Options:
+    def _options(self, place: str, written: object, known: Mapping[str, Reader]) -> Options:
         """The options whose values are good; an option of null is as one that is left out."""
-        given = self._read(place, _dictionary, written)
+        given = self._read(place, read_dictionary, written)
         if given is None:
             return {}
         for option in given:
             if option not in known:
-                self._problem(place, f"{_shown(option)} is no option: {_nearest(option, known)}")
+                self._problem(place, f"{shown(option)} is no option: {nearest(option, known)}")
         if given.get("name") is None:
             self._problem(place, "it has no name")
         read = {
@@ -429,26 +282,6 @@ def _slots(disks: Sequence[Options]) -> List[DeviceNumber]:
 
 def _with_name(place: str, written: object) -> str:
     try:
-        return f"{place} ({_name(_dictionary(written).get('name'))})"
+        return f"{place} ({read_name(read_dictionary(written).get('name'))})"
     except InventoryError:
         return place
-
-
-def _nearest(option: object, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(option, known, n=1) if isinstance(option, str) else []
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
-
-
-def _shown(value: object) -> str:
-    """The value, short and with its type: what YAML made of it may surprise whoever wrote it."""
-    if isinstance(value, str):
-        return f"{value!r:.80}"
-    if isinstance(value, bool):
-        return f"the truth value {str(value).lower()}"
-    if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
-        return f"the number {value!r}"
-    if isinstance(value, list):
-        return "a list"
-    if isinstance(value, Mapping):
-        return "a dictionary"
-    return "null" if value is None else f"a value of type {type_name(value)}"

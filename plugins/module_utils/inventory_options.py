@@ -1,0 +1,198 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The options of a domain and of a disk in the inventory: which there are, and what each takes."""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+import re
+from typing import Any, Callable, Dict, Iterable, List, Mapping
+
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    device_number,
+    domain_config,
+    units,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
+
+Options = Dict[str, Any]
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME_LENGTH = 200
+"""Characters. A name of an image or config file has 255 on Linux, of which some are an ending."""
+
+EXPANDED = "has a $, which Ansible takes for a variable"
+
+
+class InventoryError(BlockdevError):
+    """A value that an option does not take."""
+
+
+Reader = Callable[[object], Any]
+"""Gives the value that an option has, from the one that was written. Raises BlockdevError."""
+
+
+def read_text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    hint = "" if value is None or isinstance(value, (list, Mapping)) else ": write it in quotes"
+    raise InventoryError(f"text is wanted, not {shown(value)}{hint}")
+
+
+def read_flag(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    raise InventoryError(f"true or false is wanted, not {shown(value)}")
+
+
+def one_of(*accepted: object) -> Reader:
+    """Takes these words or these numbers."""
+
+    def read(value: object) -> object:
+        if isinstance(value, type(accepted[0])) and value in accepted:
+            return value
+        words = [str(word) for word in accepted]
+        raise InventoryError(
+            f"{', '.join(words[:-1])} or {words[-1]} is wanted, not {shown(value)}"
+        )
+
+    return read
+
+
+def read_name(value: object) -> str:
+    name = read_text(value)
+    if not _NAME.fullmatch(name):
+        raise InventoryError(
+            f"{shown(name)} is not made of letters, digits and . _ - with a letter or digit first"
+        )
+    if name.isdigit():
+        raise InventoryError(f"{shown(name)} is a number, as xl's domain ids are: add a letter")
+    if len(name) > _NAME_LENGTH:
+        raise InventoryError(f"{shown(name)} is longer than {_NAME_LENGTH} characters")
+    if name == "Domain-0":
+        raise InventoryError("Domain-0 is dom0 itself")
+    return name
+
+
+def read_path(value: object) -> str:
+    path = read_text(value)
+    normal = "/" + posixpath.normpath(path).lstrip("/")
+    if not path.startswith("/"):
+        raise InventoryError(f"{shown(path)} is not absolute: write it from / on")
+    if "\0" in path:
+        raise InventoryError(f"{shown(path)} has a NUL, which no path can have")
+    if path != normal:
+        raise InventoryError(f"{shown(path)} is written in a roundabout way: write {shown(normal)}")
+    return path
+
+
+def read_host_path(value: object) -> str:
+    """A path that a module of ours takes, which would expand an environment variable in it."""
+    path = read_path(value)
+    if "$" in path:
+        raise InventoryError(f"{shown(path)} {EXPANDED}")
+    return path
+
+
+def read_directory(value: object) -> str:
+    """An absolute path that may end in a slash."""
+    path = read_text(value)
+    return read_host_path(path[:-1] if path.endswith("/") and path != "/" else path)
+
+
+def read_vdev(value: object) -> str:
+    device_number.parse(value)
+    return str(value)
+
+
+def read_list(value: object) -> List[Any]:
+    if isinstance(value, list):
+        return value
+    raise InventoryError(f"a list is wanted, not {shown(value)}")
+
+
+def read_dictionary(value: object) -> Mapping[Any, Any]:
+    if isinstance(value, Mapping):
+        return value
+    raise InventoryError(f"a dictionary is wanted, not {shown(value)}")
+
+
+def read_config(value: object) -> Mapping[str, object]:
+    options = read_dictionary(value)
+    domain_config.render("", options, [])
+    return options
+
+
+STATE = one_of("present", "absent")
+IMAGE_OPTIONS: Dict[str, Reader] = {
+    "size": units.parse_size,
+    "source": read_host_path,
+    "source_format": one_of("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"),
+    "allocation": one_of("sparse", "full"),
+    "shrink": read_flag,
+    "owner": read_text,
+    "group": read_text,
+    "mode": read_text,
+    "seuser": read_text,
+    "serole": read_text,
+    "setype": read_text,
+    "selevel": read_text,
+}
+LOOP_OPTIONS: Dict[str, Reader] = {
+    "direct_io": read_flag,
+    "sector_size": one_of(512, 1024, 2048, 4096),
+}
+VBD_OPTIONS: Dict[str, Reader] = {
+    "format": one_of("raw", "qcow2", "vhd", "qed"),
+    "access": one_of("rw", "ro"),
+    "backendtype": one_of("phy", "qdisk", "tap"),
+    "devtype": one_of("disk", "cdrom"),
+    "script": read_text,
+    "discard": read_flag,
+    "direct_io_safe": read_flag,
+}
+DISK_OPTIONS: Dict[str, Reader] = {
+    "name": read_name,
+    "state": STATE,
+    "path": read_text,
+    "target": read_text,
+    "vdev": read_vdev,
+    "loop": read_flag,
+    **IMAGE_OPTIONS,
+    **LOOP_OPTIONS,
+    **VBD_OPTIONS,
+}
+DOMAIN_OPTIONS: Dict[str, Reader] = {
+    "name": read_name,
+    "state": STATE,
+    "disks": read_list,
+    "config": read_config,
+    "config_path": read_host_path,
+    "autostart": read_flag,
+    "allow_slot_change": read_flag,
+    "overwrite": read_flag,
+}
+
+
+# ---- what a message shows ----
+
+
+def nearest(option: object, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(option, known, n=1) if isinstance(option, str) else []
+    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+
+
+def shown(value: object) -> str:
+    """The value, short and with its type: what YAML made of it may surprise whoever wrote it."""
+    if isinstance(value, str):
+        return f"{value!r:.80}"
+    if isinstance(value, bool):
+        return f"the truth value {str(value).lower()}"
+    if isinstance(value, float) or (isinstance(value, int) and value.bit_length() <= 64):
+        return f"the number {value!r}"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, Mapping):
+        return "a dictionary"
+    return "null" if value is None else f"a value of type {type_name(value)}"
