@@ -92,6 +92,12 @@ _SHOWN = {
 
 _Value = Union[str, List["_Value"]]
 
+Value = Union[str, int, List["Value"]]
+"""What an option is set to: the values that L(render) writes, of those that L(settings) reads."""
+
+# A number that says the same in every notation in which xl may read it.
+_PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+
 
 CONFIG_DIR = "/etc/xen"
 """Where xl's users keep the configs, as NAME.cfg; xl itself takes any path."""
@@ -229,7 +235,7 @@ def name(text: str) -> Optional[str]:
     value = _effective(_parse(text)).get("name")
     if isinstance(value, list):
         raise DomainConfigError("name is set to a list, but a domain's name is a string")
-    return value
+    return None if value is None else str(value)
 
 
 def disks(text: str) -> List[str]:
@@ -239,6 +245,17 @@ def disks(text: str) -> List[str]:
     disks: C(disk) is a single string, or its list holds another list.
     """
     return _effective_disks(_parse(text))
+
+
+def settings(text: str) -> Dict[str, Value]:
+    """Read every option that is set, the disk list as well, with the values that xl would use.
+
+    A decimal number is an integer. A number in another notation (C(0x1f), C(010)) is the text as
+    it stands: what it is worth depends on how xl reads that option, and L(render) writes a text
+    that xl reads alike.
+    Raises DomainConfigError if the text is no valid configuration.
+    """
+    return {option: _typed(value) for option, value in _effective(_parse(text)).items()}
 
 
 def replace_disks(text: str, disks: Sequence[str]) -> str:
@@ -335,6 +352,10 @@ def _unquoted(token: _Token) -> str:
 # --- the parser ------------------------------------------------------------------------------
 
 
+class _Number(str):
+    """A number as it stands in the text, to xl a string without quotes."""
+
+
 class _Setting(NamedTuple):
     option: str
     adds: bool  # += rather than =
@@ -388,7 +409,7 @@ class _Parser:
         token = self._expect("string", "number", "[")
         if token.kind == "[":
             return self._list(token, nesting + 1)
-        return _unquoted(token) if token.kind == "string" else token.text
+        return _unquoted(token) if token.kind == "string" else _Number(token.text)
 
     def _list(self, opening: _Token, nesting: int) -> List[_Value]:
         if nesting > _MAX_NESTING:
@@ -441,6 +462,14 @@ def _sum(previous: _Value, setting: _Setting) -> _Value:
     )
 
 
+def _typed(value: _Value) -> Value:
+    if isinstance(value, list):
+        return [_typed(item) for item in value]
+    if isinstance(value, _Number) and _PLAIN_NUMBER.fullmatch(value) and int(value) <= _LONG_MAX:
+        return int(value)
+    return str(value)
+
+
 def _effective_disks(settings: Iterable[_Setting]) -> List[str]:
     value = _effective(settings).get("disk", [])
     if isinstance(value, str):
@@ -448,7 +477,7 @@ def _effective_disks(settings: Iterable[_Setting]) -> List[str]:
             f"disk is a single string ({value!r}), for which xl only warns and starts the domain "
             "without any disk; write it as a list, disk = [ 'SPEC' ]"
         )
-    specs = [item for item in value if isinstance(item, str)]
+    specs = [str(item) for item in value if isinstance(item, str)]
     if len(specs) < len(value):
         raise DomainConfigError(
             "disk holds a list inside its list, where xl stops reading and loses the disks that "

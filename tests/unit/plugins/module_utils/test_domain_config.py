@@ -226,7 +226,7 @@ def test_disks(text: str, disks: list[str]) -> None:
     ],
 )
 def test_what_is_not_xl_syntax_is_refused(text: str, message: str) -> None:
-    for read in (domain_config.disks, domain_config.name):
+    for read in (domain_config.disks, domain_config.name, domain_config.settings):
         with pytest.raises(DomainConfigError, match=message):
             read(text)
     with pytest.raises(DomainConfigError, match=message):
@@ -271,6 +271,32 @@ def test_name(text: str, name: str | None) -> None:
 def test_a_name_that_is_a_list_is_refused() -> None:
     with pytest.raises(DomainConfigError, match="name is set to a list"):
         domain_config.name("name = ['web']")
+
+
+# --- settings --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("", {}),
+        ("name = 'web'; memory = 256", {"name": "web", "memory": 256}),
+        ("memory = '256'", {"memory": "256"}),
+        ("a = 0; b = 9223372036854775807", {"a": 0, "b": 2**63 - 1}),
+        # Worth a number only to an option of which xl wants one.
+        ("a = 0x1f; b = 010; c = 12ab", {"a": "0x1f", "b": "010", "c": "12ab"}),
+        ("a = 9223372036854775808", {"a": "9223372036854775808"}),
+        (f"a = {'9' * 5000}", {"a": "9" * 5000}),
+        ("vif = [ 'bridge=br0', 5, ['a', 6] ]", {"vif": ["bridge=br0", 5, ["a", 6]]}),
+        ("disk = [ 'a' ]\ndisk += [ 5 ]", {"disk": ["a", 5]}),
+        ("a = 1; a += 2; b = 'x'; b += 3", {"a": "12", "b": "x3"}),
+        ("a = 1\na = 'two'\n", {"a": "two"}),
+    ],
+)
+def test_settings(text: str, read: dict[str, object]) -> None:
+    found = domain_config.settings(text)
+    assert found == read
+    assert [type(value) for value in found.values()] == [type(value) for value in read.values()]
 
 
 # --- replace_disks ---------------------------------------------------------------------------
@@ -462,6 +488,17 @@ def test_what_is_rendered_reads_back(
     assert domain_config.is_rendered(text)
     assert domain_config.name(text) == name
     assert domain_config.disks(text) == disks
+    read = domain_config.settings(text)
+    assert {option: read[option] for option in options} == {
+        option: as_settings_read(value) for option, value in options.items()
+    }
+    assert domain_config.render(name, {option: read[option] for option in options}, disks) == text
+
+
+def as_settings_read(value: object) -> object:
+    if isinstance(value, list):
+        return [as_settings_read(item) for item in value]
+    return str(value) if isinstance(value, int) and value < 0 else value
 
 
 def name_or_error(text: str) -> str | None:
@@ -496,6 +533,7 @@ def test_no_other_exception(text: str, new: list[str]) -> None:
     for call in (
         lambda: domain_config.disks(text),
         lambda: domain_config.name(text),
+        lambda: domain_config.settings(text),
         lambda: domain_config.replace_disks(text, new),
         lambda: domain_config.quote(text),
         lambda: domain_config.render(text, {text: text, "extra": [text, [text]]}, [text]),
