@@ -275,8 +275,8 @@ def _config(domain: Domain) -> Entry:
     }
     if not domain.absent:
         config["disks"] = [disk.spec for disk in _present(domain)]
-        if "config" in domain.options:
-            config["options"] = domain.options["config"]
+        if domain.config is not None:
+            config["options"] = domain.config
         config.update(chosen(domain.options, ("allow_slot_change", "overwrite")))
     return {**config, **chosen(domain.options, ("autostart",))}
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 import itertools
 import posixpath
 from dataclasses import dataclass
-from typing import Any, Callable, Iterable, List, Mapping, Optional, Sequence, Set
+from functools import partial
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
     disk_spec,
     domain_config,
+    domain_template,
     loop_link,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import DeviceNumber
@@ -33,6 +35,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options imp
     Options,
     Reader,
     nearest,
+    read_config,
     read_dictionary,
     read_directory,
     read_list,
@@ -40,6 +43,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options imp
     read_path,
     shown,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.mirage_config import MirageConfig
 
 # ---- what was written ----
 
@@ -54,7 +58,7 @@ class Disk:
     name: str
     absent: bool
     options: Mapping[str, Any]
-    """Those that were written, the size in bytes."""
+    """Those that were written, the size in bytes, and those that the domain's template has."""
     path: Optional[str]
     """The image; None where the disk is a block device or the like."""
     slot: DeviceNumber
@@ -88,7 +92,7 @@ class Disk:
 
     @property
     def vdev(self) -> str:
-        """The slot as it was written or, where it was not, its Linux device name."""
+        """The slot as it was written, here or in the template, or else its Linux device name."""
         return str(self.options["vdev"]) if "vdev" in self.options else self.slot.linux_device
 
     @property
@@ -103,6 +107,11 @@ class Disk:
         return self.image and (
             "path" not in self.options or "size" in self.options or "source" in self.options
         )
+
+    @property
+    def in_template(self) -> bool:
+        """Whether it may be a block of the domain's template: those have slots that are written."""
+        return "vdev" in self.options and not self.options.get("xenstore_id")
 
     @property
     def spec(self) -> Options:
@@ -129,6 +138,8 @@ class Domain:
     options: Mapping[str, Any]
     config_path: str
     disks: Sequence[Disk]
+    config: Optional[Mapping[str, Any]]
+    """What its config says beside name and disks; None where that is not to be changed."""
 
 
 class InventoryReader:
@@ -153,20 +164,49 @@ class InventoryReader:
         options = self._options(place, written, DOMAIN_OPTIONS)
         name = str(options.get("name"))
         absent = self._all_absent or options.get("state") == "absent"
-        disks = self._disks(place, name, absent, options.get("disks", []))
+        # How things go with a template is not told where it could not be read, which is told.
+        lenient = absent or (_is_given(written, "template") and "template" not in options)
+        disks = self._disks(place, name, absent, options, lenient)
+        config = None if lenient else self._config(place, name, options, disks)
         path = options.get("config_path", posixpath.join(self._config_dir, f"{name}.cfg"))
-        return Domain(place, name, absent, options, path, disks) if "name" in options else None
+        if "name" not in options:
+            return None
+        return Domain(place, name, absent, options, path, disks, config)
+
+    def _config(
+        self, place: str, domain: str, options: Options, disks: Sequence[Disk]
+    ) -> Optional[Options]:
+        present = [disk for disk in disks if not disk.absent]
+        if "template" in options:
+            keys = [disk.slot.xenstore_key for disk in present if disk.in_template]
+            for problem in domain_template.blocks_without_disk(options["template"], keys):
+                self._problem(place, problem)
+        config = domain_template.config_of(
+            domain, options, _slots_by_name(present), partial(self._problem, place)
+        )
+        return None if config is None else self._read(place, read_config, config)
 
     def _disks(
-        self, domain_place: str, domain: str, absent: bool, written: List[Any]
+        self, domain_place: str, domain: str, absent: bool, options: Options, lenient: bool
     ) -> List[Disk]:
+        written, template = options.get("disks", []), options.get("template")
         places = [_with_name(f"{domain_place}, disks[{i}]", disk) for i, disk in enumerate(written)]
         read = [self._options(place, disk, DISK_OPTIONS) for place, disk in zip(places, written)]
+        read = [
+            self._with_block(place, disk, template, lenient) for place, disk in zip(places, read)
+        ]
         disks = [
-            self._disk(place, domain, absent, options, slot)
-            for place, options, slot in zip(places, read, _slots(read))
+            self._disk(place, domain, absent, disk, slot)
+            for place, disk, slot in zip(places, read, _slots(read))
         ]
         return [disk for disk in disks if disk]
+
+    def _with_block(
+        self, place: str, options: Options, template: Optional[MirageConfig], lenient: bool
+    ) -> Options:
+        absent = lenient or options.get("state") == "absent"
+        with_block = partial(domain_template.with_block, template=template, absent=absent)
+        return self._read(place, with_block, options) or options
 
     def _disk(
         self, place: str, domain: str, absent: bool, options: Options, slot: DeviceNumber
@@ -278,6 +318,20 @@ def _slots(disks: Sequence[Options]) -> List[DeviceNumber]:
     touched: Set[Optional[int]] = {slot.disk for slot in written if slot}
     free = (number for number in itertools.count() if number not in touched)
     return [slot or device_number.from_disk_number(next(free)) for slot in written]
+
+
+def _slots_by_name(disks: Iterable[Disk]) -> Dict[str, List[int]]:
+    """The xenstore keys of the disks that have a name, or a label, in the order of the disks."""
+    slots: Dict[str, List[int]] = {}
+    for disk in disks:
+        for name in dict.fromkeys([disk.name, disk.options.get("label")]):
+            if isinstance(name, str):
+                slots.setdefault(name, []).append(disk.slot.xenstore_key)
+    return slots
+
+
+def _is_given(written: object, option: str) -> bool:
+    return isinstance(written, Mapping) and written.get(option) is not None
 
 
 def _with_name(place: str, written: object) -> str:

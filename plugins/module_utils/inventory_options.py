@@ -12,6 +12,7 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
     domain_config,
+    mirage_config,
     units,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
@@ -21,6 +22,12 @@ Options = Dict[str, Any]
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME_LENGTH = 200
 """Characters. A name of an image or config file has 255 on Linux, of which some are an ending."""
+
+_BRIDGE = re.compile(r"[A-Za-z0-9._:-]+")
+"""With what Open vSwitch takes after the name, as in C(br0.10:20)."""
+
+_MAX_MEMORY = 2**40
+"""MiB; more than any host has, and far below what xl's numbers hold."""
 
 EXPANDED = "has a $, which Ansible takes for a variable"
 
@@ -124,6 +131,29 @@ def read_config(value: object) -> Mapping[str, object]:
     return options
 
 
+def read_template(value: object) -> mirage_config.MirageConfig:
+    return mirage_config.parse(read_text(value))
+
+
+def read_memory(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_MEMORY:
+        return int(value)
+    raise InventoryError(f"a whole number of MiB is wanted, not {shown(value)}")
+
+
+def read_networks(value: object) -> Mapping[str, str]:
+    """Bridges by the names of networks. MirageOS calls its default network 0: a text, too."""
+    networks = read_dictionary(value)
+    return {read_text(network): _bridge(networks[network]) for network in networks}
+
+
+def _bridge(value: object) -> str:
+    bridge = read_text(value)
+    if not _BRIDGE.fullmatch(bridge):
+        raise InventoryError(f"{shown(bridge)} is no bridge: letters, digits and . _ : - name one")
+    return bridge
+
+
 STATE = one_of("present", "absent")
 IMAGE_OPTIONS: Dict[str, Reader] = {
     "size": units.parse_size,
@@ -162,6 +192,8 @@ DISK_OPTIONS: Dict[str, Reader] = {
     **IMAGE_OPTIONS,
     **LOOP_OPTIONS,
     **VBD_OPTIONS,
+    "block": read_text,
+    "xenstore_id": read_flag,
 }
 DOMAIN_OPTIONS: Dict[str, Reader] = {
     "name": read_name,
@@ -172,6 +204,10 @@ DOMAIN_OPTIONS: Dict[str, Reader] = {
     "autostart": read_flag,
     "allow_slot_change": read_flag,
     "overwrite": read_flag,
+    "template": read_template,
+    "kernel": read_path,
+    "memory": read_memory,
+    "networks": read_networks,
 }
 
 

@@ -887,6 +887,9 @@ WORDS = st.sampled_from(
     [
         *("name", "disks", "state", "config", "config_path", "path", "target", "vdev", "size"),
         *("format", "access", "loop", "script", "devtype", "mode", "sector_size"),
+        *("template", "kernel", "memory", "networks", "block", "xenstore_id", "a", "a.img"),
+        "kernel = '@KERNEL@'\ndisk = [ 'vdev=xvdb, target=@BLOCK:a.img@' ]\n",
+        *("@SLOT:a@", "@NETWORK:a@"),
         *("web", "boot", "absent", "present", "/srv/a", "xvda", "51712", "16MiB", "qcow2", "ro"),
     ]
 )
@@ -913,7 +916,9 @@ VALUES_OF_YAML = st.recursive(
 # One level at a time, so that what is found below the first wrong value is reached as well.
 ALMOST_DISKS = st.fixed_dictionaries(
     {"name": st.sampled_from(["a", "b", "c"]) | SCALARS},
-    optional=dict.fromkeys((*VALUES, "path", "target", "format"), VALUES_OF_YAML | WORDS),
+    optional=dict.fromkeys(
+        (*VALUES, "path", "target", "format", "block", "xenstore_id"), VALUES_OF_YAML | WORDS
+    ),
 )
 ALMOST_DOMAINS = st.fixed_dictionaries(
     {"name": st.sampled_from(["web", "db"]) | SCALARS},
@@ -922,6 +927,10 @@ ALMOST_DOMAINS = st.fixed_dictionaries(
         "state": VALUES_OF_YAML | WORDS,
         "config": st.dictionaries(WORDS | SCALARS, VALUES_OF_YAML, max_size=3) | VALUES_OF_YAML,
         "config_path": VALUES_OF_YAML | WORDS,
+        "template": WORDS | VALUES_OF_YAML,
+        "kernel": WORDS | SCALARS,
+        "memory": SCALARS,
+        "networks": st.dictionaries(WORDS | SCALARS, WORDS, max_size=2) | VALUES_OF_YAML,
     },
 )
 
