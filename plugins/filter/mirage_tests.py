@@ -17,12 +17,15 @@ def mirage_tests(
     directory: str,
     source_dir: str,
     configs: dict[str, str],
+    *,
     remote_src: bool = False,
     timeout: float = 60,
 ) -> dict[str, Any]:
     """What is to be copied and done for each of the tests."""
     try:
-        plan = testing.plan(tests, directory, source_dir, configs, remote_src, timeout)
+        plan = testing.plan(
+            tests, directory, source_dir, configs, remote=remote_src, timeout=timeout
+        )
     except BlockdevError as error:
         raise AnsibleFilterError(f"xen.blockdev.mirage_tests: {error}") from error
     return plan._asdict()

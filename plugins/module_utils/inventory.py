@@ -12,7 +12,7 @@ import itertools
 import posixpath
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Set
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
@@ -22,7 +22,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_link,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import DeviceNumber
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options import (
     DISK_OPTIONS,
     DOMAIN_OPTIONS,
@@ -31,17 +30,14 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options imp
     LOOP_OPTIONS,
     STATE,
     VBD_OPTIONS,
-    InventoryError,
     Options,
-    Reader,
-    nearest,
+    OptionsReader,
     read_config,
-    read_dictionary,
     read_directory,
     read_list,
-    read_name,
     read_path,
     shown,
+    with_name,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.mirage_config import MirageConfig
 
@@ -142,26 +138,26 @@ class Domain:
     """What its config says beside name and disks; None where that is not to be changed."""
 
 
-class InventoryReader:
+class InventoryReader(OptionsReader):
     """Reads what the user wrote and keeps what is wrong with it."""
 
     def __init__(self, images_dir: object, config_dir: object, state: object) -> None:
         """C(images_dir), C(config_dir): where images and configs are that have no path of their
         own. C(state): C(absent) to take every domain as absent, or None."""
-        self.problems: List[str] = []
-        self._images_dir = self._read("images_dir", read_directory, images_dir) or "/"
-        self._config_dir = self._read("config_dir", read_directory, config_dir) or "/"
-        self._all_absent = state is not None and self._read("state", STATE, state) == "absent"
+        super().__init__()
+        self._images_dir = self.read("images_dir", read_directory, images_dir) or "/"
+        self._config_dir = self.read("config_dir", read_directory, config_dir) or "/"
+        self._all_absent = state is not None and self.read("state", STATE, state) == "absent"
 
     def domains(self, written: object) -> List[Domain]:
         """The domains; those are left out of which not even the name can be read."""
-        domains = self._read("domains", read_list, written) or []
+        domains = self.read("domains", read_list, written) or []
         read = [self._domain(f"domains[{i}]", domain) for i, domain in enumerate(domains)]
         return [domain for domain in read if domain]
 
     def _domain(self, place: str, written: object) -> Optional[Domain]:
-        place = _with_name(place, written)
-        options = self._options(place, written, DOMAIN_OPTIONS)
+        place = with_name(place, written)
+        options = self.options(place, written, DOMAIN_OPTIONS)
         name = str(options.get("name"))
         absent = self._all_absent or options.get("state") == "absent"
         # How things go with a template is not told where it could not be read, which is told.
@@ -180,18 +176,18 @@ class InventoryReader:
         if "template" in options:
             keys = [disk.slot.xenstore_key for disk in present if disk.in_template]
             for problem in domain_template.blocks_without_disk(options["template"], keys):
-                self._problem(place, problem)
+                self.problem(place, problem)
         config = domain_template.config_of(
-            domain, options, _slots_by_name(present), partial(self._problem, place)
+            domain, options, _slots_by_name(present), partial(self.problem, place)
         )
-        return None if config is None else self._read(place, read_config, config)
+        return None if config is None else self.read(place, read_config, config)
 
     def _disks(
         self, domain_place: str, domain: str, absent: bool, options: Options, lenient: bool
     ) -> List[Disk]:
         written, template = options.get("disks", []), options.get("template")
-        places = [_with_name(f"{domain_place}, disks[{i}]", disk) for i, disk in enumerate(written)]
-        read = [self._options(place, disk, DISK_OPTIONS) for place, disk in zip(places, written)]
+        places = [with_name(f"{domain_place}, disks[{i}]", disk) for i, disk in enumerate(written)]
+        read = [self.options(place, disk, DISK_OPTIONS) for place, disk in zip(places, written)]
         read = [
             self._with_block(place, disk, template, lenient) for place, disk in zip(places, read)
         ]
@@ -206,7 +202,7 @@ class InventoryReader:
     ) -> Options:
         absent = lenient or options.get("state") == "absent"
         with_block = partial(domain_template.with_block, template=template, absent=absent)
-        return self._read(place, with_block, options) or options
+        return self.read(place, with_block, options) or options
 
     def _disk(
         self, place: str, domain: str, absent: bool, options: Options, slot: DeviceNumber
@@ -234,34 +230,34 @@ class InventoryReader:
         if not disk.loop:
             self._refuse(disk, LOOP_OPTIONS, "it has no loop device of ours")
             if disk.options.get("loop"):
-                self._problem(
+                self.problem(
                     disk.place, "loop: true needs a raw image: a loop device shows its bytes"
                 )
         if not disk.absent and len(self.problems) == before:
-            self._read(disk.place, _xl_word, disk.spec)
+            self.read(disk.place, _xl_word, disk.spec)
 
     def _check_image(self, disk: Disk, path: str) -> None:
-        if self._read(f"{disk.place}: path", read_path, path) is None:
+        if self.read(f"{disk.place}: path", read_path, path) is None:
             return
         if disk.loop and not loop_link.SAFE_PATH.fullmatch(path):
-            self._problem(
+            self.problem(
                 disk.place,
                 f"path {shown(path)} cannot have a loop device with a name that follows it: use "
                 "letters, digits and . _ - / only, or loop: false",
             )
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
-            self._problem(disk.place, f"path {shown(path)} {EXPANDED}")
+            self.problem(disk.place, f"path {shown(path)} {EXPANDED}")
         if not disk.image and "path" not in disk.options:
-            self._problem(disk.place, f"format {disk.format} needs the path of an image")
+            self.problem(disk.place, f"format {disk.format} needs the path of an image")
 
     def _check_target(self, disk: Disk) -> None:
         self._refuse(disk, ["path"], "target is a block device that is there already")
         # A hotplug script of its own may take a target of any form, such as an iSCSI name.
         if "script" not in disk.options:
-            self._read(f"{disk.place}: target", read_path, disk.target)
+            self.read(f"{disk.place}: target", read_path, disk.target)
         if loop_link.is_link(disk.target):
-            self._problem(
+            self.problem(
                 disk.place,
                 f"target {shown(disk.target)} is a loop device: write path: "
                 f"{loop_link.path_of(disk.target)}",
@@ -270,35 +266,7 @@ class InventoryReader:
     def _refuse(self, disk: Disk, options: Iterable[str], why: str) -> None:
         for option in options:
             if option in disk.options:
-                self._problem(disk.place, f"{option} does not apply: {why}")
-
-    def _options(self, place: str, written: object, known: Mapping[str, Reader]) -> Options:
-        """The options whose values are good; an option of null is as one that is left out."""
-        given = self._read(place, read_dictionary, written)
-        if given is None:
-            return {}
-        for option in given:
-            if option not in known:
-                self._problem(place, f"{shown(option)} is no option: {nearest(option, known)}")
-        if given.get("name") is None:
-            self._problem(place, "it has no name")
-        read = {
-            option: self._read(f"{place}: {option}", reader, given[option])
-            for option, reader in known.items()
-            if given.get(option) is not None
-        }
-        return {option: value for option, value in read.items() if value is not None}
-
-    def _read(self, place: str, reader: Callable[[Any], Any], value: object) -> Any:
-        """What C(reader) makes of the value; None after a problem."""
-        try:
-            return reader(value)
-        except BlockdevError as error:
-            self._problem(place, str(error))
-            return None
-
-    def _problem(self, place: str, problem: str) -> None:
-        self.problems.append(f"{place}: {problem}")
+                self.problem(disk.place, f"{option} does not apply: {why}")
 
 
 def _xl_word(spec: Options) -> str:
@@ -332,10 +300,3 @@ def _slots_by_name(disks: Iterable[Disk]) -> Dict[str, List[int]]:
 
 def _is_given(written: object, option: str) -> bool:
     return isinstance(written, Mapping) and written.get(option) is not None
-
-
-def _with_name(place: str, written: object) -> str:
-    try:
-        return f"{place} ({read_name(read_dictionary(written).get('name'))})"
-    except InventoryError:
-        return place

@@ -211,6 +211,53 @@ DOMAIN_OPTIONS: Dict[str, Reader] = {
 }
 
 
+# ---- reading what was written ----
+
+
+class OptionsReader:
+    """Reads options and keeps what is wrong with them."""
+
+    def __init__(self) -> None:
+        self.problems: List[str] = []
+
+    def options(self, place: str, written: object, known: Mapping[str, Reader]) -> Options:
+        """The options whose values are good; an option of null is as one that is left out."""
+        given = self.read(place, read_dictionary, written)
+        if given is None:
+            return {}
+        for option in given:
+            if option not in known:
+                self.problem(place, f"{shown(option)} is no option: {nearest(option, known)}")
+        if given.get("name") is None:
+            self.problem(place, "it has no name")
+        read = {
+            option: self.read(f"{place}: {option}", reader, given[option])
+            for option, reader in known.items()
+            if given.get(option) is not None
+        }
+        return {option: value for option, value in read.items() if value is not None}
+
+    def read(self, place: str, reader: Callable[[Any], Any], value: object) -> Any:
+        """What C(reader) makes of the value; None after a problem."""
+        try:
+            return reader(value)
+        except BlockdevError as error:
+            self.problem(place, str(error))
+            return None
+
+    def problem(self, place: str, problem: str) -> None:
+        """Keep a problem and where it is."""
+        self.problems.append(f"{place}: {problem}")
+
+
+def with_name(place: str, written: object) -> str:
+    """The place with the name of what was written there, if it has one."""
+    try:
+        return f"{place} ({read_name(read_dictionary(written).get('name'))})"
+    except InventoryError:
+        return place
+
+
 # ---- what a message shows ----
 
 

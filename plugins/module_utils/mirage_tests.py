@@ -26,10 +26,14 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options imp
     read_name,
     read_text,
     shown,
+    with_name,
 )
 
 MEMORY = 32
 """MiB of a unikernel without a config."""
+
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""What XML 1.0 has no way to write."""
 
 PRESERVE = {"on_poweroff": "preserve", "on_reboot": "preserve", "on_crash": "preserve"}
 """xl keeps a domain whose guest has ended, so that an end can be told from a crash."""
@@ -39,7 +43,7 @@ class MirageTestsError(BlockdevError):
     """What is wrong with the tests, all of it, a line each."""
 
 
-class TestsPlan(NamedTuple):
+class MirageTestsPlan(NamedTuple):
     """What is to be copied to the host, and each of the tests."""
 
     copies: List[Options]
@@ -88,7 +92,7 @@ _OPTIONS: Dict[str, Reader] = {
 }
 
 
-class _TestsReader(OptionsReader):
+class _Reader(OptionsReader):
     """Reads the tests and keeps what is wrong with them."""
 
     def __init__(
@@ -108,19 +112,21 @@ class _TestsReader(OptionsReader):
 
     def test(self, number: int, written: object, timeout: float) -> Optional[Options]:
         """What is to be done for one test; None where it cannot even be told which it is."""
-        place = f"mirage_vms[{number}]"
+        place = with_name(f"mirage_vms[{number}]", written)
         options = self.options(place, written, _OPTIONS)
-        for option in ("name", "unikernel"):
-            if option not in options:
-                self.problem(place, f"it has no {option}")
-                return None
+        if "name" not in options:
+            return None
+        if "unikernel" not in options:
+            self.problem(place, "it has no unikernel")
+            return None
         run = posixpath.basename(self._directory).rpartition("-")[2]
         domain = f"{options['name']}-{run}"
+        config = self._config(place, options)
         disks = [self._disk(disk) for disk in options.get("disks", [])]
         log = f"{self._directory}/{domain}.log"
         return {
             "name": options["name"],
-            "domain": {"name": domain, **self._config(place, options), "disks": disks},
+            "domain": {"name": domain, **config, "disks": disks},
             "start": {"name": domain, "config": f"{self._directory}/{domain}.cfg"},
             "console": {
                 "name": domain,
@@ -158,7 +164,9 @@ class _TestsReader(OptionsReader):
         return {**left, "source": self._on_host(written["source"], remote is True)}
 
     def _fetched(self, place: str, options: Options, disks: Sequence[object]) -> List[Options]:
-        written = {disk["name"]: disk for disk in disks if isinstance(disk, dict) and "name" in disk}
+        written = {
+            disk["name"]: disk for disk in disks if isinstance(disk, dict) and "name" in disk
+        }
         fetched = []
         for name in options.get("fetch", []):
             disk = written.get(name) if isinstance(name, str) else None
@@ -189,9 +197,10 @@ def plan(
     directory: str,
     source_dir: str,
     configs: Mapping[str, str],
+    *,
     remote: bool = False,
     timeout: float = 60,
-) -> TestsPlan:
+) -> MirageTestsPlan:
     """Plan all tests.
 
     C(directory): of this run on the host; what follows the last hyphen of its name makes the
@@ -200,7 +209,7 @@ def plan(
     are on the host already. C(timeout): seconds, for tests that do not say so themselves.
     Raises MirageTestsError with everything that is wrong.
     """
-    reader = _TestsReader(directory, source_dir, configs, remote)
+    reader = _Reader(directory, source_dir, configs, remote)
     read = [reader.test(number, test, timeout) for number, test in enumerate(tests)]
     planned = [test for test in read if test]
     problems = list(reader.problems)
@@ -210,7 +219,7 @@ def plan(
         problems += str(error).replace("domains[", "mirage_vms[").split("\n")
     if problems:
         raise MirageTestsError("\n".join(problems))
-    return TestsPlan(reader.copies, planned)
+    return MirageTestsPlan(reader.copies, planned)
 
 
 # ---- results ----

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import disk_plan, mirage_tests
 from ansible_collections.xen.blockdev.plugins.module_utils.mirage_tests import (
     MirageTestsError,
-    TestsPlan,
+    MirageTestsPlan,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +29,7 @@ vif = [ 'bridge=@NETWORK:service@' ]
 """
 
 
-def planned(*tests: object, **options: Any) -> TestsPlan:
+def planned(*tests: object, **options: Any) -> MirageTestsPlan:
     given = {"source_dir": "/home/me", "configs": {"/home/me/dist/hello.xl.in": TEMPLATE}}
     return mirage_tests.plan(tests, DIRECTORY, **{**given, **options})
 
@@ -198,8 +198,9 @@ def test_bad_input(test: object, problem: str) -> None:
 
 
 def test_names_are_taken_once() -> None:
-    assert "mirage_vms[1] (hello-x1y2): the domain is there already, see mirage_vms[0]" in (
-        problems(HELLO, HELLO)[0]
+    assert (
+        "mirage_vms[1] (hello-x1y2): the domain is there already, see mirage_vms[0]"
+        in (problems(HELLO, HELLO)[0])
     )
 
 
