@@ -26,6 +26,8 @@ DEAF_SECONDS = 60
 
 def main():
     name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+    if arguments[0] == "console":
+        return console(arguments[1])
     with (HOME / "log").open("a") as log:
         log.write(" ".join([name, *arguments]) + "\n")
         fcntl.flock(log, fcntl.LOCK_EX)
@@ -321,6 +323,25 @@ def destroy(store, domains, behaviour, arguments):
     if behaviour.get("zombies"):
         domains[domid] = {"flags": "--ps-d"}
     return 0
+
+
+def console(domid):
+    """What the guest prints once it is let run; then it stays so until nobody listens."""
+    while True:
+        with (HOME / "log").open("a") as log:
+            fcntl.flock(log, fcntl.LOCK_EX)
+            domains, store = read(DOMAINS), read(STORE)
+            name = store[f"/local/domain/{domid}/name"]
+            guest = json.loads((HOME / "behaviour.json").read_text())["consoles"][name]
+            if domains[domid]["flags"] != "--p---":
+                sys.stdout.write(guest["prints"])
+                sys.stdout.flush()
+                if "becomes" in guest:
+                    domains[domid]["flags"] = guest["becomes"]
+                    write(DOMAINS, domains)
+                break
+        time.sleep(0.05)
+    return 1 if sys.stdin.read() else 0
 
 
 def nodes_of(domid, key):
