@@ -112,7 +112,7 @@ def parse(text: str) -> MirageConfig:
     if "=" not in text:
         raise MirageConfigError(
             f'{text!r:.80} is not the text of a config; a file is read by "{{{{ lookup('
-            "'ansible.builtin.file', 'dist/hello.xl.in') }}\""
+            "'ansible.builtin.file', 'mirage/hello.xl.in') }}\""
         )
     # A file lookup drops the last line end, without which xl refuses a comment.
     text = _BARE_MEMORY.sub(r"\1'\2'", text) + "\n"

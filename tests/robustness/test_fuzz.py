@@ -210,6 +210,10 @@ DOMAIN_KEYS = [
     "autostart",
     "allow_slot_change",
     "overwrite",
+    "template",
+    "kernel",
+    "memory",
+    "networks",
 ]
 DISK_KEYS = [
     "name",
@@ -224,8 +228,15 @@ DISK_KEYS = [
     "format",
     "script",
     "mode",
+    "block",
+    "xenstore_id",
 ]
-PLAN_VALUES = ANYTHING | WORDS | st.sampled_from(["a", "b", "/srv/a", "/dev/b", "1MiB", True])
+TEMPLATE = "kernel = '/k'\nmemory = @MEMORY@\ndisk = [ 'vdev=xvdb, target=@BLOCK:a@' ]\n"
+PLAN_VALUES = (
+    ANYTHING
+    | WORDS
+    | st.sampled_from(["a", "b", "/srv/a", "/dev/b", "1MiB", True, TEMPLATE, {"extra": "@SLOT:a@"}])
+)
 PLAN_DISK = st.dictionaries(st.sampled_from(DISK_KEYS) | TEXT, PLAN_VALUES, max_size=6)
 PLAN_DOMAIN = st.dictionaries(st.sampled_from(DOMAIN_KEYS) | TEXT, PLAN_VALUES, max_size=4)
 

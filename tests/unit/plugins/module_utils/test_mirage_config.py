@@ -145,7 +145,7 @@ def test_that_the_name_is_the_domains() -> None:
     ("text", "message"),
     [
         ("", "'' is not the text of a config"),
-        ("dist/hello.xl.in", 'is not the text of a config; a file is read by "{{ lookup('),
+        ("mirage/hello.xl.in", 'is not the text of a config; a file is read by "{{ lookup('),
         ("name = 'x'\nmemory = @MEM@\n", "line 2 .*@MEM@ looks like a placeholder"),
         ("name = 'x'\r\nmemory = @MEMORY@\r\n", "line 1 .*carriage return"),
         ("disk = [ 'target=@BLOCK:it's.img@, vdev=xvdb' ]", "line 1 is not valid"),
