@@ -160,7 +160,7 @@ class InventoryReader(OptionsReader):
         options = self.options(place, written, DOMAIN_OPTIONS)
         name = str(options.get("name"))
         absent = self._all_absent or options.get("state") == "absent"
-        # How things go with a template is not told where it could not be read, which is told.
+        # Of a template that cannot be read only that is told, and not what follows from it.
         lenient = absent or (_is_given(written, "template") and "template" not in options)
         disks = self._disks(place, name, absent, options, lenient)
         config = None if lenient else self._config(place, name, options, disks)

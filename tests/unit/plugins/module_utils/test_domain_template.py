@@ -249,6 +249,15 @@ def test_that_a_block_has_one_disk() -> None:
     )
 
 
+def test_that_a_slot_is_taken_once() -> None:
+    seed = {"name": "seed", "xenstore_id": True, "vdev": 51744}
+    for options in ({"disks": [*DISKS, seed]}, {"template": OPEN.replace("xvdb", "xvdc")}):
+        with pytest.raises(
+            DiskPlanError, match=r"the slot is taken, see domains\[0\] \(web\), disk"
+        ):
+            plan(**options)
+
+
 @pytest.mark.parametrize("option", [{"block": "disk.img"}, {"xenstore_id": True}])
 def test_that_options_of_a_template_need_one(option: Dict[str, Any]) -> None:
     (found,) = problems(

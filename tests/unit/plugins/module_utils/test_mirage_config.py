@@ -18,8 +18,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.mirage_config import 
     MirageConfig,
     MirageConfigError,
 )
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+LIBRARY = xlutil.load()
+needs_xl = pytest.mark.skipif(LIBRARY is None, reason="libxlutil (libxenmisc) is not installed")
 
 DATA = Path(__file__).parents[2] / "data" / "mirage"
 
@@ -136,6 +140,26 @@ def test_that_the_name_is_the_domains() -> None:
         "maxmem": 64,
         "extra": "mem=64 @KERNEL@",
     }
+
+
+@needs_xl
+@pytest.mark.parametrize("form", FORMS)
+def test_that_xl_reads_what_was_filled_alike(form: str) -> None:
+    config = mirage_config.parse(read(form))
+    chosen = {name: f"xenbr{i}" for i, name in enumerate(config.networks)}
+    options = config.filled("web", "/srv/hello.xen", 32, chosen)
+    if form not in OPEN:
+        with xlutil.Config(LIBRARY, (DATA / form).read_text()) as built:
+            as_built = config.filled("web", None, None, {})
+            assert {option: built.get(option) for option in as_built} == {
+                option: str(value) if isinstance(value, int) else value
+                for option, value in as_built.items()
+            }
+    with xlutil.Config(LIBRARY, domain_config.render("web", options, [])) as filled:
+        assert filled.get("name") == "web"
+        assert filled.get("kernel") == "/srv/hello.xen"
+        assert filled.get_long("memory") == 32
+        assert filled.get("vif") == bridges(form)
 
 
 # ---- what is wrong with a text ----
