@@ -12,19 +12,21 @@ import errno
 import fcntl
 import json
 import os
-import re
 import struct
-import subprocess
 from dataclasses import dataclass
 from typing import Any, Callable, List, Mapping
 
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number, opened
+from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError, Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
 FORMATS = ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"]
 """The formats that a source can have."""
+
+QEMU_IMG = Tool(
+    "qemu-img", "reads images that are not raw", "qemu-utils on Debian, qemu-img elsewhere"
+)
 
 QEMU_FORMATS = {"vhd": "vpc"}
 """Formats that qemu-img knows under another name."""
@@ -58,10 +60,6 @@ CHUNK = 8 * 1024**2
 FATAL = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a quicker way to copy that the slower one would meet, too. With any other the file
 system or the kernel says that it has no such way."""
-
-
-class ImageError(BlockdevError):
-    """An image cannot be had as wanted."""
 
 
 @dataclass(frozen=True)
@@ -197,34 +195,9 @@ def _qemu_format(source_format: str) -> str:
 
 
 def _qemu_img(timeout: float, *arguments: str, descriptors: Mapping[int, str]) -> str:
-    """What qemu-img prints. C(timeout): seconds. C(descriptors): those that it inherits, and what
-    an error calls each."""
-    try:
-        done = subprocess.run(
-            ["qemu-img", *arguments],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            pass_fds=tuple(descriptors),
-            timeout=timeout,
-            encoding="utf-8",
-            errors="replace",
-            env={**os.environ, "LC_ALL": "C"},
-        )
-    except FileNotFoundError:
-        raise ImageError(
-            "qemu-img, which reads images that are not raw, is not on this host: install it "
-            "(package qemu-utils on Debian, qemu-img elsewhere)"
-        ) from None
-    except subprocess.TimeoutExpired:
-        raise ImageError(f"qemu-img {arguments[0]} did not end within {timeout} s") from None
-    if done.returncode:
-        words = done.stderr.strip()
-        for descriptor, name in descriptors.items():
-            shown = name.replace("\\", "\\\\")
-            words = re.sub(rf"{by_number(descriptor)}\b", shown, words)
-        raise ImageError(f"qemu-img {arguments[0]} failed: {words}")
-    return done.stdout
+    """What qemu-img prints. C(timeout), C(descriptors): see Tool.run."""
+    action = arguments[0]
+    return QEMU_IMG.run(*arguments, timeout=timeout, descriptors=descriptors, action=action)
 
 
 def _whole_sectors(size: int) -> int:

@@ -48,10 +48,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     resolved,
     sync_directories,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.image_source import (
-    ImageError,
-    Source,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.image_source import Source
+from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import File, file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     MIRAGE_BLOCK,

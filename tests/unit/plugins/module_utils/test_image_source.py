@@ -16,11 +16,8 @@ from typing import Any, Callable, Dict, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import files, image_source
-from ansible_collections.xen.blockdev.plugins.module_utils.image_source import (
-    FORMATS,
-    ImageError,
-    Source,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.image_source import FORMATS, Source
+from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
     MIB,
     allocated,

@@ -22,7 +22,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, r
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import opened_real
-from ansible_collections.xen.blockdev.plugins.module_utils.image_source import ImageError
+from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (

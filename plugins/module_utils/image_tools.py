@@ -1,0 +1,94 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The programs that look into images and fill them. They get files by number, not by name."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from typing import Mapping, Optional
+
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import SYSTEM_PATH
+
+
+class ImageError(BlockdevError):
+    """An image cannot be had as wanted."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that need not be on a host."""
+
+    name: str
+    purpose: str
+    """What it does, after ``which``."""
+    package: str
+    """Where it comes from."""
+
+    def require(self) -> None:
+        """Raise ImageError where it is not on this host."""
+        if shutil.which(self.name, path=_search_path()) is None:
+            raise self.missing()
+
+    def missing(self) -> ImageError:
+        """The error of a host that does not have it."""
+        return ImageError(
+            f"{self.name}, which {self.purpose}, is not on this host: install it (package "
+            f"{self.package})"
+        )
+
+    def run(
+        self,
+        *arguments: str,
+        timeout: float,
+        descriptors: Mapping[int, str],
+        action: Optional[str] = None,
+        directory: Optional[int] = None,
+        environment: Optional[Mapping[str, str]] = None,
+    ) -> str:
+        """What it prints. Raises ImageError where it fails, and where it does not end.
+
+        C(timeout): seconds. C(descriptors): those that it inherits, and what an error calls each.
+        C(action): the argument that says what it does, for errors. C(directory): a descriptor of
+        where it runs. C(environment): variables that it needs beside ours.
+        """
+        shown = f"{self.name} {action}" if action else self.name
+        try:
+            done = subprocess.run(
+                [self.name, *arguments],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                pass_fds=tuple(descriptors),
+                timeout=timeout,
+                encoding="utf-8",
+                errors="replace",
+                cwd=None if directory is None else by_number(directory),
+                env={**os.environ, "LC_ALL": "C", "PATH": _search_path(), **(environment or {})},
+            )
+        except FileNotFoundError:
+            raise self.missing() from None
+        except subprocess.TimeoutExpired:
+            raise ImageError(f"{shown} did not end within {timeout} s") from None
+        if done.returncode:
+            words = _named(done.stderr.strip(), descriptors)
+            raise ImageError(f"{shown} failed: {words}")
+        return done.stdout
+
+
+def _named(words: str, descriptors: Mapping[int, str]) -> str:
+    """What a program said, with names in the place of the numbers that it got."""
+    for descriptor, name in descriptors.items():
+        shown = name.replace("\\", "\\\\")
+        words = re.sub(rf"{by_number(descriptor)}\b", shown, words)
+    return words
+
+
+def _search_path() -> str:
+    # A login without a login shell may leave the second half out.
+    return f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
