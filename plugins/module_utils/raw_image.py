@@ -15,7 +15,7 @@ import secrets
 import signal
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import (
     Any,
@@ -28,14 +28,19 @@ from typing import (
     Set,
 )
 
-from ansible_collections.xen.blockdev.plugins.module_utils import image_source, locks, loop
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    file_systems,
+    image_source,
+    locks,
+    loop,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     Directories,
     by_number,
@@ -48,6 +53,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     resolved,
     sync_directories,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.image_content import FileSystem
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import Source
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import File, file_id
@@ -105,6 +111,35 @@ class Image(ImagePath):
     """Of the regular file."""
     linked: bool
     """Whether the path itself is a symbolic link to it."""
+
+
+@dataclass(frozen=True)
+class Filling:
+    """What a new image gets."""
+
+    what: str
+    """The beginning of the sentence that says so."""
+    size: int
+    full: bool
+    """Whether all of its blocks are set aside."""
+    fill: Callable[[int], None]
+    """Does it, with the descriptor of the new file."""
+    holes: Optional[int] = None
+    """Bytes that are set aside otherwise, where that is known."""
+    then: str = ""
+    """The end of the sentence."""
+    warnings: List[str] = field(default_factory=list)
+
+    @property
+    def sentence(self) -> str:
+        """What is done, for an action."""
+        allocation = "full" if self.full else "sparse"
+        return f"{self.what}, {format_size(self.size)}, {allocation}{self.then}"
+
+    @property
+    def allocated(self) -> Optional[int]:
+        """Bytes that the file system sets aside, where that is known."""
+        return self.size if self.full else self.holes
 
 
 @contextmanager
@@ -171,28 +206,33 @@ class RawImages(Resource):
         directories = self._plan_directory(image, item["parents"])
         place = nearest(image.directory)
         check_writable(place, f"create {image.path}")
+        filling = self._filling(item, image)
+        _check_limit(image, place, filling.size)
+        if filling.full:
+            self._reserve(image, place, filling.size)
+        action = Action(filling.sentence, lambda: self._create(image, filling.fill))
+        return Plan(
+            before=_no_state(),
+            after={"size": filling.size, "allocated": filling.allocated},
+            read_back=lambda: _read_back(image, filling.size),
+            actions=[*directories, action],
+            warnings=filling.warnings,
+        )
+
+    def _filling(self, item: Mapping[str, Any], image: ImagePath) -> Filling:
+        with explained(f"cannot create {image.path}"):
+            file_system = file_systems.plan(item, image.file)
+        if file_system:
+            return _fill_file_system(item, image, file_system)
         source = None if item["source"] is None else self._find_source(item, image)
         size = _size_of_new(item, image, source)
         full = item["allocation"] == "full"
-        _check_limit(image, place, size)
-        if full:
-            self._reserve(image, place, size)
-        what, fill = f"create {image.path}", partial(image_source.set_size, size=size, full=full)
-        allocated: Optional[int] = size if full else 0
-        warnings: List[str] = []
-        if source:
-            what = f"copy {source.path} to {image.path}"
-            fill = partial(image_source.copy, source, size=size, full=full)
-            allocated = size if full else None
-            warnings = self._warn_of_users(source)
-        sentence = f"{what}, {format_size(size)}, {item['allocation']}"
-        return Plan(
-            before=_no_state(),
-            after={"size": size, "allocated": allocated},
-            read_back=lambda: _read_back(image, size),
-            actions=[*directories, Action(sentence, lambda: self._create(image, fill))],
-            warnings=warnings,
-        )
+        if source is None:
+            fill = partial(image_source.set_size, size=size, full=full)
+            return Filling(f"create {image.path}", size, full, fill, holes=0)
+        what = f"copy {source.path} to {image.path}"
+        fill = partial(image_source.copy, source, size=size, full=full)
+        return Filling(what, size, full, fill, warnings=self._warn_of_users(source))
 
     def _plan_old(self, item: Mapping[str, Any], image: Image) -> Plan:
         state = _state(image.status)
@@ -277,6 +317,11 @@ class RawImages(Resource):
         ]
 
     def _find_source(self, item: Mapping[str, Any], image: ImagePath) -> Source:
+        if os.path.isdir(item["source"]):
+            raise ImageError(
+                f"cannot create {image.path}: its source {item['source']} is a directory; say by "
+                "filesystem which file system is to get its content, or name an image"
+            )
         found = _find(item["source"], "source")
         if not isinstance(found, Image):
             raise ImageError(f"cannot create {image.path}: its source {found.path} does not exist")
@@ -408,6 +453,28 @@ def _size_of_new(item: Mapping[str, Any], image: ImagePath, source: Optional[Sou
     if source.size == 0:
         raise ImageError(f"cannot create {image.path}: {source.path} is empty; give a size")
     return source.size
+
+
+def _fill_file_system(
+    item: Mapping[str, Any], image: ImagePath, file_system: FileSystem
+) -> Filling:
+    if item["size"] is not None:
+        size = _wanted_size(item, image)
+    elif file_system.folder:
+        size = file_system.size
+    else:
+        raise ImageError(f"cannot create {image.path}: it does not exist; give its size")
+    full = item["allocation"] == "full"
+    with explained(f"cannot create {image.path}"):
+        file_system.check(size)
+    return Filling(
+        what=f"create {image.path}",
+        size=size,
+        full=full,
+        fill=partial(file_system.fill, size=size, full=full),
+        then=f", {file_system.words}",
+        warnings=[f"{image.path}: {warning}" for warning in file_system.warnings(size)],
+    )
 
 
 def _check_limit(image: ImagePath, place: str, size: int) -> None:

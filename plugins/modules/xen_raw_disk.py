@@ -12,6 +12,8 @@ version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
   - Manages raw images, the files that hold a guest's disks, any number of them in one call.
+  - A new image is empty, a copy of another image, or a file system or archive with the content of a
+    directory.
   - A new image appears under its name only when it is complete, and never over another file. If
     anything goes wrong before that, nothing is left behind.
   - An image grows also while a guest uses it. Bind it again with M(xen.blockdev.xen_loopdev)
@@ -52,6 +54,20 @@ options:
         description: See O(source_format).
         type: str
         choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]
+      filesystem:
+        description: See O(filesystem).
+        type: str
+        choices: [ext2, ext3, ext4, vfat, tar]
+      label:
+        description: See O(label).
+        type: str
+      fat_sector_size:
+        description: See O(fat_sector_size).
+        type: int
+        choices: [512, 4096]
+      preserve:
+        description: See O(preserve).
+        type: bool
       allocation:
         description: See O(allocation).
         type: str
@@ -118,18 +134,25 @@ options:
         V(16777216), V(16MiB) or V(16M); a multiple of 512.
       - Required for a new image without O(source). An image that exists keeps its size where this
         is not given.
+      - With O(filesystem) and O(source), a new image is by default as large as the content needs, a
+        multiple of 4096 bytes.
       - MirageOS on Xen sees only whole blocks of 4096 bytes, so any other size gives a warning.
     type: raw
   source:
     description:
-      - An image on the managed host whose content a new image gets. One that exists is never
-        written again, whatever has become of the source.
+      - An image on the managed host whose content a new image gets. With O(filesystem), a directory
+        there whose content the new file system gets. An image that exists is never written again,
+        whatever has become of the source.
       - Holes stay holes, and where the file system can, both images share their blocks until one
         of them is written.
       - The image grows to O(size) where that is larger, and is never smaller than the source. A
         source that does not end with a whole sector of 512 bytes is filled up with zeros.
       - A source in use gives a warning, as what is written to it meanwhile may be missing in the
         copy.
+      - A directory is looked through as it is on its own file system, without following any link.
+        One that has anything but files, directories and symbolic links in it is refused, and so is
+        one with a directory that everyone can write to, with another file system mounted in it,
+        or one that changes while it is copied. Hard links become files of their own.
     type: path
   source_format:
     description:
@@ -142,6 +165,47 @@ options:
     type: str
     choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]
     default: raw
+  filesystem:
+    description:
+      - What a new image gets on its whole disk, without partitions. The content is that of the
+        directory O(source); without one, the file system is empty. It has no effect on an image
+        that exists, and when the image grows, the file system does not grow with it.
+      - V(ext2), V(ext3) and V(ext4) have blocks of 4096 bytes and no blocks kept for root. Files
+        have the owners, modes, times and extended attributes that they have in the directory; its
+        topmost directory is root's. They need C(mke2fs) on the managed host (package C(e2fsprogs)).
+      - V(vfat) is FAT16, which needs at least 16 MiB with sectors of 4096 bytes and 2076 KiB with
+        those of 512, and FAT32 from about 2 GiB on, which MirageOS does not read. It has no owners
+        and modes; all times are those of its making. Symbolic links are refused, and so are names
+        that FAT does not have, or that differ only by upper and lower case. It needs C(mkfs.vfat)
+        (package C(dosfstools)), C(mcopy) and C(mdir) (C(mtools)). Many hundred names in one
+        directory that begin with the same six characters take C(mcopy) long: 1000 take 20 s, and
+        twice as many eight times as long.
+      - V(tar) is an archive that begins with the disk's first byte, which the key-value store of
+        MirageOS reads. It needs a O(source). At least 4096 bytes of zeros follow it. Headers are
+        those of ustar, and of pax where a name or number needs them.
+    type: str
+    choices: [ext2, ext3, ext4, vfat, tar]
+  label:
+    description:
+      - The label of a new file system, at most 16 bytes for V(ext2), V(ext3) and V(ext4). For V(vfat),
+        at most 11 ASCII characters without any of C("*+,./:;<=>?[\]|); lower case is kept, though
+        some systems may not expect it.
+    type: str
+  fat_sector_size:
+    description:
+      - With O(filesystem=vfat), the bytes of a sector, V(512) where this is not given.
+      - MirageOS on Xen sees sectors of 4096 bytes, and reads a FAT only if that has such sectors, too.
+    type: int
+    choices: [512, 4096]
+  preserve:
+    description:
+      - With O(filesystem=tar), whether each member has the owner and group (as numbers), the mode
+        and the time of its file.
+      - Otherwise the archive depends on nothing but names, content and who may execute. Members
+        belong to user and group 0, with time 0 and mode V(0644), or V(0755) for directories and for
+        files that their owner may execute. Members are sorted in any case.
+    type: bool
+    default: false
   allocation:
     description:
       - Whether the file system sets aside all blocks of the image at once, V(full), or each one
@@ -241,6 +305,34 @@ EXAMPLES = r"""
     source: /srv/xen/base/debian.qcow2
     source_format: qcow2
 
+- name: Make a file system with the content of a directory, as large as it needs
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/content.raw
+    filesystem: ext4
+    label: CONTENT
+    source: /srv/content
+
+- name: Make a FAT that a MirageOS unikernel on Xen can read
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/fat.raw
+    filesystem: vfat
+    fat_sector_size: 4096
+    size: 64MiB
+    source: /srv/content
+
+- name: Make an archive for the key-value store of a MirageOS unikernel
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/kv.raw
+    filesystem: tar
+    source: /srv/content
+
+- name: Make an empty file system
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/scratch.raw
+    filesystem: ext4
+    label: SCRATCH
+    size: 1GiB
+
 - name: Shrink an image, refused while anything uses it
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/data.raw
@@ -300,7 +392,7 @@ disks:
     allocated:
       description:
         - Bytes that the file system has set aside for the image, V(none) where there is no image.
-        - In check mode it is an estimate, and V(none) for a sparse copy.
+        - In check mode it is an estimate, and V(none) for a sparse copy or file system.
       type: int
       returned: when the image could be looked at
       sample: 4096
@@ -330,6 +422,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     Interface,
     converge,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.fat_image import SECTOR_SIZES
+from ansible_collections.xen.blockdev.plugins.module_utils.file_systems import FILE_SYSTEMS
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import FORMATS
 from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import open_images
 
@@ -343,6 +437,10 @@ INTERFACE = Interface(
         "size": {"type": "raw"},
         "source": {"type": "path"},
         "source_format": {"type": "str", "choices": FORMATS, "default": "raw"},
+        "filesystem": {"type": "str", "choices": FILE_SYSTEMS},
+        "label": {"type": "str"},
+        "fat_sector_size": {"type": "int", "choices": list(SECTOR_SIZES)},
+        "preserve": {"type": "bool", "default": False},
         "allocation": {"type": "str", "choices": ["sparse", "full"], "default": "sparse"},
         "shrink": {"type": "bool", "default": False},
         "parents": {"type": "bool", "default": False},
