@@ -71,6 +71,10 @@ demo-clean: install ## Take the example's disks away again
 lab-demo: install ## Boot a real Xen host in QEMU, give its guest disks, show what the guest says
 	@$(RUN) examples/demo lab
 
+.PHONY: mirage-demo
+mirage-demo: install ## Test a stand-in for a MirageOS unikernel on that host, with three disks
+	@$(RUN) examples/demo mirage
+
 .PHONY: lab-end
 lab-end: install ## End that Xen host; what was built for it stays
 	@$(RUN) examples/demo lab-end

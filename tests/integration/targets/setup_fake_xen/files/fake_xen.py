@@ -332,7 +332,8 @@ def console(domid):
             fcntl.flock(log, fcntl.LOCK_EX)
             domains, store = read(DOMAINS), read(STORE)
             name = store[f"/local/domain/{domid}/name"]
-            guest = json.loads((HOME / "behaviour.json").read_text())["consoles"][name]
+            guests = json.loads((HOME / "behaviour.json").read_text())["consoles"]
+            guest = guests.get(name) or guests[name.rpartition("-")[0]]
             if domains[domid]["flags"] != "--p---":
                 sys.stdout.write(guest["prints"])
                 sys.stdout.flush()
