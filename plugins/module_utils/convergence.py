@@ -134,12 +134,12 @@ def converge(interface: Interface, resource: Callable[[bool], ContextManager[Res
 def query(options: Options, items: str, report: Callable[..., List[State]]) -> None:
     """Run an info module from its parameters to its exit.
 
-    C(report) is called with the options and returns the list C(items) of the result.
+    C(report) is called with the options, and C(warn), and returns the list C(items) of the result.
     """
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     require_root(module)
     try:
-        module.exit_json(changed=False, **{items: report(**module.params)})
+        module.exit_json(changed=False, **{items: report(**module.params, warn=module.warn)})
     except (BlockdevError, OSError) as error:
         module.fail_json(msg=str(error))
 

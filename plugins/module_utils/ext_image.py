@@ -191,5 +191,5 @@ def _with_numbers(blocks: int) -> int:
 
 def _copies(groups: int) -> int:
     """How many groups have a copy of the superblock: 0, 1 and the powers of 3, 5 and 7."""
-    powers = {base**exponent for base in (3, 5, 7) for exponent in range(1, 24)}
+    powers = {int(base**exponent) for base in (3, 5, 7) for exponent in range(1, 24)}
     return min(groups, 2) + sum(power < groups for power in powers)

@@ -8,6 +8,7 @@ end is compared with what was there when the image was planned.
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from contextlib import contextmanager, nullcontext
@@ -114,29 +115,24 @@ class Folder:
 
     @contextmanager
     def opened(self) -> Iterator[int]:
-        """A descriptor of the directory. Raises ImageError where it is another one by now."""
-        try:
-            with opened_real(self.real) as directory:
-                if mark_of(os.fstat(directory)) != self.root.mark[2]:
-                    raise self.changed()
-                yield directory
-        except FileNotFoundError:
-            raise self.changed() from None
+        """A descriptor of the directory. Raises ImageError where it is another one by now, and
+        where something in it is not what it was, but only what is done here notices that."""
+        with _gone_is_changed(self.path), opened_real(self.real) as directory:
+            if mark_of(os.fstat(directory)) != self.root.mark[2]:
+                raise self.changed()
+            yield directory
 
     def refuse_changed(self, directory: int) -> None:
         """Raise ImageError unless all is as it was. C(directory): see opened."""
-        now = iter(walk(directory, self.root.status.st_dev))
-        marks = [self.root.mark, *(entry.mark for entry in self.entries)]
-        try:
-            found = [("", "", mark_of(os.fstat(directory))), *(entry.mark for _, entry in now)]
-        except (FileNotFoundError, NotADirectoryError):
-            raise self.changed() from None
-        if found != marks:
+        if mark_of(os.fstat(directory)) != self.root.mark[2]:
+            raise self.changed()
+        now = [entry.mark for _, entry in walk(directory, self.root.status.st_dev)]
+        if now != [entry.mark for entry in self.entries]:
             raise self.changed()
 
     def changed(self) -> ImageError:
         """The error of a folder that is not what it was."""
-        return ImageError(f"{self.path} was changed meanwhile; run again")
+        return _changed(self.path)
 
     @cached_property
     def below(self) -> Dict[str, List[Entry]]:
@@ -229,22 +225,39 @@ def read(path: str) -> Folder:
     Raises ImageError where it is none, and where something in it cannot be content, and OSError.
     """
     try:
-        if not stat.S_ISDIR(os.stat(path).st_mode):
-            raise ImageError(
-                f"{path} is not a directory: with filesystem, source is the directory whose "
-                "content the image gets"
-            )
+        status = os.stat(path)
+    except FileNotFoundError:
+        raise ImageError(f"{path} does not exist") from None
+    if not stat.S_ISDIR(status.st_mode):
+        raise ImageError(
+            f"{path} is not a directory: with filesystem, source is the directory whose content "
+            "the image gets"
+        )
+    with _gone_is_changed(path):
         real = resolved(path)
         with opened_real(real) as directory:
             root = Entry("", os.fstat(directory))
             found = tuple(entry for _, entry in walk(directory, root.status.st_dev))
-    except FileNotFoundError as error:
-        if os.path.lexists(path):
-            raise ImageError(f"{path} was changed meanwhile; run again") from None
-        raise ImageError(f"{path} does not exist") from error
     folder = Folder(path, real, root, found)
     folder.refuse(_problems(folder))
     return folder
+
+
+@contextmanager
+def _gone_is_changed(path: str) -> Iterator[None]:
+    """Raise ImageError where something in the folder C(path) turns out to be gone, or another kind
+    of thing, when it is opened."""
+    try:
+        yield
+    except OSError as error:
+        # EINVAL: a link to be read is none; ELOOP: what is to be opened has become one.
+        if error.errno not in (errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP):
+            raise
+        raise _changed(path) from None
+
+
+def _changed(path: str) -> ImageError:
+    return ImageError(f"{path} was changed meanwhile; run again")
 
 
 def walk(directory: int, device: int, above: str = "") -> Iterator[Tuple[int, Entry]]:
@@ -261,7 +274,7 @@ def walk(directory: int, device: int, above: str = "") -> Iterator[Tuple[int, En
             with opened(name, flags, directory=directory) as below:
                 # A directory that was put in its place since has a mark of its own.
                 if file_id(os.fstat(below)) != file_id(status):
-                    raise FileNotFoundError(path)
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
                 yield from walk(below, device, path)
 
 

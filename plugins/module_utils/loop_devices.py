@@ -21,6 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.probe import Prober, Warn
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User, join, released
 
@@ -41,15 +42,17 @@ def open_devices(check_mode: bool) -> Iterator[LoopDevices]:
         yield LoopDevices(Usage(), BootUnits(), check_mode)
 
 
-def report(paths: Optional[List[str]]) -> List[State]:
+def report(paths: Optional[List[str]], warn: Warn) -> List[State]:
     """What xen_loopdev_info shows: the bound devices, or those bound to C(paths)."""
     files = (
         None if paths is None else {loop.file_id(os.stat(p)) for p in paths if os.path.exists(p)}
     )
     units = BootUnits()
+    prober = Prober(warn)
     return [
         {
             **_state(binding),
+            **prober.look(binding.device, binding.rdev, partial(_is_bound, binding)).as_state(),
             "persistent": units.has(binding.backing_file),
             "backing_file": binding.backing_file,
             "deleted": binding.deleted,
@@ -61,6 +64,12 @@ def report(paths: Optional[List[str]]) -> List[State]:
         for binding in loop.scan()
         if files is None or binding.file in files
     ]
+
+
+def _is_bound(binding: Binding) -> bool:
+    """Whether the device still shows the file that it was found to show."""
+    now = loop.read(binding.number)
+    return now is not None and now.file == binding.file
 
 
 class LoopDevices(Resource):

@@ -27,6 +27,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
+from ansible_collections.xen.blockdev.plugins.module_utils.probe import Content, Prober, Warn
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import LOCK_SECONDS, Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
@@ -34,6 +35,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     Storage,
     Storages,
     backing_file,
+    device_path,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
@@ -61,14 +63,28 @@ def open_vbds(check_mode: bool) -> Iterator[Vbds]:
     yield Vbds(xen.domains(store), usage, check_mode)
 
 
-def report(domains: Optional[List[str]]) -> List[State]:
+def report(domains: Optional[List[str]], warn: Warn) -> List[State]:
     """What xen_vbd_info shows: the disks of all running domains, or of C(domains)."""
     xen.require_dom0()
     store = xen.read_store()
     running = xen.domains(store)
     wanted = None if domains is None else {xen.find_domain(name, running) for name in domains}
     ids = None if wanted is None else {domain.domid for domain in wanted if domain}
-    return [_described(vbd) for vbd in xen.vbds(store) if ids is None or vbd.domid in ids]
+    prober = Prober(warn)
+    return [
+        {**_described(vbd), **_content(vbd, prober).as_state()}
+        for vbd in xen.vbds(store)
+        if ids is None or vbd.domid in ids
+    ]
+
+
+def _content(vbd: Vbd, prober: Prober) -> Content:
+    """What is on the disk, if this host has it as a raw image or a block device."""
+    if vbd.backend_domid != 0 or vbd.format != "raw":
+        return Content()
+    if vbd.physical_device:
+        return prober.look(device_path(vbd.physical_device), os.makedev(*vbd.physical_device))
+    return prober.look(vbd.target if os.path.isabs(vbd.target) else None)
 
 
 def _described(vbd: Vbd) -> State:

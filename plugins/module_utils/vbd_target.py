@@ -10,9 +10,10 @@ file.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass, replace
-from typing import FrozenSet, Iterable, List, Optional, Set
+from typing import FrozenSet, Iterable, List, Optional, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, File, file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
@@ -141,6 +142,17 @@ def backing_file(vbd: Vbd) -> Optional[str]:
             return os.fsdecode(attribute.read().rstrip(b"\n"))
     except OSError:
         return None
+
+
+def device_path(device: Tuple[int, int]) -> Optional[str]:
+    """The path of the block device with this major and minor number, as the kernel names it; None
+    where there is no such device."""
+    try:
+        with open(f"{_sysfs(*device)}/uevent", encoding="utf-8") as attribute:
+            names = re.findall(r"^DEVNAME=(.+)$", attribute.read(), re.MULTILINE)
+    except OSError:
+        return None
+    return f"/dev/{names[0]}" if names else None
 
 
 def _disk_of_partition(rdev: int) -> Optional[int]:

@@ -11,7 +11,9 @@ short_description: Show loop devices and the images they are bound to
 version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
-  - Lists the bound loop devices of a host, all of them or those of certain images.
+  - Lists the bound loop devices of a host, all of them or those of certain images, with the file system, the label
+    and the partitions that C(blkid) finds on each.
+  - Where C(blkid) is not installed, a warning says so and nothing of these is known.
 extends_documentation_fragment:
   - xen.blockdev.attributes.info
 options:
@@ -33,6 +35,11 @@ EXAMPLES = r"""
 - name: Show bindings that outlived their image
   ansible.builtin.debug:
     msg: "{{ loops.devices | selectattr('deleted') | map(attribute='device') }}"
+
+- name: Show what is on them
+  ansible.builtin.debug:
+    msg: "{{ item.device }}: {{ item.filesystem }} {{ item.label }} {{ item.partitions | map(attribute='label') }}"
+  loop: "{{ loops.devices }}"
 
 - name: Find the device of one image
   xen.blockdev.xen_loopdev_info:
@@ -117,6 +124,36 @@ devices:
       type: bool
       returned: success
       sample: false
+    filesystem:
+      description:
+        - Type of the file system on the whole device, or of what else fills it, such as V(swap), as C(blkid) calls
+          it. V(none) where it finds nothing, or more than one thing.
+        - Whoever can write to the device decides what this, the label and the partitions say. It is read in dom0, where a guest's last writes may not be seen yet.
+      type: str
+      returned: success
+      sample: ext4
+    label:
+      description: Label of that file system, V(none) where it has none.
+      type: str
+      returned: success
+      sample: CONTENT
+    partitions:
+      description: The partitions of a device with a GPT. Those of other partition tables, which have no names, are not shown.
+      type: list
+      elements: dict
+      returned: success
+      sample: []
+      contains:
+        number:
+          description: Number of the partition.
+          type: int
+          returned: success
+          sample: 1
+        label:
+          description: Name of the partition, V(none) where it has none.
+          type: str
+          returned: success
+          sample: boot
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import query

@@ -177,9 +177,9 @@ options:
         those of 512, and FAT32 from about 2 GiB on, which MirageOS does not read. It has no owners
         and modes; all times are those of its making. Symbolic links are refused, and so are names
         that FAT does not have, or that differ only by upper and lower case. It needs C(mkfs.vfat)
-        (package C(dosfstools)), C(mcopy) and C(mdir) (C(mtools)). Many hundred names in one
-        directory that begin with the same six characters take C(mcopy) long: 1000 take 20 s, and
-        twice as many eight times as long.
+        (package C(dosfstools)), C(mcopy) and C(mdir) (C(mtools)). Many long names in one directory
+        that begin with the same six characters keep C(mcopy) busy. It takes 20 s for 1000 of them,
+        and eight times as long for twice as many.
       - V(tar) is an archive that begins with the disk's first byte, which the key-value store of
         MirageOS reads. It needs a O(source). At least 4096 bytes of zeros follow it. Headers are
         those of ustar, and of pax where a name or number needs them.

@@ -13,6 +13,8 @@ author: xen.blockdev authors (!UNKNOWN)
 description:
   - Lists the disks that are attached to the running domains of a host, all of them or those of certain domains.
   - However many there are, xenstore is read once.
+  - With each are the file system, the label and the partitions that C(blkid) finds on it. Where that is not
+    installed, a warning says so and nothing of these is known.
 extends_documentation_fragment:
   - xen.blockdev.attributes.info
 options:
@@ -35,6 +37,10 @@ EXAMPLES = r"""
 - name: Show the users of an image
   ansible.builtin.debug:
     msg: "{{ attached.vbds | selectattr('backing_file', 'eq', '/srv/xen/b.raw') | map(attribute='domain') }}"
+
+- name: Find a disk by its label
+  ansible.builtin.debug:
+    msg: "{{ attached.vbds | selectattr('label', 'eq', 'CONTENT') | map(attribute='target') }}"
 
 - name: See the disks of two domains
   xen.blockdev.xen_vbd_info:
@@ -136,6 +142,37 @@ vbds:
       type: int
       returned: success
       sample: 16777216
+    filesystem:
+      description:
+        - Type of the file system on the whole disk, or of what else fills it, such as V(swap), as C(blkid) calls
+          it. V(none) where it finds nothing, or more than one thing.
+        - Whoever can write to the disk decides what this, the label and the partitions say. It is read in dom0, where the guest's last writes may not be seen yet.
+        - V(none) as well for an image that is not raw and for a disk that dom0 does not serve.
+      type: str
+      returned: success
+      sample: ext4
+    label:
+      description: Label of that file system, V(none) where it has none.
+      type: str
+      returned: success
+      sample: CONTENT
+    partitions:
+      description: The partitions of a disk with a GPT. Those of other partition tables, which have no names, are not shown.
+      type: list
+      elements: dict
+      returned: success
+      sample: []
+      contains:
+        number:
+          description: Number of the partition.
+          type: int
+          returned: success
+          sample: 1
+        label:
+          description: Name of the partition, V(none) where it has none.
+          type: str
+          returned: success
+          sample: boot
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import query

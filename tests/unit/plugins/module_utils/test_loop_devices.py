@@ -9,6 +9,7 @@ import re
 import stat
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
@@ -19,6 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
+from ansible_collections.xen.blockdev.plugins.module_utils.probe import Content, Prober
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Leaves, Usage, User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
@@ -711,7 +713,15 @@ def scanned(
     """The report, by device."""
     other = bound(make(tmp_path / "b.raw"), 4, offset=512, size_limit=1024, flags=21, deleted=True)
     monkeypatch.setattr(loop, "scan", lambda: [bound(image), other])
-    return loop_devices.report
+    monkeypatch.setattr(loop, "read", {3: bound(image)}.get)
+    monkeypatch.setattr(Prober, "look", look)
+    return partial(loop_devices.report, warn=pytest.fail)
+
+
+def look(_prober: Prober, path: str, rdev: int, is_the_one: Callable[[], bool]) -> Content:
+    """Finds a file system on each loop device that is still bound as it was."""
+    assert path == f"/dev/loop{os.minor(rdev)}"
+    return Content("ext4", "DATA") if is_the_one() else Content()
 
 
 def test_report_of_all(scanned: Callable[..., List[Any]], tmp_path: Path) -> None:
@@ -724,6 +734,9 @@ def test_report_of_all(scanned: Callable[..., List[Any]], tmp_path: Path) -> Non
         "size": MIB,
         "direct_io": False,
         "read_only": False,
+        "filesystem": "ext4",
+        "label": "DATA",
+        "partitions": [],
         "persistent": False,
         "backing_file": f"{tmp_path}/a.raw",
         "deleted": False,
@@ -734,6 +747,7 @@ def test_report_of_all(scanned: Callable[..., List[Any]], tmp_path: Path) -> Non
     }
     assert second["device"] == "/dev/loop4"
     assert (second["offset"], second["size_limit"]) == (512, 1024)
+    assert (second["filesystem"], second["label"], second["partitions"]) == (None, None, [])
     flags = ("read_only", "autoclear", "direct_io", "deleted")
     assert all(second[name] is True for name in flags)
 

@@ -1,0 +1,65 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Folders to fill images from, and images filled from them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, Optional, Union
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import files
+from ansible_collections.xen.blockdev.plugins.module_utils.image_content import FileSystem
+
+SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
+
+Content = Dict[str, Union[bytes, str, None]]
+"""By path: the content of a file, the target of a link (C(str)), None for a directory."""
+
+
+def needs(*tools: str) -> Any:
+    """Skip a test where a tool is missing."""
+    path = f"{os.environ.get('PATH', os.defpath)}:{SBIN}"
+    missing = [tool for tool in tools if shutil.which(tool, path=path) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} here")
+
+
+def folder(path: Path, content: Content) -> Path:
+    path.mkdir()
+    path.chmod(0o755)
+    for name, value in content.items():
+        place = path / name
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if value is None:
+            place.mkdir(exist_ok=True)
+        elif isinstance(value, str):
+            place.symlink_to(value)
+        else:
+            place.write_bytes(value)
+    return path
+
+
+def filled(
+    file_system: FileSystem, new: Path, size: Optional[int] = None, full: bool = False
+) -> Path:
+    with files.opened(str(new), os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
+        file_system.fill(descriptor, file_system.size if size is None else size, full)
+    return new
+
+
+def ran(*command: str, **options: Any) -> str:
+    """What a command prints."""
+    environment = {**os.environ, "PATH": f"{os.environ['PATH']}:{SBIN}", "LC_ALL": "C.UTF-8"}
+    done = subprocess.run(
+        command, check=True, stdout=subprocess.PIPE, text=True, env=environment, **options
+    )
+    return done.stdout
+
+
+def blkid(path: Path) -> Dict[str, str]:
+    """What blkid says of an image."""
+    lines = ran("blkid", "-p", "-o", "export", str(path)).splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
