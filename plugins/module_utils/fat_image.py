@@ -4,7 +4,8 @@
 
 How many clusters there are tells a FAT's kind. Linux and others take less than 4085 for FAT12, but
 MirageOS's ocaml-fat (fat_boot_sector.ml) takes less than 4087 for FAT16, and knows no FAT12. Here
-are always at least 4087 of them, so that all agree on FAT16; FAT32 only where that ends.
+are always at least 4087 of them, so that all agree on FAT16, and FAT32 only where that has not
+enough of them.
 """
 
 from __future__ import annotations
@@ -22,7 +23,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image_content import 
     Folder,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError, Tool
-from ansible_collections.xen.blockdev.plugins.module_utils.units import MIRAGE_BLOCK
+from ansible_collections.xen.blockdev.plugins.module_utils.units import (
+    MIRAGE_BLOCK,
+    format_size,
+)
 
 MKFS = Tool("mkfs.vfat", "makes FAT file systems", "dosfstools")
 MCOPY = Tool("mcopy", "fills FAT file systems", "mtools")
@@ -130,9 +134,9 @@ class Fat(FileSystem):
     def size(self) -> int:
         """See FileSystem.size."""
         for geometry in self._fat16():
-            clusters = max(self._clusters(geometry), FAT16_CLUSTERS[0])
-            if clusters <= FAT16_CLUSTERS[1]:
-                return geometry.size(clusters)
+            size = geometry.size(max(self._clusters(geometry), FAT16_CLUSTERS[0]))
+            if geometry.clusters(size) <= FAT16_CLUSTERS[1]:
+                return size
         size = 0
         while True:
             geometry = self._fat32(size)
@@ -152,19 +156,17 @@ class Fat(FileSystem):
         return [f"the {self.words} is FAT32 for its size, which MirageOS's FAT does not read"]
 
     def _geometry(self, size: int) -> Geometry:
-        """The one with the smallest clusters. Raises ImageError where none does."""
+        """The one with the smallest clusters that has room. Raises ImageError where none has."""
         least, most = FAT16_CLUSTERS
-        large = True
         for geometry in self._fat16():
-            clusters = geometry.clusters(size)
-            large = large and clusters > most
-            if max(least, self._clusters(geometry)) <= clusters <= most:
+            if max(least, self._clusters(geometry)) <= geometry.clusters(size) <= most:
                 return geometry
         geometry = self._fat32(size)
-        if not large or geometry.clusters(size) < self._clusters(geometry):
+        least, most = FAT32_CLUSTERS
+        if geometry.clusters(size) < max(least, self._clusters(geometry)):
             raise self._too_small(size)
-        if geometry.clusters(size) > FAT32_CLUSTERS[1] or size // self._sector >= 2**32:
-            raise ImageError(f"a FAT file system cannot be as large as {size} bytes")
+        if geometry.clusters(size) > most or size // self._sector >= 2**32:
+            raise ImageError(f"no FAT file system is as large as {format_size(size)}")
         return geometry
 
     def _fat16(self) -> Iterator[Geometry]:
