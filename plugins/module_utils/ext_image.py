@@ -137,8 +137,9 @@ class Ext(FileSystem):
         descriptors = {new: "the new image"}
         arguments = ["-q", "-F", "-t", self.kind, "-b", str(BLOCK), "-I", str(INODE), "-m", "0"]
         arguments += ["-N", str(self._inodes(blocks))]
-        # Tables that the guest's kernel would have to zero later are zeros already, as holes.
-        arguments += ["-E", "root_owner=0:0,nodiscard,lazy_itable_init=0,lazy_journal_init=0"]
+        # What the file has no data for reads as zeros: the tables need no zeros of their own, not
+        # even later by the guest's kernel. Nor does the journal, which only ext3 gets written out.
+        arguments += ["-E", "root_owner=0:0,discard,lazy_itable_init=0,lazy_journal_init=1"]
         if self._journal(blocks):
             arguments += ["-J", f"size={self._journal(blocks)}"]
         if self.label:

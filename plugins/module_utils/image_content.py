@@ -202,7 +202,7 @@ class FileSystem:
             self._write(new, size, directory)
             if self.folder and directory is not None:
                 self.folder.refuse_changed(directory)
-        # Again, as mke2fs gives back what it has not written.
+        # Again, as mke2fs gives back what it does not write.
         set_size(new, size, full)
 
     def _directory(self) -> ContextManager[Optional[int]]:

@@ -94,7 +94,8 @@ def test_size_is_enough_and_not_absurd(tmp_path: Path, shape: str, kind: str) ->
     image = filled(file_system, tmp_path / "a.raw")
     ran("e2fsck", "-fn", str(image))
     assert file_system.size % 4096 == 0
-    assert file_system.size < 1.1 * allocated(image) + 5 * MIB
+    used = int(header(image)["Block count"]) - int(header(image)["Free blocks"])
+    assert file_system.size < 1.1 * 4096 * used + 5 * MIB
     # More than that is enough, too, whatever mke2fs makes larger with it.
     more = filled(file_system, tmp_path / "b.raw", file_system.size + 97 * MIB)
     assert int(header(more)["Free blocks"]) >= 80 * 256
@@ -113,7 +114,9 @@ def test_empty(tmp_path: Path, kind: str, size: int) -> None:
     assert image.stat().st_size == size
     assert blkid(image)["LABEL"] == "EMPTY"
     assert int(header(image)["Inode count"]) >= size // 16384
-    assert allocated(image) < 0.04 * size + 5 * MIB
+    # Only ext3 has its journal written out.
+    journal = min(max(size // 32, 4 * MIB), 64 * MIB) if kind == "ext3" else 0
+    assert allocated(image) < journal + 3 * MIB
 
 
 def test_all_blocks(tmp_path: Path) -> None:
