@@ -100,12 +100,14 @@ def test_that_there_must_be_a_name(written: Dict[str, object]) -> None:
 
 TEXTS = (
     *("path", "target", "source", "owner", "group", "mode"),
-    *("seuser", "serole", "setype", "selevel", "script"),
+    *("seuser", "serole", "setype", "selevel", "script", "label"),
 )
-FLAGS = ("loop", "shrink", "direct_io", "discard", "direct_io_safe")
+FLAGS = ("loop", "preserve", "shrink", "direct_io", "discard", "direct_io_safe")
 CHOICES = {
     "state": "present or absent",
     "allocation": "sparse or full",
+    "filesystem": "ext2, ext3, ext4, vfat or tar",
+    "fat_sector_size": "512 or 4096",
     "source_format": "raw, qcow2, vhd, vhdx, vmdk, vdi or qed",
     "format": "raw, qcow2, vhd or qed",
     "access": "rw or ro",
@@ -356,6 +358,10 @@ IMAGE_VALUES = {
     "size": 512,
     "source": "/s",
     "source_format": "qcow2",
+    "filesystem": "vfat",
+    "label": "DATA",
+    "fat_sector_size": 4096,
+    "preserve": True,
     "allocation": "full",
     "shrink": True,
     "owner": "root",
