@@ -42,6 +42,12 @@ def source_image(folder: Path) -> None:
     (folder / "s.raw").write_bytes(CONTENT)
 
 
+def source_folder(folder: Path) -> None:
+    """A directory to fill an image from."""
+    (folder / "content").mkdir()
+    (folder / "content/file").write_bytes(CONTENT)
+
+
 def bound_image(folder: Path, **options: Any) -> None:
     """An image on a loop device."""
     image(folder)
@@ -131,6 +137,11 @@ UNIT = (
     "units/{unit}",
 )
 
+FILLED: Dict[str, Any] = {
+    "left": ("a.raw", "content/", "content/file"),
+    "kept": ("content/file",),
+}
+
 OPERATIONS = {
     "create": disk({**A, "size": MIB}),
     "create-full": disk({**A, "size": MIB, "allocation": "full"}),
@@ -143,6 +154,14 @@ OPERATIONS = {
         source_image,
         left=("a.raw", "s.raw"),
         kept=("s.raw",),
+    ),
+    "fill-tar": disk(
+        {**A, "filesystem": "tar", "source": "content", "size": 2 * MIB}, source_folder, **FILLED
+    ),
+    "fill-ext4": disk(
+        {**A, "filesystem": "ext4", "source": "content", "size": 16 * MIB},
+        source_folder,
+        **FILLED,
     ),
     "grow": disk({**A, "size": 2 * MIB}, image),
     "shrink": disk({**A, "size": 64 * KIB, "shrink": True}, image),
@@ -296,7 +315,9 @@ def assert_whole(operation: Operation, folder: Path, before: Dict[str, bytes]) -
     if operation.module == "xen_raw_disk" and path.is_file():
         wanted = {operation.options.get("size"), len(before.get("a.raw", b"")) or None}
         assert path.stat().st_size in wanted
-        if "source" in operation.options:
+        if "filesystem" in operation.options:
+            assert CONTENT in path.read_bytes()
+        elif "source" in operation.options:
             assert path.read_bytes() == CONTENT + bytes(MIB)
     for name, content in state(folder).items():
         if name.endswith((".cfg", ".service")):
