@@ -14,6 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image_content import 
     Entry,
     FileSystem,
     Folder,
+    OpenFolder,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError, Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_size
@@ -132,7 +133,7 @@ class Ext(FileSystem):
         if size < max(least, self._data * BLOCK if self.folder else 0):
             raise self._too_small(size)
 
-    def _write(self, new: int, size: int, directory: Optional[int]) -> None:
+    def _write(self, new: int, size: int, source: Optional[OpenFolder]) -> None:
         blocks = size // BLOCK
         descriptors = {new: "the new image"}
         arguments = ["-q", "-F", "-t", self.kind, "-b", str(BLOCK), "-I", str(INODE), "-m", "0"]
@@ -144,9 +145,9 @@ class Ext(FileSystem):
             arguments += ["-J", f"size={self._journal(blocks)}"]
         if self.label:
             arguments += ["-L", self.label]
-        if directory is not None and self.folder:
-            descriptors[directory] = self.folder.path
-            arguments += ["-d", by_number(directory)]
+        if source:
+            descriptors[source.descriptor] = source.folder.path
+            arguments += ["-d", by_number(source.descriptor)]
         arguments += [by_number(new), str(blocks)]
         try:
             MKE2FS.run(*arguments, timeout=FILL_SECONDS, descriptors=descriptors)

@@ -21,6 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image_content import 
     Entry,
     FileSystem,
     Folder,
+    OpenFolder,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError, Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
@@ -196,39 +197,35 @@ class Fat(FileSystem):
         )
         return directories + sum(-(-entry.size // cluster) for entry in self.folder.entries)
 
-    def _write(self, new: int, size: int, directory: Optional[int]) -> None:
+    def _write(self, new: int, size: int, source: Optional[OpenFolder]) -> None:
         image = {new: "the new image"}
         label = ["-n", self.label] if self.label else []
         arguments = [*self._geometry(size).arguments, *label, by_number(new)]
         MKFS.run(*arguments, timeout=FILL_SECONDS, descriptors=image)
-        if directory is None or not self.folder:
+        if source is None:
             return
-        for names in _batches(self.folder.below[""]):
+        for names in _batches(source.folder.below[""]):
             arguments = ["-s", "-i", by_number(new), *names, "::/"]
             MCOPY.run(
                 *arguments,
                 timeout=FILL_SECONDS,
                 descriptors=image,
-                directory=directory,
+                directory=source.descriptor,
                 environment=ENVIRONMENT,
             )
-        self._verify(new)
+        _verify(new, source.folder)
 
-    def _verify(self, new: int) -> None:
-        """Raise ImageError unless everything is there: mcopy has its own idea of some names."""
-        assert self.folder
-        wanted = {f"::/{one.path}{'/' * one.is_directory}" for one in self.folder.entries}
-        if not wanted:
-            return
-        arguments = ["-/", "-b", "-i", by_number(new), "::/"]
-        listed = MDIR.run(
-            *arguments,
-            timeout=FILL_SECONDS,
-            descriptors={new: "the new image"},
-            environment=ENVIRONMENT,
-        )
-        missing = wanted.symmetric_difference(listed.split("\n")) - {""}
-        self.folder.refuse({"not as they are called in the FAT image": sorted(missing)})
+
+def _verify(new: int, folder: Folder) -> None:
+    """Raise ImageError unless everything is there: mcopy has its own idea of some names."""
+    wanted = {f"::/{one.path}{'/' * one.is_directory}" for one in folder.entries}
+    if not wanted:
+        return
+    arguments = ["-/", "-b", "-i", by_number(new), "::/"]
+    image = {new: "the new image"}
+    listed = MDIR.run(*arguments, timeout=FILL_SECONDS, descriptors=image, environment=ENVIRONMENT)
+    missing = wanted.symmetric_difference(listed.split("\n")) - {""}
+    folder.refuse({"not as they are called in the FAT image": sorted(missing)})
 
 
 def check_label(label: Optional[str]) -> None:

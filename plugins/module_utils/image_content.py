@@ -11,10 +11,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import ContextManager, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, NamedTuple, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     by_number,
@@ -158,6 +158,13 @@ class Folder:
             )
 
 
+class OpenFolder(NamedTuple):
+    """A folder that is being read."""
+
+    folder: Folder
+    descriptor: int
+
+
 class FileSystem:
     """What a new image gets: a file system or an archive, filled from a folder or empty."""
 
@@ -198,18 +205,23 @@ class FileSystem:
         """
         # First, so that a full disk shows before the work.
         set_size(new, size, full)
-        with self._directory() as directory:
-            self._write(new, size, directory)
-            if self.folder and directory is not None:
-                self.folder.refuse_changed(directory)
+        with self._opened() as source:
+            self._write(new, size, source)
+            if source:
+                source.folder.refuse_changed(source.descriptor)
         # Again, as mke2fs gives back what it does not write.
         set_size(new, size, full)
 
-    def _directory(self) -> ContextManager[Optional[int]]:
-        return self.folder.opened() if self.folder else nullcontext()
+    @contextmanager
+    def _opened(self) -> Iterator[Optional[OpenFolder]]:
+        if self.folder is None:
+            yield None
+            return
+        with self.folder.opened() as descriptor:
+            yield OpenFolder(self.folder, descriptor)
 
-    def _write(self, new: int, size: int, directory: Optional[int]) -> None:
-        """C(directory): the folder's descriptor, None for an empty file system."""
+    def _write(self, new: int, size: int, source: Optional[OpenFolder]) -> None:
+        """C(source): the folder, None for an empty file system."""
         raise NotImplementedError
 
     def _too_small(self, size: int) -> ImageError:

@@ -15,6 +15,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image_content import 
     Entry,
     FileSystem,
     Folder,
+    OpenFolder,
     mark_of,
     walk,
 )
@@ -49,35 +50,22 @@ class TarArchive(FileSystem):
         if size < self.size:
             raise self._too_small(size)
 
-    def _write(self, new: int, size: int, directory: Optional[int]) -> None:
-        assert directory is not None and self.folder
+    def _write(self, new: int, size: int, source: Optional[OpenFolder]) -> None:
+        if source is None:
+            return
         position = 0
-        found = walk(directory, self.folder.root.status.st_dev)
+        found = walk(source.descriptor, source.folder.root.status.st_dev)
         for expected in self._entries:
-            place, entry = next(found, (directory, None))
+            place, entry = next(found, (source.descriptor, None))
             if entry is None or entry.mark != expected.mark:
-                raise self.folder.changed()
+                raise source.folder.changed()
             header = self._header(entry)
             _write_all(new, header, position)
             position += len(header)
             if entry.is_file:
-                self._copy(place, entry, new, position)
+                if not _copy(place, entry, new, position):
+                    raise source.folder.changed()
                 position += _padded(entry.size)
-
-    def _copy(self, place: int, entry: Entry, new: int, position: int) -> None:
-        """Copy a file that is in the directory C(place)."""
-        assert self.folder
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-        with opened(entry.name, flags, directory=place) as old:
-            if mark_of(os.fstat(old)) != mark_of(entry.status):
-                raise self.folder.changed()
-            done = 0
-            while done < entry.size:
-                data = os.pread(old, min(CHUNK, entry.size - done), done)
-                if not data:
-                    raise self.folder.changed()
-                _write_all(new, data, position + done)
-                done += len(data)
 
     def _header(self, entry: Entry) -> bytes:
         member = self._member(entry)
@@ -101,6 +89,22 @@ class TarArchive(FileSystem):
             member.uid, member.gid = entry.status.st_uid, entry.status.st_gid
             member.mtime = entry.status.st_mtime_ns // 10**9
         return member
+
+
+def _copy(place: int, entry: Entry, new: int, position: int) -> bool:
+    """Copy a file that is in the directory C(place); false where it is not what it was."""
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    with opened(entry.name, flags, directory=place) as old:
+        if mark_of(os.fstat(old)) != mark_of(entry.status):
+            return False
+        done = 0
+        while done < entry.size:
+            data = os.pread(old, min(CHUNK, entry.size - done), done)
+            if not data:
+                return False
+            _write_all(new, data, position + done)
+            done += len(data)
+    return True
 
 
 def _padded(size: int) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import image_content
+from ansible_collections.xen.blockdev.plugins.module_utils import image_content, tar_image
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.tar_image import TarArchive
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
@@ -193,14 +193,14 @@ def changes() -> List[Any]:
 def test_file_that_changes_just_before_it_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any
 ) -> None:
-    def copy(self: TarArchive, *arguments: Any) -> None:
+    def copy(*arguments: Any) -> bool:
         change(path / "b")
-        real_copy(self, *arguments)
+        return real_copy(*arguments)
 
     path = folder(tmp_path / "f", {"b": b"content"})
     tar = archive(path)
-    real_copy = TarArchive._copy
-    monkeypatch.setattr(TarArchive, "_copy", copy)
+    real_copy = tar_image._copy
+    monkeypatch.setattr(tar_image, "_copy", copy)
     with pytest.raises(ImageError, match="changed meanwhile; run again"):
         filled(tar, tmp_path / "a.raw")
 
@@ -218,13 +218,13 @@ def test_file_that_shrinks_while_it_is_copied(
 def test_folder_that_gets_another_file_after_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copy(self: TarArchive, *arguments: Any) -> None:
-        real_copy(self, *arguments)
+    def copy(*arguments: Any) -> bool:
         (path / "c").write_bytes(b"")
+        return real_copy(*arguments)
 
     path = folder(tmp_path / "f", {"b": b"content"})
     tar = archive(path)
-    real_copy = TarArchive._copy
-    monkeypatch.setattr(TarArchive, "_copy", copy)
+    real_copy = tar_image._copy
+    monkeypatch.setattr(tar_image, "_copy", copy)
     with pytest.raises(ImageError, match="changed meanwhile; run again"):
         filled(tar, tmp_path / "a.raw")
