@@ -37,6 +37,7 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "mirage_tests": mirage_tests,
+            "mirage_blamed": testing.blamed,
             "mirage_results": testing.results,
             "mirage_summary": testing.summary,
             "mirage_junit": testing.junit,

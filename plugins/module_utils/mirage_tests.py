@@ -225,23 +225,49 @@ def plan(
 # ---- results ----
 
 
+def blamed(tests: Sequence[Options], failed: Mapping[str, Any]) -> List[str]:
+    """Names of the tests for whose images, loop devices or configs a module has failed; all of them
+    where it does not say. C(failed): its result."""
+    entries = [
+        entry
+        for items in ("disks", "devices", "configs")
+        for entry in failed.get(items) or ()
+        if "msg" in entry
+    ]
+    names = [test["name"] for test in tests if any(_is_of(test, entry) for entry in entries)]
+    return names or [test["name"] for test in tests]
+
+
+def _is_of(test: Options, entry: Mapping[str, Any]) -> bool:
+    domain, path = test["domain"]["name"], str(entry.get("path"))
+    paths = [disk.get("path") for disk in test["domain"]["disks"]]
+    return domain in (entry.get("domain"), *path.split("/")) or path in paths
+
+
 def results(
-    tests: Sequence[Options], started: Mapping[str, Any], followed: Mapping[str, Any], error: str
+    tests: Sequence[Options],
+    started: Mapping[str, Any],
+    followed: Mapping[str, Any],
+    failed: Mapping[str, Any],
 ) -> List[Options]:
     """How each of the tests went: C(name), C(passed), C(verdict), C(reason), C(seconds), C(tail).
 
     C(started), C(followed): what xen_domain and xen_console have reported, as Ansible registers
-    it. C(error): what went wrong before; empty where nothing did.
+    it. C(failed): the result of the task that failed before; empty where none did.
     """
-    return [_result(test, started, followed, error) for test in tests]
+    return [_result(test, started, followed, failed) for test in tests]
 
 
 def _result(
-    test: Options, started: Mapping[str, Any], followed: Mapping[str, Any], error: str
+    test: Options,
+    started: Mapping[str, Any],
+    followed: Mapping[str, Any],
+    failed: Mapping[str, Any],
 ) -> Options:
     nothing = {"name": test["name"], "passed": False, "seconds": 0.0, "tail": []}
-    if error:
-        return {**nothing, "verdict": "error", "reason": error}
+    if failed:
+        reason = str(failed.get("msg", "a task failed, see the output of Ansible"))
+        return {**nothing, "verdict": "error", "reason": reason}
     for report in (started, followed):
         if report.get("unreachable"):
             reason = f"the connection to the host was lost: {report.get('msg')}"

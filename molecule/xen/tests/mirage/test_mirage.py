@@ -143,7 +143,7 @@ def test_each_has_its_own_end(xen, run_tests, tmp_path):
             "disks": [{"name": "full", "size": "1TiB", "allocation": "full"}],
         },
     ]
-    (tmp_path / "tests.yml").write_text(json.dumps({"mirage_vms": tests, "mirage_parallel": 2}))
+    (tmp_path / "tests.yml").write_text(json.dumps({"mirage_vms": tests, "mirage_parallel": 8}))
     report = run_tests(tmp_path)
     assert not report.ok
     assert report.verdicts() == {

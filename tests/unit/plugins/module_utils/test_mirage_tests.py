@@ -206,7 +206,9 @@ def test_names_are_taken_once() -> None:
 
 # ---- results ----
 
-TESTS = [{"name": name, "domain": {"name": f"{name}-x1"}} for name in ("one", "two")]
+TESTS: List[Dict[str, Any]] = [
+    {"name": name, "domain": {"name": f"{name}-x1"}} for name in ("one", "two")
+]
 STARTED = {"domains": [{"name": "one-x1"}, {"name": "two-x1", "msg": "cannot start domain two-x1"}]}
 GOOD = {"verdict": "expected", "passed": True, "reason": "fine", "seconds": 0.5, "tail": ["ok"]}
 BAD = {"verdict": "crashed", "passed": False, "reason": "bad", "seconds": 1.5, "tail": ["<oops>"]}
@@ -215,30 +217,55 @@ NOTHING = {"passed": False, "seconds": 0.0, "tail": []}
 
 
 def test_each_has_its_result() -> None:
-    assert mirage_tests.results(TESTS, STARTED, FOLLOWED, "") == [
+    assert mirage_tests.results(TESTS, STARTED, FOLLOWED, {}) == [
         {"name": "one", **GOOD},
         {**NOTHING, "name": "two", "verdict": "error", "reason": "cannot start domain two-x1"},
     ]
 
 
 @pytest.mark.parametrize(
-    ("started", "followed", "error", "verdict", "reason"),
+    ("started", "followed", "failed", "verdict", "reason"),
     [
-        ({}, {}, "no space", "error", "no space"),
-        ({"msg": "not a Xen host"}, {}, "", "error", "not a Xen host"),
-        ({"unreachable": True, "msg": "timed out"}, {}, "", "lost", "the connection to the host "),
-        (STARTED, {"unreachable": True, "msg": "gone"}, "", "lost", "the connection to the host "),
-        (STARTED, {"msg": "killed", "domains": []}, "", "error", "killed"),
-        (STARTED, {}, "", "error", "nothing was reported of it"),
-        (STARTED, {"domains": [{"name": "one-x1", "msg": "taken"}]}, "", "error", "taken"),
+        ({}, {}, {"msg": "no space"}, "error", "no space"),
+        ({}, {}, {"rc": 1}, "error", "a task failed"),
+        ({"msg": "not a Xen host"}, {}, {}, "error", "not a Xen host"),
+        ({"unreachable": True, "msg": "timed out"}, {}, {}, "lost", "the connection to the host "),
+        (STARTED, {"unreachable": True, "msg": "gone"}, {}, "lost", "the connection to the host "),
+        (STARTED, {"msg": "killed", "domains": []}, {}, "error", "killed"),
+        (STARTED, {}, {}, "error", "nothing was reported of it"),
+        (STARTED, {"domains": [{"name": "one-x1", "msg": "taken"}]}, {}, "error", "taken"),
     ],
 )
 def test_what_went_wrong_has_a_verdict(
-    started: Dict[str, Any], followed: Dict[str, Any], error: str, verdict: str, reason: str
+    started: Dict[str, Any],
+    followed: Dict[str, Any],
+    failed: Dict[str, Any],
+    verdict: str,
+    reason: str,
 ) -> None:
-    (result,) = mirage_tests.results(TESTS[:1], started, followed, error)
+    (result,) = mirage_tests.results(TESTS[:1], started, followed, failed)
     assert (result["passed"], result["verdict"]) == (False, verdict)
     assert result["reason"].startswith(reason)
+
+
+@pytest.mark.parametrize(
+    ("failed", "names"),
+    [
+        ({"disks": [{"path": f"{DIRECTORY}/two-x1/a.raw", "msg": "full"}]}, ["two"]),
+        ({"disks": [{"path": "/srv/shared.raw", "msg": "in use"}]}, ["one"]),
+        ({"configs": [{"domain": "one-x1", "path": "x", "msg": "bad"}]}, ["one"]),
+        (
+            {"devices": [{"path": f"{DIRECTORY}/{name}-x1/a.raw"} for name in ("one", "two")]},
+            ["one", "two"],
+        ),
+        ({"msg": "killed"}, ["one", "two"]),
+        ({"disks": None}, ["one", "two"]),
+    ],
+)
+def test_who_is_to_blame(failed: Dict[str, Any], names: List[str]) -> None:
+    disks: Dict[str, List[Dict[str, str]]] = {"one": [{"path": "/srv/shared.raw"}], "two": []}
+    tests = [{**test, "domain": {**test["domain"], "disks": disks[test["name"]]}} for test in TESTS]
+    assert mirage_tests.blamed(tests, failed) == names
 
 
 def test_summary() -> None:
