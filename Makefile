@@ -103,7 +103,7 @@ integration: tree ## Every operation of every module, on real files and loop dev
 
 .PHONY: robustness
 robustness: tree ## Crashes, races, full disks, random sequences and hostile input (root)
-	@cd $(TREE) && $(RUN) PYTHONPATH=$(CACHE)/tree pytest -p no:cacheprovider tests/robustness
+	@cd $(TREE) && $(RUN) PYTHONPATH=$(CACHE)/tree pytest -p no:cacheprovider -n auto --dist worksteal tests/robustness
 
 .PHONY: molecule
 molecule: $(VENV)/.test install ## The playbooks on this machine, verified with testinfra (root)

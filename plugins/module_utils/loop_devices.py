@@ -42,13 +42,14 @@ def open_devices(check_mode: bool) -> Iterator[LoopDevices]:
         yield LoopDevices(Usage(), BootUnits(), check_mode)
 
 
-def report(paths: Optional[List[str]], warn: Warn) -> List[State]:
-    """What xen_loopdev_info shows: the bound devices, or those bound to C(paths)."""
+def report(paths: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
+    """What xen_loopdev_info shows: the bound devices, or those bound to C(paths).
+    C(probe): whether to look at what is on them."""
     files = (
         None if paths is None else {loop.file_id(os.stat(p)) for p in paths if os.path.exists(p)}
     )
     units = BootUnits()
-    prober = Prober(warn)
+    prober = Prober(warn, probe)
     return [
         {
             **_state(binding),

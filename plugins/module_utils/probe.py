@@ -53,10 +53,11 @@ class Content:
 class Prober:
     """Looks at the disks of one module call."""
 
-    def __init__(self, warn: Warn) -> None:
+    def __init__(self, warn: Warn, wanted: bool = True) -> None:
+        """C(wanted): whether to look at all."""
         self._warn = warn
         self._until = time.monotonic() + CALL_SECONDS
-        self._given_up = False
+        self._given_up = not wanted
 
     def look(
         self,

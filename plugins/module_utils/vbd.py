@@ -63,14 +63,15 @@ def open_vbds(check_mode: bool) -> Iterator[Vbds]:
     yield Vbds(xen.domains(store), usage, check_mode)
 
 
-def report(domains: Optional[List[str]], warn: Warn) -> List[State]:
-    """What xen_vbd_info shows: the disks of all running domains, or of C(domains)."""
+def report(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
+    """What xen_vbd_info shows: the disks of all running domains, or of C(domains).
+    C(probe): whether to look at what is on them."""
     xen.require_dom0()
     store = xen.read_store()
     running = xen.domains(store)
     wanted = None if domains is None else {xen.find_domain(name, running) for name in domains}
     ids = None if wanted is None else {domain.domid for domain in wanted if domain}
-    prober = Prober(warn)
+    prober = Prober(warn, probe)
     return [
         {**_described(vbd), **_content(vbd, prober).as_state()}
         for vbd in xen.vbds(store)

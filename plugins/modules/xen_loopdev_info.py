@@ -23,6 +23,12 @@ options:
       - An image that is not bound, or is not there, has no entry in the result.
     type: list
     elements: path
+  probe:
+    description:
+      - Whether to look at what is on the disks. That takes some milliseconds and a process for each.
+      - Without it, RV(devices[].filesystem) and RV(devices[].label) are V(none) and RV(devices[].partitions) is empty.
+    type: bool
+    default: true
 seealso:
   - module: xen.blockdev.xen_loopdev
 """
@@ -161,7 +167,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import r
 
 
 def main() -> None:
-    query({"paths": {"type": "list", "elements": "path"}}, "devices", report)
+    options = {
+        "paths": {"type": "list", "elements": "path"},
+        "probe": {"type": "bool", "default": True},
+    }
+    query(options, "devices", report)
 
 
 if __name__ == "__main__":

@@ -24,6 +24,12 @@ options:
       - A domain that is not running has no disks and no entry in the result.
     type: list
     elements: str
+  probe:
+    description:
+      - Whether to look at what is on the disks. That takes some milliseconds and a process for each.
+      - Without it, RV(vbds[].filesystem) and RV(vbds[].label) are V(none) and RV(vbds[].partitions) is empty.
+    type: bool
+    default: true
 seealso:
   - module: xen.blockdev.xen_vbd_attach
   - module: xen.blockdev.xen_loopdev_info
@@ -180,7 +186,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.vbd import report
 
 
 def main() -> None:
-    query({"domains": {"type": "list", "elements": "str"}}, "vbds", report)
+    options = {
+        "domains": {"type": "list", "elements": "str"},
+        "probe": {"type": "bool", "default": True},
+    }
+    query(options, "vbds", report)
 
 
 if __name__ == "__main__":

@@ -26,6 +26,20 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     harness.unbind_all(place)
 
 
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that all report to what this one has tried, if it is not the only one."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["counts"] = harness.COUNTS
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add up what the processes have tried."""
+    for what, number in node.workeroutput["counts"].items():
+        harness.count(what, number)
+
+
 def pytest_terminal_summary(terminalreporter: Any) -> None:
     """Say what was tried, and that nothing was lost by it."""
     if not harness.COUNTS:

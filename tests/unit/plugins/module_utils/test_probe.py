@@ -70,6 +70,13 @@ def test_label_and_file_system(tmp_path: Path, fake: Fake) -> None:
     assert number.isdigit()
 
 
+def test_nothing_is_looked_at_unless_wanted(tmp_path: Path, fake: Fake) -> None:
+    log = fake("blkid", EXT4)
+    prober = Prober(pytest.fail, wanted=False)
+    assert prober.look(str(image(tmp_path / "a.raw"))) == Content()
+    assert not log.exists()
+
+
 def test_partitions(tmp_path: Path, fake: Fake) -> None:
     fake("blkid", GPT)
     log = fake("partx", PARTITIONS)
