@@ -15,8 +15,12 @@ import subprocess
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import xenstore
+from ansible_collections.xen.blockdev.plugins.module_utils import xenstore, xenstore_socket
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store, XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore_socket import (
+    Connection,
+    UnavailableError,
+)
 
 HYPERVISOR_TYPE = "/sys/hypervisor/type"
 CAPABILITIES = "/proc/xen/capabilities"
@@ -46,6 +50,30 @@ CONNECTED = 4
 
 BACKEND_KINDS = ("vbd", "qdisk")
 """The kernel's blkback, QEMU: the directories of a disk's backend below the backend's domain."""
+
+_DISK_NODES = (
+    "params",
+    "type",
+    "mode",
+    "dev",
+    "device-type",
+    "script",
+    "discard-enable",
+    "direct-io-safe",
+)
+"""What tells which disk it is: of the backend, and of libxl's copy of it."""
+
+_BACKEND_NODES = (
+    *_DISK_NODES,
+    "physical-device",
+    "state",
+    "online",
+    "sectors",
+    "sector-size",
+    "hotplug-status",
+    "hotplug-error",
+)
+"""What is of interest of a backend."""
 
 _BACKEND = re.compile(r"/local/domain/(?P<domid>[0-9]{1,5})/backend/(?P<kind>[a-z0-9_]+)/.*")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -214,12 +242,49 @@ class Vbd:
         return None
 
 
-def read_store(path: str = "/") -> Store:
-    """What xenstore holds below C(path), in one process; nothing where there is no such node.
+def read_store() -> Store:
+    """What xenstore holds of domains and their disks, read at once.
 
     Raises XenError where xenstored does not answer.
     """
-    return Store(_read_values(path))
+    try:
+        with xenstore_socket.connected() as connection:
+            return Store(_domain_values(connection))
+    except UnavailableError:
+        return Store(_read_values("/"))
+
+
+def _domain_values(connection: Connection) -> Dict[str, str]:
+    """Path to value of all nodes that are of interest."""
+    running, copied = connection.children(["/local/domain", "/libxl"])
+    nodes = [f"/local/domain/{domid}/{node}" for domid in running for node in ("name", "vm")]
+    owners = {f"/libxl/{domid}/device/vbd": domid for domid in copied}
+    backends = [f"/local/domain/0/backend/{kind}" for kind in BACKEND_KINDS]
+    for backend, served in zip(backends, connection.children(backends)):
+        owners.update({f"{backend}/{domid}": domid for domid in served})
+    slots = {
+        (_number(domid), _number(key))
+        for domid, keys in zip(owners.values(), connection.children(list(owners)))
+        for key in keys
+    }
+    known = sorted((domid, key) for domid, key in slots if domid is not None and key is not None)
+    return {**_values(connection, nodes), **_slot_values(connection, known)}
+
+
+def _slot_values(connection: Connection, slots: Sequence[Tuple[int, int]]) -> Dict[str, str]:
+    """The same of the disks in some slots, each a domain id and a xenstore key."""
+    said = [f"{_entry(*slot)}/backend" for slot in slots]
+    values = _values(connection, [*said, *(f"{_frontend(*slot)}/state" for slot in slots)])
+    backends = {path for slot in slots for path in _backend_paths(*slot)}
+    backends.update(values[path] for path in said if path in values)
+    nodes = [f"{path}/{node}" for path in sorted(backends) for node in _BACKEND_NODES]
+    nodes += [f"{_entry(*slot)}/{node}" for slot in slots for node in _DISK_NODES]
+    return {**values, **_values(connection, nodes)}
+
+
+def _values(connection: Connection, paths: Sequence[str]) -> Dict[str, str]:
+    found = zip(paths, connection.values(paths))
+    return {path: value for path, value in found if value is not None}
 
 
 def _read_values(path: str) -> Dict[str, str]:
@@ -280,17 +345,34 @@ def attached_devices() -> List[Vbd]:
 
 def read_slot(domain: Domain, key: int) -> Optional[Vbd]:
     """The disk in one slot as it is now, without reading all of xenstore."""
-    entry = f"/libxl/{domain.domid}/device/vbd/{key}"
-    frontend = f"/local/domain/{domain.domid}/device/vbd/{key}"
-    backends = [f"/local/domain/0/backend/{kind}/{domain.domid}/{key}" for kind in BACKEND_KINDS]
-    values: Dict[str, str] = {}
-    for path in (entry, frontend, *backends):
-        values.update(_read_values(path))
-    store = Store(values)
+    store = _read_slot(domain.domid, key)
     backend = _backend_path(store, domain.domid, key)
-    if not store.children(entry) and not store.children(backend):
+    if not store.children(_entry(domain.domid, key)) and not store.children(backend):
         return None
     return _vbd(store, domain.name, domain.domid, key, backend)
+
+
+def _read_slot(domid: int, key: int) -> Store:
+    try:
+        with xenstore_socket.connected() as connection:
+            return Store(_slot_values(connection, [(domid, key)]))
+    except UnavailableError:
+        values: Dict[str, str] = {}
+        for path in (_entry(domid, key), _frontend(domid, key), *_backend_paths(domid, key)):
+            values.update(_read_values(path))
+        return Store(values)
+
+
+def _entry(domid: int, key: int) -> str:
+    return f"/libxl/{domid}/device/vbd/{key}"
+
+
+def _frontend(domid: int, key: int) -> str:
+    return f"/local/domain/{domid}/device/vbd/{key}"
+
+
+def _backend_paths(domid: int, key: int) -> List[str]:
+    return [f"/local/domain/0/backend/{kind}/{domid}/{key}" for kind in BACKEND_KINDS]
 
 
 def _slots(store: Store) -> Iterator[Tuple[int, int]]:
@@ -307,8 +389,8 @@ def _slots(store: Store) -> Iterator[Tuple[int, int]]:
 
 
 def _backend_path(store: Store, domid: int, key: int) -> str:
-    said = store.get(f"/libxl/{domid}/device/vbd/{key}/backend")
-    paths = [f"/local/domain/0/backend/{kind}/{domid}/{key}" for kind in BACKEND_KINDS]
+    said = store.get(f"{_entry(domid, key)}/backend")
+    paths = _backend_paths(domid, key)
     return said or next((path for path in paths if store.children(path)), paths[0])
 
 
@@ -317,7 +399,7 @@ def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
 
     def attribute(node: str) -> Optional[str]:
         value = store.get(f"{backend}/{node}")
-        return store.get(f"/libxl/{domid}/device/vbd/{key}/{node}") if value is None else value
+        return store.get(f"{_entry(domid, key)}/{node}") if value is None else value
 
     path = _BACKEND.fullmatch(backend)
     backendtype = attribute("type")
@@ -339,7 +421,7 @@ def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
         backend_domid=int(path["domid"]) if path else 0,
         physical_device=_major_minor(store.get(f"{backend}/physical-device")),
         backend_state=_number(store.get(f"{backend}/state")),
-        frontend_state=_number(store.get(f"/local/domain/{domid}/device/vbd/{key}/state")),
+        frontend_state=_number(store.get(f"{_frontend(domid, key)}/state")),
         online=store.get(f"{backend}/online") != "0",
         sectors=_number(store.get(f"{backend}/sectors")),
         sector_size=_number(store.get(f"{backend}/sector-size")),

@@ -224,6 +224,7 @@ def fake_xen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], No
     (home / "type").write_text("xen\n")
     (home / "capabilities").write_text("control_d\n")
     monkeypatch.setenv("PATH", f"{home}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("XENSTORED_PATH", str(home / "none"))
     monkeypatch.setenv("FAKE_XEN", str(home))
     monkeypatch.setattr(xen, "HYPERVISOR_TYPE", str(home / "type"))
     monkeypatch.setattr(xen, "CAPABILITIES", str(home / "capabilities"))

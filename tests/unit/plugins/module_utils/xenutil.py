@@ -89,6 +89,7 @@ class FakeHost:
             (commands / name).write_text(f"#!{sys.executable} -ES\n{program}")
             (commands / name).chmod(0o755)
         self._monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
+        self._monkeypatch.setenv("XENSTORED_PATH", str(commands / "none"))
         self._monkeypatch.setenv("FAKE_XEN", str(self.home))
 
     def _redirect_paths(self) -> None:

@@ -27,4 +27,5 @@ done
 mount --rbind "$home/root/sys" /sys
 mount --bind "$home/root/proc" /proc
 
-PATH=$home/bin:$PATH FAKE_XEN=$home exec "$@"
+# A real xenstored is not asked, should this be a Xen host.
+PATH=$home/bin:$PATH FAKE_XEN=$home XENSTORED_PATH=$home/none exec "$@"

@@ -1,0 +1,150 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""xenstored by its socket: the same disks as in the listing of xenstore-ls, or that instead."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from pathlib import Path
+from typing import Callable, Dict, Iterator, List
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import xen, xenstore, xenstore_socket
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore_socket import (
+    DIRECTORY,
+    ERROR,
+    HEADER,
+    READ,
+    UnavailableError,
+)
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+    recorded_store,
+)
+
+Answer = Callable[[int, str], bytes]
+
+
+class Xenstored:
+    """Answers from a dictionary, or as the test says."""
+
+    def __init__(self, path: Path) -> None:
+        self.values: Dict[str, str] = {}
+        self.asked: List[str] = []
+        self.answer: Answer = self.from_values
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def from_values(self, kind: int, path: str) -> bytes:
+        store = Store(self.values)
+        value = store.get(path)
+        if kind == READ and value is not None:
+            return message(READ, value.encode("utf-8", "surrogateescape"))
+        children = store.children(path)
+        if kind == DIRECTORY and (children or value is not None):
+            return message(DIRECTORY, "".join(f"{name}\0" for name in children).encode())
+        return message(ERROR, b"ENOENT\0")
+
+    def _serve(self) -> None:
+        while True:
+            channel, _address = self._listener.accept()
+            with channel, channel.makefile("rb") as questions:
+                while True:
+                    header = questions.read(HEADER.size)
+                    if len(header) < HEADER.size:
+                        break
+                    kind, _number, _transaction, length = HEADER.unpack(header)
+                    path = questions.read(length).rstrip(b"\0").decode("utf-8", "surrogateescape")
+                    self.asked.append(path)
+                    answer = self.answer(kind, path)
+                    if not answer:
+                        break
+                    channel.sendall(answer)
+
+
+def message(kind: int, text: bytes) -> bytes:
+    return HEADER.pack(kind, 0, 0, len(text)) + text
+
+
+@pytest.fixture
+def xenstored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Xenstored]:
+    path = tmp_path / "socket"
+    server = Xenstored(path)
+    monkeypatch.setenv("XENSTORED_PATH", str(path))
+    monkeypatch.setattr(xen, "run", lambda argv, timeout: pytest.fail(f"{argv} is not wanted"))
+    return server
+
+
+def listing(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setattr(xen, "run", lambda argv, timeout: Completed(0, text, ""))
+
+
+def test_the_same_as_in_the_listing(xenstored: Xenstored) -> None:
+    xenstored.values = xenstore.parse(recorded_store())
+    read, listed = xen.read_store(), Store(xenstored.values)
+    assert xen.domains(read) == xen.domains(listed) != []
+    assert xen.vbds(read) == xen.vbds(listed) != []
+    assert len(xenstored.asked) < len(xenstored.values)
+
+
+def test_one_slot(xenstored: Xenstored) -> None:
+    xenstored.values = xenstore.parse(recorded_store())
+    for vbd in xen.vbds(Store(xenstored.values)):
+        domain = Domain(vbd.domid, vbd.domain, "")
+        assert xen.read_slot(domain, vbd.xenstore_key) == vbd
+        assert xen.read_slot(domain, 1) is None
+
+
+def test_a_disk_that_has_lost_one_of_its_ends(xenstored: Xenstored) -> None:
+    whole = xenstore.parse(recorded_store())
+    for gone in ("/libxl/", "/local/domain/0/backend/", "/local/domain/1/device/"):
+        xenstored.values = {
+            path: value for path, value in whole.items() if not path.startswith(gone)
+        }
+        assert xen.vbds(xen.read_store()) == xen.vbds(Store(xenstored.values)) != []
+
+
+def test_bytes_that_are_no_text(xenstored: Xenstored) -> None:
+    node = "/libxl/1/device/vbd/51712/params"
+    xenstored.values = {**xenstore.parse(recorded_store()), node: "/srv/\udcff\nx"}
+    xenstored.values.pop("/local/domain/0/backend/vbd/1/51712/params")
+    assert xen.vbds(xen.read_store()) == xen.vbds(Store(xenstored.values))
+
+
+def test_many_disks(xenstored: Xenstored) -> None:
+    names = range(51712, 51712 + 600)
+    xenstored.values = {"/local/domain/1/name": "web"}
+    xenstored.values.update({f"/libxl/1/device/vbd/{key}/dev": str(key) for key in names})
+    assert [vbd.xenstore_key for vbd in xen.vbds(xen.read_store())] == list(names)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda kind, path: message(ERROR, b"E2BIG\0"),
+        lambda kind, path: message(READ + DIRECTORY, b""),
+        lambda kind, path: b"",
+        lambda kind, path: b"short",
+        lambda kind, path: HEADER.pack(kind, 0, 0, 10**6),
+    ],
+)
+def test_an_answer_that_is_none_leads_to_the_listing(
+    xenstored: Xenstored, monkeypatch: pytest.MonkeyPatch, answer: Answer
+) -> None:
+    monkeypatch.setattr(xenstore_socket, "SECONDS", 0.2)
+    xenstored.answer = answer
+    listing(monkeypatch, recorded_store())
+    expected = xen.vbds(Store(xenstore.parse(recorded_store())))
+    assert xen.vbds(xen.read_store()) == expected
+
+
+def test_no_socket_leads_to_the_listing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XENSTORED_PATH", str(tmp_path / "none"))
+    listing(monkeypatch, recorded_store())
+    assert xen.vbds(xen.read_store()) != []
+    with pytest.raises(UnavailableError, match="/none: "), xenstore_socket.connected():
+        pass
