@@ -148,7 +148,9 @@ class _Reader(OptionsReader):
         more = {**PRESERVE, **options.get("options", {})}
         if "config" in options:
             template = self._configs[self._on_controller(options["config"])]
-            filled = {key: options[key] for key in ("memory", "networks") if key in options}
+            filled: Options = {
+                key: options[key] for key in ("memory", "networks") if key in options
+            }
             return {"template": template, "kernel": kernel, **filled, "config": more}
         if "networks" in options:
             self.problem(place, "networks fills a config, and there is none: write vif in options")
@@ -228,14 +230,18 @@ def plan(
 def blamed(tests: Sequence[Options], failed: Mapping[str, Any]) -> List[str]:
     """Names of the tests for whose images, loop devices or configs a module has failed; all of them
     where it does not say. C(failed): its result."""
-    entries = [
-        entry
+    names = [test["name"] for test in tests if _messages(test, failed)]
+    return names or [test["name"] for test in tests]
+
+
+def _messages(test: Options, failed: Mapping[str, Any]) -> List[str]:
+    """What a module that has failed says of the images, loop devices and configs of a test."""
+    return [
+        str(entry["msg"])
         for items in ("disks", "devices", "configs")
         for entry in failed.get(items) or ()
-        if "msg" in entry
+        if "msg" in entry and _is_of(test, entry)
     ]
-    names = [test["name"] for test in tests if any(_is_of(test, entry) for entry in entries)]
-    return names or [test["name"] for test in tests]
 
 
 def _is_of(test: Options, entry: Mapping[str, Any]) -> bool:
@@ -266,7 +272,8 @@ def _result(
 ) -> Options:
     nothing = {"name": test["name"], "passed": False, "seconds": 0.0, "tail": []}
     if failed:
-        reason = str(failed.get("msg", "a task failed, see the output of Ansible"))
+        said = "\n".join(_messages(test, failed)) or failed.get("msg")
+        reason = str(said or "a task failed, see the output of Ansible")
         return {**nothing, "verdict": "error", "reason": reason}
     for report in (started, followed):
         if report.get("unreachable"):

@@ -174,10 +174,10 @@ options:
         have the owners, modes, times and extended attributes that they have in the directory; its
         topmost directory is root's. They need C(mke2fs) on the managed host (package C(e2fsprogs)).
       - V(vfat) is FAT16, which needs at least 16 MiB with sectors of 4096 bytes and 2076 KiB with
-        those of 512. It is FAT32, with a warning as MirageOS does not read that, where FAT16 ends: from about 2 GiB on, or
-        with more than 65524 clusters in use. It has no owners
-        and modes; all times are those of its making. Symbolic links are refused, and so are names
-        that FAT does not have, or that differ only by upper and lower case. It needs C(mkfs.vfat)
+        those of 512. From about 2 GiB on, or with more than 65524 clusters in use, it is FAT32,
+        with a warning as MirageOS does not read that. It has no owners and modes; all times are
+        those of its making. Symbolic links are refused, and so are names that FAT does not have, or
+        that differ only by upper and lower case. It needs C(mkfs.vfat)
         (package C(dosfstools)), C(mcopy) and C(mdir) (C(mtools)). Many long names in one directory
         that begin with the same six characters keep C(mcopy) busy. It takes 20 s for 1000 of them,
         and eight times as long for twice as many.

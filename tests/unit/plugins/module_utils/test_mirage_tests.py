@@ -207,7 +207,7 @@ def test_names_are_taken_once() -> None:
 # ---- results ----
 
 TESTS: List[Dict[str, Any]] = [
-    {"name": name, "domain": {"name": f"{name}-x1"}} for name in ("one", "two")
+    {"name": name, "domain": {"name": f"{name}-x1", "disks": []}} for name in ("one", "two")
 ]
 STARTED = {"domains": [{"name": "one-x1"}, {"name": "two-x1", "msg": "cannot start domain two-x1"}]}
 GOOD = {"verdict": "expected", "passed": True, "reason": "fine", "seconds": 0.5, "tail": ["ok"]}
@@ -228,6 +228,13 @@ def test_each_has_its_result() -> None:
     [
         ({}, {}, {"msg": "no space"}, "error", "no space"),
         ({}, {}, {"rc": 1}, "error", "a task failed"),
+        (
+            {},
+            {},
+            {"msg": "1 of 2 failed", "disks": [{"path": "/a/one-x1/b.raw", "msg": "full"}]},
+            "error",
+            "full",
+        ),
         ({"msg": "not a Xen host"}, {}, {}, "error", "not a Xen host"),
         ({"unreachable": True, "msg": "timed out"}, {}, {}, "lost", "the connection to the host "),
         (STARTED, {"unreachable": True, "msg": "gone"}, {}, "lost", "the connection to the host "),
