@@ -10,7 +10,7 @@ import subprocess
 import time
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Set
+from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Set, cast
 
 from ansible_collections.xen.blockdev.plugins.module_utils import console, xen, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
@@ -144,7 +144,6 @@ class Follower:
         self._transcript = transcript
         self._timeout = timeout
         self._expected = expected
-        self._process: Optional[subprocess.Popen[bytes]] = None
         self._log: Optional[int] = None
         self._logged = 0
         self._begun = self._heard = 0.0
@@ -152,16 +151,12 @@ class Follower:
         self._open = True
         """Whether more can come from the console."""
 
-    @property
-    def output(self) -> int:
-        """The descriptor from which the console is read."""
-        assert self._process and self._process.stdout
-        return self._process.stdout.fileno()
-
     def begin(self, log: Optional[int]) -> None:
         """Attach to the console. C(log): an empty file, a descriptor, that gets all of it."""
         # It would end at the end of its input, so that stays open.
         self._process = xen.start(["xl", "console", str(self.domain.domid)], stdin=subprocess.PIPE)
+        self.output = cast("IO[bytes]", self._process.stdout).fileno()
+        """The descriptor from which the console is read."""
         self._log = log
         self._begun = self._heard = time.monotonic()
 
@@ -193,7 +188,6 @@ class Follower:
             self._judge(console.of_timeout(self._timeout, self._expected))
 
     def _last_words(self) -> str:
-        assert self._process
         return xl.words(xen.finish(self._process, xl.XL_SECONDS))
 
     def _judge(self, verdict: Verdict) -> None:
@@ -215,10 +209,9 @@ class Follower:
 
     def close(self) -> None:
         """Leave the console."""
-        if self._process:
-            self._process.kill()
-            with self._process, suppress(OSError):  # closes its pipes
-                pass
+        self._process.kill()
+        with self._process, suppress(OSError):  # closes its pipes
+            pass
 
 
 def _log_path(path: str) -> str:

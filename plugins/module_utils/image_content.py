@@ -126,7 +126,7 @@ class Folder:
         """Raise ImageError unless all is as it was. C(directory): see opened."""
         if mark_of(os.fstat(directory)) != self.root.mark[2]:
             raise self.changed()
-        now = [entry.mark for _, entry in walk(directory, self.root.status.st_dev)]
+        now = [entry.mark for _place, entry in walk(directory, self.root.status.st_dev)]
         if now != [entry.mark for entry in self.entries]:
             raise self.changed()
 
@@ -249,7 +249,7 @@ def read(path: str) -> Folder:
         real = resolved(path)
         with opened_real(real) as directory:
             root = Entry("", os.fstat(directory))
-            found = tuple(entry for _, entry in walk(directory, root.status.st_dev))
+            found = tuple(entry for _place, entry in walk(directory, root.status.st_dev))
     folder = Folder(path, real, root, found)
     folder.refuse(_problems(folder))
     return folder

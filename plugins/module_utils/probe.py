@@ -123,7 +123,7 @@ class Prober:
             self._give_up(f"cannot run {command[0]} ({error.strerror}; package util-linux)")
             return []
         try:
-            output, _ = process.communicate(timeout=min(left, DISK_SECONDS))
+            output, _errors = process.communicate(timeout=min(left, DISK_SECONDS))
         except subprocess.TimeoutExpired:
             # It is not waited for: a process that waits for a disk may not even be killed.
             process.kill()

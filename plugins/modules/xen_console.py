@@ -85,8 +85,6 @@ notes:
   - The guest is left as it is in the end. See M(xen.blockdev.xen_domain) for how to end it.
 seealso:
   - module: xen.blockdev.xen_domain
-  - plugin: xen.blockdev.mirage_vm
-    plugin_type: role
 """
 
 EXAMPLES = r"""

@@ -134,7 +134,8 @@ devices:
       description:
         - Type of the file system on the whole device, or of what else fills it, such as V(swap), as C(blkid) calls
           it. V(none) where it finds nothing, or more than one thing.
-        - Whoever can write to the device decides what this, the label and the partitions say. It is read in dom0, where a guest's last writes may not be seen yet.
+        - Whoever can write to the device decides what this, the label and the partitions say. It is read in
+          dom0, where a guest's last writes may not be seen yet.
       type: str
       returned: success
       sample: ext4

@@ -152,7 +152,8 @@ vbds:
       description:
         - Type of the file system on the whole disk, or of what else fills it, such as V(swap), as C(blkid) calls
           it. V(none) where it finds nothing, or more than one thing.
-        - Whoever can write to the disk decides what this, the label and the partitions say. It is read in dom0, where the guest's last writes may not be seen yet.
+        - Whoever can write to the disk decides what this, the label and the partitions say. It is read in
+          dom0, where the guest's last writes may not be seen yet.
         - V(none) as well for an image that is not raw and for a disk that dom0 does not serve.
       type: str
       returned: success

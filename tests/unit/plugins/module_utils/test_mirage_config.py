@@ -72,7 +72,7 @@ def files(form: str) -> List[str]:
 def bridges(form: str) -> Optional[List[str]]:
     if form == "2.6.0.xl":
         return None
-    return [f"bridge=xenbr{i}" for i, _ in enumerate(NETWORKS.get(version(form), ["0"]))]
+    return [f"bridge=xenbr{i}" for i in range(len(NETWORKS.get(version(form), ["0"])))]
 
 
 def with_disks(*specs: str) -> MirageConfig:
@@ -288,7 +288,7 @@ def test_that_what_is_filled_reads_back(
         "kernel": kernel,
         "memory": 256,
         "on_crash": "preserve",
-        "vif": [f"bridge=br'{i}" for i, _ in enumerate(networks)],
+        "vif": [f"bridge=br'{i}" for i in range(len(networks))],
         "disk": [],
     }
 

@@ -78,7 +78,7 @@ def test_any_content_reads_back_in_the_size_that_was_told(
         assert image.stat().st_size == tar.size
         assert tar.size % 4096 == 0
         assert not any(image.read_bytes()[-4096:])
-        assert {name: value for name, (_, value) in members(image).items()} == content
+        assert {name: value for name, (_status, value) in members(image).items()} == content
 
 
 @pytest.mark.parametrize(
