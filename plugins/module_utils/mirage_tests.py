@@ -295,7 +295,7 @@ def summary(found: Sequence[Options]) -> List[str]:
     """A line for each of the results, and for one that did not pass the console's last lines."""
     lines = []
     for result in found:
-        mark = "ok" if result["passed"] else "FAILED"
+        mark = "ok" if result["passed"] else "failed"
         lines.append(f"{mark}: {result['name']}: {result['reason']} ({result['seconds']:g} s)")
         if not result["passed"]:
             lines += [f"    | {line}" for line in result["tail"]]

@@ -160,7 +160,7 @@ def test_each_has_its_own_end(xen, run_tests, tmp_path):
         "bad-kernel": "error",
         "bad-disk": "error",
     }
-    assert "FAILED: panics: it crashed" in report.output
+    assert "failed: panics: it crashed" in report.output
     assert "unikernel: about to crash" in (report.files / "panics.log").read_text()
     assert "unikernel: hanging" in report.failures["hangs"].text
     assert "cannot start domain bad-kernel-" in report.failures["bad-kernel"].get("message")

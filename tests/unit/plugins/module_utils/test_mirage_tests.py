@@ -279,7 +279,7 @@ def test_summary() -> None:
     results = [{"name": "one", **GOOD}, {"name": "two", **BAD}]
     assert mirage_tests.summary(results) == [
         "ok: one: fine (0.5 s)",
-        "FAILED: two: bad (1.5 s)",
+        "failed: two: bad (1.5 s)",
         "    | <oops>",
     ]
 
