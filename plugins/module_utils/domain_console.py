@@ -155,7 +155,7 @@ class Follower:
         """Attach to the console. C(log): an empty file, a descriptor, that gets all of it."""
         # It would end at the end of its input, so that stays open.
         self._process = xen.start(["xl", "console", str(self.domain.domid)], stdin=subprocess.PIPE)
-        self.output = cast("IO[bytes]", self._process.stdout).fileno()
+        self.output = cast(IO[bytes], self._process.stdout).fileno()
         """The descriptor from which the console is read."""
         self._log = log
         self._begun = self._heard = time.monotonic()
