@@ -317,7 +317,7 @@ class RawImages(Resource):
         ]
 
     def _find_source(self, item: Mapping[str, Any], image: ImagePath) -> Source:
-        if os.path.isdir(item["source"]):
+        if isinstance(item["source"], str) and os.path.isdir(item["source"]):
             raise ImageError(
                 f"cannot create {image.path}: its source {item['source']} is a directory; say by "
                 "filesystem which file system is to get its content, or name an image"

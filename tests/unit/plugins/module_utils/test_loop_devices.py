@@ -715,7 +715,7 @@ def scanned(
     monkeypatch.setattr(loop, "scan", lambda: [bound(image), other])
     monkeypatch.setattr(loop, "read", {3: bound(image)}.get)
     monkeypatch.setattr(Prober, "look", look)
-    return partial(loop_devices.report, warn=pytest.fail)
+    return partial(loop_devices.report, probe=True, warn=pytest.fail)
 
 
 def look(_prober: Prober, path: str, rdev: int, is_the_one: Callable[[], bool]) -> Content:
