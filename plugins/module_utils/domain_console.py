@@ -127,8 +127,8 @@ class Consoles(Resource):
         with explained(f"cannot {sentence}"):
             follower.begin(None if log is None else self._stack.enter_context(_new_file(log)))
             self._stack.callback(follower.close)
-            self._followed.append(follower)
             xl.unpause(follower.domain.domid)
+            self._followed.append(follower)
 
 
 class Follower:

@@ -137,7 +137,7 @@ class _Reader(OptionsReader):
             },
             "fetch": [
                 {"src": log, "dest": f"{options['name']}.log"},
-                *self._fetched(place, options, disks),
+                *self._fetched(place, options, domain, disks),
             ],
         }
 
@@ -165,7 +165,9 @@ class _Reader(OptionsReader):
         remote = written.get("remote_src", self._remote)
         return {**left, "source": self._on_host(written["source"], remote is True)}
 
-    def _fetched(self, place: str, options: Options, disks: Sequence[object]) -> List[Options]:
+    def _fetched(
+        self, place: str, options: Options, domain: str, disks: Sequence[object]
+    ) -> List[Options]:
         written = {
             disk["name"]: disk for disk in disks if isinstance(disk, dict) and "name" in disk
         }
@@ -176,8 +178,7 @@ class _Reader(OptionsReader):
                 there = ", ".join(map(str, written)) or "none"
                 self.problem(place, f"fetch: {shown(name)} is no disk with an image: {there}")
             else:
-                run = posixpath.basename(self._directory).rpartition("-")[2]
-                default = f"{self._directory}/{options['name']}-{run}/{name}.raw"
+                default = f"{self._directory}/{domain}/{name}.raw"
                 dest = f"{options['name']}-{name}.raw"
                 fetched.append({"src": disk.get("path", default), "dest": dest})
         return fetched

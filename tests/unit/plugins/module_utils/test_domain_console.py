@@ -163,6 +163,25 @@ def test_a_log_does_not_grow_for_ever(
 # ---- what cannot be followed ----
 
 
+def test_a_domain_that_stays_paused_is_not_waited_for(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unpause(_domid: int) -> None:
+        raise ConsoleError("it is still paused")
+
+    monkeypatch.setattr(xl, "unpause", unpause)
+    host.guest("app", STAYS)
+    with domain_console.open_consoles(False) as consoles:
+        plan = consoles.plan({**DEFAULTS, "name": "app", "timeout": 60})
+        with pytest.raises(ConsoleError, match="follow its console: it is still paused"):
+            plan.actions[0].run()
+        began = time.monotonic()
+        consoles.settle()
+        assert time.monotonic() - began < 10
+        with pytest.raises(ConsoleError, match="was not followed"):
+            plan.read_back()
+
+
 @pytest.mark.parametrize(
     ("item", "message"),
     [
