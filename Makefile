@@ -39,6 +39,16 @@ $(VENV)/.test: tests/requirements.txt $(VENV)/.run
 	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
+$(CACHE)/benchmark/.installed: tests/benchmark/requirements.txt tests/benchmark/peers.txt $(VENV)/.test
+	@echo "Adding what the benchmark compares with"
+	@rm -rf $(@D) && mkdir -p $(@D)/peers/ansible_collections/community
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tests/benchmark/requirements.txt
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps --target $(@D)/all \
+	    --requirement tests/benchmark/peers.txt
+	@mv $(@D)/all/ansible_collections/community/general $(@D)/peers/ansible_collections/community/
+	@rm -rf $(@D)/all
+	@touch $@
+
 $(COLLECTIONS)/.installed: $(VENV)/.run $(SOURCES)
 	@mkdir -p $(COLLECTIONS)
 	@$(RUN) ansible-galaxy collection build --force --output-path $(CACHE) >/dev/null
@@ -118,6 +128,11 @@ molecule-xen: $(VENV)/.test install ## The playbooks on a real Xen host in QEMU 
 matrix: ## The Xen host's scenario with both versions of Xen
 	@XEN_LAB_LONG=1 $(MAKE) --no-print-directory molecule-xen RELEASE=bookworm
 	@XEN_LAB_LONG=1 $(MAKE) --no-print-directory molecule-xen RELEASE=trixie
+
+.PHONY: bench
+bench: $(CACHE)/benchmark/.installed install ## What disks cost, against other ways to have them (PARTS="disks inside", root)
+	@$(RUN) python tests/benchmark $(PARTS)
+	@cd $(CURDIR)/tests/benchmark && PYTHONPATH=$(COLLECTIONS) $(VENV)/bin/pytest -q -p no:cacheprovider functions.py
 
 .PHONY: clean
 clean: ## Remove what these targets left in the checkout

@@ -22,7 +22,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
     UnexpectedStateError,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, HostError
 
 Options = Dict[str, Dict[str, Any]]
 """Option name to its entry in an argument_spec."""
@@ -157,12 +157,15 @@ def _plan(module: AnsibleModule, runs: Sequence[ItemRun], resource: Resource) ->
         try:
             run.plan = resource.plan(run.item)
             file_attributes.extend_plan(module, run.item, run.plan)
+        except HostError:
+            raise
         except (BlockdevError, OSError) as error:
             run.error = str(error)
             continue
         run.state = run.plan.before
-        for warning in run.plan.warnings:
-            module.warn(warning)
+    # In their order, and each once.
+    for warning in dict.fromkeys(line for run in runs if run.plan for line in run.plan.warnings):
+        module.warn(warning)
 
 
 def _apply(runs: Sequence[ItemRun], resource: Resource, check_mode: bool) -> None:

@@ -16,6 +16,10 @@ class BlockdevError(Exception):
     """
 
 
+class HostError(BlockdevError):
+    """What is wrong with this host, and so with all that is wanted of it: said once."""
+
+
 @contextmanager
 def explained(words: str) -> Iterator[None]:
     """Begin the errors of what is inside with C(words): ``cannot bind /srv/a.raw``."""

@@ -26,7 +26,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
+    BlockdevError,
+    HostError,
+    explained,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.probe import Content, Prober, Warn
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import LOCK_SECONDS, Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
@@ -53,9 +57,13 @@ Slot = Tuple[int, int]
 
 
 @contextmanager
-def open_vbds(check_mode: bool) -> Iterator[Vbds]:
-    """The disks of this host's running domains. Raises XenError where this is not a Xen host."""
-    xen.require_dom0()
+def open_vbds(check_mode: bool) -> Iterator[Resource]:
+    """The disks of this host's running domains."""
+    try:
+        xen.require_dom0()
+    except XenError as error:
+        yield NoVbds(str(error))
+        return
     store = xen.read_store()
     usage = Usage()
     # Read already, with the same process that has read the domains.
@@ -175,6 +183,21 @@ class Wanted:
             access=self.access,
         )
         return Disk(vbd, self.storage, planned=True)
+
+
+class NoVbds(Resource):
+    """Those of what is not a Xen host: no domain runs on it."""
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def plan(self, item: Mapping[str, Any]) -> Plan:
+        """See Resource.plan. Raises HostError unless domains that do not run are left out."""
+        if item["when_not_running"] != "skip":
+            raise HostError(self._reason)
+        plan = _plan_not_running(item)
+        plan.warnings = [f"disks are not attached to running domains: this is {self._reason}"]
+        return plan
 
 
 class Vbds(Resource):

@@ -200,7 +200,7 @@ options:
   when_not_running:
     description:
       - What to do where no domain O(domain) is running on the host. V(fail) is an error, V(skip) does nothing and
-        says so in RV(vbds[].running).
+        says so in RV(vbds[].running); on a host that is not a Xen host, with a warning.
     type: str
     choices: [fail, skip]
     default: fail

@@ -239,6 +239,16 @@ def test_not_a_xen_host(host: FakeHost) -> None:
     assert error_of(wanted(), check_mode=True).startswith("not a Xen host")
 
 
+def test_on_no_xen_host_no_domain_runs(host: FakeHost) -> None:
+    Path(xen.HYPERVISOR_TYPE).unlink()
+    with vbd.open_vbds(True) as disks:
+        plan = disks.plan(wanted(when_not_running="skip"))
+    assert (plan.before, plan.after, plan.actions) == ({"running": False}, {"running": False}, [])
+    assert plan.warnings[0].startswith(
+        "disks are not attached to running domains: this is not a Xen host"
+    )
+
+
 def test_a_domain_that_does_not_run_can_be_skipped(host: FakeHost) -> None:
     for state in ("present", "absent"):
         item = wanted(domain="nosuch", state=state, when_not_running="skip")

@@ -1,0 +1,61 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measure what disks cost, by this collection and otherwise: see --help."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import report
+from measuring import CACHE, say
+from parts import PARTS, Bench
+
+
+def options() -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without one")
+    parser.add_argument("--runs", type=int, default=3, help="of which the median counts (3)")
+    parser.add_argument("--counts", default="1,8,64,256,1024", help="numbers of disks (1,8,64,256,1024)")
+    parser.add_argument("--folder", default="/var/tmp", help="where images are made, on a real file system")
+    parser.add_argument("--record", type=Path, help="a folder to write performance.md and .svg to")
+    chosen = parser.parse_args()
+    wrong = set(chosen.parts) - set(PARTS)
+    if wrong:
+        parser.error(f"no such part: {', '.join(sorted(wrong))}")
+    return chosen
+
+
+def main() -> None:
+    chosen = options()
+    counts = [int(count) for count in chosen.counts.split(",")]
+    with tempfile.TemporaryDirectory(prefix="xen-blockdev-bench.", dir=chosen.folder) as folder:
+        bench = Bench(Path(folder), chosen.runs, counts)
+        for name in chosen.parts or PARTS:
+            say(f"\n### {name}: {PARTS[name].__doc__}")
+            PARTS[name](bench)
+    text = report.text(bench, _machine())
+    say(f"\n{text}")
+    if chosen.record:
+        report.record(bench, text, chosen.record)
+
+
+def _machine() -> str:
+    """What it was measured on, and when."""
+    with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
+        names = [line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")]
+    return (
+        f"{datetime.date.today()}; {len(names)} cores of {names[0]}; Linux {platform.release()}; "
+        f"Python {platform.python_version()}; ansible-core {version('ansible-core')}"
+    )
+
+
+if __name__ == "__main__":
+    main()
