@@ -6,25 +6,46 @@ from __future__ import annotations
 
 import argparse
 import datetime
-import json
 import platform
-import sys
 import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import parts
+import remote
 import report
-from measuring import CACHE, say
-from parts import PARTS, Bench
+from bench import Bench
+from measuring import say
+
+PARTS = {
+    part.__name__: part
+    for part in (
+        parts.disks,
+        parts.inside,
+        parts.processes,
+        parts.payload,
+        parts.domains,
+        parts.hosts,
+        parts.planning,
+        remote.ssh,
+        remote.lab,
+    )
+}
 
 
 def options() -> argparse.Namespace:
     """What the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without one")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)}; all without one"
+    )
     parser.add_argument("--runs", type=int, default=3, help="of which the median counts (3)")
-    parser.add_argument("--counts", default="1,8,64,256,1024", help="numbers of disks (1,8,64,256,1024)")
-    parser.add_argument("--folder", default="/var/tmp", help="where images are made, on a real file system")
+    parser.add_argument(
+        "--counts", default="1,8,64,256,1024", help="numbers of disks (1,8,64,256,1024)"
+    )
+    parser.add_argument(
+        "--folder", default="/var/tmp", help="where images are made, on a real file system"
+    )
     parser.add_argument("--record", type=Path, help="a folder to write performance.md and .svg to")
     chosen = parser.parse_args()
     wrong = set(chosen.parts) - set(PARTS)

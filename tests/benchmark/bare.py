@@ -37,7 +37,9 @@ def create(folder: str, number: int, size: int) -> None:
         os.ftruncate(image, size)
         os.fsync(image)
         place = os.open(folder, os.O_RDONLY)
-        os.link(f"/proc/self/fd/{image}", os.path.basename(image_path(folder, index)), dst_dir_fd=place)
+        os.link(
+            f"/proc/self/fd/{image}", os.path.basename(image_path(folder, index)), dst_dir_fd=place
+        )
         os.close(place)
         os.close(image)
     place = os.open(folder, os.O_RDONLY)

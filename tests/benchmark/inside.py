@@ -1,8 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run one module in this process as Ansible runs it, and tell what it took: inside.py MODULE ARGUMENTS.
+"""Run one module in this process as Ansible runs it, and tell what it took.
 
-The last line is JSON: seconds (from the parameters to the exit), memory (bytes, at most).
+Its argument is the module's name; it reads the options as JSON. The last line is JSON: seconds
+(from the parameters to the exit), memory (bytes, at most).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ansible.module_utils import basic
 
 
 def peak() -> int:
-    """Bytes of memory that this process has had at most; unlike getrusage(2)'s, not its parent's."""
+    """Bytes of memory that this process has had at most; getrusage(2)'s may be its parent's."""
     with open("/proc/self/status", encoding="ascii") as status:
         match = re.search(r"^VmHWM:\s*([0-9]+) kB", status.read(), re.MULTILINE)
     assert match

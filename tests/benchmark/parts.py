@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The parts of the benchmark: each measures one thing, and says how well we do at it."""
+"""The parts that need this machine only: each measures one thing, and says how well we do at it."""
 
 from __future__ import annotations
 
@@ -9,63 +9,16 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Dict, Iterator, List
+from typing import Any, Dict, List
 
-from measuring import Cost, Samples, ratio, say
-from ways import BYTES, ENVIRONMENT, HERE, WAYS, Bare, Looped, Place, Provision, host, playbook
+from bench import Bench, Goal
+from measuring import Cost, ratio
+from ways import BYTES, ENVIRONMENT, HERE, WAYS, Looped, Provision, Way, host, playbook
 
 PATIENCE = 400
 """Seconds. Where one run of a way took longer, it is not tried with more disks."""
 LONG = 60
 """Seconds. What takes longer is measured once."""
-
-
-@dataclass
-class Goal:
-    """Something that is to be so, and how it is."""
-
-    what: str
-    limit: float
-    value: float | None
-    unit: str = "times"
-    at_least: bool = False
-
-    @property
-    def met(self) -> bool | None:
-        """None where it was not measured."""
-        if self.value is None:
-            return None
-        return self.value >= self.limit if self.at_least else self.value <= self.limit
-
-
-@dataclass
-class Bench:
-    """One run of the benchmark."""
-
-    folder: Path
-    runs: int
-    counts: List[int]
-    samples: Samples = field(default_factory=Samples)
-    facts: Dict[str, float] = field(default_factory=dict)
-    """What was counted, by its name."""
-    goals: List[Goal] = field(default_factory=list)
-
-    def typical(self, way: str, step: str, disks: int) -> Cost | None:
-        """The medians of one cell of the table of disks."""
-        return self.samples.typical(f"{way}, {step}, {disks} disks")
-
-    @contextmanager
-    def place(self) -> Iterator[Place]:
-        """A folder that nothing has been in."""
-        place = Place(Path(tempfile.mkdtemp(dir=self.folder)))
-        try:
-            yield place
-        finally:
-            place.clean()
 
 
 # ---- one host, any number of disks ----
@@ -88,7 +41,7 @@ def disks(bench: Bench) -> None:
     _goals_of_disks(bench)
 
 
-def _provision(bench: Bench, way_class: type[Any], count: int) -> None:
+def _provision(bench: Bench, way_class: type[Way], count: int) -> None:
     with bench.place() as place:
         place.write({"here": host(place.folder, count)})
         way = way_class(place, count)
@@ -111,7 +64,12 @@ def _goals_of_disks(bench: Bench) -> None:
         one_more = (ours[256].wall - ours[1].wall) / (looped[256].wall - looped[1].wall)
     bench.goals += [
         Goal("one more disk, against one more of the looped play", 0.01, one_more),
-        Goal("256 disks: the looped play, against ours", 20, ratio(looped[256], ours[256]), at_least=True),
+        Goal(
+            "256 disks: the looped play, against ours",
+            20,
+            ratio(looped[256], ours[256]),
+            at_least=True,
+        ),
         Goal("256 disks against 1, first run", 2.5, ratio(ours[256], ours[1])),
         Goal("256 disks against 1, second run", 1.3, ratio(again[256], again[1])),
     ]
@@ -127,7 +85,10 @@ def inside(bench: Bench) -> None:
             with bench.place() as place:
                 folder = f"{place.folder}/images"
                 paths = [f"{folder}/d{number}.raw" for number in range(count)]
-                images = {"disks": [{"path": path, "size": BYTES} for path in paths], "parents": True}
+                images = {
+                    "disks": [{"path": path, "size": BYTES} for path in paths],
+                    "parents": True,
+                }
                 loops = {"devices": [{"path": path} for path in paths], "persistent": False}
                 for name, arguments in {"xen_raw_disk": images, "xen_loopdev": loops}.items():
                     for step in "first run", "second run":
@@ -135,27 +96,45 @@ def inside(bench: Bench) -> None:
                         bench.samples.add(f"inside {name}, {step}, {count} disks", cost)
                 bare = ["make", f"{place.folder}/bare", str(count), str(BYTES)]
                 seconds = float(_output([sys.executable, "-S", "-E", str(HERE / "bare.py"), *bare]))
-                bench.samples.add(f"inside bare, first run, {count} disks", Cost(seconds, seconds, 0))
-    modules = [bench.typical(f"inside {name}", "first run", 256) for name in ("xen_raw_disk", "xen_loopdev")]
+                bench.samples.add(
+                    f"inside bare, first run, {count} disks", Cost(seconds, seconds, 0)
+                )
+    modules = [
+        bench.typical(f"inside {name}", "first run", 256)
+        for name in ("xen_raw_disk", "xen_loopdev")
+    ]
     bare_cost = bench.typical("inside bare", "first run", 256)
     both = sum(cost.wall for cost in modules if cost)
     bench.goals.append(
-        Goal("256 images and loop devices: inside the modules, against bare system calls", 2, both / bare_cost.wall)
+        Goal(
+            "256 images and loop devices: inside the modules, against bare system calls",
+            2,
+            both / bare_cost.wall,
+        )
     )
     for name in ("xen_raw_disk", "xen_loopdev"):
         cost = bench.typical(f"inside {name}", "first run", 1024)
-        bench.goals.append(Goal(f"memory of {name} at 1024 disks", 40, cost.memory / 1024**2, "MiB"))
+        bench.goals.append(
+            Goal(f"memory of {name} at 1024 disks", 40, cost.memory / 1024**2, "MiB")
+        )
 
 
 def _module(name: str, arguments: Dict[str, Any]) -> Cost:
-    said = json.loads(_output([sys.executable, str(HERE / "inside.py"), name], json.dumps(arguments)))
+    said = json.loads(
+        _output([sys.executable, str(HERE / "inside.py"), name], json.dumps(arguments))
+    )
     return Cost(said["seconds"], said["seconds"], said["memory"])
 
 
 def _output(command: List[str], given: str = "") -> str:
     """The last line of what a command prints."""
-    environment = {**os.environ, "PYTHONPATH": ENVIRONMENT["ANSIBLE_COLLECTIONS_PATH"].split(":")[0]}
-    done = subprocess.run(command, input=given, env=environment, text=True, stdout=subprocess.PIPE, check=True)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": ENVIRONMENT["ANSIBLE_COLLECTIONS_PATH"].split(":")[0],
+    }
+    done = subprocess.run(
+        command, input=given, env=environment, text=True, stdout=subprocess.PIPE, check=True
+    )
     return done.stdout.splitlines()[-1]
 
 
@@ -169,18 +148,51 @@ def processes(bench: Bench) -> None:
             place.write({"here": host(place.folder, count)})
             playbook(place, "xen.blockdev.provision")
             log = place.folder / "execve"
-            command = ["strace", "-f", "-qq", "-e", "trace=execve", "-e", "signal=none", "-o", str(log)]
-            command += [f"{sys.prefix}/bin/ansible-playbook", "-i", str(place.inventory), "xen.blockdev.provision"]
+            command = [
+                "strace",
+                "-f",
+                "-qq",
+                "-e",
+                "trace=execve",
+                "-e",
+                "signal=none",
+                "-o",
+                str(log),
+            ]
+            command += [
+                f"{sys.prefix}/bin/ansible-playbook",
+                "-i",
+                str(place.inventory),
+                "xen.blockdev.provision",
+            ]
             done = subprocess.run(
-                command, env={**os.environ, **ENVIRONMENT}, text=True, stdout=subprocess.PIPE, check=True
+                command,
+                env={**os.environ, **ENVIRONMENT},
+                text=True,
+                stdout=subprocess.PIPE,
+                check=True,
             )
             started = len(re.findall(r"execve\(.* = 0$", log.read_text(), re.MULTILINE))
             bench.facts[f"programs started by a second run, {count} disks"] = started
-            bench.facts[f"tasks of a second run, {count} disks"] = len(re.findall("^TASK ", done.stdout, re.MULTILINE))
-    programs = [bench.facts[f"programs started by a second run, {count} disks"] for count in (1, 256)]
+            bench.facts[f"tasks of a second run, {count} disks"] = len(
+                re.findall("^TASK ", done.stdout, re.MULTILINE)
+            )
+    programs = [
+        bench.facts[f"programs started by a second run, {count} disks"] for count in (1, 256)
+    ]
     bench.goals += [
-        Goal("programs that 255 more disks start, second run", 0, programs[1] - programs[0], "programs"),
-        Goal("tasks of provision on a converged host", 15, bench.facts["tasks of a second run, 256 disks"], "tasks"),
+        Goal(
+            "programs that 255 more disks start, second run",
+            0,
+            programs[1] - programs[0],
+            "programs",
+        ),
+        Goal(
+            "tasks of provision on a converged host",
+            15,
+            bench.facts["tasks of a second run, 256 disks"],
+            "tasks",
+        ),
     ]
 
 
@@ -189,12 +201,21 @@ def payload(bench: Bench) -> None:
     modules = sorted(path.stem for path in (HERE.parents[1] / "plugins/modules").glob("xen_*.py"))
     for name in modules:
         with bench.place() as place:
-            place.write({"here": {**host(place.folder, 0), "ansible_remote_tmp": str(place.folder / "tmp")}})
+            place.write(
+                {"here": {**host(place.folder, 0), "ansible_remote_tmp": str(place.folder / "tmp")}}
+            )
             subprocess.run(
-                [f"{sys.prefix}/bin/ansible", "-i", str(place.inventory), "here", "-m", f"xen.blockdev.{name}"],
+                [
+                    f"{sys.prefix}/bin/ansible",
+                    "-i",
+                    str(place.inventory),
+                    "here",
+                    "-m",
+                    f"xen.blockdev.{name}",
+                ],
                 env={**os.environ, **ENVIRONMENT, "ANSIBLE_KEEP_REMOTE_FILES": "1"},
                 stdout=subprocess.DEVNULL,
-                check=False, # it lacks its options, and has been sent by then
+                check=False,  # it lacks its options, and has been sent by then
             )
             sent = next(place.folder.glob(f"tmp/*/AnsiballZ_{name}.py"))
             bench.facts[f"payload of {name} (KiB)"] = round(sent.stat().st_size / 1024)
@@ -213,8 +234,13 @@ def domains(bench: Bench) -> None:
                     cost = playbook(place, "xen.blockdev.provision")
                     bench.samples.add(f"{number} domains of {each} disks, {step}", cost)
     for step in "first run", "second run":
-        costs = [bench.samples.typical(f"{which}, {step}") for which in ("64 domains of 4 disks", "1 domains of 256 disks")]
-        bench.goals.append(Goal(f"64 domains of 4 disks against 1 of 256, {step}", 1.5, ratio(*costs)))
+        costs = [
+            bench.samples.typical(f"{which}, {step}")
+            for which in ("64 domains of 4 disks", "1 domains of 256 disks")
+        ]
+        bench.goals.append(
+            Goal(f"64 domains of 4 disks against 1 of 256, {step}", 1.5, ratio(*costs))
+        )
 
 
 def hosts(bench: Bench) -> None:
@@ -222,78 +248,32 @@ def hosts(bench: Bench) -> None:
     for number, forks in ((1, 5), (10, 10), (100, 20)):
         for _run in range(bench.runs if number < 100 else 1):
             with bench.place() as place:
-                place.write({f"h{index}": host(place.folder / f"h{index}", 4) for index in range(number)})
+                place.write(
+                    {f"h{index}": host(place.folder / f"h{index}", 4) for index in range(number)}
+                )
                 for step in "first run", "second run":
                     cost = playbook(place, "xen.blockdev.provision", "--forks", str(forks))
                     bench.samples.add(f"{number} hosts, {forks} forks, {step}", cost)
-
-
-# ---- over SSH ----
-
-
-def ssh(bench: Bench) -> None:
-    """The same over SSH to this machine, with a connection that stays."""
-    with bench.place() as place, _sshd(place.folder) as access:
-        for pipelining in False, True:
-            label = "pipelining" if pipelining else "no pipelining"
-            for count in (1, 64):
-                for run in range(bench.runs):
-                    for way in (Provision, Looped):
-                        if way is Looped and count > 1 and run:
-                            continue
-                        with bench.place() as own:
-                            variables = {**host(own.folder, count), **access, "ansible_pipelining": pipelining}
-                            own.write({"here": variables})
-                            for step in "first run", "second run":
-                                cost = way(own, count).first()
-                                bench.samples.add(f"SSH, {label}, {way.name}, {step}, {count} disks", cost)
-
-
-@contextmanager
-def _sshd(folder: Path) -> Iterator[Dict[str, Any]]:
-    """A server of our own on loopback, and the variables of a host that is reached by it."""
-    port = 22022
-    for name in "host_key", "user_key":
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True)
-    (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
-    (folder / "sshd_config").write_text(
-        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nPidFile none\nStrictModes no\n"
-        f"AuthorizedKeysFile {folder}/authorized_keys\nPermitRootLogin prohibit-password\nUsePAM no\n"
-        "Subsystem sftp internal-sftp\n"
-    )
-    Path("/run/sshd").mkdir(exist_ok=True)
-    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(folder / "sshd_config")])
-    try:
-        yield {
-            "ansible_connection": "ssh",
-            "ansible_host": "127.0.0.1",
-            "ansible_port": port,
-            "ansible_user": "root",
-            "ansible_ssh_private_key_file": str(folder / "user_key"),
-            "ansible_ssh_common_args": "-o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null -o LogLevel=ERROR"
-            f" -o ControlMaster=auto -o ControlPersist=60s -o ControlPath={folder}/%C",
-        }
-    finally:
-        server.terminate()
-        server.wait()
 
 
 # ---- planning ----
 
 PLANNING = """
 import json, sys, time
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_plan, disk_spec, domain_config
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    disk_plan, disk_spec, domain_config,
+)
 count = int(sys.argv[1])
+disks = [{"name": f"n{number}", "size": "1MiB"} for number in range(10)]
 domains = [
-    {"name": f"d{n}", "config": {"memory": 32}, "disks": [{"name": f"n{m}", "size": "1MiB"} for m in range(10)]}
-    for n in range(count // 10)
+    {"name": f"d{number}", "config": {"memory": 32}, "disks": disks} for number in range(count // 10)
 ]
 started = time.perf_counter()
 plan = disk_plan.plan(domains)
 planned = time.perf_counter()
 for item in plan.configs:
-    disks = [disk_spec.render({key: disk[key] for key in ("vdev", "target")}) for disk in item["disks"]]
-    domain_config.render(item["domain"], item["options"], disks)
+    disks = [{key: disk[key] for key in ("vdev", "target")} for disk in item["disks"]]
+    domain_config.render(item["domain"], item["options"], map(disk_spec.render, disks))
 print(json.dumps([planned - started, time.perf_counter() - planned]))
 """
 
@@ -307,15 +287,3 @@ def planning(bench: Bench) -> None:
             bench.samples.add(f"configs of them, {count} disks", Cost(rendered, rendered, 0))
     costs = [bench.samples.typical(f"disk_plan, {count} disks") for count in (10000, 1000)]
     bench.goals.append(Goal("planning 10,000 disks against 1,000", 12, ratio(*costs)))
-
-
-PARTS = {
-    "disks": disks,
-    "inside": inside,
-    "processes": processes,
-    "payload": payload,
-    "domains": domains,
-    "hosts": hosts,
-    "ssh": ssh,
-    "planning": planning,
-}

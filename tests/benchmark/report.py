@@ -7,10 +7,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Callable, Iterable, List, Sequence
 
+from bench import Bench, Goal
 from measuring import Cost
-from parts import Bench, Goal
 from ways import WAYS, Provision
 
+LICENCE = """SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+SPDX-License-Identifier: GPL-3.0-or-later"""
 STEPS = ("check mode", "first run", "second run")
 
 
@@ -25,15 +27,25 @@ def text(bench: Bench, machine: str) -> str:
             "Memory of the largest process (MiB)": lambda cost: f"{cost.memory / 1024**2:.0f}",
         }.items():
             sections.append(f"### {title}\n\n{_disks(bench, shown)}")
-    others = [label for label in bench.samples if not label.startswith(tuple(f"{way.name}, " for way in WAYS))]
+    others = [
+        label
+        for label in bench.samples
+        if not label.startswith(tuple(f"{way.name}, " for way in WAYS))
+    ]
     if others:
-        rows = [[label, f"{cost.wall:.3f}"] for label in others if (cost := bench.samples.typical(label))]
+        rows = [
+            [label, f"{cost.wall:.3f}"]
+            for label in others
+            if (cost := bench.samples.typical(label))
+        ]
         sections.append(f"### The rest\n\n{_table(['measured', 'seconds'], rows)}")
     if bench.facts:
         rows = [[label, f"{value:g}"] for label, value in bench.facts.items()]
         sections.append(f"### Counted\n\n{_table(['what', 'number'], rows)}")
     if bench.goals:
-        sections.append(f"### Goals\n\n{_table(['what', 'goal', 'measured', ''], map(_goal, bench.goals))}")
+        sections.append(
+            f"### Goals\n\n{_table(['what', 'goal', 'measured', ''], map(_goal, bench.goals))}"
+        )
     return "\n\n".join(sections)
 
 
@@ -44,7 +56,9 @@ def _disks(bench: Bench, shown: Callable[[Cost], str] | None) -> str:
         for way in WAYS:
             cells = []
             for count in bench.counts:
-                cost, ours = (bench.typical(name, step, count) for name in (way.name, Provision.name))
+                cost, ours = (
+                    bench.typical(name, step, count) for name in (way.name, Provision.name)
+                )
                 if not cost or not ours:
                     cells.append("")
                 else:
@@ -66,7 +80,8 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [list(head), *map(list, rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     written = [
-        "| " + " | ".join([cell.ljust(width) for cell, width in zip(line, widths)]) + " |" for line in lines
+        "| " + " | ".join([cell.ljust(width) for cell, width in zip(line, widths)]) + " |"
+        for line in lines
     ]
     written.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
     return "\n".join(written)
@@ -74,18 +89,22 @@ def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def record(bench: Bench, said: str, folder: Path) -> None:
     """Write the tables, and the plot of the first and the second run."""
-    comment = "SPDX-FileCopyrightText: 2026 The xen.blockdev authors\nSPDX-License-Identifier: GPL-3.0-or-later"
     (folder / "performance.md").write_text(
-        f"<!--\n{comment}\n-->\n# What disks cost\n\n![Time against disks](performance.svg)\n\n{said}\n"
+        f"<!--\n{LICENCE}\n-->\n# What disks cost\n\n"
+        f"![Time against disks](performance.svg)\n\n{said}\n"
     )
-    from matplotlib import pyplot  # so large that it would count in what is measured
+    from matplotlib import pyplot  # noqa: PLC0415 so large that it would count in what is measured
 
     pyplot.rcParams["svg.fonttype"] = "none"
     pyplot.rcParams["svg.hashsalt"] = "xen.blockdev"
     figure, plots = pyplot.subplots(1, 2, figsize=(9, 3.6), sharey=True)
     for plot, step in zip(plots, ("first run", "second run")):
         for way in WAYS:
-            points = [(count, cost.wall) for count in bench.counts if (cost := bench.typical(way.name, step, count))]
+            points = [
+                (count, cost.wall)
+                for count in bench.counts
+                if (cost := bench.typical(way.name, step, count))
+            ]
             if points:
                 plot.plot(*zip(*points), marker="o", markersize=4, label=way.name)
         plot.set(xscale="log", yscale="log", title=step, xlabel="disks")
@@ -97,4 +116,6 @@ def record(bench: Bench, said: str, folder: Path) -> None:
     figure.tight_layout()
     figure.savefig(folder / "performance.svg", metadata={"Date": None})
     drawn = (folder / "performance.svg").read_text()
-    (folder / "performance.svg").write_text(drawn.replace("<svg ", f"<!--\n{comment}\n-->\n<svg ", 1))
+    (folder / "performance.svg").write_text(
+        drawn.replace("<svg ", f"<!--\n{LICENCE}\n-->\n<svg ", 1)
+    )

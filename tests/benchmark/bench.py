@@ -1,0 +1,58 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""One run of the benchmark: what it measured, and how well that is."""
+
+from __future__ import annotations
+
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Dict, Iterator, List
+
+from measuring import Cost, Samples
+from ways import Place
+
+
+@dataclass
+class Goal:
+    """Something that is to be so, and how it is."""
+
+    what: str
+    limit: float
+    value: float | None
+    unit: str = "times"
+    at_least: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        """None where it was not measured."""
+        if self.value is None:
+            return None
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+
+@dataclass
+class Bench:
+    """One run of the benchmark."""
+
+    folder: Path
+    runs: int
+    counts: List[int]
+    samples: Samples = field(default_factory=Samples)
+    facts: Dict[str, float] = field(default_factory=dict)
+    """What was counted, by its name."""
+    goals: List[Goal] = field(default_factory=list)
+
+    def typical(self, way: str, step: str, disks: int) -> Cost | None:
+        """The medians of one cell of the table of disks."""
+        return self.samples.typical(f"{way}, {step}, {disks} disks")
+
+    @contextmanager
+    def place(self) -> Iterator[Place]:
+        """A folder that nothing has been in."""
+        place = Place(Path(tempfile.mkdtemp(dir=self.folder)))
+        try:
+            yield place
+        finally:
+            place.clean()

@@ -1,0 +1,45 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The functions that are called once for each disk, by pytest-benchmark."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    device_number,
+    disk_plan,
+    disk_spec,
+    domain_config,
+    loop,
+    usage,
+)
+
+SPEC = "format=raw, vdev=xvdq, access=rw, target=/dev/disk/by-loop-file/srv/xen/web/data.raw"
+DISK = disk_spec.parse(SPEC)
+CONFIG = domain_config.render("web", {"memory": 128, "type": "pvh"}, [SPEC] * 256)
+DOMAINS = [
+    {
+        "name": f"d{number}",
+        "config": {"memory": 32},
+        "disks": [{"name": f"n{disk}", "size": "1MiB"} for disk in range(10)],
+    }
+    for number in range(100)
+]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda: device_number.parse("xvdq"), id="a vdev parsed"),
+        pytest.param(lambda: disk_spec.parse(SPEC), id="a disk of xl parsed"),
+        pytest.param(lambda: disk_spec.render(DISK), id="a disk of xl rendered"),
+        pytest.param(lambda: domain_config.disks(CONFIG), id="a config of 256 disks parsed"),
+        pytest.param(lambda: disk_plan.plan(DOMAINS), id="1000 disks planned"),
+        pytest.param(loop.scan, id="this host's loop devices read"),
+        pytest.param(lambda: usage.Usage().of_device(0), id="the users of a device found"),
+    ],
+)
+def test_speed(benchmark: Any, function: Callable[[], object]) -> None:
+    benchmark(function)

@@ -1,0 +1,167 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The parts that go over SSH: to this machine, and to a real Xen host in QEMU."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+from bench import Bench, Goal
+from measuring import CACHE, Cost, cost_of, ratio
+from ways import ENVIRONMENT, HERE, Looped, Provision, host
+
+
+def ssh(bench: Bench) -> None:
+    """The same over SSH to this machine, with a connection that stays."""
+    with bench.place() as place, _sshd(place.folder) as access:
+        for pipelining in False, True:
+            label = "pipelining" if pipelining else "no pipelining"
+            for count in (1, 64):
+                for run in range(bench.runs):
+                    for way in (Provision, Looped):
+                        if way is Looped and count > 1 and run:
+                            continue
+                        with bench.place() as own:
+                            variables = {
+                                **host(own.folder, count),
+                                **access,
+                                "ansible_pipelining": pipelining,
+                            }
+                            own.write({"here": variables})
+                            for step in "first run", "second run":
+                                cost = way(own, count).first()
+                                bench.samples.add(
+                                    f"SSH, {label}, {way.name}, {step}, {count} disks", cost
+                                )
+
+
+@contextmanager
+def _sshd(folder: Path) -> Iterator[Dict[str, Any]]:
+    """A server of our own on loopback, and the variables of a host that is reached by it."""
+    port = 22022
+    for name in "host_key", "user_key":
+        subprocess.run(
+            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name)], check=True
+        )
+    (folder / "authorized_keys").write_text((folder / "user_key.pub").read_text())
+    settings = {
+        "Port": port,
+        "ListenAddress": "127.0.0.1",
+        "HostKey": folder / "host_key",
+        "AuthorizedKeysFile": folder / "authorized_keys",
+        "PidFile": "none",
+        "StrictModes": "no",
+        "UsePAM": "no",
+    }
+    (folder / "sshd_config").write_text("".join(f"{k} {v}\n" for k, v in settings.items()))
+    Path("/run/sshd").mkdir(exist_ok=True)
+    server = subprocess.Popen(["/usr/sbin/sshd", "-D", "-f", str(folder / "sshd_config")])
+    try:
+        yield {
+            "ansible_connection": "ssh",
+            "ansible_host": "127.0.0.1",
+            "ansible_port": port,
+            "ansible_user": "root",
+            "ansible_ssh_private_key_file": str(folder / "user_key"),
+            "ansible_ssh_common_args": "".join(
+                f" -o {option}"
+                for option in (
+                    "StrictHostKeyChecking=no",
+                    "UserKnownHostsFile=/dev/null",
+                    "LogLevel=ERROR",
+                    "ControlMaster=auto",
+                    "ControlPersist=60s",
+                    f"ControlPath={folder}/%C",
+                )
+            ),
+        }
+    finally:
+        server.terminate()
+        server.wait()
+
+
+LINKS = "/dev/disk/by-loop-file"
+"""Where udev names loop devices after their images."""
+LAB = CACHE / "benchmark/lab-inventory.yml"
+SLOTS = [disk << 4 | 202 << 8 if disk < 16 else 1 << 28 | disk << 8 for disk in range(32)]
+"""Of Xen's virtual disks, by number (xen-vbd-interface(7))."""
+
+
+def lab(bench: Bench) -> None:
+    """Disks attached to a running guest of a real Xen host in QEMU, and the state read of many."""
+    images = [{"path": f"/srv/bench/d{number}.raw"} for number in range(len(SLOTS))]
+    names = [f"idle{number}" for number in range(50)]
+    vbds = [
+        {"vdev": str(slot), "target": f"{LINKS}{image['path']}"}
+        for slot, image in zip(SLOTS, images)
+    ]
+    idle = [{"domain": name, "disks": [{**vbds[0], "access": "ro"}]} for name in names]
+    plays = LabPlays(
+        bench, {"images": images, "idle": idle, "names": [{"name": name} for name in names]}
+    )
+    plays.boot()
+    try:
+        plays.run("prepare")
+        for count in (1, 8, 32):
+            _attach(bench, plays, vbds[:count])
+        _read(bench, plays)
+    finally:
+        plays.end()
+    costs = [
+        bench.samples.typical(f"lab, attach 32 vbds, {how}")
+        for how in ("one module call", "shell loop")
+    ]
+    bench.goals.append(
+        Goal("attach 32 vbds, against a shell loop of xl block-attach", 1.1, ratio(*costs))
+    )
+
+
+@dataclass
+class LabPlays:
+    """The plays of the folder lab, on a Xen host of their own."""
+
+    bench: Bench
+    variables: Dict[str, Any]
+
+    def boot(self) -> None:
+        """Have the host."""
+        self._playbook("xen.blockdev.lab", "localhost,", xen_lab_state="present")
+
+    def end(self) -> None:
+        """Have it no more."""
+        self._playbook("xen.blockdev.lab", "localhost,", xen_lab_state="absent")
+
+    def run(self, play: str, **variables: Any) -> Cost:
+        """What a run of a play costs."""
+        return self._playbook(str(HERE / f"lab/{play}.yml"), str(LAB), **variables)
+
+    def _playbook(self, name: str, inventory: str, **variables: Any) -> Cost:
+        said = self.bench.folder / "variables.json"
+        lab_options = {"xen_lab_name": "benchmark", "xen_lab_inventory": str(LAB)}
+        said.write_text(json.dumps({**self.variables, **lab_options, **variables}))
+        command = [f"{sys.prefix}/bin/ansible-playbook", "-i", inventory, name, "-e", f"@{said}"]
+        return cost_of(command, ENVIRONMENT)
+
+
+def _attach(bench: Bench, plays: LabPlays, vbds: List[Dict[str, Any]]) -> None:
+    for _run in range(bench.runs):
+        for how, play in {"one module call": "ours", "shell loop": "by_hand"}.items():
+            bench.samples.add(f"lab, attach {len(vbds)} vbds, {how}", plays.run(play, vbds=vbds))
+            gone = [{**vbd, "state": "absent"} for vbd in vbds]
+            bench.samples.add(
+                f"lab, detach {len(vbds)} vbds, one module call", plays.run("ours", vbds=gone)
+            )
+
+
+def _read(bench: Bench, plays: LabPlays) -> None:
+    for count in (1, 51):
+        if count > 1:
+            plays.run("many")
+        for _run in range(bench.runs):
+            bench.samples.add(f"lab, read the state of {count} domains", plays.run("read"))
