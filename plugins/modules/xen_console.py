@@ -27,25 +27,12 @@ options:
     type: list
     elements: dict
     suboptions:
-      name:
-        description: See O(name).
-        type: str
-        required: true
-      expect:
-        description: See O(expect).
-        type: str
-      fail:
-        description: See O(fail).
-        type: str
-      timeout:
-        description: See O(timeout).
-        type: float
-      log:
-        description: See O(log).
-        type: path
-      will_exist:
-        description: See O(will_exist).
-        type: bool
+      name: {description: See O(name)., type: str, required: true}
+      expect: {description: See O(expect)., type: str}
+      fail: {description: See O(fail)., type: str}
+      timeout: {description: See O(timeout)., type: float}
+      log: {description: See O(log)., type: path}
+      will_exist: {description: See O(will_exist)., type: bool}
   name:
     description:
       - The domain, by the name in its config. Required unless O(domains) is given.
@@ -122,16 +109,8 @@ domains:
   type: list
   elements: dict
   contains:
-    name:
-      description: The domain.
-      type: str
-      returned: always
-      sample: hello
-    domid:
-      description: Id of the domain.
-      type: int
-      returned: when there is such a domain
-      sample: 3
+    name: {description: The domain., type: str, returned: always, sample: hello}
+    domid: {description: Id of the domain., type: int, returned: when there is such a domain, sample: 3}
     verdict:
       description:
         - V(expected) when O(expect) appeared first, V(unwanted) when O(fail) did.
@@ -141,11 +120,7 @@ domains:
       type: str
       returned: when it was followed
       sample: expected
-    passed:
-      description: Whether the guest did as expected.
-      type: bool
-      returned: when it was followed
-      sample: true
+    passed: {description: Whether the guest did as expected., type: bool, returned: when it was followed, sample: true}
     reason:
       description: The verdict as a sentence.
       type: str
@@ -162,11 +137,7 @@ domains:
       elements: str
       returned: when it was followed
       sample: ["reading /data/hello", "all 3 tests passed"]
-    changed:
-      description: Whether the domain was let run.
-      type: bool
-      returned: always
-      sample: true
+    changed: {description: Whether the domain was let run., type: bool, returned: always, sample: true}
     actions:
       description: What was done or, in check mode, would be done.
       type: list

@@ -34,26 +34,12 @@ options:
     type: list
     elements: dict
     suboptions:
-      name:
-        description: See O(name).
-        type: str
-        required: true
-      config:
-        description: See O(config).
-        type: path
-      state:
-        description: See O(state).
-        type: str
-        choices: [running, shutdown, destroyed]
-      paused:
-        description: See O(paused).
-        type: bool
-      timeout:
-        description: See O(timeout).
-        type: float
-      will_exist:
-        description: See O(will_exist).
-        type: bool
+      name: {description: See O(name)., type: str, required: true}
+      config: {description: See O(config)., type: path}
+      state: {description: See O(state)., type: str, choices: [running, shutdown, destroyed]}
+      paused: {description: See O(paused)., type: bool}
+      timeout: {description: See O(timeout)., type: float}
+      will_exist: {description: See O(will_exist)., type: bool}
   name:
     description:
       - The domain, by the name in its config. Required unless O(domains) is given.
@@ -157,11 +143,7 @@ domains:
   type: list
   elements: dict
   contains:
-    name:
-      description: The domain.
-      type: str
-      returned: always
-      sample: web
+    name: {description: The domain., type: str, returned: always, sample: web}
     running:
       description: Whether the domain runs, paused or not.
       type: bool
@@ -180,11 +162,7 @@ domains:
       type: int
       returned: while there is such a domain
       sample: 3
-    changed:
-      description: Whether this item was changed.
-      type: bool
-      returned: always
-      sample: true
+    changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
       description: What was done or, in check mode, would be done.
       type: list

@@ -288,11 +288,7 @@ configs:
   type: list
   elements: dict
   contains:
-    domain:
-      description: The domain.
-      type: str
-      returned: always
-      sample: web
+    domain: {description: The domain., type: str, returned: always, sample: web}
     path:
       description: The config. V(none) where the default is not known yet, because of an error.
       type: str
@@ -324,11 +320,7 @@ configs:
       type: str
       returned: when one was made
       sample: /etc/xen/web.cfg.4711.2026-01-31@12:00:00~
-    changed:
-      description: Whether this item was changed.
-      type: bool
-      returned: always
-      sample: true
+    changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
       description: What was done or, in check mode, would be done.
       type: list

@@ -122,21 +122,9 @@ lab:
   returned: success
   type: dict
   contains:
-    host:
-      description: Where SSH listens.
-      type: str
-      returned: success
-      sample: 127.0.0.1
-    port:
-      description: The port on which it listens.
-      type: int
-      returned: success
-      sample: 40022
-    user:
-      description: The user that may log in.
-      type: str
-      returned: success
-      sample: root
+    host: {description: Where SSH listens., type: str, returned: success, sample: 127.0.0.1}
+    port: {description: The port on which it listens., type: int, returned: success, sample: 40022}
+    user: {description: The user that may log in., type: str, returned: success, sample: root}
     private_key_file:
       description: The key with which that is.
       type: str
@@ -158,21 +146,9 @@ lab:
       type: str
       returned: success
       sample: /home/me/.cache/xen-blockdev-lab/images/0123456789abcdef
-    release:
-      description: See O(release).
-      type: str
-      returned: success
-      sample: bookworm
-    memory:
-      description: See O(memory).
-      type: int
-      returned: success
-      sample: 3072
-    cpus:
-      description: See O(cpus).
-      type: int
-      returned: success
-      sample: 2
+    release: {description: See O(release)., type: str, returned: success, sample: bookworm}
+    memory: {description: See O(memory)., type: int, returned: success, sample: 3072}
+    cpus: {description: See O(cpus)., type: int, returned: success, sample: 2}
 actions:
   description: What was done or, in check mode, would be done.
   returned: always

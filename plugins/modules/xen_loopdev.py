@@ -23,6 +23,7 @@ description:
   - What is in use is never unbound. The error says by whom.
 extends_documentation_fragment:
   - xen.blockdev.attributes
+  - xen.blockdev.released_by
 options:
   devices:
     description:
@@ -32,49 +33,22 @@ options:
     type: list
     elements: dict
     suboptions:
-      path:
-        description: See O(path).
-        type: path
-        required: true
-      device:
-        description: See O(device).
-        type: str
-      state:
-        description: See O(state).
-        type: str
-        choices: [present, absent]
-      direct_io:
-        description: See O(direct_io).
-        type: bool
-      persistent:
-        description: See O(persistent).
-        type: bool
-      sector_size:
-        description: See O(sector_size).
-        type: int
-        choices: [512, 1024, 2048, 4096]
-      discard_deleted:
-        description: See O(discard_deleted).
-        type: bool
-      will_exist:
-        description: See O(will_exist).
-        type: bool
-      planned_sizes:
-        description: See O(planned_sizes).
-        type: dict
+      path: {description: See O(path)., type: path, required: true}
+      device: {description: See O(device)., type: str}
+      state: {description: See O(state)., type: str, choices: [present, absent]}
+      direct_io: {description: See O(direct_io)., type: bool}
+      persistent: {description: See O(persistent)., type: bool}
+      sector_size: {description: See O(sector_size)., type: int, choices: [512, 1024, 2048, 4096]}
+      discard_deleted: {description: See O(discard_deleted)., type: bool}
+      will_exist: {description: See O(will_exist)., type: bool}
+      planned_sizes: {description: See O(planned_sizes)., type: dict}
       released_by:
         description: See O(released_by).
         type: list
         elements: dict
         suboptions:
-          domain:
-            description: See O(released_by[].domain).
-            type: str
-            required: true
-          vdev:
-            description: See O(released_by[].vdev).
-            type: str
-            required: true
+          domain: {description: "See O(released_by[].domain).", type: str, required: true}
+          vdev: {description: "See O(released_by[].vdev).", type: str, required: true}
   path:
     description:
       - The image, an absolute path on the managed host. Required unless O(devices) is given.
@@ -135,22 +109,6 @@ options:
         mode it has no effect.
       - It is made of RV(xen.blockdev.xen_raw_disk#module:disks) by C(items2dict('path', 'size')).
     type: dict
-  released_by:
-    description:
-      - In check mode with O(state=absent), the slots from which an earlier task has said that it would detach
-        the image. They do not count as users. Without check mode it has no effect.
-      - RV(xen.blockdev.xen_vbd_attach#module:vbds[].detached) lists them.
-    type: list
-    elements: dict
-    suboptions:
-      domain:
-        description: Name of the domain.
-        type: str
-        required: true
-      vdev:
-        description: The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
-        type: str
-        required: true
 notes:
   - Never write to an image while it is bound, and do not read it through both its path and its device. What one
     of them writes, the other may not see.
@@ -233,11 +191,7 @@ devices:
   type: list
   elements: dict
   contains:
-    path:
-      description: The image.
-      type: str
-      returned: always
-      sample: /srv/xen/web/boot.raw
+    path: {description: The image., type: str, returned: always, sample: /srv/xen/web/boot.raw}
     device:
       description:
         - The loop device, V(none) where the image is not bound.
@@ -282,11 +236,7 @@ devices:
       type: bool
       returned: unless the item could not be planned
       sample: true
-    changed:
-      description: Whether this item was changed.
-      type: bool
-      returned: always
-      sample: true
+    changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
       description: What was done or, in check mode, would be done.
       type: list

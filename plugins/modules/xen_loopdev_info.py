@@ -60,11 +60,7 @@ devices:
   type: list
   elements: dict
   contains:
-    device:
-      description: The loop device.
-      type: str
-      returned: success
-      sample: /dev/loop0
+    device: {description: The loop device., type: str, returned: success, sample: /dev/loop0}
     backing_file:
       description: Path of the image as it was when the device was bound, in the mount namespace of whoever bound it.
       type: str
@@ -80,46 +76,18 @@ devices:
       type: str
       returned: success
       sample: /dev/disk/by-loop-file/srv/xen/web/boot.raw
-    major:
-      description: Major number of the loop device.
-      type: int
-      returned: success
-      sample: 7
-    minor:
-      description: Minor number of the loop device.
-      type: int
-      returned: success
-      sample: 0
-    size:
-      description: Size of the loop device in bytes.
-      type: int
-      returned: success
-      sample: 16777216
-    offset:
-      description: Bytes of the image before the device begins.
-      type: int
-      returned: success
-      sample: 0
+    major: {description: Major number of the loop device., type: int, returned: success, sample: 7}
+    minor: {description: Minor number of the loop device., type: int, returned: success, sample: 0}
+    size: {description: Size of the loop device in bytes., type: int, returned: success, sample: 16777216}
+    offset: {description: Bytes of the image before the device begins., type: int, returned: success, sample: 0}
     size_limit:
       description: Bytes of the image that the device shows, 0 for all.
       type: int
       returned: success
       sample: 0
-    sector_size:
-      description: Logical sector size of the device in bytes.
-      type: int
-      returned: success
-      sample: 512
-    direct_io:
-      description: Whether the device bypasses the page cache.
-      type: bool
-      returned: success
-      sample: false
-    read_only:
-      description: Whether the device refuses writes.
-      type: bool
-      returned: success
-      sample: false
+    sector_size: {description: Logical sector size of the device in bytes., type: int, returned: success, sample: 512}
+    direct_io: {description: Whether the device bypasses the page cache., type: bool, returned: success, sample: false}
+    read_only: {description: Whether the device refuses writes., type: bool, returned: success, sample: false}
     persistent:
       description: Whether systemd binds the image when the host boots.
       type: bool
@@ -151,11 +119,7 @@ devices:
       returned: success
       sample: []
       contains:
-        number:
-          description: Number of the partition.
-          type: int
-          returned: success
-          sample: 1
+        number: {description: Number of the partition., type: int, returned: success, sample: 1}
         label:
           description: Name of the partition, V(none) where it has none.
           type: str

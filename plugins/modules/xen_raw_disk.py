@@ -26,6 +26,7 @@ description:
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.file_attributes
+  - xen.blockdev.released_by
 options:
   disks:
     description:
@@ -36,86 +37,33 @@ options:
     type: list
     elements: dict
     suboptions:
-      path:
-        description: See O(path).
-        type: path
-        required: true
-      state:
-        description: See O(state).
-        type: str
-        choices: [present, absent]
-      size:
-        description: See O(size).
-        type: raw
-      source:
-        description: See O(source).
-        type: path
-      source_format:
-        description: See O(source_format).
-        type: str
-        choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]
-      filesystem:
-        description: See O(filesystem).
-        type: str
-        choices: [ext2, ext3, ext4, vfat, tar]
-      label:
-        description: See O(label).
-        type: str
-      fat_sector_size:
-        description: See O(fat_sector_size).
-        type: int
-        choices: [512, 4096]
-      preserve:
-        description: See O(preserve).
-        type: bool
-      allocation:
-        description: See O(allocation).
-        type: str
-        choices: [sparse, full]
-      shrink:
-        description: See O(shrink).
-        type: bool
-      parents:
-        description: See O(parents).
-        type: bool
+      path: {description: See O(path)., type: path, required: true}
+      state: {description: See O(state)., type: str, choices: [present, absent]}
+      size: {description: See O(size)., type: raw}
+      source: {description: See O(source)., type: path}
+      source_format: {description: See O(source_format)., type: str, choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]}
+      filesystem: {description: See O(filesystem)., type: str, choices: [ext2, ext3, ext4, vfat, tar]}
+      label: {description: See O(label)., type: str}
+      fat_sector_size: {description: See O(fat_sector_size)., type: int, choices: [512, 4096]}
+      preserve: {description: See O(preserve)., type: bool}
+      allocation: {description: See O(allocation)., type: str, choices: [sparse, full]}
+      shrink: {description: See O(shrink)., type: bool}
+      parents: {description: See O(parents)., type: bool}
       released_by:
         description: See O(released_by).
         type: list
         elements: dict
         suboptions:
-          domain:
-            description: See O(released_by[].domain).
-            type: str
-            required: true
-          vdev:
-            description: See O(released_by[].vdev).
-            type: str
-            required: true
-      unbound_paths:
-        description: See O(unbound_paths).
-        type: list
-        elements: str
-      owner:
-        description: See O(owner).
-        type: str
-      group:
-        description: See O(group).
-        type: str
-      mode:
-        description: See O(mode).
-        type: raw
-      seuser:
-        description: See O(seuser).
-        type: str
-      serole:
-        description: See O(serole).
-        type: str
-      setype:
-        description: See O(setype).
-        type: str
-      selevel:
-        description: See O(selevel).
-        type: str
+          domain: {description: "See O(released_by[].domain).", type: str, required: true}
+          vdev: {description: "See O(released_by[].vdev).", type: str, required: true}
+      unbound_paths: {description: See O(unbound_paths)., type: list, elements: str}
+      owner: {description: See O(owner)., type: str}
+      group: {description: See O(group)., type: str}
+      mode: {description: See O(mode)., type: raw}
+      seuser: {description: See O(seuser)., type: str}
+      serole: {description: See O(serole)., type: str}
+      setype: {description: See O(setype)., type: str}
+      selevel: {description: See O(selevel)., type: str}
   path:
     description:
       - The image, an absolute path on the managed host. Required unless O(disks) is given.
@@ -230,22 +178,6 @@ options:
         are the image's. They stay when the image cannot be created, or is deleted later.
     type: bool
     default: false
-  released_by:
-    description:
-      - In check mode with O(state=absent), the slots from which an earlier task has said that it
-        would detach the image. They do not count as users. Without check mode it has no effect.
-    type: list
-    elements: dict
-    suboptions:
-      domain:
-        description: Name of the domain.
-        type: str
-        required: true
-      vdev:
-        description:
-          - The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
-        type: str
-        required: true
   unbound_paths:
     description:
       - In check mode with O(state=absent), the paths of images that an earlier task has said, in check mode
@@ -397,11 +329,7 @@ disks:
       type: int
       returned: when the image could be looked at
       sample: 4096
-    changed:
-      description: Whether this item was changed.
-      type: bool
-      returned: always
-      sample: true
+    changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
       description: What was done or, in check mode, would be done.
       type: list

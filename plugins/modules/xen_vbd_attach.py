@@ -21,6 +21,7 @@ description:
   - An attach that fails leaves the slot empty, and its error has the words of the hotplug script.
 extends_documentation_fragment:
   - xen.blockdev.attributes
+  - xen.blockdev.released_by
 options:
   vbds:
     description:
@@ -32,77 +33,30 @@ options:
     type: list
     elements: dict
     suboptions:
-      domain:
-        description: See O(domain).
-        type: str
-        required: true
-      vdev:
-        description: See O(vdev).
-        type: str
-      target:
-        description: See O(target).
-        type: str
-      format:
-        description: See O(format).
-        type: str
-        choices: [raw, qcow, qcow2, vhd, qed]
-      access:
-        description: See O(access).
-        type: str
-        choices: [rw, ro]
-      backendtype:
-        description: See O(backendtype).
-        type: str
-        choices: [phy, qdisk, tap]
-      devtype:
-        description: See O(devtype).
-        type: str
-        choices: [disk, cdrom]
-      script:
-        description: See O(script).
-        type: str
-      discard:
-        description: See O(discard).
-        type: bool
-      direct_io_safe:
-        description: See O(direct_io_safe).
-        type: bool
-      state:
-        description: See O(state).
-        type: str
-        choices: [present, absent]
-      wait:
-        description: See O(wait).
-        type: bool
-      timeout:
-        description: See O(timeout).
-        type: float
-      force:
-        description: See O(force).
-        type: bool
-      replace:
-        description: See O(replace).
-        type: bool
-      when_not_running:
-        description: See O(when_not_running).
-        type: str
-        choices: [fail, skip]
-      will_exist:
-        description: See O(will_exist).
-        type: bool
+      domain: {description: See O(domain)., type: str, required: true}
+      vdev: {description: See O(vdev)., type: str}
+      target: {description: See O(target)., type: str}
+      format: {description: See O(format)., type: str, choices: [raw, qcow, qcow2, vhd, qed]}
+      access: {description: See O(access)., type: str, choices: [rw, ro]}
+      backendtype: {description: See O(backendtype)., type: str, choices: [phy, qdisk, tap]}
+      devtype: {description: See O(devtype)., type: str, choices: [disk, cdrom]}
+      script: {description: See O(script)., type: str}
+      discard: {description: See O(discard)., type: bool}
+      direct_io_safe: {description: See O(direct_io_safe)., type: bool}
+      state: {description: See O(state)., type: str, choices: [present, absent]}
+      wait: {description: See O(wait)., type: bool}
+      timeout: {description: See O(timeout)., type: float}
+      force: {description: See O(force)., type: bool}
+      replace: {description: See O(replace)., type: bool}
+      when_not_running: {description: See O(when_not_running)., type: str, choices: [fail, skip]}
+      will_exist: {description: See O(will_exist)., type: bool}
       released_by:
         description: See O(released_by).
         type: list
         elements: dict
         suboptions:
-          domain:
-            description: See O(released_by[].domain).
-            type: str
-            required: true
-          vdev:
-            description: See O(released_by[].vdev).
-            type: str
-            required: true
+          domain: {description: "See O(released_by[].domain).", type: str, required: true}
+          vdev: {description: "See O(released_by[].vdev).", type: str, required: true}
   domain:
     description:
       - The running domain, by its name, id or UUID. Digits are an id, as for C(xl). Required unless O(vbds) is
@@ -210,22 +164,6 @@ options:
         itself, that it would make the target. Without check mode it has no effect.
     type: bool
     default: false
-  released_by:
-    description:
-      - In check mode, the slots that an earlier task has said, in check mode itself, that it would empty. They are
-        planned for as if they were. Without check mode it has no effect.
-      - RV(vbds[].detached) lists them.
-    type: list
-    elements: dict
-    suboptions:
-      domain:
-        description: Name of the domain.
-        type: str
-        required: true
-      vdev:
-        description: The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
-        type: str
-        required: true
 notes:
   - Unmount a disk in the guest before it is detached. The guest's kernel is asked to let go of it, not its programs;
     Linux 6.1, for one, lets go of a disk that is mounted, and what was not written yet is lost.
@@ -335,41 +273,21 @@ vbds:
   type: list
   elements: dict
   contains:
-    domain:
-      description: The domain as it was given.
-      type: str
-      returned: always
-      sample: web
-    vdev:
-      description: The slot as it was given.
-      type: str
-      returned: always
-      sample: "51768"
-    target:
-      description: The target as it was given.
-      type: str
-      returned: always
-      sample: /dev/loop1
+    domain: {description: The domain as it was given., type: str, returned: always, sample: web}
+    vdev: {description: The slot as it was given., type: str, returned: always, sample: "51768"}
+    target: {description: The target as it was given., type: str, returned: always, sample: /dev/loop1}
     running:
       description: Whether the domain is running.
       type: bool
       returned: unless the item could not be planned
       sample: true
-    domid:
-      description: Id of the domain.
-      type: int
-      returned: when the domain is running
-      sample: 1
+    domid: {description: Id of the domain., type: int, returned: when the domain is running, sample: 1}
     xenstore_key:
       description: The slot's number, the name of its directory in xenstore.
       type: int
       returned: with O(state=present), when the domain is running
       sample: 51768
-    access:
-      description: V(ro) or V(rw).
-      type: str
-      returned: when the disk is attached
-      sample: ro
+    access: {description: V(ro) or V(rw)., type: str, returned: when the disk is attached, sample: ro}
     backendtype:
       description: What serves the disk, V(phy) or V(qdisk).
       type: str
@@ -406,21 +324,13 @@ vbds:
       elements: dict
       returned: with O(state=absent), when the domain is running
       contains:
-        domain:
-          description: Name of the domain.
-          type: str
-          returned: always
-          sample: web
+        domain: {description: Name of the domain., type: str, returned: always, sample: web}
         vdev:
           description: The slot, as it was written when the disk was attached.
           type: str
           returned: always
           sample: xvdb
-    changed:
-      description: Whether this item was changed.
-      type: bool
-      returned: always
-      sample: true
+    changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
       description: What was done or, in check mode, would be done.
       type: list

@@ -64,16 +64,8 @@ vbds:
   type: list
   elements: dict
   contains:
-    domain:
-      description: Name of the domain.
-      type: str
-      returned: success
-      sample: web
-    domid:
-      description: Id of the domain.
-      type: int
-      returned: success
-      sample: 1
+    domain: {description: Name of the domain., type: str, returned: success, sample: web}
+    domid: {description: Id of the domain., type: int, returned: success, sample: 1}
     xenstore_key:
       description: The slot's number, the name of its directory in xenstore.
       type: int
@@ -101,21 +93,13 @@ vbds:
       type: str
       returned: success
       sample: "7:1"
-    format:
-      description: Format of the target.
-      type: str
-      returned: success
-      sample: raw
+    format: {description: Format of the target., type: str, returned: success, sample: raw}
     backendtype:
       description: What serves the disk, the kernel's C(blkback) (V(phy)) or QEMU (V(qdisk)).
       type: str
       returned: success
       sample: phy
-    access:
-      description: V(ro) or V(rw).
-      type: str
-      returned: success
-      sample: ro
+    access: {description: V(ro) or V(rw)., type: str, returned: success, sample: ro}
     backend_state:
       description:
         - State of the backend, V(1) Initialising, V(2) InitWait, V(3) Initialised, V(4) Connected, V(5) Closing,
@@ -138,16 +122,8 @@ vbds:
       type: int
       returned: success
       sample: 32768
-    sector_size:
-      description: Size of the disk's sectors in bytes.
-      type: int
-      returned: success
-      sample: 512
-    size:
-      description: Size of the disk in bytes.
-      type: int
-      returned: success
-      sample: 16777216
+    sector_size: {description: Size of the disk's sectors in bytes., type: int, returned: success, sample: 512}
+    size: {description: Size of the disk in bytes., type: int, returned: success, sample: 16777216}
     filesystem:
       description:
         - Type of the file system on the whole disk, or of what else fills it, such as V(swap), as C(blkid) calls
@@ -170,11 +146,7 @@ vbds:
       returned: success
       sample: []
       contains:
-        number:
-          description: Number of the partition.
-          type: int
-          returned: success
-          sample: 1
+        number: {description: Number of the partition., type: int, returned: success, sample: 1}
         label:
           description: Name of the partition, V(none) where it has none.
           type: str

@@ -11,6 +11,7 @@ import tempfile
 from importlib.metadata import version
 from pathlib import Path
 
+import bare
 import parts
 import remote
 import report
@@ -57,11 +58,15 @@ def options() -> argparse.Namespace:
 def main() -> None:
     chosen = options()
     counts = [int(count) for count in chosen.counts.split(",")]
-    with tempfile.TemporaryDirectory(prefix="xen-blockdev-bench.", dir=chosen.folder) as folder:
-        bench = Bench(Path(folder), chosen.runs, counts)
-        for name in chosen.parts or PARTS:
-            say(f"\n### {name}: {PARTS[name].__doc__}")
-            PARTS[name](bench)
+    before = bare.loop_devices()
+    try:
+        with tempfile.TemporaryDirectory(prefix="xen-blockdev-bench.", dir=chosen.folder) as folder:
+            bench = Bench(Path(folder), chosen.runs, counts)
+            for name in chosen.parts or PARTS:
+                say(f"\n### {name}: {PARTS[name].__doc__}")
+                PARTS[name](bench)
+    finally:
+        bare.remove_loop_devices(before)
     text = report.text(bench, _machine())
     say(f"\n{text}")
     if chosen.record:

@@ -10,6 +10,7 @@ The last line is the number of seconds that it took, without the start of the in
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import shutil
@@ -19,6 +20,7 @@ import time
 
 LOOP_CLR_FD = 0x4C01
 LOOP_CONFIGURE = 0x4C0A
+LOOP_CTL_REMOVE = 0x4C81
 LOOP_CTL_GET_FREE = 0x4C82
 CONFIG = struct.Struct("=2I232x64x")
 """struct loop_config of linux/loop.h; all of its struct loop_info64 is zero."""
@@ -73,6 +75,21 @@ def clean(folder: str) -> None:
         fcntl.ioctl(device, LOOP_CLR_FD)
         os.close(device)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+def loop_devices() -> set[int]:
+    """The numbers of those that there are, bound or not."""
+    names = (name[4:] for name in os.listdir("/sys/block") if name.startswith("loop"))
+    return {int(number) for number in names if number.isdigit()}
+
+
+def remove_loop_devices(before: set[int]) -> None:
+    """Remove those that are free and were not there C(before)."""
+    control = os.open("/dev/loop-control", os.O_RDWR)
+    for number in sorted(loop_devices() - before, reverse=True):
+        with contextlib.suppress(OSError):
+            fcntl.ioctl(control, LOOP_CTL_REMOVE, number)
+    os.close(control)
 
 
 def main() -> None:

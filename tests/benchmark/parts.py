@@ -266,7 +266,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 count = int(sys.argv[1])
 disks = [{"name": f"n{number}", "size": "1MiB"} for number in range(10)]
 domains = [
-    {"name": f"d{number}", "config": {"memory": 32}, "disks": disks} for number in range(count // 10)
+    {"name": f"d{number}", "config": {"memory": 32}, "disks": disks}
+    for number in range(count // 10)
 ]
 started = time.perf_counter()
 plan = disk_plan.plan(domains)
