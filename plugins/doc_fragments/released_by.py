@@ -13,8 +13,8 @@ class ModuleDocFragment:
 options:
   released_by:
     description:
-      - In check mode, the slots that an earlier task has said, in check mode itself, that it would empty. What is in
-        them counts as detached. Without check mode it has no effect.
+      - In check mode, the slots that an earlier task has said, in check mode itself, that it
+        would empty. What is in them counts as detached. Without check mode it has no effect.
       - RV(xen.blockdev.xen_vbd_attach#module:vbds[].detached) lists them.
     type: list
     elements: dict
@@ -24,7 +24,8 @@ options:
         type: str
         required: true
       vdev:
-        description: The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
+        description:
+          - The slot, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) takes.
         type: str
         required: true
 """

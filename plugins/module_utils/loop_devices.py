@@ -10,7 +10,7 @@ import subprocess
 import time
 from contextlib import contextmanager, nullcontext
 from functools import partial
-from typing import Any, Dict, Iterator, List, Mapping, Optional
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
@@ -244,33 +244,7 @@ class LoopDevices(Resource):
         image_size: int,
     ) -> Plan:
         _refuse_difference(item, path, number, binding)
-        actions = []
-        after = {}
-        size = _whole_sectors(image_size)
-        if binding.size != size:
-            actions.append(
-                Action(
-                    f"set the capacity of {binding.device} from {binding.size} to {size} bytes",
-                    lambda: loop.refresh_capacity(binding),
-                )
-            )
-            after["size"] = size
-        direct_io = item["direct_io"]
-        if direct_io is not None and direct_io != binding.direct_io:
-            actions.append(
-                Action(
-                    f"turn direct I/O of {binding.device} {'on' if direct_io else 'off'}",
-                    lambda: loop.set_direct_io(binding, direct_io),
-                )
-            )
-            after["direct_io"] = direct_io
-        if binding.autoclear:
-            actions.append(
-                Action(
-                    f"keep {binding.device} bound when its last user closes it",
-                    lambda: loop.keep_bound(binding),
-                )
-            )
+        actions, after = _changes(item, binding, _whole_sectors(image_size))
         state = _state(binding)
         return Plan(
             before=state,
@@ -491,6 +465,25 @@ def _verify_new(item: Mapping[str, Any], number: int) -> None:
             f"the kernel gave {binding.device} sectors of {binding.sector_size} bytes, not "
             f"{item['sector_size']}"
         )
+
+
+def _changes(item: Mapping[str, Any], binding: Binding, size: int) -> Tuple[List[Action], State]:
+    """What a bound device lacks, and the state that this leads to. C(size): bytes."""
+    actions: List[Action] = []
+    after: State = {}
+    device, direct_io = binding.device, item["direct_io"]
+    if binding.size != size:
+        sentence = f"set the capacity of {device} from {binding.size} to {size} bytes"
+        actions.append(Action(sentence, lambda: loop.refresh_capacity(binding)))
+        after["size"] = size
+    if direct_io is not None and direct_io != binding.direct_io:
+        sentence = f"turn direct I/O of {device} {'on' if direct_io else 'off'}"
+        actions.append(Action(sentence, lambda: loop.set_direct_io(binding, direct_io)))
+        after["direct_io"] = direct_io
+    if binding.autoclear:
+        sentence = f"keep {device} bound when its last user closes it"
+        actions.append(Action(sentence, lambda: loop.keep_bound(binding)))
+    return actions, after
 
 
 def _read_back(item: Mapping[str, Any], path: str, number: Optional[int]) -> State:

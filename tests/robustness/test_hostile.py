@@ -17,7 +17,7 @@ import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_plan, disk_spec
 from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec as specs
-from ansible_collections.xen.blockdev.plugins.module_utils import domain_config, raw_image
+from ansible_collections.xen.blockdev.plugins.module_utils import domain_config, image_file
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome, call
 
@@ -343,7 +343,7 @@ def test_an_image_is_never_readable_for_others(
         def fail(_directory: int) -> int:
             raise OSError(95, "not supported")
 
-        monkeypatch.setattr(raw_image, "_open_nameless", fail)
+        monkeypatch.setattr(image_file, "_open_nameless", fail)
     options: Dict[str, Any] = {"size": MIB}
     if "full" in how:
         options["allocation"] = "full"

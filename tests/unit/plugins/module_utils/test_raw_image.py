@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, raw_image
+from ansible_collections.xen.blockdev.plugins.module_utils import image_file, locks, loop
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import opened_real
@@ -106,7 +106,7 @@ def no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_directory: int) -> int:
         raise OSError(errno.EOPNOTSUPP, "no such files here")
 
-    monkeypatch.setattr(raw_image, "_open_nameless", fail)
+    monkeypatch.setattr(image_file, "_open_nameless", fail)
 
 
 # Creation
@@ -552,7 +552,7 @@ def test_replaced_between_two_looks(
         return path
 
     path, other = image(tmp_path / "a.raw"), image(tmp_path / "b.raw")
-    monkeypatch.setattr(raw_image, "resolved", resolved)
+    monkeypatch.setattr(image_file, "resolved", resolved)
     what = "replaced by another file" if there else "removed"
     assert refused(path, size="1M") == f"{path} was {what} meanwhile; run again"
 
@@ -619,9 +619,9 @@ def test_came_into_use_after_the_plan(tmp_path: Path, what: str, options: Dict[s
 
 def test_whoever_opens_it_meanwhile_waits(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw", 2 * MIB)
-    found = raw_image._find(str(path))
-    assert isinstance(found, raw_image.Image)
-    with opened_real(str(tmp_path)) as parent, raw_image._exclusive(
+    found = image_file.find(str(path))
+    assert isinstance(found, image_file.Image)
+    with opened_real(str(tmp_path)) as parent, image_file._exclusive(
         found, parent, "shrink it"
     ) as descriptor:
         reader = subprocess.Popen(["wc", "-c", str(path)], stdout=subprocess.PIPE)
