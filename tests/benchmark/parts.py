@@ -9,11 +9,11 @@ import os
 import re
 import subprocess
 import sys
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Tuple
 
 from bench import Bench, Goal
 from measuring import Cost, ratio
-from ways import BYTES, ENVIRONMENT, HERE, WAYS, Looped, Provision, Way, host, playbook
+from ways import BYTES, ENVIRONMENT, HERE, WAYS, Looped, Place, Provision, Way, host, playbook
 
 PATIENCE = 400
 """Seconds. Where one run of a way took longer, it is not tried with more disks."""
@@ -147,53 +147,33 @@ def processes(bench: Bench) -> None:
         with bench.place() as place:
             place.write({"here": host(place.folder, count)})
             playbook(place, "xen.blockdev.provision")
-            log = place.folder / "execve"
-            command = [
-                "strace",
-                "-f",
-                "-qq",
-                "-e",
-                "trace=execve",
-                "-e",
-                "signal=none",
-                "-o",
-                str(log),
-            ]
-            command += [
-                f"{sys.prefix}/bin/ansible-playbook",
-                "-i",
-                str(place.inventory),
-                "xen.blockdev.provision",
-            ]
-            done = subprocess.run(
-                command,
-                env={**os.environ, **ENVIRONMENT},
-                text=True,
-                stdout=subprocess.PIPE,
-                check=True,
-            )
-            started = len(re.findall(r"execve\(.* = 0$", log.read_text(), re.MULTILINE))
-            bench.facts[f"programs started by a second run, {count} disks"] = started
-            bench.facts[f"tasks of a second run, {count} disks"] = len(
-                re.findall("^TASK ", done.stdout, re.MULTILINE)
-            )
-    programs = [
+            programs, tasks = _traced(place)
+            bench.facts[f"programs started by a second run, {count} disks"] = programs
+            bench.facts[f"tasks of a second run, {count} disks"] = tasks
+    one, many = (
         bench.facts[f"programs started by a second run, {count} disks"] for count in (1, 256)
-    ]
+    )
+    tasks = bench.facts["tasks of a second run, 256 disks"]
     bench.goals += [
-        Goal(
-            "programs that 255 more disks start, second run",
-            0,
-            programs[1] - programs[0],
-            "programs",
-        ),
-        Goal(
-            "tasks of provision on a converged host",
-            15,
-            bench.facts["tasks of a second run, 256 disks"],
-            "tasks",
-        ),
+        Goal("programs that 255 more disks start, second run", 0, many - one, "programs"),
+        Goal("tasks of provision on a converged host", 15, tasks, "tasks"),
     ]
+
+
+def _traced(place: Place) -> Tuple[int, int]:
+    """How many programs a run of provision starts, and how many tasks it shows."""
+    log = place.folder / "execve"
+    trace = ["strace", "-f", "-qq", "-e", "trace=execve", "-e", "signal=none", "-o", str(log)]
+    run = [f"{sys.prefix}/bin/ansible-playbook", "-i", str(place.inventory)]
+    done = subprocess.run(
+        [*trace, *run, "xen.blockdev.provision"],
+        env={**os.environ, **ENVIRONMENT},
+        text=True,
+        capture_output=True,
+        check=True,
+    )
+    programs = re.findall(r"execve\(.* = 0$", log.read_text(), re.MULTILINE)
+    return len(programs), len(re.findall("^TASK ", done.stdout, re.MULTILINE))
 
 
 def payload(bench: Bench) -> None:
