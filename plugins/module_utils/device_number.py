@@ -189,7 +189,7 @@ def parse(value: object) -> DeviceNumber:
 
     ``xvda``, ``/dev/xvda``, ``hda1``, ``sda``, ``d0p0``; ``51712``, ``"51712"`` and ``"0xca00"``
     are xenstore keys. A strict subset of what libxl reads, with the same meaning: see
-    ``docs/slots.md`` for what is left out. Raises DeviceNumberError.
+    ``docs/docsite/rst/guide_slots.rst`` for what is left out. Raises DeviceNumberError.
     """
     if isinstance(value, str):
         return _parse_text(value)

@@ -3,7 +3,7 @@
 """What the documentation shows of filters and tests is run by Ansible itself and must be true.
 
 EXAMPLES are tasks of C(ansible.builtin.assert), or of a module, whose options are then worked out
-only; in docs/slots.md, an example is a line that ends in its result. All of them become one
+only; in the guide to slots, an example is a line that ends in its result. All of them become one
 playbook and few tests look at it, because ansible-test runs each test, fixtures and all, in a
 process of its own.
 """
@@ -33,9 +33,11 @@ DOCUMENTS = [
     *(PLUGINS / "filter" / f"{filter_name}.yml" for filter_name in FILTERS),
     *(PLUGINS / "test" / f"{test}.yml" for test in device_number_test.TestModule().tests()),
 ]
-SLOTS = PLUGINS.parent / "docs" / "slots.md"
+SLOTS = PLUGINS.parent / "docs" / "docsite" / "rst" / "guide_slots.rst"
 PLAYBOOK = (sys.executable, "-m", "ansible.cli.playbook")
-SLOTS_EXAMPLE = re.compile(r"^\{\{ (?P<expression>.+) \}\} +\{# (?P<result>.+) #\}$", re.MULTILINE)
+SLOTS_EXAMPLE = re.compile(
+    r"^ +\{\{ (?P<expression>.+) \}\} +\{# (?P<result>.+) #\}$", re.MULTILINE
+)
 
 UNDEFINED = (
     "nothing | xen.blockdev.to_xenstore_key",
@@ -78,7 +80,7 @@ def without_a_host(task: Task) -> Task:
 def slots_examples() -> list[Task]:
     return [
         {
-            "name": f"slots.md: {example['expression']}",
+            "name": f"{SLOTS.name}: {example['expression']}",
             "ansible.builtin.assert": {"that": f"({example['expression']}) == {example['result']}"},
         }
         for example in SLOTS_EXAMPLE.finditer(SLOTS.read_text())

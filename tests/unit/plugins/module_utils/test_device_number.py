@@ -23,7 +23,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 RECORDED = Path(__file__).parents[2] / "data" / "libxl-vdev-sample.csv"
-SLOTS_PAGE = Path(device_number.__file__).parents[2] / "docs" / "slots.md"
+SLOTS_PAGE = Path(device_number.__file__).parents[2] / "docs/docsite/rst/guide_slots.rst"
 
 # What libxl reads and we refuse, by the reason, as a pattern found in such texts only.
 REFUSED_ON_PURPOSE = {
@@ -380,7 +380,7 @@ def test_that_anything_is_a_slot_or_the_documented_error(value: object) -> None:
 
 
 def test_that_the_tables_of_the_page_are_true() -> None:
-    rows = re.findall(r"^\| `([^`]+)` .*\| +([0-9]+) \|$", SLOTS_PAGE.read_text(), re.MULTILINE)
+    rows = re.findall(r"^``([^`]+)`` .*  ([0-9]+)$", SLOTS_PAGE.read_text(), re.MULTILINE)
     assert len(rows) > 15
     assert [(vdev, parse(vdev).xenstore_key) for vdev, _key in rows] == [
         (vdev, int(key)) for vdev, key in rows
