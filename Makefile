@@ -9,6 +9,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := $(CURDIR)/.venv
 CACHE := $(CURDIR)/.cache
+DOCS_VENV := $(CACHE)/docs-venv
 RUN := PATH=$(VENV)/bin:$$PATH
 # Debian's release in the lab.
 RELEASE ?= bookworm
@@ -47,6 +48,13 @@ $(CACHE)/benchmark/.installed: tests/benchmark/requirements.txt tests/benchmark/
 	    --requirement tests/benchmark/peers.txt
 	@mv $(@D)/all/ansible_collections/community/general $(@D)/peers/ansible_collections/community/
 	@rm -rf $(@D)/all
+	@touch $@
+
+$(DOCS_VENV)/.docs: docs/site/requirements.txt requirements.txt
+	@echo "Setting up a private environment for the documentation site in .cache/docs-venv"
+	@mkdir -p $(CACHE)
+	@$(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 $(COLLECTIONS)/.installed: $(VENV)/.run $(SOURCES)
@@ -133,6 +141,12 @@ matrix: ## The Xen host's scenario with both versions of Xen
 bench: $(CACHE)/benchmark/.installed install ## What disks cost, against other ways to have them (PARTS="disks inside", root)
 	@$(RUN) python tests/benchmark $(PARTS)
 	@cd $(CURDIR)/tests/benchmark && PYTHONPATH=$(COLLECTIONS) $(VENV)/bin/pytest -q -p no:cacheprovider functions.py
+
+## Documentation
+
+.PHONY: docs
+docs: $(DOCS_VENV)/.docs install ## The documentation site, in .cache/docs/html; any warning fails
+	@PATH=$(DOCS_VENV)/bin:$$PATH docs/site/build $(COLLECTIONS) $(CACHE)/docs
 
 .PHONY: clean
 clean: ## Remove what these targets left in the checkout
