@@ -25,6 +25,7 @@ html_theme = "sphinx_ansible_theme"
 html_theme_options = {
     "show_extranav": False,
     "show_rtd_ethical_ads": False,
+    "topbar_links": {"Repository": "https://github.com/xen-blockdev/xen.blockdev"},
 }
 html_static_path = ["static"]
 html_css_files = ["site.css"]
