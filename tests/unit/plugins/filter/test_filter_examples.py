@@ -20,13 +20,18 @@ from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
-from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_plan, disk_spec
+from ansible_collections.xen.blockdev.plugins.filter import (
+    device_number,
+    disk_plan,
+    disk_spec,
+    mirage_tests,
+)
 from ansible_collections.xen.blockdev.plugins.test import device_number as device_number_test
 
 PLUGINS = Path(device_number.__file__).parents[1]
 FILTERS = [
     name
-    for plugins in (device_number, disk_plan, disk_spec)
+    for plugins in (device_number, disk_plan, disk_spec, mirage_tests)
     for name in plugins.FilterModule().filters()
 ]
 DOCUMENTS = [
