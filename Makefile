@@ -72,7 +72,8 @@ tree: $(VENV)/.test
 	@mkdir -p $(TREE)
 	@find $(TREE) -mindepth 1 -delete
 	@git init --quiet $(TREE) # a repository of its own: in ours, all below .cache is ignored
-	@git ls-files -z --cached --others --exclude-standard | xargs -0 ls -d 2>/dev/null | \
+	@# A file that is deleted but not committed is listed too.
+	@git ls-files -z --cached --others --exclude-standard | { xargs -0 ls -d 2>/dev/null || true; } | \
 	    tar -cf - -T - | tar -xf - -C $(TREE)
 
 ## Demo
