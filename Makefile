@@ -15,6 +15,7 @@ RUN := PATH=$(VENV)/bin:$$PATH
 RELEASE ?= bookworm
 # What the user installs, and a copy of the checkout in which ansible-test can work.
 COLLECTIONS := $(CACHE)/collections
+IMPORTER := $(CACHE)/importer-venv
 TREE := $(CACHE)/tree/ansible_collections/xen/blockdev
 # No host file, no configuration of the user's, no cow.
 export ANSIBLE_CONFIG := $(CURDIR)/examples/ansible.cfg
@@ -76,6 +77,12 @@ tree: $(VENV)/.test
 	@git ls-files -z --cached --others --exclude-standard | { xargs -0 ls -d 2>/dev/null || true; } | \
 	    tar -cf - -T - | tar -xf - -C $(TREE)
 
+$(IMPORTER)/.installed: tests/importer-requirements.txt
+	@echo "Setting up an environment for galaxy-importer"
+	@$(PYTHON) -m venv $(IMPORTER)
+	@$(IMPORTER)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 ## Demo
 
 .PHONY: demo
@@ -107,6 +114,10 @@ test: ## Check everything; ends with a count
 .PHONY: lint
 lint: tree ## Style, types, documentation, licences
 	@$(RUN) tests/lint $(TREE)
+
+.PHONY: importer
+importer: install $(IMPORTER)/.installed ## What Galaxy and execution environments make of the archive
+	@PATH=$(IMPORTER)/bin:$$PATH tests/importer $(CACHE)/xen-blockdev-*.tar.gz $(COLLECTIONS)
 
 .PHONY: unit
 unit: tree ## The code that needs no host, and the host's code against recorded output
