@@ -13,6 +13,8 @@ DOCS_VENV := $(CACHE)/docs-venv
 RUN := PATH=$(VENV)/bin:$$PATH
 # Debian's release in the lab.
 RELEASE ?= bookworm
+# Whether the lab's scenario boots its host anew, some ten minutes of it.
+REBOOT ?= yes
 # What the user installs, and a copy of the checkout in which ansible-test can work.
 COLLECTIONS := $(CACHE)/collections
 IMPORTER := $(CACHE)/importer-venv
@@ -141,13 +143,14 @@ molecule: $(VENV)/.test install ## The playbooks on this machine, verified with 
 
 .PHONY: molecule-xen
 molecule-xen: $(VENV)/.test install ## The playbooks on a real Xen host in QEMU (RELEASE=bookworm or trixie)
-	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) XEN_LAB_RELEASE=$(RELEASE) COLUMNS=120 \
+	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) XEN_LAB_RELEASE=$(RELEASE) \
+	    XEN_LAB_REBOOT=$(REBOOT) COLUMNS=120 \
 	    molecule test --scenario-name xen
 
 .PHONY: matrix
 matrix: ## The Xen host's scenario with both versions of Xen
-	@XEN_LAB_LONG=1 $(MAKE) --no-print-directory molecule-xen RELEASE=bookworm
-	@XEN_LAB_LONG=1 $(MAKE) --no-print-directory molecule-xen RELEASE=trixie
+	@$(MAKE) --no-print-directory molecule-xen RELEASE=bookworm
+	@$(MAKE) --no-print-directory molecule-xen RELEASE=trixie
 
 .PHONY: bench
 bench: $(CACHE)/benchmark/.installed install ## What disks cost, against other ways to have them (PARTS="disks inside", root)

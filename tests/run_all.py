@@ -20,6 +20,9 @@ STEPS = {
     "integration": r"^Running (?!setup_)\S+ integration test role",
     "robustness": r"==.* (\d+) passed",
     "molecule": r"==.* (\d+) passed",
+    "importer": r"^ok: ",
+    "docs": r"^ok: ",
+    "molecule-xen REBOOT=no": r"==.* (\d+) passed",
 }
 FAILED = re.compile(r"==.* (\d+) failed|^FAILED: |^ERROR: ")
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
@@ -29,7 +32,7 @@ def run(step: str, passing: re.Pattern[str]) -> tuple[int, int]:
     """Run one step with its output shown; the number of tests that passed and that failed."""
     passed = failed = 0
     process = subprocess.Popen(
-        ["make", "--no-print-directory", step],
+        ["make", "--no-print-directory", *step.split()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -59,7 +62,7 @@ def main() -> None:
         counts = run(step, re.compile(pattern))
         totals = [total + count for total, count in zip(totals, counts)]
         seconds = time.monotonic() - started
-        summary.append(f"{step:<12} {counts[0]:5} passed {counts[1]:3} failed {seconds:5.0f} s")
+        summary.append(f"{step:<22} {counts[0]:5} passed {counts[1]:3} failed {seconds:5.0f} s")
     print("\n" + "\n".join(summary))
     print(f"{totals[0]} passed, {totals[1]} failed")
     sys.exit(1 if totals[1] else 0)
