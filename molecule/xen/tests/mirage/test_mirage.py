@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import re
 import shlex
+import signal
+import subprocess
+import threading
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +20,7 @@ import yaml
 
 PROJECT = Path(__file__).parents[4]
 EXAMPLE = PROJECT / "examples" / "mirage"
+CONSOLES = "/var/log/xen/console"
 STAND_IN = {
     "unikernel": "/srv/guests/vmlinux",
     "remote_src": True,
@@ -168,6 +173,35 @@ def test_each_has_its_own_end(xen, run_tests, tmp_path):
     nothing_is_left(xen)
 
 
+def test_a_lost_connection_is_an_end_of_its_own(xen, run_tests, tmp_path):
+    """Ansible's connection breaks while it follows a console; a new one puts everything away."""
+    tests = [{"name": "hangs", **stand_in("hang"), "expect": "done", "timeout": 600}]
+    (tmp_path / "tests.yml").write_text(json.dumps({"mirage_vms": tests}))
+    breaking = threading.Thread(target=break_connections_once_it_runs, args=[xen])
+    breaking.start()
+    report = run_tests(tmp_path)
+    breaking.join()
+    assert not report.ok
+    assert report.verdicts() == {"hangs": "lost"}
+    assert "the connection to the host was lost: " in report.failures["hangs"].get("message")
+    assert "unikernel: hanging" in (report.files / "hangs.log").read_text()
+    nothing_is_left(xen)
+
+
+def break_connections_once_it_runs(xen):
+    """Kill the processes that hold the connections, once a unikernel says that it hangs."""
+    xen.await_(
+        lambda: xen.shell(f"grep -l 'unikernel: hanging' {CONSOLES}/guest-hangs-*.log || true"),
+        bool,
+        lambda: "it does not run",
+        300,
+    )
+    for path in glob.glob(os.path.expanduser("~/.ansible/cp/xen-lab-*")):
+        command = ["ssh", "-O", "check", "-o", f"ControlPath={path}", "lab"]
+        said = subprocess.run(command, check=False, capture_output=True, text=True).stderr
+        os.kill(int(re.search(r"pid=(\d+)", said)[1]), signal.SIGKILL)
+
+
 def test_bad_input_touches_nothing(xen, run_tests, tmp_path):
     tests = [{"name": "hello", **stand_in("done"), "expct": "done"}]
     (tmp_path / "tests.yml").write_text(json.dumps({"mirage_vms": tests}))
@@ -175,6 +209,7 @@ def test_bad_input_touches_nothing(xen, run_tests, tmp_path):
     command[command.index("-i") + 1] = os.environ["MOLECULE_INVENTORY_FILE"]
     ended = xen.command(*command, cwd=tmp_path)
     assert ended.returncode != 0
-    assert "mirage_vms[0] (hello): 'expct' is no option: did you mean expect?" in ended.stdout
+    said = ended.stdout + ended.stderr
+    assert "mirage_vms[0] (hello): 'expct' is no option: did you mean expect?" in said
     assert list(tmp_path.iterdir()) == [tmp_path / "tests.yml"]
     nothing_is_left(xen)
