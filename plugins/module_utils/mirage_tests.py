@@ -310,14 +310,15 @@ def junit(found: Sequence[Options], suite: str) -> str:
     root = ElementTree.Element("testsuites")
     counts = {"tests": str(len(found)), "failures": str(failures), "time": f"{seconds:.1f}"}
     parent = ElementTree.SubElement(root, "testsuite", {"name": suite, **counts})
+    parent.text = "\n"
     for result in found:
         names = {"classname": suite, "name": result["name"], "time": f"{result['seconds']:.1f}"}
         case = ElementTree.SubElement(parent, "testcase", names)
+        case.tail = "\n"
         said = _NOT_XML.sub("\ufffd", "\n".join(result["tail"]))
         if not result["passed"]:
             message = _NOT_XML.sub("\ufffd", result["reason"])
             attributes = {"type": result["verdict"], "message": message}
             ElementTree.SubElement(case, "failure", attributes).text = said
         ElementTree.SubElement(case, "system-out").text = said
-    ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"

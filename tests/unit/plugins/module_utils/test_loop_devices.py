@@ -426,9 +426,10 @@ def test_a_deleted_image_lives_on(image: Path, through: str) -> None:
 
 def test_another_image_in_the_place_of_a_deleted_one(image: Path, tmp_path: Path) -> None:
     gone = bound(image, deleted=True)
-    image.unlink()
-    new = bound(make(image), 5, file=loop.file_id(make(tmp_path / "new.raw").stat()))
-    os.replace(tmp_path / "new.raw", image)
+    with image.open():  # as its loop device does, this keeps its inode number from the new ones
+        image.unlink()
+        new = bound(make(image), 5, file=loop.file_id(make(tmp_path / "new.raw").stat()))
+        os.replace(tmp_path / "new.raw", image)
     warning = [f"another image was deleted from {image} and lives on in /dev/loop3"]
     for bindings in [(gone,), (gone, new)]:
         for state in ["present", "absent"]:

@@ -48,7 +48,8 @@ def members(path: Path) -> Dict[str, Tuple[bytes, Any]]:
     with tarfile.open(path, "r:") as tar:
         for member in tar:
             file = tar.extractfile(member) if member.isreg() else None
-            found[member.name] = (member.type, file.read() if file else member.linkname)
+            name = member.name.rstrip("/")  # which Python 3.8 leaves at the end of a long one
+            found[name] = (member.type, file.read() if file else member.linkname)
     return found
 
 
