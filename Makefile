@@ -152,6 +152,14 @@ matrix: ## The Xen host's scenario with both versions of Xen
 	@$(MAKE) --no-print-directory molecule-xen RELEASE=bookworm
 	@$(MAKE) --no-print-directory molecule-xen RELEASE=trixie
 
+.PHONY: versions
+versions: tree ## Each ansible-core with each Python that is here (QUICK=1: the ends of both, no units)
+	@cd $(TREE) && $(PYTHON) tests/versions.py $(if $(QUICK),--quick)
+
+.PHONY: coverage
+coverage: tree ## Lines and branches of the plugins that tests run (UNITS=1: unit tests alone)
+	@cd $(TREE) && $(RUN) tests/coverage $(if $(UNITS),units)
+
 .PHONY: bench
 bench: $(CACHE)/benchmark/.installed install ## What disks cost, against other ways to have them (PARTS="disks inside", root)
 	@$(RUN) python tests/benchmark $(PARTS)
@@ -162,14 +170,6 @@ bench: $(CACHE)/benchmark/.installed install ## What disks cost, against other w
 .PHONY: docs
 docs: $(DOCS_VENV)/.docs install ## The documentation site, in .cache/docs/html; any warning fails
 	@PATH=$(DOCS_VENV)/bin:$$PATH docs/site/build $(COLLECTIONS) $(CACHE)/docs
-
-.PHONY: versions
-versions: tree ## Each ansible-core with each Python that is here (QUICK=1: the ends of both, no units)
-	@cd $(TREE) && $(PYTHON) tests/versions.py $(if $(QUICK),--quick)
-
-.PHONY: coverage
-coverage: tree ## Lines and branches of the plugins that tests run (UNITS=1: unit tests alone)
-	@cd $(TREE) && $(RUN) tests/coverage $(if $(UNITS),units)
 
 .PHONY: clean
 clean: ## Remove what these targets left in the checkout

@@ -115,7 +115,7 @@ def environment(core: Core, python: Path, links: Path) -> Dict[str, str]:
     if not (venv / ".installed").exists():
         shutil.rmtree(home, ignore_errors=True)
         subprocess.run([python, "-m", "venv", venv], check=True)
-        pip = [venv / "bin/pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [str(venv / "bin/pip"), "install", "--quiet", "--disable-pip-version-check"]
         subprocess.run([*pip, f"ansible-core=={core.version}", "jmespath"], check=True)
         (venv / ".installed").touch()
     path = f"{venv / 'bin'}:{links}:{os.environ['PATH']}"
