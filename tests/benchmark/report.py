@@ -11,8 +11,12 @@ from bench import Bench, Goal
 from measuring import Cost
 from ways import WAYS, Provision
 
-LICENCE = """SPDX-FileCopyrightText: 2026 The xen.blockdev authors
-SPDX-License-Identifier: GPL-3.0-or-later"""
+# REUSE-IgnoreStart
+LICENCE = (
+    "SPDX-FileCopyrightText: 2026 The xen.blockdev authors\n"
+    "SPDX-License-Identifier: GPL-3.0-or-later"
+)
+# REUSE-IgnoreEnd
 STEPS = ("check mode", "first run", "second run")
 
 
