@@ -92,6 +92,12 @@ def test_without_a_config() -> None:
     ]
 
 
+@pytest.mark.parametrize("seconds", [2, 2.5])
+def test_a_test_has_a_timeout_of_its_own(seconds: float) -> None:
+    (test,) = planned({"name": "hello", "unikernel": "hello.xen", "timeout": seconds}).tests
+    assert test["console"]["timeout"] == seconds
+
+
 def test_paths_are_those_of_the_disk_plan() -> None:
     plan = planned(
         {
