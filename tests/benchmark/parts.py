@@ -13,7 +13,19 @@ from typing import Any, Dict, List, Tuple
 
 from bench import Bench, Goal
 from measuring import Cost, ratio
-from ways import BYTES, ENVIRONMENT, HERE, WAYS, Looped, Place, Provision, Way, host, playbook
+from ways import (
+    BYTES,
+    COLLECTIONS,
+    ENVIRONMENT,
+    HERE,
+    WAYS,
+    Looped,
+    Place,
+    Provision,
+    Way,
+    host,
+    playbook,
+)
 
 PATIENCE = 400
 """Seconds. Where one run of a way took longer, it is not tried with more disks."""
@@ -128,10 +140,7 @@ def _module(name: str, arguments: Dict[str, Any]) -> Cost:
 
 def _output(command: List[str], given: str = "") -> str:
     """The last line of what a command prints."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": ENVIRONMENT["ANSIBLE_COLLECTIONS_PATH"].split(":")[0],
-    }
+    environment = {**os.environ, "PYTHONPATH": COLLECTIONS}
     done = subprocess.run(
         command, input=given, env=environment, text=True, stdout=subprocess.PIPE, check=True
     )

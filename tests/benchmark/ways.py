@@ -16,8 +16,10 @@ HERE = Path(__file__).resolve().parent
 BYTES = 1024**2
 """Of each image; it is sparse."""
 LOCAL = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable}
+COLLECTIONS = str(CACHE / "collections")
+"""Where this one is installed."""
 ENVIRONMENT = {
-    "ANSIBLE_COLLECTIONS_PATH": f"{CACHE}/collections:{CACHE}/benchmark/peers",
+    "ANSIBLE_COLLECTIONS_PATH": f"{COLLECTIONS}:{CACHE}/benchmark/peers",
     "ANSIBLE_LOCALHOST_WARNING": "false",
 }
 
