@@ -162,7 +162,7 @@ coverage: tree ## Lines and branches of the plugins that tests run (UNITS=1: uni
 
 .PHONY: bench
 bench: $(CACHE)/benchmark/.installed install ## What disks cost, against other ways to have them (PARTS="disks inside", root)
-	@$(RUN) python tests/benchmark $(PARTS)
+	@$(RUN) python tests/benchmark $(PARTS) $(if $(RECORD),--record $(RECORD))
 	@cd $(CURDIR)/tests/benchmark && PYTHONPATH=$(COLLECTIONS) $(VENV)/bin/pytest -q -p no:cacheprovider functions.py
 
 ## Documentation

@@ -1,6 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measure what disks cost, by this collection and otherwise: see --help."""
+"""Measure what disks cost, by this collection and otherwise.
+
+The report has the parts that were run now, and of the others what was measured last.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ import parts
 import remote
 import report
 from bench import Bench
-from measuring import say
+from measuring import CACHE, say
 
 PARTS = {
     part.__name__: part
@@ -32,6 +35,9 @@ PARTS = {
         remote.lab,
     )
 }
+
+RESULTS = CACHE / "benchmark/results"
+"""Of each part, those of its last run."""
 
 
 def options() -> argparse.Namespace:
@@ -61,16 +67,21 @@ def main() -> None:
     before = bare.loop_devices()
     try:
         with tempfile.TemporaryDirectory(prefix="xen-blockdev-bench.", dir=chosen.folder) as folder:
-            bench = Bench(Path(folder), chosen.runs, counts)
             for name in chosen.parts or PARTS:
                 say(f"\n### {name}: {PARTS[name].__doc__}")
+                bench = Bench(Path(folder), chosen.runs, counts)
                 PARTS[name](bench)
+                bench.save(RESULTS / f"{name}.json")
     finally:
         bare.remove_loop_devices(before)
-    text = report.text(bench, _machine())
+    everything = Bench(RESULTS, chosen.runs, counts)
+    for name in PARTS:
+        if (RESULTS / f"{name}.json").exists():
+            everything.load(RESULTS / f"{name}.json")
+    text = report.text(everything, _machine())
     say(f"\n{text}")
     if chosen.record:
-        report.record(bench, text, chosen.record)
+        report.record(everything, text, chosen.record)
 
 
 def _machine() -> str:

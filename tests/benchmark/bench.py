@@ -4,9 +4,10 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Dict, Iterator, List
 
@@ -47,6 +48,21 @@ class Bench:
     def typical(self, way: str, step: str, disks: int) -> Cost | None:
         """The medians of one cell of the table of disks."""
         return self.samples.typical(f"{way}, {step}, {disks} disks")
+
+    def save(self, file: Path) -> None:
+        """Keep what was measured."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        samples = {label: [asdict(cost) for cost in costs] for label, costs in self.samples.items()}
+        goals = [asdict(goal) for goal in self.goals]
+        file.write_text(json.dumps({"samples": samples, "facts": self.facts, "goals": goals}))
+
+    def load(self, file: Path) -> None:
+        """Add what was kept."""
+        kept = json.loads(file.read_text())
+        for label, costs in kept["samples"].items():
+            self.samples[label] = [Cost(**cost) for cost in costs]
+        self.facts.update(kept["facts"])
+        self.goals += [Goal(**goal) for goal in kept["goals"]]
 
     @contextmanager
     def place(self) -> Iterator[Place]:

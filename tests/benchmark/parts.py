@@ -234,7 +234,7 @@ def domains(bench: Bench) -> None:
 
 def hosts(bench: Bench) -> None:
     """Many hosts with 4 disks each, all on this machine."""
-    for number, forks in ((1, 5), (10, 10), (100, 20)):
+    for number, forks in ((1, 5), (10, 5), (10, 10), (100, 20)):
         for _run in range(bench.runs if number < 100 else 1):
             with bench.place() as place:
                 place.write(
