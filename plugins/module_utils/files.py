@@ -10,7 +10,7 @@ import shutil
 import stat
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import ContextManager, Iterable, Iterator, List, Optional, Set
+from typing import ContextManager, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -91,8 +91,11 @@ def resolved(path: str) -> str:
     for another one and for a path that the kernel never takes, and OSError.
     """
     real, left, links, public = "/", path.split("/")[::-1], 0, False
+    mode = _mode(real)
     while left:
         name = left.pop()
+        if name in ("", "."):
+            continue
         if name == "..":
             if not os.path.isdir(real):
                 raise BlockdevError(
@@ -100,44 +103,50 @@ def resolved(path: str) -> str:
                     "found by this path; write it without .."
                 )
             real = os.path.dirname(real)
-        elif name not in ("", "."):
-            public = public or _is_public(real)
-            target = _link_target(os.path.join(real, name), public)
-            if target is None:
-                real = os.path.join(real, name)
-                continue
-            links += 1
-            if links > MAX_LINKS:
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-            left += target.split("/")[::-1]
-            if target.startswith("/"):
-                real, public = "/", False
+            mode = _mode(real)
+            continue
+        public = public or bool(mode & stat.S_IWOTH)
+        below = os.path.join(real, name)
+        target, mode_below = _link_target(below, public)
+        if target is None:
+            real, mode = below, mode_below
+            continue
+        links += 1
+        if links > MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        left += target.split("/")[::-1]
+        if target.startswith("/"):
+            real, mode, public = "/", _mode("/"), False
     return real
 
 
-def _is_public(directory: str) -> bool:
+def _mode(path: str) -> int:
+    """The st_mode of what is at C(path) itself, 0 where nothing is."""
     try:
-        return bool(os.lstat(directory).st_mode & stat.S_IWOTH)
+        return os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return False
+        return 0
 
 
-def _link_target(path: str, public: bool) -> Optional[str]:
-    """What the link at C(path) says, None where there is no link. C(public): whether anyone may
-    have made it."""
+def _link_target(path: str, public: bool) -> Tuple[Optional[str], int]:
+    """What the link at C(path) says, None where there is no link, and the st_mode of what is there.
+    C(public): whether anyone may have made it."""
+    mode = _mode(path)
+    if not stat.S_ISLNK(mode):
+        return None, mode
     try:
         with opened(path, os.O_PATH | os.O_NOFOLLOW) as link:
             status = os.fstat(link)
             if not stat.S_ISLNK(status.st_mode):
-                return None
+                return None, status.st_mode
             if public and status.st_uid not in (0, os.geteuid()):
                 raise BlockdevError(
                     f"{path} is a symbolic link of user {status.st_uid} in a directory that "
                     "everyone can write to, where only those of root are followed; remove it"
                 )
-            return os.readlink("", dir_fd=link)
+            return os.readlink("", dir_fd=link), status.st_mode
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return None, 0
 
 
 def is_file_path(path: str) -> bool:
