@@ -54,6 +54,7 @@ def options() -> argparse.Namespace:
         "--folder", default="/var/tmp", help="where images are made, on a real file system"
     )
     parser.add_argument("--record", type=Path, help="a folder to write performance.md and .svg to")
+    parser.add_argument("--report", action="store_true", help="run nothing, only report")
     chosen = parser.parse_args()
     wrong = set(chosen.parts) - set(PARTS)
     if wrong:
@@ -67,7 +68,7 @@ def main() -> None:
     before = bare.loop_devices()
     try:
         with tempfile.TemporaryDirectory(prefix="xen-blockdev-bench.", dir=chosen.folder) as folder:
-            for name in chosen.parts or PARTS:
+            for name in [] if chosen.report else chosen.parts or PARTS:
                 say(f"\n### {name}: {PARTS[name].__doc__}")
                 bench = Bench(Path(folder), chosen.runs, counts)
                 PARTS[name](bench)

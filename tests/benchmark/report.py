@@ -116,6 +116,7 @@ def record(bench: Bench, said: str, folder: Path) -> None:
         plot.minorticks_off()
         plot.grid(alpha=0.3)
     plots[0].set_ylabel("seconds")
+    plots[0].set_yticks([0.1, 1, 10, 100], ["0.1", "1", "10", "100"])
     plots[0].legend(frameon=False)
     figure.tight_layout()
     figure.savefig(folder / "performance.svg", metadata={"Date": None})
