@@ -32,7 +32,8 @@ PARTS = {
         parts.hosts,
         parts.planning,
         remote.ssh,
-        remote.lab,
+        remote.attach,
+        remote.read,
     )
 }
 

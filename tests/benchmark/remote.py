@@ -85,33 +85,23 @@ def _sshd(folder: Path) -> Iterator[Dict[str, Any]]:
         server.wait()
 
 
-LINKS = "/dev/disk/by-loop-file"
-"""Where udev names loop devices after their images."""
 LAB = CACHE / "benchmark/lab-inventory.yml"
 SLOTS = [disk << 4 | 202 << 8 if disk < 16 else 1 << 28 | disk << 8 for disk in range(32)]
 """Of Xen's virtual disks, by number (xen-vbd-interface(7))."""
+VBDS = [
+    {"vdev": str(slot), "target": f"/dev/disk/by-loop-file/srv/bench/d{number}.raw"}
+    for number, slot in enumerate(SLOTS)
+]
+IDLE = [f"idle{number}" for number in range(50)]
+"""Domains that are never let run."""
 
 
-def lab(bench: Bench) -> None:
-    """Disks attached to a running guest of a real Xen host in QEMU, and the state read of many."""
-    images = [{"path": f"/srv/bench/d{number}.raw"} for number in range(len(SLOTS))]
-    names = [f"idle{number}" for number in range(50)]
-    vbds = [
-        {"vdev": str(slot), "target": f"{LINKS}{image['path']}"}
-        for slot, image in zip(SLOTS, images)
-    ]
-    idle = [{"domain": name, "disks": [{**vbds[0], "access": "ro"}]} for name in names]
-    plays = LabPlays(
-        bench, {"images": images, "idle": idle, "names": [{"name": name} for name in names]}
-    )
-    plays.boot()
-    try:
-        plays.run("prepare")
+def attach(bench: Bench) -> None:
+    """Attach disks to a running guest of a real Xen host in QEMU."""
+    with _lab(bench) as plays:
         for count in (1, 8, 32):
-            _attach(bench, plays, vbds[:count])
-        _read(bench, plays)
-    finally:
-        plays.end()
+            for _run in range(bench.runs):
+                _attach(bench, plays, VBDS[:count])
     costs = [
         bench.samples.typical(f"lab, attach 32 vbds, {how}")
         for how in ("one module call", "shell loop")
@@ -119,6 +109,38 @@ def lab(bench: Bench) -> None:
     bench.goals.append(
         Goal("attach 32 vbds, against a shell loop of xl block-attach", 1.1, ratio(*costs))
     )
+
+
+def _attach(bench: Bench, plays: LabPlays, vbds: List[Dict[str, Any]]) -> None:
+    gone = [{**vbd, "state": "absent"} for vbd in vbds]
+    for how, play in {"one module call": "ours", "shell loop": "by_hand"}.items():
+        bench.samples.add(f"lab, attach {len(vbds)} vbds, {how}", plays.run(play, vbds=vbds))
+        cost = plays.run("ours", vbds=gone)
+        bench.samples.add(f"lab, detach {len(vbds)} vbds, one module call", cost)
+
+
+def read(bench: Bench) -> None:
+    """Read the disks of one domain, and of 51, on that host."""
+    with _lab(bench) as plays:
+        for count in (1, 51):
+            if count > 1:
+                plays.run("many")
+            for _run in range(bench.runs):
+                bench.samples.add(f"lab, read the disks of {count} domains", plays.run("read"))
+
+
+@contextmanager
+def _lab(bench: Bench) -> Iterator[LabPlays]:
+    images = [{"path": f"/srv/bench/d{number}.raw"} for number in range(len(SLOTS))]
+    idle = [{"domain": name, "disks": [{**VBDS[0], "access": "ro"}]} for name in IDLE]
+    names = [{"name": name} for name in IDLE]
+    plays = LabPlays(bench, {"images": images, "idle": idle, "names": names})
+    plays.boot()
+    try:
+        plays.run("prepare")
+        yield plays
+    finally:
+        plays.end()
 
 
 @dataclass
@@ -146,21 +168,3 @@ class LabPlays:
         said.write_text(json.dumps({**self.variables, **lab_options, **variables}))
         command = [f"{sys.prefix}/bin/ansible-playbook", "-i", inventory, name, "-e", f"@{said}"]
         return cost_of(command, ENVIRONMENT)
-
-
-def _attach(bench: Bench, plays: LabPlays, vbds: List[Dict[str, Any]]) -> None:
-    for _run in range(bench.runs):
-        for how, play in {"one module call": "ours", "shell loop": "by_hand"}.items():
-            bench.samples.add(f"lab, attach {len(vbds)} vbds, {how}", plays.run(play, vbds=vbds))
-            gone = [{**vbd, "state": "absent"} for vbd in vbds]
-            bench.samples.add(
-                f"lab, detach {len(vbds)} vbds, one module call", plays.run("ours", vbds=gone)
-            )
-
-
-def _read(bench: Bench, plays: LabPlays) -> None:
-    for count in (1, 51):
-        if count > 1:
-            plays.run("many")
-        for _run in range(bench.runs):
-            bench.samples.add(f"lab, read the state of {count} domains", plays.run("read"))
