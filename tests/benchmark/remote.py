@@ -89,7 +89,11 @@ LAB = CACHE / "benchmark/lab-inventory.yml"
 SLOTS = [disk << 4 | 202 << 8 if disk < 16 else 1 << 28 | disk << 8 for disk in range(32)]
 """Of Xen's virtual disks, by number (xen-vbd-interface(7))."""
 VBDS = [
-    {"vdev": str(slot), "target": f"/dev/disk/by-loop-file/srv/bench/d{number}.raw"}
+    {
+        "domain": "bench",
+        "vdev": str(slot),
+        "target": f"/dev/disk/by-loop-file/srv/bench/d{number}.raw",
+    }
     for number, slot in enumerate(SLOTS)
 ]
 IDLE = [f"idle{number}" for number in range(50)]
@@ -132,7 +136,8 @@ def read(bench: Bench) -> None:
 @contextmanager
 def _lab(bench: Bench) -> Iterator[LabPlays]:
     images = [{"path": f"/srv/bench/d{number}.raw"} for number in range(len(SLOTS))]
-    idle = [{"domain": name, "disks": [{**VBDS[0], "access": "ro"}]} for name in IDLE]
+    disk = {"vdev": VBDS[0]["vdev"], "target": VBDS[0]["target"], "access": "ro"}
+    idle = [{"domain": name, "disks": [disk]} for name in IDLE]
     names = [{"name": name} for name in IDLE]
     plays = LabPlays(bench, {"images": images, "idle": idle, "names": names})
     plays.boot()
