@@ -26,11 +26,6 @@ CONFIG = struct.Struct("=2I232x64x")
 """struct loop_config of linux/loop.h; all of its struct loop_info64 is zero."""
 
 
-def image_path(folder: str, number: int) -> str:
-    """The path of one image."""
-    return f"{folder}/d{number}.raw"
-
-
 def create(folder: str, number: int, size: int) -> None:
     """Make the images; they and their names survive a power cut."""
     os.makedirs(folder, exist_ok=True)
@@ -39,9 +34,7 @@ def create(folder: str, number: int, size: int) -> None:
         os.ftruncate(image, size)
         os.fsync(image)
         place = os.open(folder, os.O_RDONLY)
-        os.link(
-            f"/proc/self/fd/{image}", os.path.basename(image_path(folder, index)), dst_dir_fd=place
-        )
+        os.link(f"/proc/self/fd/{image}", f"d{index}.raw", dst_dir_fd=place)
         os.close(place)
         os.close(image)
     place = os.open(folder, os.O_RDONLY)
@@ -53,7 +46,7 @@ def bind(folder: str, number: int) -> None:
     """Bind each to a free loop device."""
     control = os.open("/dev/loop-control", os.O_RDWR)
     for index in range(number):
-        image = os.open(image_path(folder, index), os.O_RDWR)
+        image = os.open(f"{folder}/d{index}.raw", os.O_RDWR)
         device = os.open(f"/dev/loop{fcntl.ioctl(control, LOOP_CTL_GET_FREE)}", os.O_RDWR)
         fcntl.ioctl(device, LOOP_CONFIGURE, CONFIG.pack(image, 512))
         os.close(device)

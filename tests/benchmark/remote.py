@@ -9,36 +9,34 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, Dict, Iterator, List
 
 from bench import Bench, Goal
 from measuring import CACHE, Cost, cost_of, ratio
-from ways import ENVIRONMENT, HERE, Looped, Provision, host
+from ways import ENVIRONMENT, HERE, Looped, Provision, Way, host
 
 
 def ssh(bench: Bench) -> None:
     """The same over SSH to this machine, with a connection that stays."""
     with bench.place() as place, _sshd(place.folder) as access:
-        for pipelining in False, True:
-            label = "pipelining" if pipelining else "no pipelining"
-            for count in (1, 16):
-                for run in range(bench.runs):
-                    for way in (Provision, Looped):
-                        if way is Looped and count > 1 and run:
-                            continue
-                        with bench.place() as own:
-                            variables = {
-                                **host(own.folder, count),
-                                **access,
-                                "ansible_pipelining": pipelining,
-                            }
-                            own.write({"here": variables})
-                            for step in "first run", "second run":
-                                cost = way(own, count).first()
-                                bench.samples.add(
-                                    f"SSH, {label}, {way.name}, {step}, {count} disks", cost
-                                )
+        for pipelining, count, run, way in product(
+            (False, True), (1, 16), range(bench.runs), (Provision, Looped)
+        ):
+            if way is Looped and count > 1 and run:
+                continue  # it takes long enough
+            label = f"SSH, {'pipelining' if pipelining else 'no pipelining'}, {way.name}"
+            variables = {**access, "ansible_pipelining": pipelining}
+            _over_ssh(bench, label, way, count, variables)
+
+
+def _over_ssh(bench: Bench, label: str, way: type[Way], count: int, access: Dict[str, Any]) -> None:
+    with bench.place() as place:
+        place.write({"here": {**host(place.folder, count), **access}})
+        for step in "first run", "second run":
+            bench.samples.add(f"{label}, {step}, {count} disks", way(place, count).first())
 
 
 PORT = 22022
@@ -86,15 +84,14 @@ def _sshd(folder: Path) -> Iterator[Dict[str, Any]]:
 
 
 LAB = CACHE / "benchmark/lab-inventory.yml"
-SLOTS = [disk << 4 | 202 << 8 if disk < 16 else 1 << 28 | disk << 8 for disk in range(32)]
-"""Of Xen's virtual disks, by number (xen-vbd-interface(7))."""
+LETTERS = [*ascii_lowercase, *(f"a{letter}" for letter in ascii_lowercase)]
 VBDS = [
     {
         "domain": "bench",
-        "vdev": str(slot),
+        "vdev": f"xvd{LETTERS[number]}",
         "target": f"/dev/disk/by-loop-file/srv/bench/d{number}.raw",
     }
-    for number, slot in enumerate(SLOTS)
+    for number in range(32)
 ]
 IDLE = [f"idle{number}" for number in range(50)]
 """Domains that are never let run."""
@@ -135,7 +132,7 @@ def read(bench: Bench) -> None:
 
 @contextmanager
 def _lab(bench: Bench) -> Iterator[LabPlays]:
-    images = [{"path": f"/srv/bench/d{number}.raw"} for number in range(len(SLOTS))]
+    images = [{"path": f"/srv/bench/d{number}.raw"} for number in range(len(VBDS))]
     disk = {"vdev": VBDS[0]["vdev"], "target": VBDS[0]["target"], "access": "ro"}
     idle = [{"domain": name, "disks": [disk]} for name in IDLE]
     names = [{"name": name} for name in IDLE]

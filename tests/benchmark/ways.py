@@ -37,7 +37,6 @@ class Place:
 
     def write(self, hosts: Dict[str, Dict[str, Any]]) -> None:
         """Write the inventory, of hosts in the group xen."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         self.inventory.write_text(json.dumps({"xen": {"hosts": hosts}}))
 
     def clean(self) -> None:
