@@ -3,7 +3,8 @@
 """Run every check of the collection, one after the other, and end on a count.
 
 A step is a make target. What it counts is told by the lines that its tools print; a step that ends
-without success counts as a failure of its own, so nothing that breaks goes unseen.
+without success counts as a failure of its own, so nothing that breaks goes unseen. What failed and
+why is repeated at the end, where it is found without reading an hour's log.
 """
 
 from __future__ import annotations
@@ -25,12 +26,17 @@ STEPS = {
     "molecule-xen REBOOT=no": r"==.* (\d+) passed",
 }
 FAILED = re.compile(r"==.* (\d+) failed|^FAILED: |^ERROR: ")
+REASON = re.compile(r"^\W*((?:FAILED|ERROR):? .*|E   .*|fatal: .*)")
+REASONS = 60
+"""Lines that one step may repeat at the end."""
+
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def run(step: str, passing: re.Pattern[str]) -> tuple[int, int]:
-    """Run one step with its output shown; the number of tests that passed and that failed."""
+def run(step: str, passing: re.Pattern[str]) -> tuple[int, int, list[str]]:
+    """Run one step with its output shown: how many tests passed and failed, and the reasons."""
     passed = failed = 0
+    reasons = []
     process = subprocess.Popen(
         ["make", "--no-print-directory", *step.split()],
         stdin=subprocess.DEVNULL,
@@ -43,27 +49,31 @@ def run(step: str, passing: re.Pattern[str]) -> tuple[int, int]:
     for line in process.stdout:
         print(line, end="", flush=True)
         plain = COLOURS.sub("", line)
+        reasons += REASON.findall(plain)
         match, bad = passing.search(plain), FAILED.search(plain)
         if match:
             passed += int(match[1]) if match.groups() else 1
         if bad:
             failed += int(bad[1]) if bad[1] else 1
     if process.wait() == 0:
-        return passed, 0 if passed else 1
-    return passed, max(failed, 1)
+        return passed, 0 if passed else 1, reasons
+    return passed, max(failed, 1), reasons
 
 
 def main() -> None:
     totals = [0, 0]
     summary = []
+    failures: list[str] = []
     for step, pattern in STEPS.items():
         print(f"\n##### make {step}", flush=True)
         started = time.monotonic()
-        counts = run(step, re.compile(pattern))
+        *counts, reasons = run(step, re.compile(pattern))
         totals = [total + count for total, count in zip(totals, counts)]
+        if counts[1]:
+            failures += [f"\n##### make {step}: why it failed", *reasons[-REASONS:]]
         seconds = time.monotonic() - started
         summary.append(f"{step:<22} {counts[0]:5} passed {counts[1]:3} failed {seconds:5.0f} s")
-    print("\n" + "\n".join(summary))
+    print("\n".join([*failures, "", *summary]))
     print(f"{totals[0]} passed, {totals[1]} failed")
     sys.exit(1 if totals[1] else 0)
 
