@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 import threading
 from pathlib import Path
-from typing import Callable, Dict, Iterator, List
+from typing import Callable, Iterator, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import xen, xenstore, xenstore_socket
@@ -28,23 +28,22 @@ Answer = Callable[[int, str], bytes]
 
 
 class Xenstored:
-    """Answers from a dictionary, or as the test says."""
+    """Answers from a store, or as the test says."""
 
     def __init__(self, path: Path) -> None:
-        self.values: Dict[str, str] = {}
+        self.store = Store({})
         self.asked: List[str] = []
-        self.answer: Answer = self.from_values
+        self.answer: Answer = self.from_store
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         self._listener.listen()
         threading.Thread(target=self._serve, daemon=True).start()
 
-    def from_values(self, kind: int, path: str) -> bytes:
-        store = Store(self.values)
-        value = store.get(path)
+    def from_store(self, kind: int, path: str) -> bytes:
+        value = self.store.get(path)
         if kind == READ and value is not None:
             return message(READ, value.encode("utf-8", "surrogateescape"))
-        children = store.children(path)
+        children = self.store.children(path)
         if kind == DIRECTORY and (children or value is not None):
             return message(DIRECTORY, "".join(f"{name}\0" for name in children).encode())
         return message(ERROR, b"ENOENT\0")
@@ -84,16 +83,17 @@ def listing(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
 
 
 def test_the_same_as_in_the_listing(xenstored: Xenstored) -> None:
-    xenstored.values = xenstore.parse(recorded_store())
-    read, listed = xen.read_store(), Store(xenstored.values)
-    assert xen.domains(read) == xen.domains(listed) != []
-    assert xen.vbds(read) == xen.vbds(listed) != []
-    assert len(xenstored.asked) < len(xenstored.values)
+    values = xenstore.parse(recorded_store())
+    xenstored.store = Store(values)
+    read = xen.read_store()
+    assert xen.domains(read) == xen.domains(xenstored.store) != []
+    assert xen.vbds(read) == xen.vbds(xenstored.store) != []
+    assert len(xenstored.asked) < len(values)
 
 
 def test_one_slot(xenstored: Xenstored) -> None:
-    xenstored.values = xenstore.parse(recorded_store())
-    for vbd in xen.vbds(Store(xenstored.values)):
+    xenstored.store = Store(xenstore.parse(recorded_store()))
+    for vbd in xen.vbds(xenstored.store):
         domain = Domain(vbd.domid, vbd.domain, "")
         assert xen.read_slot(domain, vbd.xenstore_key) == vbd
         assert xen.read_slot(domain, 1) is None
@@ -102,23 +102,24 @@ def test_one_slot(xenstored: Xenstored) -> None:
 def test_a_disk_that_has_lost_one_of_its_ends(xenstored: Xenstored) -> None:
     whole = xenstore.parse(recorded_store())
     for gone in ("/libxl/", "/local/domain/0/backend/", "/local/domain/1/device/"):
-        xenstored.values = {
-            path: value for path, value in whole.items() if not path.startswith(gone)
-        }
-        assert xen.vbds(xen.read_store()) == xen.vbds(Store(xenstored.values)) != []
+        xenstored.store = Store(
+            {path: value for path, value in whole.items() if not path.startswith(gone)}
+        )
+        assert xen.vbds(xen.read_store()) == xen.vbds(xenstored.store) != []
 
 
 def test_bytes_that_are_no_text(xenstored: Xenstored) -> None:
     node = "/libxl/1/device/vbd/51712/params"
-    xenstored.values = {**xenstore.parse(recorded_store()), node: "/srv/\udcff\nx"}
-    xenstored.values.pop("/local/domain/0/backend/vbd/1/51712/params")
-    assert xen.vbds(xen.read_store()) == xen.vbds(Store(xenstored.values))
+    values = {**xenstore.parse(recorded_store()), node: "/srv/\udcff\nx"}
+    values.pop("/local/domain/0/backend/vbd/1/51712/params")
+    xenstored.store = Store(values)
+    assert xen.vbds(xen.read_store()) == xen.vbds(xenstored.store)
 
 
 def test_many_disks(xenstored: Xenstored) -> None:
     names = range(51712, 51712 + 600)
-    xenstored.values = {"/local/domain/1/name": "web"}
-    xenstored.values.update({f"/libxl/1/device/vbd/{key}/dev": str(key) for key in names})
+    disks = {f"/libxl/1/device/vbd/{key}/dev": str(key) for key in names}
+    xenstored.store = Store({"/local/domain/1/name": "web", **disks})
     assert [vbd.xenstore_key for vbd in xen.vbds(xen.read_store())] == list(names)
 
 
