@@ -27,7 +27,9 @@ CREATE_SECONDS = 240
 GONE_SECONDS = 30
 """How long a domain that was destroyed may still be there."""
 
+FIRST_POLL_SECONDS = 0.01
 POLL_SECONDS = 0.25
+"""Between looks at something that changes: twice as long each time, from the first to this."""
 
 # From the right, as a name may hold blanks and more: list_domains in xl_list.c.
 _LISTED = re.compile(
@@ -143,21 +145,18 @@ def unpause(domid: int) -> None:
 
 def destroy(domid: int) -> None:
     """End a domain at once and wait until it is gone. Raises XenError where it does not go."""
-    deadline = time.monotonic() + GONE_SECONDS
     ended = xen.run(["xl", "destroy", str(domid)], XL_SECONDS)
-    while True:
+    for is_last in _looks(GONE_SECONDS):
         left = next((one for one in listed() if one.domid == domid), None)
         if left is None:
             return
-        if time.monotonic() >= deadline:
-            break
-        time.sleep(POLL_SECONDS)
-    if left.status == "dying":
-        raise XenError(
-            f"it is dying but still there after {GONE_SECONDS:g} s: something on this host holds "
-            "its memory, such as the backend of a disk"
-        )
-    raise XenError(f"it is still there after `xl destroy {domid}`: {words(ended)}")
+        if is_last and left.status == "dying":
+            raise XenError(
+                f"it is dying but still there after {GONE_SECONDS:g} s: something on this host "
+                "holds its memory, such as the backend of a disk"
+            )
+        if is_last:
+            raise XenError(f"it is still there after `xl destroy {domid}`: {words(ended)}")
 
 
 class ShutdownRequest:
@@ -214,17 +213,15 @@ def await_connection(domain: Domain, key: int, timeout: float) -> None:
     Not for the frontend, which some guests never take beyond Initialised. C(timeout): seconds.
     Raises XenError where the guest does not connect in time; the disk is then detached again.
     """
-    deadline = time.monotonic() + timeout
     with _nothing_left_behind(domain, key):
-        while True:
+        for is_last in _looks(timeout):
             vbd = xen.read_slot(domain, key)
             if vbd is None:
                 raise XenError("it vanished before the guest had connected")
             if vbd.backend_state == xen.CONNECTED:
                 return
-            if time.monotonic() >= deadline:
+            if is_last:
                 raise XenError(_not_connected(vbd, timeout))
-            time.sleep(POLL_SECONDS)
 
 
 def _not_connected(vbd: Vbd, timeout: float) -> str:
@@ -304,3 +301,17 @@ def words(ended: Completed) -> str:
     lines = _NOISE.sub("", _LOG_PREFIX.sub("", ended.stderr)).split("\n")
     said = "; ".join(filter(None, lines))
     return said or f"xl ended with exit code {ended.code} and without a word"
+
+
+def _looks(seconds: float) -> Iterator[bool]:
+    """The moments at which to look for what shall happen within so many seconds: many at first,
+    as most things happen soon. Of each, whether it is the last one."""
+    deadline = time.monotonic() + seconds
+    pause = FIRST_POLL_SECONDS
+    while True:
+        is_last = time.monotonic() >= deadline
+        yield is_last
+        if is_last:
+            return
+        time.sleep(pause)
+        pause = min(2 * pause, POLL_SECONDS)

@@ -73,14 +73,14 @@ def main() -> None:
                 say(f"\n### {name}: {PARTS[name].__doc__}")
                 bench = Bench(Path(folder), chosen.runs, counts)
                 PARTS[name](bench)
-                bench.save(RESULTS / f"{name}.json")
+                bench.save(RESULTS / f"{name}.json", _machine())
     finally:
         bare.remove_loop_devices(before)
     everything = Bench(RESULTS, chosen.runs, counts)
     for name in PARTS:
         if (RESULTS / f"{name}.json").exists():
             everything.load(RESULTS / f"{name}.json")
-    text = report.text(everything, _machine())
+    text = report.text(everything)
     say(f"\n{text}")
     if chosen.record:
         report.record(everything, text, chosen.record)

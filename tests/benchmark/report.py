@@ -20,10 +20,10 @@ LICENCE = (
 STEPS = ("check mode", "first run", "second run")
 
 
-def text(bench: Bench, machine: str) -> str:
+def text(bench: Bench) -> str:
     """All of it, in Markdown."""
-    sections = [f"Measured on {machine}. Medians; seconds unless it says otherwise."]
-    if bench.typical(Provision.name, "first run", bench.counts[0]):
+    sections = [f"{_machines(bench)}\n\nMedians; seconds unless it says otherwise."]
+    if bench.measured_counts:
         for title, shown in {
             "Time": lambda cost: f"{cost.wall:.2f}",
             "Times as long as ours": None,
@@ -53,13 +53,21 @@ def text(bench: Bench, machine: str) -> str:
     return "\n\n".join(sections)
 
 
+def _machines(bench: Bench) -> str:
+    """On what all of it was measured, or each part."""
+    if len(bench.machines) == 1:
+        return f"Measured on {next(iter(bench.machines))}."
+    lines = [f"- {machine}: {', '.join(parts)}." for machine, parts in bench.machines.items()]
+    return "\n".join(["Measured on", "", *lines])
+
+
 def _disks(bench: Bench, shown: Callable[[Cost], str] | None) -> str:
     """The table of disks; without C(shown), of ratios to our own time."""
     rows = []
     for step in STEPS:
         for way in WAYS:
             cells = []
-            for count in bench.counts:
+            for count in bench.measured_counts:
                 cost, ours = (
                     bench.typical(name, step, count) for name in (way.name, Provision.name)
                 )
@@ -69,7 +77,7 @@ def _disks(bench: Bench, shown: Callable[[Cost], str] | None) -> str:
                     cells.append(shown(cost) if shown else f"{cost.wall / ours.wall:.2f}")
             if any(cells):
                 rows.append([f"{step}, {way.name}", *cells])
-    return _table(["disks", *map(str, bench.counts)], rows)
+    return _table(["disks", *map(str, bench.measured_counts)], rows)
 
 
 def _goal(goal: Goal) -> List[str]:
@@ -106,13 +114,14 @@ def record(bench: Bench, said: str, folder: Path) -> None:
         for way in WAYS:
             points = [
                 (count, cost.wall)
-                for count in bench.counts
+                for count in bench.measured_counts
                 if (cost := bench.typical(way.name, step, count))
             ]
             if points:
                 plot.plot(*zip(*points), marker="o", markersize=4, label=way.name)
         plot.set(xscale="log", yscale="log", title=step, xlabel="disks")
-        plot.set_xticks(bench.counts, [str(count) for count in bench.counts])
+        counts = bench.measured_counts
+        plot.set_xticks(counts, [str(count) for count in counts])
         plot.minorticks_off()
         plot.grid(alpha=0.3)
     plots[0].set_ylabel("seconds")
