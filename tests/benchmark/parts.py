@@ -232,17 +232,25 @@ def domains(bench: Bench) -> None:
         )
 
 
+HOSTS = ((1, 5, "linear"), (10, 5, "linear"), (10, 10, "linear"), (10, 10, "free"))
+MANY_HOSTS = (100, 20, "linear")
+"""Hosts, forks and strategy; many hosts take minutes, so they run once."""
+
+
 def hosts(bench: Bench) -> None:
     """Many hosts with 4 disks each, all on this machine."""
-    for number, forks in ((1, 5), (10, 5), (10, 10), (100, 20)):
-        for _run in range(bench.runs if number < 100 else 1):
-            with bench.place() as place:
-                place.write(
-                    {f"h{index}": host(place.folder / f"h{index}", 4) for index in range(number)}
+    for number, forks, strategy in [*HOSTS * bench.runs, MANY_HOSTS]:
+        with bench.place() as place:
+            place.write(
+                {f"h{index}": host(place.folder / f"h{index}", 4) for index in range(number)}
+            )
+            for step in "first run", "second run":
+                options = ("--forks", str(forks))
+                cost = playbook(
+                    place, "xen.blockdev.provision", *options, ANSIBLE_STRATEGY=strategy
                 )
-                for step in "first run", "second run":
-                    cost = playbook(place, "xen.blockdev.provision", "--forks", str(forks))
-                    bench.samples.add(f"{number} hosts, {forks} forks, {step}", cost)
+                label = f"{number} hosts, {forks} forks, strategy {strategy}, {step}"
+                bench.samples.add(label, cost)
 
 
 # ---- planning ----

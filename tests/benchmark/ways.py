@@ -65,10 +65,10 @@ def host(folder: Path, disks: int, domains: int = 1) -> Dict[str, Any]:
     }
 
 
-def playbook(place: Place, name: str, *options: str) -> Cost:
+def playbook(place: Place, name: str, *options: str, **environment: str) -> Cost:
     """What a run of a playbook costs."""
     command = [f"{sys.prefix}/bin/ansible-playbook", "--inventory", str(place.inventory)]
-    return cost_of([*command, name, *options], ENVIRONMENT)
+    return cost_of([*command, name, *options], {**ENVIRONMENT, **environment})
 
 
 class Way:

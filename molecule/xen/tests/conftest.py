@@ -21,6 +21,9 @@ DOMAINS = yaml.safe_load((Path(__file__).parents[1] / "vars/domains.yml").read_t
 GUEST_SECONDS = 120
 """How long a guest may take to notice something: all of it is emulated."""
 
+PATIENCE_SECONDS = 20
+"""After which a guest that has not noticed is asked."""
+
 BOOT_SECONDS = 600
 """How long the host may take to end its guests and to boot."""
 
@@ -173,10 +176,20 @@ class Xen:
         return {int(line["key"]): line.groupdict() for line in lines}
 
     def await_report(self, domain, wanted):
-        """The guest's report once it is as C(wanted), a function of it, says."""
-        return self.await_(
-            lambda: self.report(domain), wanted, lambda: self.console(domain)[-2000:]
-        )
+        """The guest's report once it is as C(wanted), a function of it, says.
+
+        What its kernel prints amid a report spoils that, so the guest is asked for another one.
+        """
+        asked = time.monotonic()
+
+        def read():
+            nonlocal asked
+            if time.monotonic() > asked + PATIENCE_SECONDS:
+                self.tell(domain, "report")
+                asked = time.monotonic()
+            return self.report(domain)
+
+        return self.await_(read, wanted, lambda: self.console(domain)[-2000:])
 
     def await_keys(self, domain, *keys):
         """The guest's report once it names exactly these disks."""
