@@ -32,6 +32,7 @@ from typing import (
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    config_syntax,
     device_number,
     disk_spec,
     domain_config,
@@ -267,7 +268,7 @@ class DomainConfigs(Resource):
         for index, disk in enumerate(disks):
             try:
                 # What is no disk at all is refused before its target is looked for.
-                domain_config.quote(disk_spec.render(disk))
+                config_syntax.quote(disk_spec.render(disk))
                 target = self._target(item, config, disk.get("target"))
             except BlockdevError as error:
                 raise ConfigError(f"disks[{index}]: {error}") from None
@@ -436,7 +437,7 @@ def refuse_other_domain(domain: str, text: str) -> None:
     name = domain_config.name(text)
     if name is None:
         raise ConfigError(
-            f"it sets no name; add name = {domain_config.quote(domain)} if it is "
+            f"it sets no name; add name = {config_syntax.quote(domain)} if it is "
             f"the config of {domain}"
         )
     if name != domain:
@@ -521,7 +522,7 @@ def _state(config: Config, text: Optional[str]) -> State:
     found = replace(config, text=text)
     try:
         disks: Optional[List[str]] = [_shown(spec) for spec in found.specs]
-    except domain_config.DomainConfigError:
+    except config_syntax.DomainConfigError:
         disks = None  # It can still be replaced as a whole.
     return {"path": config.path, "disks": disks, "rendered": found.rendered}
 

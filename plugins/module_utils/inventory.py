@@ -15,9 +15,9 @@ from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    config_syntax,
     device_number,
     disk_spec,
-    domain_config,
     domain_template,
     loop_link,
 )
@@ -271,7 +271,7 @@ class InventoryReader(OptionsReader):
 
 def _xl_word(spec: Options) -> str:
     """The disk as it stands in a config."""
-    return domain_config.quote(disk_spec.render(spec))
+    return config_syntax.quote(disk_spec.render(spec))
 
 
 def chosen(options: Mapping[str, Any], names: Iterable[str]) -> Options:

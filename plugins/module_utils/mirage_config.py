@@ -19,6 +19,7 @@ import re
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    config_syntax,
     device_number,
     disk_spec,
     domain_config,
@@ -51,7 +52,7 @@ class MirageConfig(NamedTuple):
     """What such a config says, its name left out: a domain is called as its user wants."""
 
     blocks: Sequence[Block]
-    options: Mapping[str, domain_config.Value]
+    options: Mapping[str, config_syntax.Value]
     """All other settings by xl's names, placeholders and all."""
 
     @property
@@ -119,7 +120,7 @@ def parse(text: str) -> MirageConfig:
     try:
         options = domain_config.settings(text)
         blocks = [_block(spec) for spec in domain_config.disks(text)]
-    except (domain_config.DomainConfigError, disk_spec.DiskSpecError) as error:
+    except (config_syntax.DomainConfigError, disk_spec.DiskSpecError) as error:
         raise MirageConfigError(str(error)) from error
     return MirageConfig(
         blocks, {name: value for name, value in options.items() if name not in ("name", "disk")}

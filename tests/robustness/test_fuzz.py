@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    config_syntax,
     device_number,
     disk_plan,
     disk_spec,
@@ -147,7 +148,7 @@ def test_a_disk_that_is_written_reads_back(disk: Any, vdev: object, style: str) 
     with suppress(disk_spec.DiskSpecError):
         spec = disk_spec.render(wanted, style)
         assert disk_spec.parse(spec) == {**wanted, "vdev": str(wanted["vdev"])}
-        with suppress(domain_config.DomainConfigError):
+        with suppress(config_syntax.DomainConfigError):
             text = domain_config.render("web", {}, [spec])
             assert domain_config.disks(text) == [spec]
 
@@ -167,11 +168,11 @@ OPTIONS = st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True) | T
 def test_a_config_that_is_written_says_what_was_asked(
     name: str, options: Any, disks: List[str]
 ) -> None:
-    with suppress(domain_config.DomainConfigError):
+    with suppress(config_syntax.DomainConfigError):
         text = domain_config.render(name, options, disks)
         assert domain_config.name(text) == name
         assert domain_config.disks(text) == disks
-        said = domain_config._effective(domain_config._parse(text))
+        said = config_syntax.effective(config_syntax.parse(text))
         assert set(said) == {"name", "disk", *options}
         for option, value in options.items():
             if isinstance(value, str):
@@ -184,9 +185,9 @@ CONFIGS = st.lists(TEXT | st.sampled_from(["\n", "disk = [ 'a' ]\n", "name='web'
 @fuzzed(CONFIGS, st.lists(TEXT, max_size=3), examples=400)
 def test_a_config_of_any_text_is_changed_as_asked_or_refused(text: str, disks: List[str]) -> None:
     for read in (domain_config.name, domain_config.disks):
-        with suppress(domain_config.DomainConfigError):
+        with suppress(config_syntax.DomainConfigError):
             read(text)
-    with suppress(domain_config.DomainConfigError):
+    with suppress(config_syntax.DomainConfigError):
         changed = domain_config.replace_disks(text, disks)
         assert domain_config.disks(changed) == disks
         assert domain_config.replace_disks(changed, disks) == changed
@@ -201,7 +202,7 @@ def shown_of(password: str) -> List[str]:
 
 @fuzzed(TEXT)
 def test_what_is_shown_does_not_depend_on_the_password(password: str) -> None:
-    with suppress(domain_config.DomainConfigError):
+    with suppress(config_syntax.DomainConfigError):
         assert shown_of(password) == shown_of("another")
 
 

@@ -16,8 +16,12 @@ from typing import Any, Callable, Dict, List, Set
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_plan, disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    config_syntax,
+    domain_config,
+    image_file,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec as specs
-from ansible_collections.xen.blockdev.plugins.module_utils import domain_config, image_file
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome, call
 
@@ -118,7 +122,7 @@ def test_a_config_says_exactly_what_was_asked(folder: Path, payload: str) -> Non
             continue
         text = path.read_bytes().decode("utf-8", "surrogateescape")
         assert domain_config.name(text) == domain
-        said = domain_config._effective(domain_config._parse(text))
+        said = config_syntax.effective(config_syntax.parse(text))
         assert set(said) == {"name", "disk", *(options or ())}
         if options:
             assert said["kernel"] == payload
@@ -405,4 +409,4 @@ def test_a_password_is_in_the_config_only(folder: Path, check: bool, old: Any) -
     assert {mode.split()[1] for mode in watch.modes()} <= {"600"}
     if not check:
         text = path.read_text()
-        assert domain_config._effective(domain_config._parse(text))["vncpasswd"] == VNC
+        assert config_syntax.effective(config_syntax.parse(text))["vncpasswd"] == VNC

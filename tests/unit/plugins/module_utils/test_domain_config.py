@@ -7,43 +7,14 @@ from __future__ import annotations
 import textwrap
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import domain_config
-from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import DomainConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils import config_syntax, domain_config
+from ansible_collections.xen.blockdev.plugins.module_utils.config_syntax import DomainConfigError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 LIBRARY = xlutil.load()
 needs_xl = pytest.mark.skipif(LIBRARY is None, reason="libxlutil (libxenmisc) is not installed")
-
-
-# --- quote -----------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "written"),
-    [
-        ("", "''"),
-        ("web", "'web'"),
-        ("it's", r"'it\'s'"),
-        ('say "x"', "'say \"x\"'"),
-        ("C:\\x", r"'C:\\x'"),
-        ("\a\b\f\n\r\t\v", r"'\a\b\f\n\r\t\v'"),
-        ("# not a comment; nor = [ a list ]", "'# not a comment; nor = [ a list ]'"),
-        ("é\u2028\udcff\x01\x7f", "'é\u2028\udcff\x01\x7f'"),
-    ],
-)
-def test_quote(text: str, written: str) -> None:
-    assert domain_config.quote(text) == written
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [("a\0b", "NUL"), ("\ud800", "UTF-8"), (5, "type int"), (None, "type NoneType")],
-)
-def test_quote_refuses(text: str, message: str) -> None:
-    with pytest.raises(DomainConfigError, match=message):
-        domain_config.quote(text)
 
 
 # --- render ----------------------------------------------------------------------------------
@@ -535,7 +506,7 @@ def test_no_other_exception(text: str, new: list[str]) -> None:
         lambda: domain_config.name(text),
         lambda: domain_config.settings(text),
         lambda: domain_config.replace_disks(text, new),
-        lambda: domain_config.quote(text),
+        lambda: config_syntax.quote(text),
         lambda: domain_config.render(text, {text: text, "extra": [text, [text]]}, [text]),
     ):
         try:

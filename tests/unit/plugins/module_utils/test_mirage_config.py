@@ -9,6 +9,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    config_syntax,
     device_number,
     domain_config,
     mirage_config,
@@ -76,7 +77,7 @@ def bridges(form: str) -> Optional[List[str]]:
 
 
 def with_disks(*specs: str) -> MirageConfig:
-    disks = ", ".join(domain_config.quote(spec) for spec in specs)
+    disks = ", ".join(config_syntax.quote(spec) for spec in specs)
     return mirage_config.parse(f"name = '@NAME@'\nmemory = @MEMORY@\ndisk = [ {disks} ]\n")
 
 
