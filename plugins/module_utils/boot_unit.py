@@ -16,7 +16,7 @@ from contextlib import suppress
 from functools import partial
 from typing import List, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop_link, xen
+from ansible_collections.xen.blockdev.plugins.module_utils import commands, locks, loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action, Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
@@ -179,7 +179,7 @@ class BootUnits:
             _systemctl("stop", *self._removed)
         reload = _systemctl("daemon-reload")
         if reload.code != 0:
-            words = xen.in_one_line(reload.stderr)
+            words = commands.in_one_line(reload.stderr)
             raise BootUnitError(f"systemd does not read its units again: {words}")
         if self._removed:
             _systemctl("reset-failed", *self._removed)
@@ -213,5 +213,5 @@ class BootUnits:
                 os.unlink(path)
 
 
-def _systemctl(verb: str, *names: str) -> xen.Completed:
-    return xen.run(["systemctl", "--no-ask-password", verb, *names], SYSTEMCTL_SECONDS)
+def _systemctl(verb: str, *names: str) -> commands.Completed:
+    return commands.run(["systemctl", "--no-ask-password", verb, *names], SYSTEMCTL_SECONDS)

@@ -32,6 +32,7 @@ from typing import (
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    commands,
     config_syntax,
     device_number,
     disk_spec,
@@ -545,7 +546,7 @@ def _validate(text: str) -> None:
     with tempfile.NamedTemporaryFile(prefix="xen_domain_config.") as trial:
         trial.write(_encoded(text))
         trial.flush()
-        ended = xen.run(["xl", "-N", "create", trial.name], xl.XL_SECONDS)
+        ended = commands.run(["xl", "-N", "create", trial.name], xl.XL_SECONDS)
     if ended.code != 0:
         words = " ".join(ended.stderr.replace(trial.name, "the config").split())
         raise ConfigError(f"xl refuses what it would say: {words or f'exit code {ended.code}'}")

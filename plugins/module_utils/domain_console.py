@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Set, cast
 
-from ansible_collections.xen.blockdev.plugins.module_utils import console, xen, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import commands, console, xen, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
@@ -154,7 +154,9 @@ class Follower:
     def begin(self, log: Optional[int]) -> None:
         """Attach to the console. C(log): an empty file, a descriptor, that gets all of it."""
         # It would end at the end of its input, so that stays open.
-        self._process = xen.start(["xl", "console", str(self.domain.domid)], stdin=subprocess.PIPE)
+        self._process = commands.start(
+            ["xl", "console", str(self.domain.domid)], stdin=subprocess.PIPE
+        )
         self.output = cast(IO[bytes], self._process.stdout).fileno()
         """The descriptor from which the console is read."""
         self._log = log
@@ -188,7 +190,7 @@ class Follower:
             self._judge(console.of_timeout(self._timeout, self._expected))
 
     def _last_words(self) -> str:
-        return xl.words(xen.finish(self._process, xl.XL_SECONDS))
+        return xl.words(commands.finish(self._process, xl.XL_SECONDS))
 
     def _judge(self, verdict: Verdict) -> None:
         self.verdict = verdict

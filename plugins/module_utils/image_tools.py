@@ -11,9 +11,9 @@ import subprocess
 from dataclasses import dataclass
 from typing import Mapping, Optional
 
+from ansible_collections.xen.blockdev.plugins.module_utils.commands import SYSTEM_PATH
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import SYSTEM_PATH
 
 
 class ImageError(BlockdevError):

@@ -18,8 +18,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+from ansible_collections.xen.blockdev.plugins.module_utils.commands import SYSTEM_PATH
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number, opened
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import SYSTEM_PATH
 
 DISK_SECONDS = 10
 """How long one look at a disk may take. The storage behind it may not answer."""

@@ -9,13 +9,15 @@ UUIDs from nodes that libxl creates without write access for the guest (libxl_cr
 
 from __future__ import annotations
 
-import os
 import re
-import subprocess
 from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import xenstore, xenstore_socket
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    commands,
+    xenstore,
+    xenstore_socket,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store, XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore_socket import (
     Connection,
@@ -24,9 +26,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xenstore_socket impor
 
 HYPERVISOR_TYPE = "/sys/hypervisor/type"
 CAPABILITIES = "/proc/xen/capabilities"
-
-SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
-"""Where xl is. A login without a login shell may leave it out of PATH."""
 
 SCRIPTS = "/etc/xen/scripts"
 """Where libxl looks for a hotplug script that is given without a directory."""
@@ -87,15 +86,6 @@ _QDISK_PARAMS = re.compile(r"(?P<format>aio|qcow2?|vhd|qed|):(?P<target>.*)", re
 # ---- the host ----
 
 
-@dataclass(frozen=True)
-class Completed:
-    """A command that has ended."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-
 def is_dom0() -> bool:
     """Whether this is the host of a Xen system: booted under Xen, as its control domain."""
     return _text_of(HYPERVISOR_TYPE).strip() == "xen" and "control_d" in _text_of(CAPABILITIES)
@@ -122,50 +112,6 @@ def _text_of(path: str) -> str:
     except (FileNotFoundError, NotADirectoryError):
         # Anything else that goes wrong must not make the guests' disks look unused.
         return ""
-
-
-def run(argv: Sequence[str], timeout: float) -> Completed:
-    """Run a command to its end, without a shell, in the C locale.
-
-    C(timeout): seconds, after which it is killed. Raises XenError then, and where it cannot start.
-    """
-    with start(argv) as process:
-        return finish(process, timeout)
-
-
-def start(argv: Sequence[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
-    """Start a command as L(run) does; L(finish) waits for it. C(stdin): as Popen takes it. Raises
-    XenError."""
-    path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
-    try:
-        return subprocess.Popen(
-            argv,
-            stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C", "PATH": path},
-        )
-    except FileNotFoundError:
-        raise XenError(
-            f"{argv[0]} is not installed (looked in {path}); install Xen's tools (xen-utils)"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise XenError(f"cannot run `{' '.join(argv)}`: {error}") from None
-
-
-def finish(process: subprocess.Popen[bytes], timeout: float) -> Completed:
-    """Wait for a command to end. C(timeout): seconds, after which it is killed (XenError)."""
-    try:
-        stdout, stderr = process.communicate(timeout=timeout)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        command = " ".join(map(str, process.args))  # type: ignore[arg-type]
-        raise XenError(f"`{command}` did not end within {timeout:g} s and was killed") from None
-    return Completed(process.returncode, _decoded(stdout), _decoded(stderr))
-
-
-def _decoded(output: bytes) -> str:
-    return output.decode("utf-8", "surrogateescape")
 
 
 # ---- xenstore ----
@@ -288,7 +234,7 @@ def _values(connection: Connection, paths: Sequence[str]) -> Dict[str, str]:
 
 
 def _read_values(path: str) -> Dict[str, str]:
-    listing = run(["xenstore-ls", "-f", path], STORE_SECONDS)
+    listing = commands.run(["xenstore-ls", "-f", path], STORE_SECONDS)
     if listing.code == 0:
         return xenstore.parse(listing.stdout)
     if "xs_directory (" in listing.stderr and "No such file or directory" in listing.stderr:
@@ -426,7 +372,7 @@ def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
         sectors=_number(store.get(f"{backend}/sectors")),
         sector_size=_number(store.get(f"{backend}/sector-size")),
         hotplug_status=store.get(f"{backend}/hotplug-status"),
-        hotplug_error=in_one_line(store.get(f"{backend}/hotplug-error") or "") or None,
+        hotplug_error=commands.in_one_line(store.get(f"{backend}/hotplug-error") or "") or None,
     )
 
 
@@ -451,8 +397,3 @@ def _major_minor(text: Optional[str]) -> Optional[Tuple[int, int]]:
 
 def _state_name(state: Optional[int]) -> str:
     return "gone" if state is None else f"{STATES.get(state, 'unknown')} ({state})"
-
-
-def in_one_line(text: str) -> str:
-    """C(text) with a blank for every line break."""
-    return " ".join(text.split())

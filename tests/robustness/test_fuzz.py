@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    commands,
     config_syntax,
     device_number,
     disk_plan,
@@ -29,8 +30,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xenstore,
     xl,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain, Vbd
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
@@ -286,7 +288,7 @@ def test_a_list_of_domains_is_read_or_refused(name: str, flags: str) -> None:
     head = "Name   ID   Mem VCPUs\tState\tTime(s)\nDomain-0   0  2048     2     r-----      10.5\n"
     with pytest.MonkeyPatch.context() as patch:
         for output in (name, f"{head}{line}\n", f"{line}\n{head}"):
-            patch.setattr(xl.xen, "run", lambda *_run, output=output: Completed(0, output, ""))
+            patch.setattr(commands, "run", lambda *_run, output=output: Completed(0, output, ""))
             with suppress(xenstore.XenError):
                 for one in xl.listed():
                     assert one.status

@@ -10,6 +10,7 @@ from typing import Any, Dict, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    commands,
     domain,
     domain_disks,
     loop,
@@ -480,14 +481,14 @@ def test_xl_that_hangs_is_killed_and_leaves_nothing(
 ) -> None:
     config(host, "app", disk())
 
-    def hang(argv: List[str], timeout: float) -> xen.Completed:
+    def hang(argv: List[str], timeout: float) -> commands.Completed:
         ended = real_run(argv, timeout)
         if argv[1] == "create":
             raise xen.XenError("`xl create` did not end within 240 s and was killed")
         return ended
 
-    real_run = xen.run
-    monkeypatch.setattr(xen, "run", hang)
+    real_run = commands.run
+    monkeypatch.setattr(commands, "run", hang)
     assert failure(wanted("app")).endswith("was killed; what it had begun was removed again")
     assert "app" not in statuses()
 
@@ -509,13 +510,13 @@ def test_a_domain_that_another_program_started_is_not_destroyed(
 def test_a_domain_that_was_there_before_is_not_destroyed(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(argv: List[str], timeout: float) -> xen.Completed:
+    def fail(argv: List[str], timeout: float) -> commands.Completed:
         if argv[1] == "create":
-            return xen.Completed(3, "", "failed to free memory for the domain\n")
+            return commands.Completed(3, "", "failed to free memory for the domain\n")
         return real_run(argv, timeout)
 
-    real_run = xen.run
-    monkeypatch.setattr(xen, "run", fail)
+    real_run = commands.run
+    monkeypatch.setattr(commands, "run", fail)
     with pytest.raises(BlockdevError, match=r"^failed to free memory for the domain$"):
         xl.create("web", config(host, "web"), False)
     assert statuses()["web"] == "running"

@@ -1,17 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xenstore as a real host printed it, and the commands that are run on it."""
+"""xenstore as a real host printed it, and what that says of the host."""
 
 from __future__ import annotations
 
 import re
 from contextlib import suppress
 from pathlib import Path
-from typing import Dict, List, Optional
+from typing import Dict, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import vbd_target, xen, xenstore
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain, Vbd
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store, XenError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
     WEB_UUID,
@@ -265,27 +265,6 @@ def test_xenstored_down(host: FakeHost) -> None:
     host.behave(xenstored_down=True)
     with pytest.raises(XenError, match="is xenstored running"):
         xen.attached_devices()
-
-
-@pytest.mark.parametrize(
-    ("argv", "message"),
-    [
-        (["no-such-command"], "not installed"),
-        (["sleep", "9"], "did not end within 0.1 s"),
-        (["/"], "cannot run"),
-        (["true", "a\0b"], "cannot run"),
-    ],
-)
-def test_commands_that_do_not_run(argv: List[str], message: str) -> None:
-    with pytest.raises(XenError, match=message):
-        xen.run(argv, 0.1)
-
-
-def test_commands_run_in_the_c_locale_and_without_input(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LC_ALL", "de_DE.UTF-8")
-    assert xen.run(["sh", "-c", r"cat; echo $LC_ALL; printf '\377' >&2; exit 3"], 5) == Completed(
-        3, "C\n", "\udcff"
-    )
 
 
 def test_backing_files(host: FakeHost) -> None:

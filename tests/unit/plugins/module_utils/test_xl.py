@@ -7,8 +7,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import xen, xl
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import Completed, Domain
+from ansible_collections.xen.blockdev.plugins.module_utils import commands, xen, xl
+from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
     DATA,
@@ -52,7 +53,7 @@ def test_lists_are_read_from_the_right(
     monkeypatch: pytest.MonkeyPatch, name: str, rest: str, domid: int, flags: str
 ) -> None:
     ended = Completed(0, f"{HEADER}{name:<40}{rest}\n", "")
-    monkeypatch.setattr(xen, "run", lambda argv, timeout: ended)
+    monkeypatch.setattr(commands, "run", lambda argv, timeout: ended)
     assert xl.listed() == [xl.Listed(domid, name, flags)]
 
 
@@ -91,7 +92,9 @@ def test_what_becomes_of_domains(monkeypatch: pytest.MonkeyPatch) -> None:
         ("[1]", {}),
         ("{}", {}),
     ):
-        monkeypatch.setattr(xen, "run", lambda argv, timeout, text=text: Completed(0, text, ""))
+        monkeypatch.setattr(
+            commands, "run", lambda argv, timeout, text=text: Completed(0, text, "")
+        )
         assert xl.on_poweroff() == actions
 
 
@@ -247,6 +250,6 @@ def test_a_command_that_is_gone_is_a_xen_error(
 ) -> None:
     (host.home / "bin" / broken).unlink()
     monkeypatch.setenv("PATH", str(host.home / "bin"))
-    monkeypatch.setattr(xen, "SYSTEM_PATH", "/nonexistent")
+    monkeypatch.setattr(commands, "SYSTEM_PATH", "/nonexistent")
     with pytest.raises(XenError, match=f"{broken} is not installed"):
         attach()
