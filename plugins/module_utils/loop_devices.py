@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop
+from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, loop_control
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
@@ -198,7 +198,7 @@ class LoopDevices(Resource):
     ) -> Plan:
         """Bind the image of C(size) bytes. In check mode C(status) is None for one that will exist
         only, and C(size) where that is not known."""
-        loop.require_driver()
+        loop_control.require_driver()
         if number is not None:
             self._promise(path, number)
         where = "a free loop device" if number is None else loop.device_path(number)
@@ -360,8 +360,8 @@ def _bind(
     """Bind the image and return the device's number; LoopError where that went another way."""
     file = loop.file_id(status or os.stat(path))
     try:
-        bound = loop.bind(path, file, item["sector_size"], bool(item["direct_io"]), number)
-    except loop.DeviceTakenError as error:
+        bound = loop_control.bind(path, file, item["sector_size"], bool(item["direct_io"]), number)
+    except loop_control.DeviceTakenError as error:
         raise LoopError(f"cannot bind {path} to {item['device']}: {error}") from None
     _verify_new(item, bound)
     return bound
@@ -370,7 +370,7 @@ def _bind(
 def _unbind(path: str, binding: Binding) -> None:
     try:
         _unbind_after_udev(binding)
-    except loop.InUseError as error:
+    except loop_control.InUseError as error:
         # Someone has begun to use it since the plan was made.
         raise _in_use(path, binding, join(Usage().of_device(binding.rdev)) or error) from None
 
@@ -378,9 +378,9 @@ def _unbind(path: str, binding: Binding) -> None:
 def _unbind_after_udev(binding: Binding) -> None:
     for left in reversed(range(UNBIND_TRIES)):
         try:
-            loop.unbind(binding)
+            loop_control.unbind(binding)
             return
-        except loop.InUseError:
+        except loop_control.InUseError:
             if not left:
                 raise
         _settle_udev()
@@ -458,7 +458,7 @@ def _verify_new(item: Mapping[str, Any], number: int) -> None:
         raise LoopError(f"{loop.device_path(number)} was unbound by another program; run again")
     if item["direct_io"] and not binding.direct_io:
         _unbind_after_udev(binding)
-        raise loop.no_direct_io(binding)
+        raise loop_control.no_direct_io(binding)
     if binding.sector_size != item["sector_size"]:
         _unbind_after_udev(binding)
         raise LoopError(
@@ -474,15 +474,15 @@ def _changes(item: Mapping[str, Any], binding: Binding, size: int) -> Tuple[List
     device, direct_io = binding.device, item["direct_io"]
     if binding.size != size:
         sentence = f"set the capacity of {device} from {binding.size} to {size} bytes"
-        actions.append(Action(sentence, lambda: loop.refresh_capacity(binding)))
+        actions.append(Action(sentence, lambda: loop_control.refresh_capacity(binding)))
         after["size"] = size
     if direct_io is not None and direct_io != binding.direct_io:
         sentence = f"turn direct I/O of {device} {'on' if direct_io else 'off'}"
-        actions.append(Action(sentence, lambda: loop.set_direct_io(binding, direct_io)))
+        actions.append(Action(sentence, lambda: loop_control.set_direct_io(binding, direct_io)))
         after["direct_io"] = direct_io
     if binding.autoclear:
         sentence = f"keep {device} bound when its last user closes it"
-        actions.append(Action(sentence, lambda: loop.keep_bound(binding)))
+        actions.append(Action(sentence, lambda: loop_control.keep_bound(binding)))
     return actions, after
 
 
@@ -493,7 +493,7 @@ def _read_back(item: Mapping[str, Any], path: str, number: Optional[int]) -> Sta
     if binding is None or binding.file != loop.file_id(os.stat(path)):
         raise LoopError(f"{path} is not bound to {loop.device_path(number)} any more; run again")
     if item["direct_io"] not in (None, binding.direct_io):
-        raise loop.no_direct_io(binding)
+        raise loop_control.no_direct_io(binding)
     return _state(binding)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NoReturn, Optional
 
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.xen.blockdev.plugins.module_utils import loop
+from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_control
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
 
 MODULES = "ansible_collections.xen.blockdev.plugins.modules"
@@ -198,9 +198,9 @@ def unbind_all(folder: Path) -> None:
     for binding in bindings(folder):
         while True:
             try:
-                loop.unbind(binding)
+                loop_control.unbind(binding)
                 break
-            except loop.InUseError:
+            except loop_control.InUseError:
                 if time.monotonic() > until:
                     raise
                 time.sleep(0.01)

@@ -15,7 +15,12 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, loop_devices
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    locks,
+    loop,
+    loop_control,
+    loop_devices,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
@@ -69,7 +74,7 @@ class KnownUsage(Usage):
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with the loop driver and without udev."""
     (tmp_path / "loop-control").touch()
-    monkeypatch.setattr(loop, "CONTROL", str(tmp_path / "loop-control"))
+    monkeypatch.setattr(loop_control, "CONTROL", str(tmp_path / "loop-control"))
     monkeypatch.setattr(loop_devices, "UDEV_CONTROL", str(tmp_path / "no-udev"))
 
 
@@ -124,7 +129,7 @@ def test_binds_to_the_device_that_is_wanted(image: Path) -> None:
 
 
 def test_requires_the_loop_driver(image: Path) -> None:
-    os.unlink(loop.CONTROL)
+    os.unlink(loop_control.CONTROL)
     assert "`modprobe loop`" in refused(devices(check_mode=True), image)
     assert devices().plan(item(image, state="absent")).actions == []
 
@@ -370,9 +375,11 @@ def test_keeps_bound_what_the_kernel_would_unbind(image: Path) -> None:
 def test_all_changes_of_a_binding_are_made(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     binding = bound(image, flags=loop.AUTOCLEAR, size=512)
     done: List[object] = []
-    monkeypatch.setattr(loop, "refresh_capacity", lambda *of: done.append(("capacity", *of)))
-    monkeypatch.setattr(loop, "set_direct_io", lambda *of: done.append(("direct_io", *of)))
-    monkeypatch.setattr(loop, "keep_bound", lambda *of: done.append(("keep", *of)))
+    monkeypatch.setattr(
+        loop_control, "refresh_capacity", lambda *of: done.append(("capacity", *of))
+    )
+    monkeypatch.setattr(loop_control, "set_direct_io", lambda *of: done.append(("direct_io", *of)))
+    monkeypatch.setattr(loop_control, "keep_bound", lambda *of: done.append(("keep", *of)))
     for action in devices(binding).plan(item(image, direct_io=True)).actions:
         action.run()
     assert done == [("capacity", binding), ("direct_io", binding, True), ("keep", binding)]
@@ -564,15 +571,15 @@ class Kernel:
     def unbind(self, binding: Binding) -> None:
         if self.in_use:
             self.in_use -= 1
-            raise loop.InUseError("it is in use")
+            raise loop_control.InUseError("it is in use")
         del self.bindings[binding.number]
 
 
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     kernel = Kernel()
-    monkeypatch.setattr(loop, "bind", kernel.bind)
-    monkeypatch.setattr(loop, "unbind", kernel.unbind)
+    monkeypatch.setattr(loop_control, "bind", kernel.bind)
+    monkeypatch.setattr(loop_control, "unbind", kernel.unbind)
     monkeypatch.setattr(loop, "read", kernel.bindings.get)
     return kernel
 
@@ -594,7 +601,7 @@ def test_bind_is_asked_for_what_is_wanted(
 ) -> None:
     asked: List[Any] = []
     kernel.next = bound(image, 7, flags=loop.DIRECT_IO, sector_size=4096)
-    monkeypatch.setattr(loop, "bind", lambda *of: asked.append(of) or kernel.bind(*of))
+    monkeypatch.setattr(loop_control, "bind", lambda *of: asked.append(of) or kernel.bind(*of))
     run(devices().plan(item(image, device="/dev/loop7", direct_io=True, sector_size=4096)))
     assert asked == [(str(image), loop.file_id(image.stat()), 4096, True, 7)]
 
@@ -618,16 +625,16 @@ def test_a_binding_of_another_kind_is_undone(
 def test_a_new_binding_that_is_gone_at_once(
     image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "bind", lambda *_: 6)
+    monkeypatch.setattr(loop_control, "bind", lambda *_: 6)
     with pytest.raises(LoopError, match="/dev/loop6 was unbound by another program; run again"):
         run(devices().plan(item(image)))
 
 
 def test_a_device_that_is_taken_meanwhile(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def taken(*_arguments: Any) -> int:
-        raise loop.DeviceTakenError("/dev/loop7 is bound already")
+        raise loop_control.DeviceTakenError("/dev/loop7 is bound already")
 
-    monkeypatch.setattr(loop, "bind", taken)
+    monkeypatch.setattr(loop_control, "bind", taken)
     with pytest.raises(LoopError, match=r"cannot bind .*a\.raw to /dev/loop7: .* bound already"):
         run(devices().plan(item(image, device="/dev/loop7")))
 
