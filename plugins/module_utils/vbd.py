@@ -6,17 +6,16 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
-    disk_spec,
     locks,
     loop,
     loop_link,
     sharing,
+    vbd_disk,
     xen,
     xl,
 )
@@ -31,29 +30,17 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
     HostError,
     explained,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.probe import Content, Prober, Warn
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing import LOCK_SECONDS, Claim
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import LOCK_SECONDS
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_disk import Disk, Slot, Wanted
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     MissingError,
     Storage,
     Storages,
-    backing_file,
-    device_path,
+    decimal,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
-
-SECTOR = 512
-"""The unit of a disk's C(sectors), in bytes."""
-
-SHARING_HINT = "detach that first, or attach it with access: ro in both places"
-
-SPEC_OPTIONS = ("format", "backendtype", "devtype", "script", "discard", "direct_io_safe")
-"""The options of an item that go into the disk's specification as they are."""
-
-Slot = Tuple[int, int]
-"""Domain id and xenstore key."""
 
 
 @contextmanager
@@ -69,120 +56,6 @@ def open_vbds(check_mode: bool) -> Iterator[Resource]:
     # Read already, with the same process that has read the domains.
     usage.vbds = xen.vbds(store)
     yield Vbds(xen.domains(store), usage, check_mode)
-
-
-def report(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
-    """What xen_vbd_info shows: the disks of all running domains, or of C(domains).
-    C(probe): whether to look at what is on them."""
-    xen.require_dom0()
-    store = xen.read_store()
-    running = xen.domains(store)
-    wanted = None if domains is None else {xen.find_domain(name, running) for name in domains}
-    ids = None if wanted is None else {domain.domid for domain in wanted if domain}
-    prober = Prober(warn, probe)
-    return [
-        {**_described(vbd), **_content(vbd, prober).as_state()}
-        for vbd in xen.vbds(store)
-        if ids is None or vbd.domid in ids
-    ]
-
-
-def _content(vbd: Vbd, prober: Prober) -> Content:
-    """What is on the disk, if this host has it as a raw image or a block device."""
-    if vbd.backend_domid != 0 or vbd.format != "raw":
-        return Content()
-    if vbd.physical_device:
-        return prober.look(device_path(vbd.physical_device), os.makedev(*vbd.physical_device))
-    return prober.look(vbd.target if os.path.isabs(vbd.target) else None)
-
-
-def _described(vbd: Vbd) -> State:
-    return {
-        "domain": vbd.domain,
-        "domid": vbd.domid,
-        "xenstore_key": vbd.xenstore_key,
-        "vdev": vbd.vdev,
-        "target": vbd.target,
-        "backing_file": backing_file(vbd),
-        "physical_device": _decimal(vbd.physical_device),
-        "format": vbd.format,
-        "backendtype": vbd.backendtype,
-        "access": vbd.access,
-        "backend_state": vbd.backend_state,
-        "frontend_state": vbd.frontend_state,
-        "hotplug_error": vbd.hotplug_error,
-        "sectors": vbd.sectors,
-        "sector_size": vbd.sector_size,
-        "size": None if vbd.sectors is None else vbd.sectors * SECTOR,
-    }
-
-
-@dataclass(frozen=True)
-class Disk:
-    """A disk that is attached, or that will be once the actions have run."""
-
-    vbd: Vbd
-    storage: Storage
-    planned: bool = False
-    """Whether another item of the same call is to attach it."""
-
-    @property
-    def slot(self) -> Slot:
-        """Where it is."""
-        return self.vbd.domid, self.vbd.xenstore_key
-
-    @property
-    def claim(self) -> Claim:
-        """What its domain has by it."""
-        return Claim.of_vbd(self.vbd, self.storage, self.planned)
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """One item that is to be attached, with everything it names found."""
-
-    item: Mapping[str, Any]
-    domain: Domain
-    key: int
-    target: str
-    """The path that xl is told."""
-    storage: Storage
-
-    @property
-    def slot(self) -> Slot:
-        """Where it is to be."""
-        return self.domain.domid, self.key
-
-    @property
-    def vdev(self) -> str:
-        """The slot as xl takes it."""
-        vdev = str(self.item["vdev"])
-        return vdev[len("/dev/") :] if vdev.startswith("/dev/") else vdev
-
-    @property
-    def access(self) -> str:
-        """xl makes every cdrom read-only."""
-        return "ro" if self.item["devtype"] == "cdrom" else str(self.item["access"])
-
-    @property
-    def spec(self) -> str:
-        """The disk as xl writes it. Raises DiskSpecError."""
-        options = {name: self.item[name] for name in SPEC_OPTIONS}
-        return _spec(
-            {**options, "target": self.target, "vdev": self.vdev, "access": self.access},
-        )
-
-    def as_disk(self) -> Disk:
-        """What will be there once it is attached."""
-        vbd = Vbd(
-            domid=self.domain.domid,
-            domain=self.domain.name,
-            xenstore_key=self.key,
-            vdev=self.vdev,
-            target=self.target,
-            access=self.access,
-        )
-        return Disk(vbd, self.storage, planned=True)
 
 
 class NoVbds(Resource):
@@ -268,9 +141,9 @@ class Vbds(Resource):
         found = self._disks.get(wanted.slot)
         before = _state(wanted.domain, wanted.key, found.vbd if found else None)
         plan = Plan(before, before, partial(self._read_back_present, wanted))
-        if found and not _differences(wanted, found):
+        if found and not vbd_disk.differences(wanted, found):
             return plan
-        sentence = _sentence(wanted, found)
+        sentence = vbd_disk.sentence(wanted, found)
         with explained(f"cannot {sentence}"):
             self._refuse(wanted, found)
         self._disks[wanted.slot] = wanted.as_disk()
@@ -282,8 +155,8 @@ class Vbds(Resource):
     def _refuse(self, wanted: Wanted, found: Optional[Disk]) -> None:
         """Raise XenError where the disk must not be attached; C(found) is what its slot holds."""
         if found and not wanted.item["replace"]:
-            raise XenError(f"{_taken(wanted, found)}; set replace: true to swap it")
-        _refuse_sharing(wanted, self._disks.values())
+            raise XenError(f"{vbd_disk.taken(wanted, found)}; set replace: true to swap it")
+        vbd_disk.refuse_sharing(wanted, self._disks.values())
         sharing.refuse_use_by_dom0(wanted.as_disk().claim, self._usage)
 
     def _bring(self, sentence: str, wanted: Wanted, spec: str, old: Optional[Vbd]) -> None:
@@ -300,11 +173,11 @@ class Vbds(Resource):
         with locks.exclusive(sharing.LOCK, LOCK_SECONDS):
             disks = _disks_now()
             found = disks.get(wanted.slot)
-            if found and _differences(wanted, found):
-                raise XenError(f"{_taken(wanted, found)}, which was put there meanwhile")
+            if found and vbd_disk.differences(wanted, found):
+                raise XenError(f"{vbd_disk.taken(wanted, found)}, which was put there meanwhile")
             if found:
                 return
-            _refuse_sharing(wanted, disks.values())
+            vbd_disk.refuse_sharing(wanted, disks.values())
             xl.attach(wanted.domain, wanted.key, spec)
         if wanted.item["wait"]:
             xl.await_connection(wanted.domain, wanted.key, wanted.item["timeout"])
@@ -320,8 +193,8 @@ class Vbds(Resource):
         found = self._disks_after.get(wanted.slot)
         if found is None:
             raise XenError(f"{wanted.target} vanished from domain {wanted.domain.name} again")
-        if _differences(wanted, found):
-            raise XenError(f"{_taken(wanted, found)}, although that was just attached")
+        if vbd_disk.differences(wanted, found):
+            raise XenError(f"{vbd_disk.taken(wanted, found)}, although that was just attached")
         return _state(wanted.domain, wanted.key, found.vbd)
 
     # ---- absent ----
@@ -393,52 +266,6 @@ def _by_slot(vbds: Iterable[Vbd], storages: Storages) -> Dict[Slot, Disk]:
     return {disk.slot: disk for disk in disks}
 
 
-# ---- comparing ----
-
-
-def _differences(wanted: Wanted, found: Disk) -> List[str]:
-    """What of the disk in the slot is not as wanted, a clause each."""
-    vbd = found.vbd
-    if vbd.flaw:
-        return [f"which {vbd.flaw}"]
-    if not wanted.storage.is_same(found.storage):
-        return [f"not {wanted.target}"]
-    pairs = {
-        "access": (vbd.access, wanted.access),
-        "script": (vbd.script, _script_path(wanted.item["script"])),
-        **{
-            name: (getattr(vbd, name), wanted.item[name])
-            for name in ("format", "backendtype", "devtype", "discard", "direct_io_safe")
-        },
-    }
-    return [
-        f"with {name}: {_shown(is_now)}, not {_shown(wanted_value)}"
-        for name, (is_now, wanted_value) in pairs.items()
-        if wanted_value is not None and wanted_value != is_now
-    ]
-
-
-def _script_path(script: Optional[str]) -> Optional[str]:
-    return os.path.join(xen.SCRIPTS, script) if script else None
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _taken(wanted: Wanted, found: Disk) -> str:
-    differences = ", ".join(_differences(wanted, found))
-    return (
-        f"slot {wanted.vdev} of domain {wanted.domain.name} holds {found.vbd.target}, {differences}"
-    )
-
-
-def _refuse_sharing(wanted: Wanted, disks: Iterable[Disk]) -> None:
-    """Raise XenError where another slot has the same data, unless both only read it."""
-    others = [disk.claim for disk in disks if disk.slot != wanted.slot]
-    sharing.refuse_sharing(wanted.as_disk().claim, others, SHARING_HINT)
-
-
 # ---- changing ----
 
 
@@ -457,39 +284,10 @@ def _put_back(domain: Domain, old: Vbd) -> str:
     if old.flaw:
         return f"{old.target} {old.flaw} and was not put back"
     try:
-        xl.attach(domain, old.xenstore_key, _spec_of(old))
+        xl.attach(domain, old.xenstore_key, vbd_disk.spec_of(old))
     except BlockdevError as error:
         return f"{old.target} could not be put back as {old.vdev}: {error}"
     return f"{old.target} was put back"
-
-
-def _spec_of(vbd: Vbd) -> str:
-    own_script = vbd.script if vbd.script != _script_path("block") else None
-    options = {name: getattr(vbd, name) for name in SPEC_OPTIONS}
-    return _spec(
-        {
-            **options,
-            "script": own_script,
-            "target": vbd.target,
-            "vdev": vbd.vdev,
-            "access": vbd.access,
-        }
-    )
-
-
-def _spec(disk: Mapping[str, Any]) -> str:
-    # False is xl's default for direct_io_safe, which has no word for it.
-    said = {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}
-    return disk_spec.render(said)
-
-
-def _sentence(wanted: Wanted, found: Optional[Disk]) -> str:
-    place = f"domain {wanted.domain.name} as {wanted.vdev}"
-    # The target as it was given: which loop device a link leads to is not known in check mode.
-    disk = f"{wanted.item['target']} ({wanted.access})"
-    if found:
-        return f"replace {found.vbd.target} ({found.vbd.access}) in {place} by {disk}"
-    return f"attach {disk} to {place}"
 
 
 def _lock_of(domain: Domain) -> str:
@@ -514,7 +312,7 @@ def _state(domain: Domain, key: int, vbd: Optional[Vbd]) -> State:
     if vbd:
         state["access"] = vbd.access
         state["backendtype"] = vbd.backendtype
-        state["physical_device"] = _decimal(vbd.physical_device)
+        state["physical_device"] = decimal(vbd.physical_device)
         state["backend_state"] = vbd.backend_state
         state["frontend_state"] = vbd.frontend_state
     return state
@@ -525,7 +323,7 @@ def _expected_state(wanted: Wanted) -> State:
     state = {**_state(wanted.domain, wanted.key, None), "access": wanted.access}
     rdev = wanted.storage.rdev
     if rdev is not None:
-        state["physical_device"] = _decimal((os.major(rdev), os.minor(rdev)))
+        state["physical_device"] = decimal((os.major(rdev), os.minor(rdev)))
     if wanted.item["wait"]:
         state["backend_state"] = xen.CONNECTED
     return state
@@ -539,7 +337,3 @@ def _absent_state(domain: Domain, disks: Iterable[Disk], detached: Iterable[Disk
         "slots": [disk.vbd.xenstore_key for disk in disks],
         "detached": [{"domain": domain.name, "vdev": disk.vbd.vdev} for disk in detached],
     }
-
-
-def _decimal(device: Optional[Tuple[int, int]]) -> Optional[str]:
-    return f"{device[0]}:{device[1]}" if device else None

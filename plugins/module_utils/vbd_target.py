@@ -155,6 +155,11 @@ def device_path(device: Tuple[int, int]) -> Optional[str]:
     return f"/dev/{names[0]}" if names else None
 
 
+def decimal(device: Optional[Tuple[int, int]]) -> Optional[str]:
+    """A major and minor number as the kernel writes them, decimal with a colon; None for none."""
+    return f"{device[0]}:{device[1]}" if device else None
+
+
 def _disk_of_partition(rdev: int) -> Optional[int]:
     partition = _sysfs(os.major(rdev), os.minor(rdev))
     if not os.path.exists(f"{partition}/partition"):

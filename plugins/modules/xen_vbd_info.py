@@ -155,7 +155,7 @@ vbds:
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import query
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd import report
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_info import report
 
 
 def main() -> None:

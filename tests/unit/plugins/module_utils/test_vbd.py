@@ -5,21 +5,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     sharing,
     vbd,
-    vbd_target,
     xen,
     xenstore,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.probe import Content, Prober
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storages
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
@@ -569,90 +566,6 @@ def test_what_another_run_detached_is_gone(host: FakeHost) -> None:
     apply(absent())
     mine.actions[0].run()
     assert mine.read_back()["slots"] == []
-
-
-# ---- info ----
-
-
-def looked_at(monkeypatch: pytest.MonkeyPatch) -> List[Tuple[Optional[str], Optional[int]]]:
-    """What is looked at; the same is on each that there is."""
-    looks: List[Tuple[Optional[str], Optional[int]]] = []
-
-    def look(_prober: Prober, path: Optional[str], rdev: Optional[int] = None) -> Content:
-        looks.append((path, rdev))
-        return Content("ext4", "DATA") if path else Content()
-
-    monkeypatch.setattr(Prober, "look", look)
-    return looks
-
-
-def test_report(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
-    host.store = xenstore.parse(recorded_store())
-    directory = Path(vbd_target.SYS_BLOCK_BY_NUMBER) / "7:1" / "loop"
-    directory.mkdir(parents=True)
-    (directory / "backing_file").write_text("/srv/xen/b.raw\n")
-    (directory / "../uevent").write_text("MAJOR=7\nMINOR=1\nDEVNAME=loop1\nDEVTYPE=disk\n")
-    looks = looked_at(monkeypatch)
-    disks = {disk["vdev"]: disk for disk in vbd.report(None, True, pytest.fail)}
-    assert ("/dev/loop1", os.makedev(7, 1)) in looks
-    assert sorted(disks) == ["51768", "xvda", "xvdb", "xvdq"]
-    assert disks["51768"] == {
-        "domain": "web",
-        "domid": 1,
-        "xenstore_key": 51768,
-        "vdev": "51768",
-        "target": "/dev/loop1",
-        "backing_file": "/srv/xen/b.raw",
-        "physical_device": "7:1",
-        "filesystem": "ext4",
-        "label": "DATA",
-        "partitions": [],
-        "format": "raw",
-        "backendtype": "phy",
-        "access": "ro",
-        "backend_state": 4,
-        "frontend_state": 4,
-        "hotplug_error": None,
-        "sectors": 32768,
-        "sector_size": 512,
-        "size": 16777216,
-    }
-    assert host.commands("xenstore-ls") == ["xenstore-ls -f /"]
-
-
-@pytest.mark.parametrize(
-    ("domains", "count"),
-    [(["web"], 4), (["1", "web"], 4), ([WEB_UUID], 4), (["db"], 0), (["nosuch"], 0), ([], 0)],
-)
-def test_report_of_some_domains(host: FakeHost, domains: List[str], count: int) -> None:
-    host.store = xenstore.parse(recorded_store())
-    assert len(vbd.report(domains, True, pytest.fail)) == count
-
-
-@pytest.mark.parametrize(
-    ("changes", "looked"),
-    [
-        ({"target": "/srv/a.raw"}, [("/srv/a.raw", None)]),
-        ({"target": "/srv/a.raw", "backend_domid": 3}, []),
-        ({"target": "/srv/a.qcow2", "format": "qcow2"}, []),
-        ({"target": "/srv/a.raw", "format": None}, []),
-        ({"target": "iqn.2001-04.com.example:a"}, [(None, None)]),
-        ({"target": "/dev/loop9", "physical_device": (7, 99)}, [(None, os.makedev(7, 99))]),
-    ],
-)
-def test_which_disks_are_looked_at(
-    host: FakeHost,
-    monkeypatch: pytest.MonkeyPatch,
-    changes: Dict[str, Any],
-    looked: List[Tuple[Optional[str], Optional[int]]],
-) -> None:
-    disk = replace(xen.Vbd(1, "web", 51712, "xvda", "", "rw"), **changes)
-    monkeypatch.setattr(xen, "vbds", lambda _store: [disk])
-    host.store = xenstore.parse(recorded_store())
-    looks = looked_at(monkeypatch)
-    (shown,) = vbd.report(None, True, pytest.fail)
-    assert looks == looked
-    assert shown["label"] == ("DATA" if looked and looked[0][0] else None)
 
 
 def test_a_disk_of_a_driver_domain_is_not_compared_with_ours(host: FakeHost) -> None:

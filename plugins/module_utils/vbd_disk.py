@@ -1,0 +1,163 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A disk that is to be attached, beside the one that its slot holds."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any, Iterable, List, Mapping, Optional, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec, sharing, xen
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
+
+SHARING_HINT = "detach that first, or attach it with access: ro in both places"
+
+SPEC_OPTIONS = ("format", "backendtype", "devtype", "script", "discard", "direct_io_safe")
+"""The options of an item that go into the disk's specification as they are."""
+
+Slot = Tuple[int, int]
+"""Domain id and xenstore key."""
+
+
+@dataclass(frozen=True)
+class Disk:
+    """A disk that is attached, or that will be once the actions have run."""
+
+    vbd: Vbd
+    storage: Storage
+    planned: bool = False
+    """Whether another item of the same call is to attach it."""
+
+    @property
+    def slot(self) -> Slot:
+        """Where it is."""
+        return self.vbd.domid, self.vbd.xenstore_key
+
+    @property
+    def claim(self) -> Claim:
+        """What its domain has by it."""
+        return Claim.of_vbd(self.vbd, self.storage, self.planned)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One item that is to be attached, with everything it names found."""
+
+    item: Mapping[str, Any]
+    domain: Domain
+    key: int
+    target: str
+    """The path that xl is told."""
+    storage: Storage
+
+    @property
+    def slot(self) -> Slot:
+        """Where it is to be."""
+        return self.domain.domid, self.key
+
+    @property
+    def vdev(self) -> str:
+        """The slot as xl takes it."""
+        vdev = str(self.item["vdev"])
+        return vdev[len("/dev/") :] if vdev.startswith("/dev/") else vdev
+
+    @property
+    def access(self) -> str:
+        """xl makes every cdrom read-only."""
+        return "ro" if self.item["devtype"] == "cdrom" else str(self.item["access"])
+
+    @property
+    def spec(self) -> str:
+        """The disk as xl writes it. Raises DiskSpecError."""
+        options = {name: self.item[name] for name in SPEC_OPTIONS}
+        return _spec(
+            {**options, "target": self.target, "vdev": self.vdev, "access": self.access},
+        )
+
+    def as_disk(self) -> Disk:
+        """What will be there once it is attached."""
+        vbd = Vbd(
+            domid=self.domain.domid,
+            domain=self.domain.name,
+            xenstore_key=self.key,
+            vdev=self.vdev,
+            target=self.target,
+            access=self.access,
+        )
+        return Disk(vbd, self.storage, planned=True)
+
+
+def differences(wanted: Wanted, found: Disk) -> List[str]:
+    """What of the disk in the slot is not as wanted, a clause each."""
+    vbd = found.vbd
+    if vbd.flaw:
+        return [f"which {vbd.flaw}"]
+    if not wanted.storage.is_same(found.storage):
+        return [f"not {wanted.target}"]
+    pairs = {
+        "access": (vbd.access, wanted.access),
+        "script": (vbd.script, _script_path(wanted.item["script"])),
+        **{
+            name: (getattr(vbd, name), wanted.item[name])
+            for name in ("format", "backendtype", "devtype", "discard", "direct_io_safe")
+        },
+    }
+    return [
+        f"with {name}: {_shown(is_now)}, not {_shown(wanted_value)}"
+        for name, (is_now, wanted_value) in pairs.items()
+        if wanted_value is not None and wanted_value != is_now
+    ]
+
+
+def _script_path(script: Optional[str]) -> Optional[str]:
+    return os.path.join(xen.SCRIPTS, script) if script else None
+
+
+def _shown(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def taken(wanted: Wanted, found: Disk) -> str:
+    """What an error says of a slot that holds another disk than is wanted."""
+    clauses = ", ".join(differences(wanted, found))
+    return f"slot {wanted.vdev} of domain {wanted.domain.name} holds {found.vbd.target}, {clauses}"
+
+
+def refuse_sharing(wanted: Wanted, disks: Iterable[Disk]) -> None:
+    """Raise XenError where another slot has the same data, unless both only read it."""
+    others = [disk.claim for disk in disks if disk.slot != wanted.slot]
+    sharing.refuse_sharing(wanted.as_disk().claim, others, SHARING_HINT)
+
+
+def sentence(wanted: Wanted, found: Optional[Disk]) -> str:
+    """What is to be done to have the disk; C(found) is what its slot holds by now."""
+    place = f"domain {wanted.domain.name} as {wanted.vdev}"
+    # The target as it was given: which loop device a link leads to is not known in check mode.
+    disk = f"{wanted.item['target']} ({wanted.access})"
+    if found:
+        return f"replace {found.vbd.target} ({found.vbd.access}) in {place} by {disk}"
+    return f"attach {disk} to {place}"
+
+
+def spec_of(vbd: Vbd) -> str:
+    """An attached disk as xl writes it, to attach it again. Raises DiskSpecError."""
+    own_script = vbd.script if vbd.script != _script_path("block") else None
+    options = {name: getattr(vbd, name) for name in SPEC_OPTIONS}
+    return _spec(
+        {
+            **options,
+            "script": own_script,
+            "target": vbd.target,
+            "vdev": vbd.vdev,
+            "access": vbd.access,
+        }
+    )
+
+
+def _spec(disk: Mapping[str, Any]) -> str:
+    # False is xl's default for direct_io_safe, which has no word for it.
+    said = {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}
+    return disk_spec.render(said)
