@@ -336,7 +336,7 @@ configs:
         /srv/xen/web/data.raw; set allow_slot_change: true if that is meant
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config_file import open_configs
+from ansible_collections.xen.blockdev.plugins.module_utils.config_plan import open_configs
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     STATE,
     Interface,

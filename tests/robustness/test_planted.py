@@ -25,7 +25,15 @@ OTHER_USER = 65534
 PLUGINS = f"{os.sep}xen{os.sep}blockdev{os.sep}plugins{os.sep}module_utils{os.sep}"
 WATCHED = tuple(
     f"{PLUGINS}{name}.py"
-    for name in ("raw_image", "image_source", "files", "config_file", "autostart")
+    for name in (
+        "raw_image",
+        "image_source",
+        "files",
+        "config_file",
+        "config_plan",
+        "config_slots",
+        "autostart",
+    )
 )
 BY_NAME = re.compile(
     "access|chmod|chown|link|listdir|listxattr|lstat|mkdir|open|readlink|rename|rmdir|scandir|"
