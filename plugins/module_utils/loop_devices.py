@@ -6,13 +6,17 @@ from __future__ import annotations
 
 import os
 import stat
-import subprocess
-import time
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, loop_control
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    locks,
+    loop,
+    loop_actions,
+    loop_control,
+    loop_info,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
@@ -21,18 +25,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
-from ansible_collections.xen.blockdev.plugins.module_utils.probe import Prober, Warn
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User, join, released
-
-UDEV_CONTROL = "/run/udev/control"
-"""Exists while udev runs."""
-
-UDEV_SECONDS = 30
-
-UNBIND_TRIES = 5
-"""How often a device is tried to be unbound that seems to be in use: whoever looks at every block
-device of the host has it open for a moment."""
 
 
 @contextmanager
@@ -40,37 +34,6 @@ def open_devices(check_mode: bool) -> Iterator[LoopDevices]:
     """This host's loop devices, kept from every other careful program until they are closed."""
     with nullcontext() if check_mode else locks.loop_devices():
         yield LoopDevices(Usage(), BootUnits(), check_mode)
-
-
-def report(paths: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
-    """What xen_loopdev_info shows: the bound devices, or those bound to C(paths).
-    C(probe): whether to look at what is on them."""
-    files = (
-        None if paths is None else {loop.file_id(os.stat(p)) for p in paths if os.path.exists(p)}
-    )
-    units = BootUnits()
-    prober = Prober(warn, probe)
-    return [
-        {
-            **_state(binding),
-            **prober.look(binding.device, binding.rdev, partial(_is_bound, binding)).as_state(),
-            "persistent": units.has(binding.backing_file),
-            "backing_file": binding.backing_file,
-            "deleted": binding.deleted,
-            "offset": binding.offset,
-            "size_limit": binding.size_limit,
-            "sector_size": binding.sector_size,
-            "autoclear": binding.autoclear,
-        }
-        for binding in loop.scan()
-        if files is None or binding.file in files
-    ]
-
-
-def _is_bound(binding: Binding) -> bool:
-    """Whether the device still shows the file that it was found to show."""
-    now = loop.read(binding.number)
-    return now is not None and now.file == binding.file
 
 
 class LoopDevices(Resource):
@@ -132,7 +95,7 @@ class LoopDevices(Resource):
 
     def settle(self) -> None:
         """Let udev finish with the devices that were bound and unbound, and systemd know."""
-        _settle_udev()
+        loop_actions.settle_udev()
         self._units.settle()
 
     def _planned_size(self, item: Mapping[str, Any], path: str) -> Optional[int]:
@@ -204,19 +167,19 @@ class LoopDevices(Resource):
         where = "a free loop device" if number is None else loop.device_path(number)
         bound: List[int] = []
         after = {
-            **_unbound(),
+            **loop_info.unbound(),
             "device": item["device"],
             "size": None if size is None else _whole_sectors(size),
             "direct_io": bool(item["direct_io"]),
         }
         return Plan(
-            before=_unbound(),
+            before=loop_info.unbound(),
             after=after,
-            read_back=lambda: _read_back(item, path, bound[0] if bound else None),
+            read_back=lambda: loop_actions.read_back(item, path, bound[0] if bound else None),
             actions=[
                 Action(
                     f"bind {path} to {where}",
-                    lambda: bound.append(_bind(item, path, number, status)),
+                    lambda: bound.append(loop_actions.bind(item, path, number, status)),
                 )
             ],
         )
@@ -245,11 +208,11 @@ class LoopDevices(Resource):
     ) -> Plan:
         _refuse_difference(item, path, number, binding)
         actions, after = _changes(item, binding, _whole_sectors(image_size))
-        state = _state(binding)
+        state = loop_info.state(binding)
         return Plan(
             before=state,
             after={**state, **after},
-            read_back=lambda: _read_back(item, path, binding.number),
+            read_back=lambda: loop_actions.read_back(item, path, binding.number),
             actions=actions,
         )
 
@@ -269,11 +232,14 @@ class LoopDevices(Resource):
         for binding in bindings:
             del self._bindings[binding.number]
         return Plan(
-            before=_state(bindings[0]) if bindings else _unbound(),
-            after=_unbound(),
-            read_back=lambda: _read_back_unbound(path, bindings),
+            before=loop_info.state(bindings[0]) if bindings else loop_info.unbound(),
+            after=loop_info.unbound(),
+            read_back=lambda: loop_actions.read_back_unbound(path, bindings),
             actions=[
-                Action(f"unbind {binding.device} from {path}", partial(_unbind, path, binding))
+                Action(
+                    f"unbind {binding.device} from {path}",
+                    partial(loop_actions.unbind, path, binding),
+                )
                 for binding in bindings
             ],
             warnings=self._warn_of_deleted(path),
@@ -311,7 +277,7 @@ class LoopDevices(Resource):
         It has them open for as long, which makes it a user like any other.
         """
         if not self._udev_awaited:
-            _settle_udev()
+            loop_actions.settle_udev()
         self._udev_awaited = True
 
     def _refuse_in_use(self, item: Mapping[str, Any], path: str, binding: Binding) -> None:
@@ -320,7 +286,7 @@ class LoopDevices(Resource):
 
         users = self._usage.of_device(binding.rdev, leaves)
         if users:
-            raise _in_use(path, binding, join(users))
+            raise loop_actions.in_use(path, binding, join(users))
 
 
 def _wanted_number(device: Optional[str]) -> Optional[int]:
@@ -354,45 +320,6 @@ def _whole_sectors(size: int) -> int:
     return size // loop.SECTOR * loop.SECTOR
 
 
-def _bind(
-    item: Mapping[str, Any], path: str, number: Optional[int], status: Optional[os.stat_result]
-) -> int:
-    """Bind the image and return the device's number; LoopError where that went another way."""
-    file = loop.file_id(status or os.stat(path))
-    try:
-        bound = loop_control.bind(path, file, item["sector_size"], bool(item["direct_io"]), number)
-    except loop_control.DeviceTakenError as error:
-        raise LoopError(f"cannot bind {path} to {item['device']}: {error}") from None
-    _verify_new(item, bound)
-    return bound
-
-
-def _unbind(path: str, binding: Binding) -> None:
-    try:
-        _unbind_after_udev(binding)
-    except loop_control.InUseError as error:
-        # Someone has begun to use it since the plan was made.
-        raise _in_use(path, binding, join(Usage().of_device(binding.rdev)) or error) from None
-
-
-def _unbind_after_udev(binding: Binding) -> None:
-    for left in reversed(range(UNBIND_TRIES)):
-        try:
-            loop_control.unbind(binding)
-            return
-        except loop_control.InUseError:
-            if not left:
-                raise
-        _settle_udev()
-        time.sleep(0.05)
-
-
-def _settle_udev() -> None:
-    if os.path.exists(UDEV_CONTROL):
-        command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
-        subprocess.run(command, check=False, env={**os.environ, "LC_ALL": "C"})
-
-
 def _refuse_part(path: str, binding: Binding) -> None:
     if not binding.whole:
         raise LoopError(
@@ -423,50 +350,6 @@ def _writable(path: str) -> bool:
     return os.access(path, os.W_OK)
 
 
-def _in_use(path: str, binding: Binding, users: object) -> LoopError:
-    return LoopError(
-        f"cannot unbind {binding.device} ({path}): {users}; end that first "
-        "(detach, unmount, swapoff, close it)"
-    )
-
-
-def _unbound() -> State:
-    keys = ("device", "link", "major", "minor", "size", "direct_io", "read_only")
-    return dict.fromkeys(keys)
-
-
-def _state(binding: Binding) -> State:
-    """The result keys of a bound image."""
-    return {
-        "device": binding.device,
-        "link": loop.verified_link(binding),
-        "major": os.major(binding.rdev),
-        "minor": os.minor(binding.rdev),
-        "size": binding.size,
-        "direct_io": binding.direct_io,
-        "read_only": binding.read_only,
-    }
-
-
-def _verify_new(item: Mapping[str, Any], number: int) -> None:
-    """Undo a new binding that the kernel made in another way than wanted, and say so.
-
-    It drops direct I/O silently where the alignment does not allow it.
-    """
-    binding = loop.read(number)
-    if binding is None:
-        raise LoopError(f"{loop.device_path(number)} was unbound by another program; run again")
-    if item["direct_io"] and not binding.direct_io:
-        _unbind_after_udev(binding)
-        raise loop_control.no_direct_io(binding)
-    if binding.sector_size != item["sector_size"]:
-        _unbind_after_udev(binding)
-        raise LoopError(
-            f"the kernel gave {binding.device} sectors of {binding.sector_size} bytes, not "
-            f"{item['sector_size']}"
-        )
-
-
 def _changes(item: Mapping[str, Any], binding: Binding, size: int) -> Tuple[List[Action], State]:
     """What a bound device lacks, and the state that this leads to. C(size): bytes."""
     actions: List[Action] = []
@@ -484,22 +367,3 @@ def _changes(item: Mapping[str, Any], binding: Binding, size: int) -> Tuple[List
         sentence = f"keep {device} bound when its last user closes it"
         actions.append(Action(sentence, lambda: loop_control.keep_bound(binding)))
     return actions, after
-
-
-def _read_back(item: Mapping[str, Any], path: str, number: Optional[int]) -> State:
-    if number is None:
-        return _unbound()
-    binding = loop.read(number)
-    if binding is None or binding.file != loop.file_id(os.stat(path)):
-        raise LoopError(f"{path} is not bound to {loop.device_path(number)} any more; run again")
-    if item["direct_io"] not in (None, binding.direct_io):
-        raise loop_control.no_direct_io(binding)
-    return _state(binding)
-
-
-def _read_back_unbound(path: str, bindings: List[Binding]) -> State:
-    for planned in bindings:
-        binding = loop.read(planned.number)
-        if binding and binding.file == planned.file:
-            raise LoopError(f"{path} is still bound to {binding.device}; run again")
-    return _unbound()

@@ -128,7 +128,7 @@ devices:
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import query
-from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import report
+from ansible_collections.xen.blockdev.plugins.module_utils.loop_info import report
 
 
 def main() -> None:

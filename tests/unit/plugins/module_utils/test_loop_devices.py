@@ -5,69 +5,36 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Callable, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     locks,
     loop,
+    loop_actions,
     loop_control,
     loop_devices,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
-from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
-from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
-from ansible_collections.xen.blockdev.plugins.module_utils.probe import Content, Prober
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Leaves, Usage, User
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
-
-MIB = 1024**2
-
-DEFAULTS: Dict[str, Any] = {
-    "device": None,
-    "state": "present",
-    "direct_io": None,
-    "persistent": None,
-    "sector_size": 512,
-    "discard_deleted": False,
-    "will_exist": False,
-    "planned_sizes": None,
-    "released_by": None,
-}
-
-UNBOUND = {
-    "device": None,
-    "link": None,
-    "major": None,
-    "minor": None,
-    "size": None,
-    "direct_io": None,
-    "read_only": None,
-    "persistent": False,
-}
-
-MOUNT = User("mount", "mounted on /mnt")
-WEB = User("vbd", "attached to domain web as xvdb", "web", 51728)
-
-
-class KnownUsage(Usage):
-    """Knows these loop devices, and who uses which of them."""
-
-    def __init__(self, bindings: Sequence[Binding], users: Dict[int, List[User]]) -> None:
-        self.bindings = list(bindings)
-        self._users = users
-
-    def of_device(self, rdev: int, leaves: Leaves = lambda user: False) -> List[User]:
-        return [user for user in self._users.get(os.minor(rdev), []) if not leaves(user)]
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopdevutil import (
+    DEFAULTS,
+    MIB,
+    MOUNT,
+    UNBOUND,
+    WEB,
+    devices,
+    item,
+    make,
+    refused,
+    sentences,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -75,39 +42,12 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with the loop driver and without udev."""
     (tmp_path / "loop-control").touch()
     monkeypatch.setattr(loop_control, "CONTROL", str(tmp_path / "loop-control"))
-    monkeypatch.setattr(loop_devices, "UDEV_CONTROL", str(tmp_path / "no-udev"))
+    monkeypatch.setattr(loop_actions, "UDEV_CONTROL", str(tmp_path / "no-udev"))
 
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     return make(tmp_path / "a.raw")
-
-
-def make(path: Path, size: int = MIB) -> Path:
-    path.touch()
-    os.truncate(path, size)
-    return path
-
-
-def item(path: object, **options: Any) -> Dict[str, Any]:
-    return {**DEFAULTS, "path": path if isinstance(path, str) else str(path), **options}
-
-
-def devices(
-    *bindings: Binding, users: Optional[Dict[int, List[User]]] = None, check_mode: bool = False
-) -> LoopDevices:
-    units = BootUnits("/nowhere")
-    return LoopDevices(KnownUsage(bindings, users or {}), units, check_mode)
-
-
-def sentences(plan: Plan) -> List[str]:
-    return [action.sentence for action in plan.actions]
-
-
-def refused(resource: LoopDevices, path: object, **options: Any) -> str:
-    with pytest.raises(LoopError) as error:
-        resource.plan(item(path, **options))
-    return str(error.value)
 
 
 # Images that are not bound
@@ -532,7 +472,7 @@ def test_udev_is_awaited_once_and_only_before_something_is_unbound(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     awaited: List[int] = []
-    monkeypatch.setattr(loop_devices, "_settle_udev", lambda: awaited.append(1))
+    monkeypatch.setattr(loop_actions, "settle_udev", lambda: awaited.append(1))
     other = make(tmp_path / "b.raw")
     resource = devices(bound(image, 3), bound(other, 4))
     resource.plan(item(make(tmp_path / "c.raw"), state="absent"))
@@ -544,151 +484,12 @@ def test_udev_is_awaited_once_and_only_before_something_is_unbound(
 
 def test_settles_udev_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commands: List[Any] = []
-    monkeypatch.setattr(loop_devices.subprocess, "run", lambda argv, **_: commands.append(argv))
+    monkeypatch.setattr(loop_actions.subprocess, "run", lambda argv, **_: commands.append(argv))
     devices().settle()
     assert not commands
     (tmp_path / "no-udev").touch()
     devices().settle()
     assert commands == [["udevadm", "settle", "--timeout=30"]]
-
-
-# Running the plan
-
-
-class Kernel:
-    """The loop devices, as they become."""
-
-    def __init__(self, *bindings: Binding) -> None:
-        self.bindings = {one.number: one for one in bindings}
-        self.next: Optional[Binding] = None
-        self.in_use = 0
-
-    def bind(self, path: str, *_wanted: Any) -> int:
-        assert self.next
-        self.bindings[self.next.number] = self.next
-        return self.next.number
-
-    def unbind(self, binding: Binding) -> None:
-        if self.in_use:
-            self.in_use -= 1
-            raise loop_control.InUseError("it is in use")
-        del self.bindings[binding.number]
-
-
-@pytest.fixture
-def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
-    kernel = Kernel()
-    monkeypatch.setattr(loop_control, "bind", kernel.bind)
-    monkeypatch.setattr(loop_control, "unbind", kernel.unbind)
-    monkeypatch.setattr(loop, "read", kernel.bindings.get)
-    return kernel
-
-
-def run(plan: Plan) -> Plan:
-    for action in plan.actions:
-        action.run()
-    return plan
-
-
-def test_a_new_binding_is_read_back(image: Path, kernel: Kernel) -> None:
-    kernel.next = bound(image, 6, size=512)
-    state = run(devices().plan(item(image))).read_back()
-    assert (state["device"], state["minor"], state["size"]) == ("/dev/loop6", 6, 512)
-
-
-def test_bind_is_asked_for_what_is_wanted(
-    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    asked: List[Any] = []
-    kernel.next = bound(image, 7, flags=loop.DIRECT_IO, sector_size=4096)
-    monkeypatch.setattr(loop_control, "bind", lambda *of: asked.append(of) or kernel.bind(*of))
-    run(devices().plan(item(image, device="/dev/loop7", direct_io=True, sector_size=4096)))
-    assert asked == [(str(image), loop.file_id(image.stat()), 4096, True, 7)]
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"flags": 0}, "cannot have direct I/O with sectors of 512 bytes on its file system"),
-        ({"sector_size": 4096}, "the kernel gave /dev/loop6 sectors of 4096 bytes, not 512"),
-    ],
-)
-def test_a_binding_of_another_kind_is_undone(
-    image: Path, kernel: Kernel, change: Dict[str, int], message: str
-) -> None:
-    kernel.next = replace(bound(image, 6, flags=loop.DIRECT_IO), **change)
-    with pytest.raises(LoopError, match=re.escape(message)):
-        run(devices().plan(item(image, direct_io=True)))
-    assert not kernel.bindings
-
-
-def test_a_new_binding_that_is_gone_at_once(
-    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(loop_control, "bind", lambda *_: 6)
-    with pytest.raises(LoopError, match="/dev/loop6 was unbound by another program; run again"):
-        run(devices().plan(item(image)))
-
-
-def test_a_device_that_is_taken_meanwhile(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def taken(*_arguments: Any) -> int:
-        raise loop_control.DeviceTakenError("/dev/loop7 is bound already")
-
-    monkeypatch.setattr(loop_control, "bind", taken)
-    with pytest.raises(LoopError, match=r"cannot bind .*a\.raw to /dev/loop7: .* bound already"):
-        run(devices().plan(item(image, device="/dev/loop7")))
-
-
-@pytest.mark.parametrize("change", [None, {"file": (1, 2)}])
-def test_a_binding_that_is_another_one_when_read_back(
-    image: Path, kernel: Kernel, change: Optional[Dict[str, Any]]
-) -> None:
-    plan = devices(bound(image)).plan(item(image))
-    if change:
-        kernel.bindings[3] = bound(image, **change)
-    with pytest.raises(LoopError, match=r"a\.raw is not bound to /dev/loop3 any more; run again"):
-        plan.read_back()
-
-
-def test_direct_io_that_did_not_come_is_an_error(image: Path, kernel: Kernel) -> None:
-    kernel.bindings[3] = bound(image)
-    plan = devices(bound(image)).plan(item(image, direct_io=True))
-    with pytest.raises(LoopError, match="cannot have direct I/O"):
-        plan.read_back()
-
-
-def test_unbinding_is_read_back(image: Path, kernel: Kernel) -> None:
-    kernel.bindings[3] = bound(image)
-    plan = devices(bound(image)).plan(item(image, state="absent"))
-    with pytest.raises(LoopError, match=r"a\.raw is still bound to /dev/loop3; run again"):
-        plan.read_back()
-    assert run(plan).read_back() == UNBOUND
-    kernel.bindings[3] = bound(image, file=(1, 2))
-    assert plan.read_back() == UNBOUND
-
-
-def test_unbinding_waits_for_udev(
-    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kernel.bindings[3] = bound(image)
-    plan = devices(bound(image)).plan(item(image, state="absent"))
-    awaited: List[int] = []
-    monkeypatch.setattr(loop_devices, "_settle_udev", lambda: awaited.append(1))
-    kernel.in_use = 1
-    run(plan)
-    assert not kernel.bindings
-    assert len(awaited) == 1
-
-
-@pytest.mark.parametrize(("users", "words"), [([MOUNT], "mounted on /mnt"), ([], "it is in use")])
-def test_unbinding_what_someone_began_to_use(
-    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, users: List[User], words: str
-) -> None:
-    plan = devices(bound(image)).plan(item(image, state="absent"))
-    monkeypatch.setattr(loop_devices, "Usage", lambda: KnownUsage([], {3: users}))
-    kernel.in_use = loop_devices.UNBIND_TRIES
-    with pytest.raises(LoopError, match=rf"cannot unbind /dev/loop3 .*: {words}; end that first"):
-        run(plan)
 
 
 # The host's devices
@@ -712,56 +513,3 @@ def test_the_lock_is_held_unless_in_check_mode(monkeypatch: pytest.MonkeyPatch) 
     with loop_devices.open_devices(True):
         pass
     assert events == ["scanned"]
-
-
-@pytest.fixture
-def scanned(
-    tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
-) -> Callable[..., List[Any]]:
-    """The report, by device."""
-    other = bound(make(tmp_path / "b.raw"), 4, offset=512, size_limit=1024, flags=21, deleted=True)
-    monkeypatch.setattr(loop, "scan", lambda: [bound(image), other])
-    monkeypatch.setattr(loop, "read", {3: bound(image)}.get)
-    monkeypatch.setattr(Prober, "look", look)
-    return partial(loop_devices.report, probe=True, warn=pytest.fail)
-
-
-def look(_prober: Prober, path: str, rdev: int, is_the_one: Callable[[], bool]) -> Content:
-    """Finds a file system on each loop device that is still bound as it was."""
-    assert path == f"/dev/loop{os.minor(rdev)}"
-    return Content("ext4", "DATA") if is_the_one() else Content()
-
-
-def test_report_of_all(scanned: Callable[..., List[Any]], tmp_path: Path) -> None:
-    first, second = scanned(None)
-    assert first == {
-        "device": "/dev/loop3",
-        "link": None,
-        "major": 7,
-        "minor": 3,
-        "size": MIB,
-        "direct_io": False,
-        "read_only": False,
-        "filesystem": "ext4",
-        "label": "DATA",
-        "partitions": [],
-        "persistent": False,
-        "backing_file": f"{tmp_path}/a.raw",
-        "deleted": False,
-        "offset": 0,
-        "size_limit": 0,
-        "sector_size": 512,
-        "autoclear": False,
-    }
-    assert second["device"] == "/dev/loop4"
-    assert (second["offset"], second["size_limit"]) == (512, 1024)
-    assert (second["filesystem"], second["label"], second["partitions"]) == (None, None, [])
-    flags = ("read_only", "autoclear", "direct_io", "deleted")
-    assert all(second[name] is True for name in flags)
-
-
-def test_report_of_some(scanned: Callable[..., List[Any]], tmp_path: Path) -> None:
-    os.link(tmp_path / "b.raw", tmp_path / "hard.raw")
-    names = [one["device"] for one in scanned([f"{tmp_path}/hard.raw", "/no such", "\0"])]
-    assert names == ["/dev/loop4"]
-    assert scanned([]) == []

@@ -1,0 +1,121 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Binding images to loop devices as wanted, and unbinding them: done, and read back."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from typing import Any, List, Mapping, Optional
+
+from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_control, loop_info
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, join
+
+UDEV_CONTROL = "/run/udev/control"
+"""Exists while udev runs."""
+
+UDEV_SECONDS = 30
+
+UNBIND_TRIES = 5
+"""How often a device is tried to be unbound that seems to be in use: whoever looks at every block
+device of the host has it open for a moment."""
+
+
+def bind(
+    item: Mapping[str, Any], path: str, number: Optional[int], status: Optional[os.stat_result]
+) -> int:
+    """Bind the image and return the device's number.
+
+    C(item): the options of xen_loopdev. C(number): the device to take, None for a free one.
+    C(status): of the image when the plan was made, None where it was not there yet. Raises
+    LoopError where that went another way, and OSError.
+    """
+    file = loop.file_id(status or os.stat(path))
+    try:
+        bound = loop_control.bind(path, file, item["sector_size"], bool(item["direct_io"]), number)
+    except loop_control.DeviceTakenError as error:
+        raise LoopError(f"cannot bind {path} to {item['device']}: {error}") from None
+    _verify_new(item, bound)
+    return bound
+
+
+def unbind(path: str, binding: Binding) -> None:
+    """Unbind a device from the image at C(path). Raises LoopError where it is in use or has
+    another file by now, and OSError."""
+    try:
+        _unbind_after_udev(binding)
+    except loop_control.InUseError as error:
+        # Someone has begun to use it since the plan was made.
+        raise in_use(path, binding, join(Usage().of_device(binding.rdev)) or error) from None
+
+
+def _unbind_after_udev(binding: Binding) -> None:
+    for left in reversed(range(UNBIND_TRIES)):
+        try:
+            loop_control.unbind(binding)
+            return
+        except loop_control.InUseError:
+            if not left:
+                raise
+        settle_udev()
+        time.sleep(0.05)
+
+
+def settle_udev() -> None:
+    """Wait, no longer than UDEV_SECONDS, until udev is done with all devices, where it runs."""
+    if os.path.exists(UDEV_CONTROL):
+        command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
+        subprocess.run(command, check=False, env={**os.environ, "LC_ALL": "C"})
+
+
+def _verify_new(item: Mapping[str, Any], number: int) -> None:
+    """Undo a new binding that the kernel made in another way than wanted, and say so.
+
+    It drops direct I/O silently where the alignment does not allow it.
+    """
+    binding = loop.read(number)
+    if binding is None:
+        raise LoopError(f"{loop.device_path(number)} was unbound by another program; run again")
+    if item["direct_io"] and not binding.direct_io:
+        _unbind_after_udev(binding)
+        raise loop_control.no_direct_io(binding)
+    if binding.sector_size != item["sector_size"]:
+        _unbind_after_udev(binding)
+        raise LoopError(
+            f"the kernel gave {binding.device} sectors of {binding.sector_size} bytes, not "
+            f"{item['sector_size']}"
+        )
+
+
+def read_back(item: Mapping[str, Any], path: str, number: Optional[int]) -> State:
+    """The result keys of the image at C(path), which is to be bound to device C(number), or to none
+    where that is None. Raises LoopError where it is not bound as C(item) wants it."""
+    if number is None:
+        return loop_info.unbound()
+    binding = loop.read(number)
+    if binding is None or binding.file != loop.file_id(os.stat(path)):
+        raise LoopError(f"{path} is not bound to {loop.device_path(number)} any more; run again")
+    if item["direct_io"] not in (None, binding.direct_io):
+        raise loop_control.no_direct_io(binding)
+    return loop_info.state(binding)
+
+
+def read_back_unbound(path: str, bindings: List[Binding]) -> State:
+    """The result keys of an image that is not bound. Raises LoopError where one of the C(bindings),
+    which were to go, is still there."""
+    for planned in bindings:
+        binding = loop.read(planned.number)
+        if binding and binding.file == planned.file:
+            raise LoopError(f"{path} is still bound to {binding.device}; run again")
+    return loop_info.unbound()
+
+
+def in_use(path: str, binding: Binding, users: object) -> LoopError:
+    """The error for a device that cannot be unbound; C(users): in words, who uses it."""
+    return LoopError(
+        f"cannot unbind {binding.device} ({path}): {users}; end that first "
+        "(detach, unmount, swapoff, close it)"
+    )

@@ -1,0 +1,82 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Items of xen_loopdev, to be planned against made-up loop devices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
+from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Leaves, Usage, User
+
+MIB = 1024**2
+
+DEFAULTS: Dict[str, Any] = {
+    "device": None,
+    "state": "present",
+    "direct_io": None,
+    "persistent": None,
+    "sector_size": 512,
+    "discard_deleted": False,
+    "will_exist": False,
+    "planned_sizes": None,
+    "released_by": None,
+}
+
+UNBOUND = {
+    "device": None,
+    "link": None,
+    "major": None,
+    "minor": None,
+    "size": None,
+    "direct_io": None,
+    "read_only": None,
+    "persistent": False,
+}
+
+MOUNT = User("mount", "mounted on /mnt")
+WEB = User("vbd", "attached to domain web as xvdb", "web", 51728)
+
+
+class KnownUsage(Usage):
+    """Knows these loop devices, and who uses which of them."""
+
+    def __init__(self, bindings: Sequence[Binding], users: Dict[int, List[User]]) -> None:
+        self.bindings = list(bindings)
+        self._users = users
+
+    def of_device(self, rdev: int, leaves: Leaves = lambda user: False) -> List[User]:
+        return [user for user in self._users.get(os.minor(rdev), []) if not leaves(user)]
+
+
+def make(path: Path, size: int = MIB) -> Path:
+    path.touch()
+    os.truncate(path, size)
+    return path
+
+
+def item(path: object, **options: Any) -> Dict[str, Any]:
+    return {**DEFAULTS, "path": path if isinstance(path, str) else str(path), **options}
+
+
+def devices(
+    *bindings: Binding, users: Optional[Dict[int, List[User]]] = None, check_mode: bool = False
+) -> LoopDevices:
+    units = BootUnits("/nowhere")
+    return LoopDevices(KnownUsage(bindings, users or {}), units, check_mode)
+
+
+def sentences(plan: Plan) -> List[str]:
+    return [action.sentence for action in plan.actions]
+
+
+def refused(resource: LoopDevices, path: object, **options: Any) -> str:
+    with pytest.raises(LoopError) as error:
+        resource.plan(item(path, **options))
+    return str(error.value)
