@@ -20,8 +20,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     commands,
     config_syntax,
     disk_spec,
+    dom0,
     domain_config,
-    xen,
     xl,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
@@ -159,7 +159,7 @@ def refuse_changed(config: Config, text: Optional[str]) -> None:
 def validate(text: str) -> None:
     """Let xl read the config, on a host where it runs. Raises ConfigError where it refuses it, and
     XenError where it cannot be run."""
-    if not xen.is_dom0():
+    if not dom0.is_dom0():
         return
     with tempfile.NamedTemporaryFile(prefix="xen_domain_config.") as trial:
         trial.write(_encoded(text))

@@ -11,9 +11,9 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     config_file,
+    dom0,
     domain_disks,
     locks,
-    xen,
     xl,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
@@ -46,7 +46,7 @@ RANKS = {"shutdown": 0, "destroyed": 1, "running": 2}
 @contextmanager
 def open_domains(check_mode: bool) -> Iterator[Domains]:
     """The domains of this host. Raises XenError where this is not a Xen host."""
-    xen.require_dom0()
+    dom0.require_dom0()
     domains = Domains(Host(), check_mode)
     try:
         yield domains

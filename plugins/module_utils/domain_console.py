@@ -12,7 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Set, cast
 
-from ansible_collections.xen.blockdev.plugins.module_utils import commands, console, xen, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import commands, console, dom0, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
@@ -48,7 +48,7 @@ LOG_LIMIT = 64 * 1024**2
 @contextmanager
 def open_consoles(check_mode: bool) -> Iterator[Consoles]:
     """The consoles of this host's domains. Raises XenError where this is not a Xen host."""
-    xen.require_dom0()
+    dom0.require_dom0()
     with ExitStack() as stack:
         yield Consoles(check_mode, stack)
 

@@ -11,6 +11,7 @@ from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Seque
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
+    dom0,
     locks,
     loop,
     loop_link,
@@ -47,7 +48,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenEr
 def open_vbds(check_mode: bool) -> Iterator[Resource]:
     """The disks of this host's running domains."""
     try:
-        xen.require_dom0()
+        dom0.require_dom0()
     except XenError as error:
         yield NoVbds(str(error))
         return

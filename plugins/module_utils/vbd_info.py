@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from typing import List, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import xen
+from ansible_collections.xen.blockdev.plugins.module_utils import dom0, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.probe import Content, Prober, Warn
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
@@ -24,7 +24,7 @@ SECTOR = 512
 def report(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
     """What xen_vbd_info shows: the disks of all running domains, or of C(domains).
     C(probe): whether to look at what is on them."""
-    xen.require_dom0()
+    dom0.require_dom0()
     store = xen.read_store()
     running = xen.domains(store)
     wanted = None if domains is None else {xen.find_domain(name, running) for name in domains}

@@ -15,6 +15,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     commands,
+    dom0,
     xenstore,
     xenstore_socket,
 )
@@ -23,9 +24,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xenstore_socket impor
     Connection,
     UnavailableError,
 )
-
-HYPERVISOR_TYPE = "/sys/hypervisor/type"
-CAPABILITIES = "/proc/xen/capabilities"
 
 SCRIPTS = "/etc/xen/scripts"
 """Where libxl looks for a hotplug script that is given without a directory."""
@@ -81,40 +79,6 @@ _NUMBER = re.compile(r"-?[0-9]{1,20}")
 _MAJOR_MINOR = re.compile(r"([0-9a-f]{1,3}):([0-9a-f]{1,5})")
 # How libxl writes the format before the target of a disk that QEMU serves.
 _QDISK_PARAMS = re.compile(r"(?P<format>aio|qcow2?|vhd|qed|):(?P<target>.*)", re.DOTALL)
-
-
-# ---- the host ----
-
-
-def is_dom0() -> bool:
-    """Whether this is the host of a Xen system: booted under Xen, as its control domain."""
-    return _text_of(HYPERVISOR_TYPE).strip() == "xen" and "control_d" in _text_of(CAPABILITIES)
-
-
-def require_dom0() -> None:
-    """Raise XenError unless L(is_dom0)."""
-    if is_dom0():
-        return
-    if _text_of(HYPERVISOR_TYPE).strip() == "xen":
-        raise XenError(
-            f"not a Xen host: {CAPABILITIES} does not say control_d, so this is a guest of Xen, or "
-            "xenfs is not mounted (`mount -t xenfs xenfs /proc/xen`); run this on dom0"
-        )
-    raise XenError(
-        f"not a Xen host: {HYPERVISOR_TYPE} does not say xen; run this on dom0, booted under Xen"
-    )
-
-
-def _text_of(path: str) -> str:
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            return file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        # Anything else that goes wrong must not make the guests' disks look unused.
-        return ""
-
-
-# ---- xenstore ----
 
 
 @dataclass(frozen=True)
@@ -286,7 +250,7 @@ def attached_devices() -> List[Vbd]:
 
     Raises XenError where it is one but xenstored does not answer.
     """
-    return vbds(read_store()) if is_dom0() else []
+    return vbds(read_store()) if dom0.is_dom0() else []
 
 
 def read_slot(domain: Domain, key: int) -> Optional[Vbd]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import boot_unit, usage, xen, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import boot_unit, dom0, usage, xl
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome
 
@@ -226,8 +226,8 @@ def fake_xen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], No
     monkeypatch.setenv("PATH", f"{home}/bin:{os.environ['PATH']}")
     monkeypatch.setenv("XENSTORED_PATH", str(home / "none"))
     monkeypatch.setenv("FAKE_XEN", str(home))
-    monkeypatch.setattr(xen, "HYPERVISOR_TYPE", str(home / "type"))
-    monkeypatch.setattr(xen, "CAPABILITIES", str(home / "capabilities"))
+    monkeypatch.setattr(dom0, "HYPERVISOR_TYPE", str(home / "type"))
+    monkeypatch.setattr(dom0, "CAPABILITIES", str(home / "capabilities"))
     # Nobody who is waited for here is slow.
     monkeypatch.setattr(xl, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(usage, "GLANCE_SECONDS", 0.01)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Iterator, List, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import commands, xen
+from ansible_collections.xen.blockdev.plugins.module_utils import commands, dom0
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import ConfigError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import (
@@ -216,7 +216,7 @@ class FakeXl:
 @pytest.fixture
 def xl(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeXl]:
     fake = FakeXl()
-    monkeypatch.setattr(xen, "is_dom0", lambda: True)
+    monkeypatch.setattr(dom0, "is_dom0", lambda: True)
     monkeypatch.setattr(commands, "run", fake.run)
     return fake
 
@@ -242,6 +242,6 @@ def test_what_xl_refuses_is_not_written(host: Host, xl: FakeXl) -> None:
 
 
 def test_elsewhere_xl_is_not_asked(host: Host, xl: FakeXl, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(xen, "is_dom0", lambda: False)
+    monkeypatch.setattr(dom0, "is_dom0", lambda: False)
     host.done()
     assert xl.texts == []

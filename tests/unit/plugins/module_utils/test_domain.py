@@ -11,6 +11,7 @@ from typing import Any, Dict, List
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     commands,
+    dom0,
     domain,
     domain_disks,
     loop,
@@ -240,7 +241,7 @@ def test_two_domains_of_one_name(host: FakeHost) -> None:
 
 
 def test_not_a_xen_host(host: FakeHost) -> None:
-    Path(xen.HYPERVISOR_TYPE).unlink()
+    Path(dom0.HYPERVISOR_TYPE).unlink()
     assert error_of(wanted("web"), check_mode=True).startswith("not a Xen host")
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import domain_console, xen, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import dom0, domain_console, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.console import ConsoleError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -58,7 +58,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setenv("PATH", f"{command.parent}:{os.environ['PATH']}")
     monkeypatch.setattr(xl, "listed", fake.listed)
     monkeypatch.setattr(xl, "unpause", fake.unpause)
-    monkeypatch.setattr(xen, "require_dom0", lambda: None)
+    monkeypatch.setattr(dom0, "require_dom0", lambda: None)
     monkeypatch.setattr(domain_console, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(domain_console, "DRAIN_SECONDS", 0.2)
     return fake

@@ -10,6 +10,7 @@ from typing import Any, Dict, List, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    dom0,
     sharing,
     vbd,
     xen,
@@ -232,12 +233,12 @@ def test_errors_before_anything_is_touched(host: FakeHost, options: State, messa
 
 
 def test_not_a_xen_host(host: FakeHost) -> None:
-    Path(xen.HYPERVISOR_TYPE).unlink()
+    Path(dom0.HYPERVISOR_TYPE).unlink()
     assert error_of(wanted(), check_mode=True).startswith("not a Xen host")
 
 
 def test_on_no_xen_host_no_domain_runs(host: FakeHost) -> None:
-    Path(xen.HYPERVISOR_TYPE).unlink()
+    Path(dom0.HYPERVISOR_TYPE).unlink()
     with vbd.open_vbds(True) as disks:
         plan = disks.plan(wanted(when_not_running="skip"))
     assert (plan.before, plan.after, plan.actions) == ({"running": False}, {"running": False}, [])

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Dict, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import vbd_target, xen, xenstore
+from ansible_collections.xen.blockdev.plugins.module_utils import dom0, vbd_target, xen, xenstore
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store, XenError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
@@ -248,11 +248,11 @@ def test_not_a_xen_host(
         path.unlink()
         if text is not None:
             path.write_text(text)
-    assert not xen.is_dom0()
+    assert not dom0.is_dom0()
     assert xen.attached_devices() == []
     assert host.commands("xenstore-ls") == []
     with pytest.raises(XenError, match=f"not a Xen host: .*{message}"):
-        xen.require_dom0()
+        dom0.require_dom0()
 
 
 def test_the_store_is_read_once(host: FakeHost) -> None:

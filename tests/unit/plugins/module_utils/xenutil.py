@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop, vbd_target, xen, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import dom0, locks, loop, vbd_target, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
 
 TESTS = Path(__file__).parents[3]
@@ -96,7 +96,7 @@ class FakeHost:
         set_to = self._monkeypatch.setattr
         for name, text in (("HYPERVISOR_TYPE", "xen\n"), ("CAPABILITIES", "control_d\n")):
             (self.home / name).write_text(text)
-            set_to(xen, name, str(self.home / name))
+            set_to(dom0, name, str(self.home / name))
         set_to(xl, "POLL_SECONDS", 0.01)
         set_to(locks, "OWN_DIR", str(self.home / "locks"))
         set_to(vbd_target, "SYS_BLOCK_BY_NUMBER", str(self.home / "block"))
