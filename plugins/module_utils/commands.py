@@ -4,15 +4,17 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from dataclasses import dataclass
 from typing import Sequence
 
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import (
+    environment,
+    search_path,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
-SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
-"""Where xl is. A login without a login shell may leave it out of PATH."""
+XEN_PROGRAMS = ("xl", "xenstore-ls")
 
 
 @dataclass(frozen=True)
@@ -36,19 +38,16 @@ def run(argv: Sequence[str], timeout: float) -> Completed:
 def start(argv: Sequence[str], stdin: int = subprocess.DEVNULL) -> subprocess.Popen[bytes]:
     """Start a command as L(run) does; L(finish) waits for it. C(stdin): as Popen takes it. Raises
     XenError."""
-    path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
     try:
         return subprocess.Popen(
             argv,
             stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, "LC_ALL": "C", "PATH": path},
+            env=environment(),
         )
     except FileNotFoundError:
-        raise XenError(
-            f"{argv[0]} is not installed (looked in {path}); install Xen's tools (xen-utils)"
-        ) from None
+        raise XenError(_not_installed(argv[0])) from None
     except (OSError, ValueError) as error:
         raise XenError(f"cannot run `{' '.join(argv)}`: {error}") from None
 
@@ -62,6 +61,11 @@ def finish(process: subprocess.Popen[bytes], timeout: float) -> Completed:
         command = " ".join(map(str, process.args))  # type: ignore[arg-type]
         raise XenError(f"`{command}` did not end within {timeout:g} s and was killed") from None
     return Completed(process.returncode, _decoded(stdout), _decoded(stderr))
+
+
+def _not_installed(name: str) -> str:
+    hint = "; install Xen's tools (xen-utils)" if name in XEN_PROGRAMS else ""
+    return f"{name} is not installed (looked in {search_path()}){hint}"
 
 
 def _decoded(output: bytes) -> str:

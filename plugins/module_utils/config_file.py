@@ -166,7 +166,7 @@ def validate(text: str) -> None:
         trial.flush()
         ended = commands.run(["xl", "-N", "create", trial.name], xl.XL_SECONDS)
     if ended.code != 0:
-        words = " ".join(ended.stderr.replace(trial.name, "the config").split())
+        words = commands.in_one_line(ended.stderr.replace(trial.name, "the config"))
         raise ConfigError(f"xl refuses what it would say: {words or f'exit code {ended.code}'}")
 
 

@@ -203,7 +203,7 @@ class DomainConfigs(Resource):
         """The disks as the config is to have them."""
         if item["disks"] is None:
             return config.specs
-        disks = [_said(disk) for disk in item["disks"]]
+        disks = [disk_spec.said(disk) for disk in item["disks"]]
         specs = []
         for index, disk in enumerate(disks):
             try:
@@ -244,12 +244,6 @@ class DomainConfigs(Resource):
 def _is_backed_up(item: Mapping[str, Any], config: Config) -> bool:
     """Whether a copy is kept; unless it is said, of what someone else wrote."""
     return bool(item["backup"]) or (item["backup"] is None and not config.rendered)
-
-
-def _said(disk: Mapping[str, Any]) -> Dict[str, Any]:
-    """What is said about a disk."""
-    # False is xl's default for direct_io_safe, which it has no word for.
-    return {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}
 
 
 def _refuse_same_slot(disks: Iterable[Mapping[str, Any]]) -> None:

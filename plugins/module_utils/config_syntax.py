@@ -44,14 +44,15 @@ _ESCAPES = {
 }
 _QUOTED = {plain: "\\" + letter for letter, plain in _ESCAPES.items() if plain != '"'}
 
-OPTION_NAME = re.compile(r"[a-z][._0-9a-z]*")
+_OPTION = r"[a-z][._0-9a-z]*"
+OPTION_NAME = re.compile(_OPTION)
 """What a whole text must match to be the name of an option."""
 
 _TOKEN = re.compile(
-    r"""(?P<blank>[ \t]+)
+    rf"""(?P<blank>[ \t]+)
     | (?P<newline>\n)
     | (?P<comment>\#[^\n]*(?=\n))
-    | (?P<option>[a-z][._0-9a-z]*)
+    | (?P<option>{_OPTION})
     | (?P<number>[0-9][0-9a-fx]*)
     | (?P<string>'(?:[^'\\\n]|\\[^\n])*' | "(?:[^"\\\n]|\\[^\n])*")
     | (?P<sign>\+=|[=,;[\]])""",

@@ -97,6 +97,12 @@ def render(disk: Mapping[str, object], style: str = "keyed") -> str:
     raise DiskSpecError(f"there is no style {_shown(style)}: accepted are {' and '.join(STYLES)}")
 
 
+def said(disk: Mapping[str, object]) -> Dict[str, object]:
+    """What is said about a disk by options that have no value where they are left out."""
+    # False is xl's default for direct_io_safe, which it has no word for.
+    return {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}
+
+
 def _words(disk: Mapping[str, object]) -> Dict[str, str]:
     """The checked disk: by key, in the order of KEYS, the value as xl writes it."""
     if not isinstance(disk, Mapping):

@@ -4,14 +4,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
 from dataclasses import dataclass
 from typing import Mapping, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils.commands import SYSTEM_PATH
+from ansible_collections.xen.blockdev.plugins.module_utils import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number
 
@@ -32,7 +31,7 @@ class Tool:
 
     def require(self) -> None:
         """Raise ImageError where it is not on this host."""
-        if shutil.which(self.name, path=_search_path()) is None:
+        if shutil.which(self.name, path=programs.search_path()) is None:
             raise self.missing()
 
     def missing(self) -> ImageError:
@@ -69,7 +68,7 @@ class Tool:
                 encoding="utf-8",
                 errors="replace",
                 cwd=None if directory is None else by_number(directory),
-                env={**os.environ, "LC_ALL": "C", "PATH": _search_path(), **(environment or {})},
+                env={**programs.environment(), **(environment or {})},
             )
         except FileNotFoundError:
             raise self.missing() from None
@@ -87,8 +86,3 @@ def _named(words: str, descriptors: Mapping[int, str]) -> str:
         shown = name.replace("\\", "\\\\")
         words = re.sub(rf"{by_number(descriptor)}\b", shown, words)
     return words
-
-
-def _search_path() -> str:
-    # A login without a login shell may leave the second half out.
-    return f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"

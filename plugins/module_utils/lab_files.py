@@ -23,6 +23,10 @@ from dataclasses import dataclass
 from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import (
+    environment,
+    search_path,
+)
 
 LOCK = "cache.lock"
 
@@ -37,9 +41,6 @@ TOOLS = {
     "setpriv": "util-linux",
 }
 """Command to the package of Debian that has it."""
-
-SYSTEM_PATH = "/usr/sbin:/sbin"
-"""Where mke2fs is. An ordinary user's PATH may leave it out."""
 
 BUILD_BYTES = 4 << 30
 """Room that an image and a snapshot take while they are made, in the cache."""
@@ -159,7 +160,7 @@ def read_json(path: str) -> Optional[Dict[str, Any]]:
 
 def missing_tools(tools: Sequence[str]) -> List[str]:
     """Those of the commands that are not installed."""
-    return [tool for tool in tools if shutil.which(tool, path=_search_path()) is None]
+    return [tool for tool in tools if shutil.which(tool, path=search_path()) is None]
 
 
 def require_tools(tools: Sequence[str]) -> None:
@@ -239,16 +240,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait()
 
 
-def environment() -> Mapping[str, str]:
-    """That of every command that makes a lab."""
-    return {**os.environ, "LC_ALL": "C", "PATH": _search_path()}
-
-
 def last_lines(text: str) -> str:
     """The end of a log, as an error shows it."""
     lines = [line.rstrip() for line in text.split("\n") if line.strip()]
     return "\n".join(lines[-SHOWN_LINES:]) or "(it printed nothing)"
-
-
-def _search_path() -> str:
-    return f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"

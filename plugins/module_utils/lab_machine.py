@@ -17,11 +17,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import by_numbe
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import HOST_ALIAS
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import (
     LabError,
-    environment,
     last_lines,
     run,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import READY, Machine
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import environment
 from ansible_collections.xen.blockdev.plugins.module_utils.qmp import Qmp, QmpError
 
 MEMORY_SECONDS = 300

@@ -31,8 +31,6 @@ DIRECT_IO = 16
 
 INFO64 = struct.Struct("=5Q4I64s64s32s2Q")
 
-SECTOR = 512
-
 DEVICE = re.compile("/dev/loop(0|[1-9][0-9]{0,6})")
 MAX_NUMBER = (1 << 20) - 1
 """A minor number of Linux has 20 bits (MINORBITS in linux/kdev_t.h)."""

@@ -18,7 +18,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import (
     DIRECT_IO,
     INFO64,
     READ_ONLY,
-    SECTOR,
     Binding,
     File,
     Info,
@@ -28,6 +27,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import (
     is_at,
     status_of,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
 CONTROL = "/dev/loop-control"
 

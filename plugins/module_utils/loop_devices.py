@@ -25,7 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
-from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR, parse_size
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User, join, released
 
 
@@ -138,16 +138,16 @@ class LoopDevices(Resource):
         status: os.stat_result,
         size: int,
     ) -> Plan:
-        if size < loop.SECTOR:
+        if size < SECTOR:
             raise LoopError(
                 f"{path} has {size} bytes, less than a sector: its loop device would be "
                 "empty; grow it first (xen_raw_disk)"
             )
         plan = self._plan_binding(item, path, number, status, size)
-        if size % loop.SECTOR:
+        if size % SECTOR:
             plan.warnings.append(
-                f"{path} is no multiple of {loop.SECTOR} bytes: its last "
-                f"{size % loop.SECTOR} bytes are not seen through the loop device"
+                f"{path} is no multiple of {SECTOR} bytes: its last "
+                f"{size % SECTOR} bytes are not seen through the loop device"
             )
         return plan
 
@@ -317,7 +317,7 @@ def _status_of_image(path: str) -> Optional[os.stat_result]:
 
 def _whole_sectors(size: int) -> int:
     """The bytes of an image that its loop device shows."""
-    return size // loop.SECTOR * loop.SECTOR
+    return size // SECTOR * SECTOR
 
 
 def _refuse_part(path: str, binding: Binding) -> None:

@@ -18,8 +18,8 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
-from ansible_collections.xen.blockdev.plugins.module_utils.commands import SYSTEM_PATH
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number, opened
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import environment
 
 DISK_SECONDS = 10
 """How long one look at a disk may take. The storage behind it may not answer."""
@@ -109,7 +109,6 @@ class Prober:
         if left <= 0:
             self._give_up(f"the disks were not all looked at within {CALL_SECONDS} s")
             return []
-        path = f"{os.environ.get('PATH', os.defpath)}:{SYSTEM_PATH}"
         try:
             process = subprocess.Popen(
                 [*command, by_number(disk)],
@@ -117,7 +116,7 @@ class Prober:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[disk],
-                env={**os.environ, "LC_ALL": "C", "PATH": path},
+                env=environment(),
             )
         except OSError as error:
             self._give_up(f"cannot run {command[0]} ({error.strerror}; package util-linux)")

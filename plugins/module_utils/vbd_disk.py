@@ -73,9 +73,8 @@ class Wanted:
     def spec(self) -> str:
         """The disk as xl writes it. Raises DiskSpecError."""
         options = {name: self.item[name] for name in SPEC_OPTIONS}
-        return _spec(
-            {**options, "target": self.target, "vdev": self.vdev, "access": self.access},
-        )
+        slot = {"target": self.target, "vdev": self.vdev, "access": self.access}
+        return disk_spec.render(disk_spec.said({**options, **slot}))
 
     def as_disk(self) -> Disk:
         """What will be there once it is attached."""
@@ -145,19 +144,5 @@ def sentence(wanted: Wanted, found: Optional[Disk]) -> str:
 def spec_of(vbd: Vbd) -> str:
     """An attached disk as xl writes it, to attach it again. Raises DiskSpecError."""
     own_script = vbd.script if vbd.script != _script_path("block") else None
-    options = {name: getattr(vbd, name) for name in SPEC_OPTIONS}
-    return _spec(
-        {
-            **options,
-            "script": own_script,
-            "target": vbd.target,
-            "vdev": vbd.vdev,
-            "access": vbd.access,
-        }
-    )
-
-
-def _spec(disk: Mapping[str, Any]) -> str:
-    # False is xl's default for direct_io_safe, which has no word for it.
-    said = {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}
-    return disk_spec.render(said)
+    options = {name: getattr(vbd, name) for name in (*SPEC_OPTIONS, "target", "vdev", "access")}
+    return disk_spec.render(disk_spec.said({**options, "script": own_script}))

@@ -10,15 +10,13 @@ from typing import List, Optional
 from ansible_collections.xen.blockdev.plugins.module_utils import dom0, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.probe import Content, Prober, Warn
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     backing_file,
     decimal,
     device_path,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
-
-SECTOR = 512
-"""The unit of a disk's C(sectors), in bytes."""
 
 
 def report(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:

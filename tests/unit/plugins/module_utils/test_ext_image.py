@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import image_content, image_tools
+from ansible_collections.xen.blockdev.plugins.module_utils import image_content, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.ext_image import KINDS, Ext
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
@@ -189,7 +189,7 @@ def test_extended_attributes_have_a_place(tmp_path: Path) -> None:
 
 
 def test_no_mke2fs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_tools, "SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ImageError) as error:
         ext(None)

@@ -13,7 +13,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     fat_image,
     image_content,
-    image_tools,
+    programs,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.fat_image import Fat, Geometry
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
@@ -285,7 +285,7 @@ def test_tool_that_is_missing(
 ) -> None:
     for tool in there:
         (tmp_path / tool).touch(mode=0o755)
-    monkeypatch.setattr(image_tools, "SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ImageError) as error:
         fat(None)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import image_tools, locks
+from ansible_collections.xen.blockdev.plugins.module_utils import locks, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.file_systems import FILE_SYSTEMS
@@ -168,7 +168,7 @@ def test_image_in_its_own_source(tmp_path: Path) -> None:
 def test_tool_that_is_missing_is_told_by_the_plan(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_tools, "SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "(package e2fsprogs)" in refused(tmp_path / "a.raw", filesystem="ext4", size="64MiB")
     assert "(package dosfstools)" in refused(tmp_path / "a.raw", filesystem="vfat", size="64MiB")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import lab_files
+from ansible_collections.xen.blockdev.plugins.module_utils import lab_files, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import Cache, LabError
 
 
@@ -125,7 +125,7 @@ def test_tools_of_the_system_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path
     """An ordinary user's PATH need not have /usr/sbin."""
     (tmp_path / "mke2fs").write_text("#!/bin/sh\necho made\n")
     (tmp_path / "mke2fs").chmod(0o755)
-    monkeypatch.setattr(lab_files, "SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", "/usr/bin:/bin")
     lab_files.require_tools(["mke2fs"])
     assert lab_files.run(["mke2fs"], 5) == "made\n"

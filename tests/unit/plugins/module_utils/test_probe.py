@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import probe
+from ansible_collections.xen.blockdev.plugins.module_utils import probe, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.probe import Content, Prober
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import needs, ran
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import MIB, image
@@ -42,7 +42,7 @@ Fake = Callable[..., Path]
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
     """Makes programs that log their arguments, print what they are told to, and exit so."""
     (tmp_path / "bin").mkdir()
-    monkeypatch.setattr(probe, "SYSTEM_PATH", "/nowhere")
+    monkeypatch.setattr(programs, "SYSTEM_PATH", "/nowhere")
     monkeypatch.setenv("PATH", f"{tmp_path}/bin:/bin")
 
     def make(name: str, output: str, code: int = 0, first: str = "") -> Path:
@@ -134,7 +134,7 @@ def test_what_is_not_opened(tmp_path: Path, fake: Fake) -> None:
 
 def test_no_blkid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     warnings: List[str] = []
-    monkeypatch.setattr(probe, "SYSTEM_PATH", "/nowhere")
+    monkeypatch.setattr(programs, "SYSTEM_PATH", "/nowhere")
     monkeypatch.setenv("PATH", str(tmp_path))
     prober = Prober(warnings.append)
     path = str(image(tmp_path / "a.raw"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import commands, xen, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import commands, programs, xen, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
@@ -250,6 +250,6 @@ def test_a_command_that_is_gone_is_a_xen_error(
 ) -> None:
     (host.home / "bin" / broken).unlink()
     monkeypatch.setenv("PATH", str(host.home / "bin"))
-    monkeypatch.setattr(commands, "SYSTEM_PATH", "/nonexistent")
+    monkeypatch.setattr(programs, "SYSTEM_PATH", "/nonexistent")
     with pytest.raises(XenError, match=f"{broken} is not installed"):
         attach()
