@@ -13,7 +13,7 @@ to xl's default. Specifications are written in one of two styles, both of which 
 from __future__ import annotations
 
 import re
-from typing import Dict, Iterator, Mapping, Match, Tuple
+from typing import Any, Dict, Iterator, Mapping, Match, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
@@ -97,7 +97,7 @@ def render(disk: Mapping[str, object], style: str = "keyed") -> str:
     raise DiskSpecError(f"there is no style {_shown(style)}: accepted are {' and '.join(STYLES)}")
 
 
-def said(disk: Mapping[str, object]) -> Dict[str, object]:
+def said(disk: Mapping[str, Any]) -> Dict[str, Any]:
     """What is said about a disk by options that have no value where they are left out."""
     # False is xl's default for direct_io_safe, which it has no word for.
     return {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}

@@ -35,6 +35,9 @@ DEVICE = re.compile("/dev/loop(0|[1-9][0-9]{0,6})")
 MAX_NUMBER = (1 << 20) - 1
 """A minor number of Linux has 20 bits (MINORBITS in linux/kdev_t.h)."""
 
+ATTRIBUTE_BYTES = 4096
+"""What a read of sysfs gives at most: a page."""
+
 DELETED = " (deleted)"
 """What the kernel puts behind the path of a file that is not there any more (d_path)."""
 
@@ -257,8 +260,8 @@ def _numbers() -> List[int]:
 def _backing_file(number: int) -> Optional[str]:
     """The backing file as sysfs shows it, or None where the device is not bound."""
     try:
-        with open(f"/sys/block/loop{number}/loop/backing_file", "rb") as attribute:
-            return os.fsdecode(attribute.read()[:-1])
+        with opened(f"/sys/block/loop{number}/loop/backing_file", os.O_RDONLY) as attribute:
+            return os.fsdecode(os.read(attribute, ATTRIBUTE_BYTES)[:-1])
     except OSError as error:
         # Whatever else went wrong: to take the device for unbound would have its image bound twice.
         if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ENXIO):

@@ -110,7 +110,7 @@ def test_a_new_binding_that_is_gone_at_once(
 ) -> None:
     monkeypatch.setattr(loop_control, "bind", lambda *_: 6)
     with pytest.raises(LoopError, match="/dev/loop6 was unbound by another program; run again"):
-        run(devices().plan(item(image)))
+        run(devices().plan(item(image, sector_size=4096)))
 
 
 def test_a_device_that_is_taken_meanwhile(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
