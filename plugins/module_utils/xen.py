@@ -182,14 +182,28 @@ def _domain_values(connection: Connection) -> Dict[str, str]:
 
 
 def _slot_values(connection: Connection, slots: Sequence[Tuple[int, int]]) -> Dict[str, str]:
-    """The same of the disks in some slots, each a domain id and a xenstore key."""
-    said = [f"{_entry(*slot)}/backend" for slot in slots]
-    values = _values(connection, [*said, *(f"{_frontend(*slot)}/state" for slot in slots)])
-    backends = {path for slot in slots for path in _backend_paths(*slot)}
-    backends.update(values[path] for path in said if path in values)
-    nodes = [f"{path}/{node}" for path in sorted(backends) for node in _BACKEND_NODES]
-    nodes += [f"{_entry(*slot)}/{node}" for slot in slots for node in _DISK_NODES]
-    return {**values, **_values(connection, nodes)}
+    """The same of the disks in some slots, each a domain id and a xenstore key.
+
+    Only what is needed is asked for, as each answer takes its time: a backend where it may be if
+    libxl does not say where it is, and libxl's copy of what the backend does not have.
+    """
+    first = [f"{_entry(*slot)}/backend" for slot in slots]
+    values = _values(connection, [*first, *(f"{_frontend(*slot)}/state" for slot in slots)])
+    backends = {
+        slot: [values[said]] if said in values else _backend_paths(*slot)
+        for slot, said in zip(slots, first)
+    }
+    paths = sorted({path for among in backends.values() for path in among})
+    values.update(
+        _values(connection, [f"{path}/{node}" for path in paths for node in _BACKEND_NODES])
+    )
+    copies = [
+        f"{_entry(*slot)}/{node}"
+        for slot, among in backends.items()
+        for node in _DISK_NODES
+        if not any(f"{path}/{node}" in values for path in among)
+    ]
+    return {**values, **_values(connection, copies)}
 
 
 def _values(connection: Connection, paths: Sequence[str]) -> Dict[str, str]:
