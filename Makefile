@@ -18,6 +18,7 @@ REBOOT ?= yes
 # What the user installs, and a copy of the checkout in which ansible-test can work.
 COLLECTIONS := $(CACHE)/collections
 IMPORTER := $(CACHE)/importer-venv
+MUTATION := $(CACHE)/mutation
 TREE := $(CACHE)/tree/ansible_collections/xen/blockdev
 # No host file, no configuration of the user's, no cow.
 export ANSIBLE_CONFIG := $(CURDIR)/examples/ansible.cfg
@@ -83,6 +84,12 @@ $(IMPORTER)/.installed: tests/importer-requirements.txt
 	@echo "Setting up an environment for galaxy-importer"
 	@$(PYTHON) -m venv $(IMPORTER)
 	@$(IMPORTER)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+$(MUTATION)/.installed: tests/mutation/requirements.txt
+	@echo "Setting up an environment for mutation testing"
+	@$(PYTHON) -m venv $(MUTATION)
+	@$(MUTATION)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
 ## Demo
@@ -159,6 +166,10 @@ versions: tree ## Each ansible-core with each Python that is here (QUICK=1: the 
 .PHONY: coverage
 coverage: tree ## Lines and branches of the plugins that tests run (UNITS=1: unit tests alone)
 	@cd $(TREE) && $(RUN) tests/coverage $(if $(UNITS),units)
+
+.PHONY: mutation
+mutation: tree $(MUTATION)/.installed ## Whether a test notices each change to a pure file (FILE="units passwords")
+	@$(RUN) python tests/mutation $(TREE) $(FILE)
 
 .PHONY: bench
 bench: $(CACHE)/benchmark/.installed install ## What disks cost, against other ways to have them (PARTS="disks inside", root)
