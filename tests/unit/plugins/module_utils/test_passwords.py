@@ -52,6 +52,22 @@ def test_another_change_is_not_taken_for_one_of_the_password() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "changed"),
+    [
+        ("'ab'", "'cb'", True),
+        ("'ab'", "'ac'", True),
+        ("'ab'", '"ab"', False),
+        ("'53'", "53", False),
+    ],
+)
+def test_passwords_are_compared_in_full_and_without_their_quotes(
+    old: str, new: str, changed: bool
+) -> None:
+    shown = masked(f"vncpasswd = {old}\n", f"vncpasswd = {new}\n")[1]
+    assert (f"{MASK} (changed)" in shown) == changed
+
+
 def test_a_text_without_passwords_stays() -> None:
     text = 'name = "web"; memory = 64 # odd\ndisk = [ \'/dev/a,,xvda\' ]\nvif = ["bridge=b"]\n'
     assert masked(text, text) == (text, text)
