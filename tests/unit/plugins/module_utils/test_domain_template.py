@@ -131,6 +131,11 @@ def test_that_what_is_written_wins() -> None:
     assert config(config={"on_crash": "@SLOT:data@"})["on_crash"] == "51744"
 
 
+@pytest.mark.parametrize("memory", [1, 2**40])
+def test_that_memory_may_be_little_or_much(memory: int) -> None:
+    assert config(memory=memory)["memory"] == memory
+
+
 # ---- slots ----
 
 
@@ -302,6 +307,7 @@ def test_that_options_of_a_template_need_one(option: Dict[str, Any]) -> None:
         ({"memory": "64"}, "memory: a whole number of MiB is wanted, not '64'"),
         ({"memory": True}, "memory: a whole number of MiB is wanted, not the truth value true"),
         ({"memory": 0}, "memory: a whole number of MiB is wanted, not the number 0"),
+        ({"memory": 2**40 + 1}, "memory: a whole number of MiB is wanted, not the number 10995"),
         ({"networks": ["br0"]}, "networks: a dictionary is wanted, not a list"),
         ({"networks": {0: "br0"}}, "networks: text is wanted, not the number 0: write it in quo"),
         ({"networks": {"a": 5}}, "networks: text is wanted, not the number 5: write it in quotes"),

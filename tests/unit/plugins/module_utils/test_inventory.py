@@ -38,7 +38,9 @@ def disk(**options: object) -> Disk:
 # ---- names ----
 
 
-@pytest.mark.parametrize("name", ["a", "A", "0a", "a0", "1.10", "a.b_c-d", "Domain-1", "domain-0"])
+@pytest.mark.parametrize(
+    "name", ["a", "A", "0a", "a0", "1.10", "a.b_c-d", "Domain-1", "domain-0", "a" * 200]
+)
 def test_that_a_name_is_accepted(name: str) -> None:
     assert read([{"name": name, "disks": [{"name": name}]}]).problems == []
 
@@ -60,7 +62,8 @@ NAMES = {
     True: "text is wanted, not the truth value true: write it in quotes",
     1.1: "text is wanted, not the number 1.1: write it in quotes",
     456: "text is wanted, not the number 456: write it in quotes",
-    1 << 65: "text is wanted, not a value of type int: write it in quotes",
+    (1 << 64) - 1: "text is wanted, not the number 18446744073709551615: write it in quotes",
+    1 << 64: "text is wanted, not a value of type int: write it in quotes",
     datetime.date(2026, 1, 1): "text is wanted, not a value of type date: write it in quotes",
     b"a": "text is wanted, not a value of type bytes",
 }
