@@ -12,6 +12,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.console import (
     ConsoleError,
     Match,
     Transcript,
+    Verdict,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,6 +83,11 @@ def test_a_match_is_found_far_into_much_text() -> None:
     assert fed([*chunks, b"we", b"ll"], "well").match == Match(True, "well")
 
 
+def test_a_match_stretches_as_far_as_the_module_says() -> None:
+    assert fed([b".a" + b"x" * 16383, b"b"], "ax*b").match
+    assert fed([b".a" + b"x" * 16384, b"b"], "ax*b").match is None
+
+
 def test_an_expression_must_be_one() -> None:
     with pytest.raises(ConsoleError, match=r"^expect '\[' is no regular expression: untermin"):
         console.expression("expect", "[")
@@ -135,3 +141,21 @@ def test_a_sequence_that_never_ends_is_not_kept() -> None:
 def test_the_end_of_a_guest(status: str, expected: bool, verdict: object) -> None:
     found = console.of_end(status, expected)
     assert (found.verdict, found.passed) == verdict
+
+
+@pytest.mark.parametrize(
+    ("found", "verdict", "reason"),
+    [
+        (console.of_match(Match(True, "ok")), "expected", "it printed what was expected: 'ok'"),
+        (console.of_match(Match(False, "no")), "unwanted", "it printed what means failure: 'no'"),
+        (
+            console.of_timeout(2.5, True),
+            "timeout",
+            "it did not print what was expected within 2.5 s",
+        ),
+        (console.of_timeout(60, False), "timeout", "it did not end within 60 s"),
+        (console.of_lost("gone"), "lost", "its console was lost: gone"),
+    ],
+)
+def test_only_what_was_expected_passes(found: Verdict, verdict: str, reason: str) -> None:
+    assert found == Verdict(verdict, verdict == "expected", reason)

@@ -92,7 +92,7 @@ def test_without_a_config() -> None:
     ]
 
 
-@pytest.mark.parametrize("seconds", [2, 2.5])
+@pytest.mark.parametrize("seconds", [0.5, 2])
 def test_a_test_has_a_timeout_of_its_own(seconds: float) -> None:
     (test,) = planned({"name": "hello", "unikernel": "hello.xen", "timeout": seconds}).tests
     assert test["console"]["timeout"] == seconds
@@ -185,7 +185,15 @@ HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
         ({**HELLO, "expect": "("}, "mirage_vms[0] (hello): expect: expect '(' is no regular "),
         ({**HELLO, "timeout": "1 minute"}, "mirage_vms[0] (hello): timeout: a number of seconds"),
         ({**HELLO, "timeout": True}, "mirage_vms[0] (hello): timeout: a number of seconds"),
-        ({**HELLO, "fetch": ["out"]}, "mirage_vms[0] (hello): fetch: 'out' is no disk with an im"),
+        ({**HELLO, "timeout": 0}, "mirage_vms[0] (hello): timeout: a number of seconds is wanted"),
+        (
+            {**HELLO, "fetch": ["out"]},
+            "mirage_vms[0] (hello): fetch: 'out' is no disk with an image: none",
+        ),
+        (
+            {**HELLO, "fetch": ["out"], "disks": [{"name": "in"}, {"name": "log"}]},
+            "mirage_vms[0] (hello): fetch: 'out' is no disk with an image: in, log",
+        ),
         ({**HELLO, "networks": {"a": "b"}}, "mirage_vms[0] (hello): networks fills a config"),
         ({**HELLO, "disks": [{"name": "a"}]}, None),
         ({**HELLO, "disks": [{"nam": "a"}]}, "mirage_vms[0] (hello-x1y2), disks[0]: 'nam' is no "),
@@ -226,6 +234,14 @@ def test_each_has_its_result() -> None:
     assert mirage_tests.results(TESTS, STARTED, FOLLOWED, {}) == [
         {"name": "one", **GOOD},
         {**NOTHING, "name": "two", "verdict": "error", "reason": "cannot start domain two-x1"},
+    ]
+
+
+def test_a_report_may_leave_out_what_is_nothing() -> None:
+    found = {"verdict": "ended", "passed": True, "reason": "fine"}
+    followed = {"domains": [{"name": "one-x1", **found}]}
+    assert mirage_tests.results(TESTS[:1], STARTED, followed, {}) == [
+        {**NOTHING, "name": "one", **found}
     ]
 
 
@@ -291,10 +307,10 @@ def test_summary() -> None:
 
 
 def test_junit() -> None:
-    text = mirage_tests.junit([{"name": "one", **GOOD}, {"name": "two", **BAD}], "lab")
-    suite = ElementTree.fromstring(text)[0]
-    assert suite.attrib == {"name": "lab", "tests": "2", "failures": "1", "time": "2.0"}
-    one, two = suite
+    found = [{"name": "one", **GOOD}, {"name": "two", **BAD}, {"name": "three", **BAD}]
+    suite = ElementTree.fromstring(mirage_tests.junit(found, "lab"))[0]
+    assert suite.attrib == {"name": "lab", "tests": "3", "failures": "2", "time": "3.5"}
+    one, two, _three = suite
     assert one.attrib == {"classname": "lab", "name": "one", "time": "0.5"}
     assert one.find("failure") is None
     assert one.findtext("system-out") == "ok"
