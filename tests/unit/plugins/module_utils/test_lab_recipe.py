@@ -110,3 +110,8 @@ def test_the_command_of_qemu() -> None:
     assert initrd == "../../images/key/initrd.img"
     assert option(command, "-drive").startswith("file=/cache/a,,b/disk.qcow2,format=qcow2,")
     assert option(command, "-netdev") == "user,id=net,hostfwd=tcp:127.0.0.1:4022-:22"
+
+
+def test_dom0_has_a_processor_if_there_is_one() -> None:
+    command = Machine(image_key="", qemu="", memory=512, cpus=1).command("i", "/d", 4022)
+    assert "dom0_max_vcpus=1 dom0_vcpus_pin dom0_mem=256M," in option(command, "-append")

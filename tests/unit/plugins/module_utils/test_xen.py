@@ -48,7 +48,7 @@ def recorded_vbds() -> Dict[str, Vbd]:
         (r"\\n", r"\n"),
         (r"\xc3\xa4", "ä"),
         (r"\x7f\x1b", "\x7f\x1b"),
-        (r"\000\007", "\x00\x07"),
+        (r"\000\007\033", "\x00\x07\x1b"),
         (r"\xff", "\udcff"),
         (r'"quoted" = "too"', '"quoted" = "too"'),
         (r"\"", '"'),
