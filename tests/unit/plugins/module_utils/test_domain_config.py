@@ -81,6 +81,7 @@ def test_render_without_disks_says_so() -> None:
         ({"extra": b"quiet"}, "option extra: .*bytes"),
         ({"extra": "a\0"}, "option extra: .*NUL"),
         ({"memory": 2**63}, "option memory: .*64 bits"),
+        ({"memory": -(2**63) - 1}, "option memory: .*64 bits"),
         ({"memory": 10**5000}, "option memory: .*64 bits"),
         ({"name": "web"}, "name does not belong in the options"),
         ({"disk": []}, "disk does not belong in the options"),
@@ -102,6 +103,21 @@ def test_render_refuses_a_list_that_holds_itself() -> None:
     endless.append(endless)
     with pytest.raises(DomainConfigError, match=r"option vif: .*nested"):
         domain_config.render("web", {"vif": endless}, [])
+
+
+def test_what_is_nearly_too_deep_or_too_large_reads_back() -> None:
+    deep: object = "x"
+    for _level in range(50):
+        deep = [deep]
+    options = {"deep": deep, "most": 2**63 - 1, "least": -(2**63)}
+    read = domain_config.settings(domain_config.render("web", options, []))
+    assert {option: read[option] for option in options} == {**options, "least": str(-(2**63))}
+    for deeper in (
+        lambda: domain_config.render("web", {"deep": [deep]}, []),
+        lambda: domain_config.settings("deep = " + "[" * 51 + "]" * 51),
+    ):
+        with pytest.raises(DomainConfigError, match="nested"):
+            deeper()
 
 
 @pytest.mark.parametrize(
@@ -170,7 +186,9 @@ def test_disks(text: str, disks: list[str]) -> None:
     ("text", "message"),
     [
         ("name = 'web'\nmemory = @MEMORY@\n", "line 2 .*@MEMORY@ looks like a placeholder"),
+        ("memory = @MEMORY@; a = 1\n", "line 1 .*@MEMORY@.* looks like a placeholder"),
         ("name = 'web'\r\n", "line 1 .*carriage return.*LF"),
+        ("a = 1\rb = 2\n", "line 1 .*carriage return.*LF"),
         ("a = 1\nextra = 'x\nb = 2\n", "line 2 .*does not end on its line: 'x"),
         ("extra = 'x\\\ny'\n", "line 1 .*does not end on its line"),
         ("extra = 'x\"\n", "line 1 .*does not end on its line"),
@@ -310,6 +328,7 @@ REPLACED = {
         "disk=['a']\ndisk += ['b'] # b\nvcpus=1\n",
         f"disk={NEW[7:]}\n # b\nvcpus=1\n",
     ),
+    "comment right behind the list": ("disk=['a']# a\n", f"disk={NEW[7:]}# a\n"),
     "after a list that ends on its line": (
         "disk=['a']\nvif=[\n]; disk += ['b']\n",
         f"disk={NEW[7:]}\nvif=[\n]; \n",
