@@ -121,13 +121,14 @@ def _option_value(option: str, value: object) -> str:
 
 
 def _written(value: object, nesting: int = 0) -> str:
-    if nesting > MAX_NESTING:
-        raise DomainConfigError(f"its lists are nested more than {MAX_NESTING} levels deep")
+    """C(nesting): the number of lists around it."""
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, int):
         return _number(int(value))
     if isinstance(value, (list, tuple)):
+        if nesting >= MAX_NESTING:
+            raise DomainConfigError(f"its lists are nested more than {MAX_NESTING} levels deep")
         return "[" + ", ".join(_written(item, nesting + 1) for item in value) + "]"
     hint = "leave the option out instead" if value is None else "write it as a string"
     raise DomainConfigError(

@@ -47,6 +47,7 @@ FILES: Dict[str, Tuple[str, ...]] = {
     "domain_template": (),
     "lab_recipe": (),
     "xenstore": ("test_xen",),
+    "config_syntax": ("test_config_syntax", "test_domain_config"),
     "domain_config": (),
 }
 """The pure files, and which tests are theirs if not those of the same name."""

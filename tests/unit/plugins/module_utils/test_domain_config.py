@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import ast
 import textwrap
 
 import pytest
@@ -114,6 +115,7 @@ def test_what_is_nearly_too_deep_or_too_large_reads_back() -> None:
     assert {option: read[option] for option in options} == {**options, "least": str(-(2**63))}
     for deeper in (
         lambda: domain_config.render("web", {"deep": [deep]}, []),
+        lambda: domain_config.render("web", {"deep": ast.literal_eval("[" * 51 + "]" * 51)}, []),
         lambda: domain_config.settings("deep = " + "[" * 51 + "]" * 51),
     ):
         with pytest.raises(DomainConfigError, match="nested"):
