@@ -25,6 +25,8 @@ class Goal:
     value: float | None
     unit: str = "times"
     at_least: bool = False
+    why: str = ""
+    """What takes the time, for whoever reads that it was not met."""
 
     @property
     def met(self) -> bool | None:

@@ -50,6 +50,11 @@ def text(bench: Bench) -> str:
         sections.append(
             f"### Goals\n\n{_table(['what', 'goal', 'measured', ''], map(_goal, bench.goals))}"
         )
+        sections += [
+            f"Not met, {goal.what}: {goal.why}"
+            for goal in bench.goals
+            if goal.met is False and goal.why
+        ]
     return "\n\n".join(sections)
 
 
