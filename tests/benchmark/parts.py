@@ -92,7 +92,8 @@ def _goals_of_disks(bench: Bench) -> None:
 ABOVE_THE_FLOOR = (
     "above the floor are what Ansible takes to read the options and to write the result, and a "
     "look at each image and device before and after, without which a run would not know what to "
-    "do and whether it was done. The floor is mostly fsync, whose cost changes by the minute."
+    "do and whether it was done. The floor itself, mostly new inodes and fsync, may take several "
+    "times as long a minute later, which makes the ratio smaller."
 )
 
 
