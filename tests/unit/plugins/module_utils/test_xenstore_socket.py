@@ -97,6 +97,17 @@ def test_the_same_as_in_the_listing(xenstored: Xenstored) -> None:
     assert len(xenstored.asked) < len(values)
 
 
+def test_nothing_is_asked_for_twice_or_in_vain(xenstored: Xenstored) -> None:
+    entry, backend = "/libxl/1/device/vbd/51712", "/local/domain/0/backend/vbd/1/51712"
+    xenstored.store = Store({f"{entry}/backend": backend, f"{backend}/params": "/dev/loop0"})
+    xen.read_store()
+    asked = [path for path in xenstored.asked if "51712" in path]
+    assert len(asked) == len(set(asked))
+    assert f"{entry}/params" not in asked
+    assert f"{entry}/mode" in asked
+    assert not [path for path in asked if "/qdisk/" in path]
+
+
 def test_one_slot(xenstored: Xenstored) -> None:
     xenstored.store = Store(xenstore.parse(recorded_store()))
     for vbd in xen.vbds(xenstored.store):
