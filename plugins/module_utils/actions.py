@@ -21,6 +21,15 @@ class UnexpectedStateError(BlockdevError):
         self.state = state
 
 
+class PartlyDoneError(UnexpectedStateError):
+    """An action failed after it had changed something; that led to C(state)."""
+
+    def __init__(self, message: str, state: State, done: str) -> None:
+        """C(done): what it has changed, as the sentence of an action."""
+        super().__init__(message, state)
+        self.done = done
+
+
 @dataclass(frozen=True)
 class Action:
     """One step towards a wanted state."""
@@ -30,7 +39,8 @@ class Action:
     device``. Check mode, results and errors (``cannot …``) all show it."""
 
     run: Callable[[], object]
-    """Does it. Raises BlockdevError or OSError; its result is not used."""
+    """Does it. Raises BlockdevError or OSError where it has changed nothing, and PartlyDoneError
+    where it has; its result is not used."""
 
 
 @dataclass

@@ -17,6 +17,7 @@ from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
+    PartlyDoneError,
     Plan,
     Resource,
     State,
@@ -191,6 +192,10 @@ def _run_actions(run: ItemRun, plan: Plan, check_mode: bool) -> None:
         try:
             if not check_mode:
                 action.run()
+        except PartlyDoneError as error:
+            run.error, run.state = str(error), error.state
+            run.done.append(error.done)
+            return
         except BlockdevError as error:
             run.error = str(error)
             return

@@ -11,7 +11,7 @@ from typing import Iterator
 class BlockdevError(Exception):
     """What was wanted, what is in the way, what to do: one sentence or more, ready for the user.
 
-    Every error raised on purpose below C(module_utils) is of this class, so a caller that turns
+    Every error that leaves C(module_utils) on purpose is of this class, so a caller that turns
     it into a failed task shows exactly the message; anything else is a bug and stays a traceback.
     """
 
@@ -26,7 +26,8 @@ def explained(words: str) -> Iterator[None]:
     try:
         yield
     except BlockdevError as error:
-        raise type(error)(f"{words}: {error}") from None
+        error.args = (f"{words}: {error}",)
+        raise
 
 
 def type_name(value: object) -> str:

@@ -22,6 +22,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
+    PartlyDoneError,
     Plan,
     Resource,
     State,
@@ -54,7 +55,7 @@ def open_vbds(check_mode: bool) -> Iterator[Resource]:
         return
     store = xen.read_store()
     usage = Usage()
-    # Read already, with the same process that has read the domains.
+    # Read already, by the same look as the domains.
     usage.vbds = xen.vbds(store)
     yield Vbds(xen.domains(store), usage, check_mode)
 
@@ -149,7 +150,7 @@ class Vbds(Resource):
             self._refuse(wanted, found)
         self._disks[wanted.slot] = wanted.as_disk()
         plan.after = _expected_state(wanted)
-        bring = partial(self._bring, sentence, wanted, spec, found.vbd if found else None)
+        bring = partial(self._bring, sentence, wanted, spec, found)
         plan.actions.append(Action(sentence, bring))
         return plan
 
@@ -160,7 +161,7 @@ class Vbds(Resource):
         vbd_disk.refuse_sharing(wanted, self._disks.values())
         sharing.refuse_use_by_dom0(wanted.as_disk().claim, self._usage)
 
-    def _bring(self, sentence: str, wanted: Wanted, spec: str, old: Optional[Vbd]) -> None:
+    def _bring(self, sentence: str, wanted: Wanted, spec: str, old: Optional[Disk]) -> None:
         with explained(f"cannot {sentence}"), locks.exclusive(
             _lock_of(wanted.domain), LOCK_SECONDS
         ):
@@ -183,12 +184,19 @@ class Vbds(Resource):
         if wanted.item["wait"]:
             xl.await_connection(wanted.domain, wanted.key, wanted.item["timeout"])
 
-    def _replace(self, wanted: Wanted, spec: str, old: Vbd) -> None:
-        _detach(wanted.item, wanted.domain, old)
+    def _replace(self, wanted: Wanted, spec: str, old: Disk) -> None:
+        _detach(wanted.item, wanted.domain, old.vbd)
         try:
             self._attach(wanted, spec)
-        except BlockdevError as error:
-            raise XenError(f"{error}; {_put_back(wanted.domain, old)}") from None
+        except (BlockdevError, OSError) as error:
+            why_not = _put_back(wanted.domain, old)
+            if why_not is None:
+                raise XenError(f"{error}; {old.vbd.target} was put back") from None
+            raise PartlyDoneError(
+                f"{error}; {old.vbd.target} {why_not}",
+                _state(wanted.domain, wanted.key, None),
+                _detach_sentence(wanted.domain, old.vbd),
+            ) from None
 
     def _read_back_present(self, wanted: Wanted) -> State:
         found = self._disks_after.get(wanted.slot)
@@ -231,7 +239,7 @@ class Vbds(Resource):
             return Storage(item["target"])
 
     def _detaching(self, item: Mapping[str, Any], domain: Domain, vbd: Vbd) -> Action:
-        sentence = f"detach {vbd.target} ({vbd.vdev}) from domain {domain.name}"
+        sentence = _detach_sentence(domain, vbd)
 
         def detach() -> None:
             with explained(f"cannot {sentence}"), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
@@ -280,15 +288,23 @@ def _detach(item: Mapping[str, Any], domain: Domain, planned: Vbd) -> None:
     xl.detach(domain, planned.xenstore_key, item["timeout"], item["force"])
 
 
-def _put_back(domain: Domain, old: Vbd) -> str:
-    """Attach again what had to make room, and say how that went."""
-    if old.flaw:
-        return f"{old.target} {old.flaw} and was not put back"
+def _put_back(domain: Domain, old: Disk) -> Optional[str]:
+    """Attach again what had to make room, unless another domain has got it since; or why not."""
+    vbd = old.vbd
+    if vbd.flaw:
+        return f"{vbd.flaw} and was not put back"
     try:
-        xl.attach(domain, old.xenstore_key, vbd_disk.spec_of(old))
-    except BlockdevError as error:
-        return f"{old.target} could not be put back as {old.vdev}: {error}"
-    return f"{old.target} was put back"
+        with locks.exclusive(sharing.LOCK, LOCK_SECONDS):
+            others = [disk.claim for disk in _disks_now().values()]
+            sharing.refuse_sharing(old.claim, others, vbd_disk.SHARING_HINT)
+            xl.attach(domain, vbd.xenstore_key, vbd_disk.spec_of(vbd))
+    except (BlockdevError, OSError) as error:
+        return f"could not be put back as {vbd.vdev}: {error}"
+    return None
+
+
+def _detach_sentence(domain: Domain, vbd: Vbd) -> str:
+    return f"detach {vbd.target} ({vbd.vdev}) from domain {domain.name}"
 
 
 def _lock_of(domain: Domain) -> str:

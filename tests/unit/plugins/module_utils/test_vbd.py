@@ -16,7 +16,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xen,
     xenstore,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
+    PartlyDoneError,
+    Plan,
+    State,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storages
@@ -474,9 +478,47 @@ def test_the_old_disk_comes_back_where_the_new_one_fails(host: FakeHost) -> None
 def test_an_old_disk_that_does_not_come_back_is_told(host: FakeHost) -> None:
     apply(wanted())
     host.behave(script_words={"/dev/loop0": "nor this", "/dev/loop1": "not that"})
-    with pytest.raises(BlockdevError, match=r"/dev/loop0 could not be put back as xvda: nor this"):
+    with pytest.raises(
+        PartlyDoneError,
+        match=r"^cannot replace .*/dev/loop0 could not be put back as xvda: nor this",
+    ) as caught:
         apply(wanted(target="/dev/loop1", replace=True))
     assert attached() == []
+    assert caught.value.done == "detach /dev/loop0 (xvda) from domain web"
+    assert caught.value.state == {"running": True, "domid": 1, "xenstore_key": 51712}
+
+
+def test_an_old_disk_that_another_guest_has_by_now_does_not_come_back(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lose(*_arguments: object) -> None:
+        monkeypatch.setattr(vbd.Vbds, "_attach", attach)
+        apply(wanted(domain="db"))
+        raise xenstore.XenError("no")
+
+    attach = vbd.Vbds._attach
+    apply(wanted())
+    monkeypatch.setattr(vbd.Vbds, "_attach", lose)
+    with pytest.raises(PartlyDoneError, match=r"could not be put back .* attached to domain db"):
+        apply(wanted(target="/dev/loop1", replace=True))
+    assert attached() == [(2, "xvda", "/dev/loop0", "rw")]
+
+
+def test_the_old_disk_comes_back_where_the_host_cannot_be_looked_at(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look() -> Dict[Any, Any]:
+        if not errors:
+            return real()
+        raise errors.pop()
+
+    real = vbd._disks_now
+    apply(wanted())
+    errors = [OSError(5, "Input/output error")]
+    monkeypatch.setattr(vbd, "_disks_now", look)
+    with pytest.raises(BlockdevError, match="Input/output error; /dev/loop0 was put back"):
+        apply(wanted(target="/dev/loop1", replace=True))
+    assert attached() == [(1, "xvda", "/dev/loop0", "rw")]
 
 
 def test_replace_needs_a_guest_that_lets_go(host: FakeHost) -> None:
