@@ -42,8 +42,9 @@ NO_SYSTEMD = (
     "bind them then, before guests are started, or leave that to Xen's own script with loop: false"
 )
 
+_LOCK = f"{locks.OWN_DIR}/{locks.LOOP}"
 SCRIPT = f"""\
-flock {locks.OWN_DIR}/loop losetup --find --nooverlap --sector-size $2 --direct-io=$3 -- "$1"
+flock {_LOCK} losetup --find --nooverlap --sector-size $2 --direct-io=$3 -- "$1"
 link={loop_link.LINK_DIR}$1
 udevadm settle --timeout=30 --exit-if-exists="$link" || true
 [ -L "$link" ] || exit 0
@@ -195,7 +196,9 @@ class BootUnits:
         return os.path.isfile(self._path(name)) and os.path.lexists(self._link(name))
 
     def _read(self, name: str) -> Optional[str]:
-        with suppress(FileNotFoundError), open(self._path(name), encoding="utf-8") as unit:
+        with suppress(FileNotFoundError), open(
+            self._path(name), encoding="utf-8", errors="surrogateescape"
+        ) as unit:
             return unit.read()
         return None
 

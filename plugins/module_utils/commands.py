@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running a host's programs: xl, xenstore-ls, systemctl."""
+"""Running a host's programs: xl, xenstore-ls, systemctl, udevadm."""
 
 from __future__ import annotations
 

@@ -12,9 +12,10 @@ import os
 import stat
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import List, Optional, Set
+from typing import Iterable, Iterator, List, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     commands,
@@ -69,12 +70,20 @@ class Config:
         return [] if self.text is None else domain_config.disks(self.text)
 
     @cached_property
-    def targets(self) -> Set[object]:
+    def targets(self) -> Set[str]:
         """The targets of its disks, as far as they can be read."""
-        try:
-            return {disk_spec.parse(spec).get("target") for spec in self.specs}
-        except BlockdevError:
-            return set()
+        with suppress(BlockdevError):
+            return set(targets_of(self.specs))
+        return set()
+
+
+def targets_of(specs: Iterable[str]) -> Iterator[str]:
+    """The targets of the disks that can be read, but for empty drives."""
+    for spec in specs:
+        with suppress(BlockdevError):
+            target = disk_spec.parse(spec).get("target")
+            if target is not None:
+                yield str(target)
 
 
 def path_of(domain: str, path: Optional[str]) -> str:
@@ -124,9 +133,11 @@ def find(path: str) -> Config:
     except OSError as error:
         raise ConfigError(f"cannot look at {path}: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigError(f"{path} is not a regular file, which a config is")
+        raise ConfigError(f"{path} is not a regular file, which a config is; name another path")
     if status.st_size > MAX_SIZE:
-        raise ConfigError(f"{path} has {status.st_size} bytes, so many that it is no config")
+        raise ConfigError(
+            f"{path} has {status.st_size} bytes, so many that it is no config; name another path"
+        )
     file = resolved(path)
     return Config(path, file, _read(file))
 

@@ -8,7 +8,7 @@ What a config says is decided, and checked by xl where xl runs, before any confi
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import (
@@ -42,7 +42,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.autostart import AutostartLinks, Subject
-from ansible_collections.xen.blockdev.plugins.module_utils.config_file import Config, ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.config_file import (
+    Config,
+    ConfigError,
+    targets_of,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import ConfigSlots
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
@@ -155,7 +159,7 @@ class DomainConfigs(Resource):
     def _warnings(self, config: Config, specs: Iterable[str], starting: Optional[str]) -> List[str]:
         """One warning for all configs that name loop devices by number, and another one for those
         of domains that start at boot. C(starting): the domain that does, if any."""
-        numbered = [target for target in _targets(specs) if loop.number_of(target) is not None]
+        numbered = [target for target in targets_of(specs) if loop.number_of(target) is not None]
         severity = 1 if starting is None else 2
         if not numbered or severity <= self._warned:
             return []
@@ -272,13 +276,6 @@ def _wanted_text(item: Mapping[str, Any], config: Config, specs: Sequence[str]) 
                 "config) to replace its disk list only"
             )
     return domain_config.render(domain, options or {}, specs), f"write {config.path}"
-
-
-def _targets(specs: Iterable[str]) -> Iterator[str]:
-    """The targets of the disks that can be read."""
-    for spec in specs:
-        with suppress(BlockdevError):
-            yield str(disk_spec.parse(spec).get("target"))
 
 
 def _warn_of_numbers(config: Config, numbered: Sequence[str], starting: Optional[str]) -> str:

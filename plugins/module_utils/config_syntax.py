@@ -44,17 +44,19 @@ _ESCAPES = {
 }
 _QUOTED = {plain: "\\" + letter for letter, plain in _ESCAPES.items() if plain != '"'}
 
-_OPTION = r"[a-z][._0-9a-z]*"
-OPTION_NAME = re.compile(_OPTION)
+OPTION = r"[a-z][._0-9a-z]*"
+"""The name of an option, and STRING a string with its quotation marks, as parts of patterns."""
+STRING = r"""'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*\""""
+OPTION_NAME = re.compile(OPTION)
 """What a whole text must match to be the name of an option."""
 
 _TOKEN = re.compile(
     rf"""(?P<blank>[ \t]+)
     | (?P<newline>\n)
     | (?P<comment>\#[^\n]*(?=\n))
-    | (?P<option>{_OPTION})
+    | (?P<option>{OPTION})
     | (?P<number>[0-9][0-9a-fx]*)
-    | (?P<string>'(?:[^'\\\n]|\\[^\n])*' | "(?:[^"\\\n]|\\[^\n])*")
+    | (?P<string>{STRING})
     | (?P<sign>\+=|[=,;[\]])""",
     re.VERBOSE,
 )
@@ -70,7 +72,7 @@ _SHOWN = {
 _Value = Union[str, List["_Value"]]
 
 Value = Union[str, int, List["Value"]]
-"""What an option is set to: of what domain_config.render writes, what L(typed) gives."""
+"""What L(typed) gives for an option. domain_config.render writes these, and bools and tuples."""
 
 # A number that says the same in every notation in which xl may read it.
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")

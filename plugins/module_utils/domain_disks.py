@@ -42,7 +42,7 @@ class Host:
         store = xen.read_store()
         self.domains = xen.domains(store)
         self.usage = Usage()
-        # Read already, with the same process that has read the domains.
+        # Read already, by the same look as the domains.
         self.usage.vbds = xen.vbds(store)
         # xenstore keeps what xl's table may lose of a name.
         names = {one.domid: one.name for one in self.domains}

@@ -9,6 +9,7 @@ only for the module as a whole; here both are bent so that many files can share 
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping
@@ -35,7 +36,8 @@ def extend_plan(module: AnsibleModule, item: Mapping[str, Any], plan: Plan) -> N
     """Add to C(plan) the step that gives its file the attributes wanted by C(item).
 
     A file that is not there yet is taken to be created by root with mode 0600, as this
-    collection creates every file. Raises BlockdevError for an unknown user, a mode that is none
+    collection creates every file, and with the group of a directory that passes its own on. Its
+    SELinux context is not foretold. Raises BlockdevError for an unknown user, a mode that is none
     and the like.
     """
     wanted = {name: item[name] for name in OPTIONS if item.get(name) is not None}
@@ -47,7 +49,9 @@ def extend_plan(module: AnsibleModule, item: Mapping[str, Any], plan: Plan) -> N
         differs = _set(module, wanted, path, diff=diff, check_mode=True)
     else:
         with tempfile.NamedTemporaryFile(dir=module.tmpdir) as fresh:
+            os.chown(fresh.name, -1, _group_of_new(path))
             differs = _set(module, wanted, fresh.name, diff=diff, check_mode=True)
+        differs |= module.selinux_enabled() and any(name.startswith("se") for name in wanted)
     if not differs:
         return
     plan.attributes = diff.get("before", {}), diff.get("after", {})
@@ -55,6 +59,16 @@ def extend_plan(module: AnsibleModule, item: Mapping[str, Any], plan: Plan) -> N
     plan.actions.append(
         Action(f"set {names} on {path}", lambda: _set(module, wanted, path, check_mode=False))
     )
+
+
+def _group_of_new(path: str) -> int:
+    """The group that a file at C(path) will have: that of the directory that it is made in, or of
+    the one above those that are made for it, where that has the set-group-ID bit (inode(7))."""
+    directory = os.path.dirname(path)
+    while not os.path.isdir(directory):
+        directory = os.path.dirname(directory)
+    status = os.stat(directory)
+    return status.st_gid if status.st_mode & stat.S_ISGID else os.getegid()
 
 
 def _set(

@@ -243,6 +243,10 @@ def grow(image: Image, size: int, full: bool) -> None:
 
 
 def shrink(image: Image, size: int) -> None:
+    """Cut an image that nobody has open to C(size) bytes.
+
+    Raises ImageError where it has come into use or was replaced meanwhile, and OSError.
+    """
     what = f"shrink {image.path}"
     with opened_real(image.directory) as directory, _exclusive(image, directory, what) as old:
         os.ftruncate(old, size)
@@ -257,7 +261,7 @@ def _check_same(image: Image, descriptor: int) -> None:
     try:
         files = {file_id(os.fstat(descriptor)), file_id(os.lstat(image.file))}
     except FileNotFoundError:
-        raise ImageError(f"{image.path} was deleted by someone else meanwhile") from None
+        raise ImageError(f"{image.path} was deleted by someone else meanwhile; run again") from None
     if files != {file_id(image.status)}:
         raise ImageError(f"{image.path} was replaced by another file meanwhile; run again")
 

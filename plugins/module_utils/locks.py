@@ -19,6 +19,9 @@ XL_SCRIPT = "/etc/xen/scripts/block"
 XL_SCRIPT_LOCK = "/var/run/xen-hotplug/block"
 """What xl's script holds while it looks for a free loop device (claim_lock in its locking.sh)."""
 
+LOOP = "loop"
+"""The lock that is held while a loop device is bound or unbound, by boot units as well."""
+
 POLL_SECONDS = 0.01
 
 
@@ -50,7 +53,7 @@ def loop_devices(wait: float = 60) -> Iterator[None]:
     It must not be held while an xl command runs: its script would wait for it.
     """
     with ExitStack() as stack:
-        stack.enter_context(exclusive("loop", wait))
+        stack.enter_context(exclusive(LOOP, wait))
         if os.path.exists(XL_SCRIPT):
             stack.enter_context(_xl_block_script(wait))
         yield

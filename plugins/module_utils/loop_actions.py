@@ -5,11 +5,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from typing import Any, List, Mapping, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_control, loop_info
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    commands,
+    loop,
+    loop_control,
+    loop_info,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
@@ -71,7 +75,7 @@ def settle_udev() -> None:
     """Wait, no longer than UDEV_SECONDS, until udev is done with all devices, where it runs."""
     if os.path.exists(UDEV_CONTROL):
         command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
-        subprocess.run(command, check=False, env={**os.environ, "LC_ALL": "C"})
+        commands.run(command, 2 * UDEV_SECONDS)
 
 
 def _verify_new(item: Mapping[str, Any], number: int) -> None:
@@ -83,14 +87,25 @@ def _verify_new(item: Mapping[str, Any], number: int) -> None:
     if binding is None:
         raise LoopError(f"{loop.device_path(number)} was unbound by another program; run again")
     if item["direct_io"] and not binding.direct_io:
-        _unbind_after_udev(binding)
-        raise loop_control.no_direct_io(binding)
+        raise _undone(binding, loop_control.no_direct_io(binding))
     if binding.sector_size != item["sector_size"]:
+        raise _undone(binding, _other_sectors(item, binding))
+
+
+def _undone(binding: Binding, error: LoopError) -> LoopError:
+    """The error with which a new binding was undone, or why it was not."""
+    try:
         _unbind_after_udev(binding)
-        raise LoopError(
-            f"the kernel gave {binding.device} sectors of {binding.sector_size} bytes, not "
-            f"{item['sector_size']}"
-        )
+    except (LoopError, OSError) as failure:
+        return LoopError(f"{error}; it could not be unbound again: {failure}")
+    return error
+
+
+def _other_sectors(item: Mapping[str, Any], binding: Binding) -> LoopError:
+    return LoopError(
+        f"the kernel gave {binding.device} sectors of {binding.sector_size} bytes, not "
+        f"{item['sector_size']}"
+    )
 
 
 def read_back(item: Mapping[str, Any], path: str, number: Optional[int]) -> State:
@@ -101,8 +116,12 @@ def read_back(item: Mapping[str, Any], path: str, number: Optional[int]) -> Stat
     binding = loop.read(number)
     if binding is None or binding.file != loop.file_id(os.stat(path)):
         raise LoopError(f"{path} is not bound to {loop.device_path(number)} any more; run again")
-    if item["direct_io"] not in (None, binding.direct_io):
+    if binding.sector_size != item["sector_size"]:
+        raise _other_sectors(item, binding)
+    if item["direct_io"] and not binding.direct_io:
         raise loop_control.no_direct_io(binding)
+    if item["direct_io"] is False and binding.direct_io:
+        raise LoopError(f"{binding.device} has direct I/O by another program; run again")
     return loop_info.state(binding)
 
 

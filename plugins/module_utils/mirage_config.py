@@ -25,11 +25,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     domain_config,
     placeholders,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.config_syntax import OPTION
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 # Where it stands without quotes, as Mirage writes it, it is no xl syntax.
 _BARE_MEMORY = re.compile(
-    r"^([ \t]*[a-z][._0-9a-z]*[ \t]*=[ \t]*)(@MEMORY@)(?=[ \t]*(?:[;#].*)?$)", re.MULTILINE
+    rf"^([ \t]*{OPTION}[ \t]*=[ \t]*)(@MEMORY@)(?=[ \t]*(?:[;#].*)?$)", re.MULTILINE
 )
 _BLOCK = re.compile(r"@BLOCK:(.+)@")  # A file name may have an @ of its own.
 _NETWORK = "NETWORK:"

@@ -8,14 +8,15 @@ import re
 from collections import defaultdict
 from typing import Callable, Dict, Match, Set, Tuple
 
+from ansible_collections.xen.blockdev.plugins.module_utils.config_syntax import OPTION, STRING
+
 MASK = "********"
 
-_STRING = r"""'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*\""""
 # What of a config can hold a password: a setting, a comment, or a string such as vfb's.
 _SECRET_PLACE = re.compile(
     rf"""(?P<comment>\#[^\n]*)
-    | (?P<setting>(?P<key>[a-z][._0-9a-z]*passwd)[ \t]*\+?=[ \t]*)(?P<value>{_STRING}|[0-9a-fx]+)
-    | (?P<string>{_STRING})""",
+    | (?P<setting>(?P<key>{OPTION}passwd)[ \t]*\+?=[ \t]*)(?P<value>{STRING}|[0-9a-fx]+)
+    | (?P<string>{STRING})""",
     re.VERBOSE,
 )
 _SECRET_IN_STRING = re.compile(r"(?P<key>[a-z]*passwd)(?P<sign>[ \t]*=)(?P<value>[^,]*)")

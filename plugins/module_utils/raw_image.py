@@ -381,12 +381,14 @@ def _read_back(image: ImagePath, size: int) -> State:
     if status.st_size != size:
         raise ImageError(
             f"{image.path} has {format_size(status.st_size)}, not {format_size(size)}: another "
-            "program changed it meanwhile"
+            "program changed it meanwhile; run again"
         )
     return _state(status)
 
 
 def _read_back_absent(image: ImagePath) -> State:
     if os.path.lexists(image.file):
-        raise ImageError(f"{image.path} was deleted, and made again by someone else meanwhile")
+        raise ImageError(
+            f"{image.path} was deleted, and made again by someone else meanwhile; run again"
+        )
     return _no_state()

@@ -20,12 +20,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xen,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage, Storages
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
+    Storage,
+    Storages,
+    sysfs,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 MOUNTS = "/proc/self/mountinfo"
 SWAPS = "/proc/swaps"
-BLOCK_BY_NUMBER = "/sys/dev/block"
 
 GLANCE_SECONDS = 0.3
 """A process that looks at every block device, such as blkid, lsblk or another run of a module, has
@@ -317,7 +320,7 @@ def _unescaped(text: bytes) -> bytes:
 
 def _holders(rdev: int) -> List[User]:
     """The device-mapper and md devices that are built on a block device."""
-    holders = f"{_sysfs(rdev)}/holders"
+    holders = f"{sysfs(rdev)}/holders"
     return [
         User("holder", f"held by {_mapper_name(f'{holders}/{name}') or f'/dev/{name}'}")
         for name in _entries(holders)
@@ -333,16 +336,12 @@ def _mapper_name(holder: str) -> Optional[str]:
 
 def _partitions(rdev: int) -> Iterator[Tuple[str, int]]:
     """Name and device number of each partition of a block device."""
-    path = _sysfs(rdev)
+    path = sysfs(rdev)
     for name in _entries(path):
         if os.path.exists(f"{path}/{name}/partition"):
             with open(f"{path}/{name}/dev", encoding="ascii") as dev:
                 major, minor = dev.read().split(":")
             yield f"/dev/{name}", os.makedev(int(major), int(minor))
-
-
-def _sysfs(rdev: int) -> str:
-    return f"{BLOCK_BY_NUMBER}/{os.major(rdev)}:{os.minor(rdev)}"
 
 
 def _entries(path: str) -> List[str]:

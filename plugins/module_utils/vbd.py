@@ -138,7 +138,9 @@ class Vbds(Resource):
     def _plan_present(self, wanted: Wanted) -> Plan:
         spec = wanted.spec
         if wanted.slot in self._wanted_slots:
-            raise XenError(f"slot {wanted.vdev} of domain {wanted.domain.name} is wanted twice")
+            raise XenError(
+                f"slot {wanted.vdev} of domain {wanted.domain.name} is wanted twice: name it once"
+            )
         self._wanted_slots.add(wanted.slot)
         found = self._disks.get(wanted.slot)
         before = _state(wanted.domain, wanted.key, found.vbd if found else None)
@@ -176,7 +178,9 @@ class Vbds(Resource):
             disks = _disks_now()
             found = disks.get(wanted.slot)
             if found and vbd_disk.differences(wanted, found):
-                raise XenError(f"{vbd_disk.taken(wanted, found)}, which was put there meanwhile")
+                raise XenError(
+                    f"{vbd_disk.taken(wanted, found)}, which was put there meanwhile; run again"
+                )
             if found:
                 return
             vbd_disk.refuse_sharing(wanted, disks.values())
@@ -201,9 +205,14 @@ class Vbds(Resource):
     def _read_back_present(self, wanted: Wanted) -> State:
         found = self._disks_after.get(wanted.slot)
         if found is None:
-            raise XenError(f"{wanted.target} vanished from domain {wanted.domain.name} again")
+            raise XenError(
+                f"{wanted.target} vanished from domain {wanted.domain.name} again; another program "
+                "has detached it"
+            )
         if vbd_disk.differences(wanted, found):
-            raise XenError(f"{vbd_disk.taken(wanted, found)}, although that was just attached")
+            raise XenError(
+                f"{vbd_disk.taken(wanted, found)}, although that was just attached; run again"
+            )
         return _state(wanted.domain, wanted.key, found.vbd)
 
     # ---- absent ----
@@ -251,7 +260,9 @@ class Vbds(Resource):
         left = [disk for disk in disks if self._is_left(disk)]
         if left:
             slots = ", ".join(disk.vbd.vdev for disk in left)
-            raise XenError(f"{slots} of domain {domain.name} is there again after it was detached")
+            raise XenError(
+                f"{slots} of domain {domain.name} is there again after it was detached; run again"
+            )
         return _absent_state(domain, [], disks)
 
     def _is_left(self, detached: Disk) -> bool:

@@ -138,7 +138,9 @@ def backing_file(vbd: Vbd) -> Optional[str]:
     if vbd.physical_device is None or vbd.backend_domid != 0:
         return None
     try:
-        with open(f"{_sysfs(*vbd.physical_device)}/loop/backing_file", "rb") as attribute:
+        with open(
+            f"{sysfs(os.makedev(*vbd.physical_device))}/loop/backing_file", "rb"
+        ) as attribute:
             return os.fsdecode(attribute.read().rstrip(b"\n"))
     except OSError:
         return None
@@ -148,7 +150,7 @@ def device_path(device: Tuple[int, int]) -> Optional[str]:
     """The path of the block device with this major and minor number, as the kernel names it; None
     where there is no such device."""
     try:
-        with open(f"{_sysfs(*device)}/uevent", encoding="utf-8") as attribute:
+        with open(f"{sysfs(os.makedev(*device))}/uevent", encoding="utf-8") as attribute:
             names = re.findall(r"^DEVNAME=(.+)$", attribute.read(), re.MULTILINE)
     except OSError:
         return None
@@ -161,7 +163,7 @@ def decimal(device: Optional[Tuple[int, int]]) -> Optional[str]:
 
 
 def _disk_of_partition(rdev: int) -> Optional[int]:
-    partition = _sysfs(os.major(rdev), os.minor(rdev))
+    partition = sysfs(rdev)
     if not os.path.exists(f"{partition}/partition"):
         return None
     with open(os.path.join(os.path.realpath(partition), "..", "dev"), encoding="ascii") as dev:
@@ -169,5 +171,6 @@ def _disk_of_partition(rdev: int) -> Optional[int]:
     return os.makedev(int(major), int(minor))
 
 
-def _sysfs(major: int, minor: int) -> str:
-    return f"{SYS_BLOCK_BY_NUMBER}/{major}:{minor}"
+def sysfs(rdev: int) -> str:
+    """Where the kernel tells of the block device C(rdev)."""
+    return f"{SYS_BLOCK_BY_NUMBER}/{os.major(rdev)}:{os.minor(rdev)}"

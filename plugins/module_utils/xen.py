@@ -153,7 +153,8 @@ class Vbd:
 
 
 def read_store() -> Store:
-    """What xenstore holds of domains and their disks, read at once.
+    """What xenstore holds of domains and their disks, read in a few turns: of what changes
+    meanwhile a part may be there.
 
     Raises XenError where xenstored does not answer.
     """

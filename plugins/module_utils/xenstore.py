@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The text that ``xenstore-ls -f`` prints, read back into paths and values.
+"""What was read of xenstore, and the text that ``xenstore-ls -f`` prints, read back into that.
 
 A line is a path and its value, ``/vm = ""``, or a path and a colon where the value cannot be read.
 Every character of a value that is no printable ASCII, and the backslash, is escaped, so a value
@@ -25,7 +25,7 @@ _LETTERS = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
 
 
 class Store:
-    """Part of xenstore as it was at one moment."""
+    """Part of xenstore, as it was read."""
 
     def __init__(self, values: Dict[str, str]) -> None:
         self._values = values

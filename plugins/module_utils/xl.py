@@ -202,7 +202,9 @@ def attach(domain: Domain, key: int, spec: str) -> None:
     with _nothing_left_behind(domain, key):
         ended = commands.run(["xl", "block-attach", str(domain.domid), spec], XL_SECONDS)
         if "already exists" in ended.stderr:
-            raise _SlotTakenError(f"another program took slot {key} of domain {domain.name} first")
+            raise _SlotTakenError(
+                f"another program took slot {key} of domain {domain.name} first; run again"
+            )
         vbd = xen.read_slot(domain, key)
         if ended.code != 0 or vbd is None:
             raise XenError((vbd and vbd.hotplug_error) or words(ended))

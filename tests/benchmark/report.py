@@ -38,11 +38,11 @@ def text(bench: Bench) -> str:
     ]
     if others:
         rows = [
-            [label, f"{cost.wall:.3f}"]
+            [label, f"{cost.wall:.3f}", f"{cost.cpu:.3f}"]
             for label in others
             if (cost := bench.samples.typical(label))
         ]
-        sections.append(f"### The rest\n\n{_table(['measured', 'seconds'], rows)}")
+        sections.append(f"### The rest\n\n{_table(['measured', 'seconds', 'of processor'], rows)}")
     if bench.facts:
         rows = [[label, f"{value:g}"] for label, value in bench.facts.items()]
         sections.append(f"### Counted\n\n{_table(['what', 'number'], rows)}")

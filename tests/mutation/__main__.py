@@ -50,7 +50,8 @@ FILES: Dict[str, Tuple[str, ...]] = {
     "config_syntax": ("test_config_syntax", "test_domain_config"),
     "domain_config": (),
 }
-"""The pure files, and which tests are theirs if not those of the same name."""
+"""The pure files that decide something (not actions, errors, lab_options), and which tests are
+theirs if not those of the same name."""
 
 SLOW = (
     "test_that_a_disk_is_found_again",
@@ -168,7 +169,8 @@ def tested(name: str, copy: Path, session: Path, explained: List[Change]) -> Out
 
 def children_seconds() -> float:
     """The processor's time of all processes that ended."""
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def run(command: List[str], folder: Path, environment: Dict[str, str]) -> str:

@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    commands,
     locks,
     loop,
     loop_actions,
@@ -483,13 +484,13 @@ def test_udev_is_awaited_once_and_only_before_something_is_unbound(
 
 
 def test_settles_udev_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    commands: List[Any] = []
-    monkeypatch.setattr(loop_actions.subprocess, "run", lambda argv, **_: commands.append(argv))
+    ran: List[Any] = []
+    monkeypatch.setattr(commands, "run", lambda argv, _timeout: ran.append(argv))
     devices().settle()
-    assert not commands
+    assert not ran
     (tmp_path / "no-udev").touch()
     devices().settle()
-    assert commands == [["udevadm", "settle", "--timeout=30"]]
+    assert ran == [["udevadm", "settle", "--timeout=30"]]
 
 
 # The host's devices
