@@ -28,7 +28,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage, "_swap_paths", list)
     monkeypatch.setattr(usage.loop, "scan", list)
     monkeypatch.setattr(usage.xen, "attached_devices", list)
-    monkeypatch.setattr(usage, "_sysfs", lambda _rdev: "/nonexistent")
+    monkeypatch.setattr(usage, "sysfs", lambda _rdev: "/nonexistent")
     monkeypatch.setattr(usage, "_open_by_processes", lambda: iter(()))
     monkeypatch.setattr(usage, "GLANCE_SECONDS", 0)
 
