@@ -84,9 +84,10 @@ class Xen:
         variables = json.dumps({"xen_domains": domains})
         command = ["ansible-playbook", "-i", inventory, f"xen.blockdev.{name}", "-e", variables]
         ended = run([*command, *words])
-        print(f"\n    {name} {' '.join(words)}\n{ended.stdout[-3000:]}", flush=True)
+        said = ended.stdout + ended.stderr  # errors are on either, as it is configured
+        print(f"\n    {name} {' '.join(words)}\n{said[-3000:]}", flush=True)
         changed = re.search(r" changed=(\d+) ", ended.stdout)
-        return ended.stdout, ended.returncode == 0, int(changed[1]) if changed else 0
+        return said, ended.returncode == 0, int(changed[1]) if changed else 0
 
     def command(self, *words, cwd):
         """Run a command of Ansible in another directory."""
