@@ -65,13 +65,13 @@ def imports(name: str) -> Tuple[Set[str], Set[str]]:
     elsewhere: Set[str] = set()
     for node in ast.walk(FILES[name]):
         if isinstance(node, ast.Import):
-            elsewhere.update(alias.name.split(".")[0] for alias in node.names)
+            elsewhere.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
             beside.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and str(node.module).startswith(PACKAGE):
             beside.add(str(node.module)[len(PACKAGE) + 1 :])
         elif isinstance(node, ast.ImportFrom):
-            elsewhere.add(str(node.module).split(".")[0])
+            elsewhere.add(str(node.module).partition(".")[0])
     return beside, elsewhere
 
 
