@@ -160,7 +160,7 @@ class Vbds(Resource):
         """Raise XenError where the disk must not be attached; C(found) is what its slot holds."""
         if found and not wanted.item["replace"]:
             raise XenError(f"{vbd_disk.taken(wanted, found)}; set replace: true to swap it")
-        vbd_disk.refuse_sharing(wanted, self._disks.values())
+        vbd_disk.refuse_sharing(wanted.as_disk(), self._disks.values())
         sharing.refuse_use_by_dom0(wanted.as_disk().claim, self._usage)
 
     def _bring(self, sentence: str, wanted: Wanted, spec: str, old: Optional[Disk]) -> None:
@@ -183,7 +183,7 @@ class Vbds(Resource):
                 )
             if found:
                 return
-            vbd_disk.refuse_sharing(wanted, disks.values())
+            vbd_disk.refuse_sharing(wanted.as_disk(), disks.values())
             xl.attach(wanted.domain, wanted.key, spec)
         if wanted.item["wait"]:
             xl.await_connection(wanted.domain, wanted.key, wanted.item["timeout"])
@@ -306,8 +306,7 @@ def _put_back(domain: Domain, old: Disk) -> Optional[str]:
         return f"{vbd.flaw} and was not put back"
     try:
         with locks.exclusive(sharing.LOCK, LOCK_SECONDS):
-            others = [disk.claim for disk in _disks_now().values()]
-            sharing.refuse_sharing(old.claim, others, vbd_disk.SHARING_HINT)
+            vbd_disk.refuse_sharing(old, _disks_now().values())
             xl.attach(domain, vbd.xenstore_key, vbd_disk.spec_of(vbd))
     except (BlockdevError, OSError) as error:
         return f"could not be put back as {vbd.vdev}: {error}"

@@ -125,10 +125,11 @@ def taken(wanted: Wanted, found: Disk) -> str:
     return f"slot {wanted.vdev} of domain {wanted.domain.name} holds {found.vbd.target}, {clauses}"
 
 
-def refuse_sharing(wanted: Wanted, disks: Iterable[Disk]) -> None:
-    """Raise XenError where another slot has the same data, unless both only read it."""
-    others = [disk.claim for disk in disks if disk.slot != wanted.slot]
-    sharing.refuse_sharing(wanted.as_disk().claim, others, SHARING_HINT)
+def refuse_sharing(disk: Disk, disks: Iterable[Disk]) -> None:
+    """Raise XenError where one of the C(disks) in another slot has the same data as the one that is
+    to be attached, unless both only read it."""
+    others = [other.claim for other in disks if other.slot != disk.slot]
+    sharing.refuse_sharing(disk.claim, others, SHARING_HINT)
 
 
 def sentence(wanted: Wanted, found: Optional[Disk]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import loop_actions, loop_control
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
@@ -53,6 +54,13 @@ class KnownUsage(Usage):
 
     def of_device(self, rdev: int, leaves: Leaves = lambda user: False) -> List[User]:
         return [user for user in self._users.get(os.minor(rdev), []) if not leaves(user)]
+
+
+def plain_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host with the loop driver and without udev."""
+    (tmp_path / "loop-control").touch()
+    monkeypatch.setattr(loop_control, "CONTROL", str(tmp_path / "loop-control"))
+    monkeypatch.setattr(loop_actions, "UDEV_CONTROL", str(tmp_path / "no-udev"))
 
 
 def make(path: Path, size: int = MIB) -> Path:

@@ -22,15 +22,13 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopdevuti
     devices,
     item,
     make,
+    plain_host,
 )
 
 
 @pytest.fixture(autouse=True)
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A host with the loop driver and without udev."""
-    (tmp_path / "loop-control").touch()
-    monkeypatch.setattr(loop_control, "CONTROL", str(tmp_path / "loop-control"))
-    monkeypatch.setattr(loop_actions, "UDEV_CONTROL", str(tmp_path / "no-udev"))
+    plain_host(tmp_path, monkeypatch)
 
 
 @pytest.fixture
