@@ -16,6 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk_spec import (
     DiskSpecError,
     parse,
     render,
+    said,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -288,6 +289,12 @@ EVERYTHING: Disk = {
 def test_that_a_disk_is_written(disk: Disk, keyed: str, positional: str) -> None:
     assert render(disk) == render(disk, "keyed") == keyed
     assert render(disk, "positional") == positional
+
+
+def test_what_is_said_by_options_of_which_some_are_left_out() -> None:
+    options = {"vdev": "xvda", "discard": False, "script": None, "direct_io_safe": False}
+    assert said(options) == {"vdev": "xvda", "discard": False}
+    assert said({"vdev": None, "direct_io_safe": True}) == {"direct_io_safe": True}
 
 
 @pytest.mark.parametrize(
