@@ -17,16 +17,16 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, join
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
+    GLANCES_SECONDS,
+    Usage,
+    join,
+)
 
 UDEV_CONTROL = "/run/udev/control"
 """Exists while udev runs."""
 
 UDEV_SECONDS = 30
-
-UNBIND_TRIES = 5
-"""How often a device is tried to be unbound that seems to be in use: whoever looks at every block
-device of the host has it open for a moment."""
 
 
 def bind(
@@ -60,15 +60,14 @@ def unbind(path: str, binding: Binding) -> None:
 
 
 def _unbind_after_udev(binding: Binding) -> None:
-    for left in reversed(range(UNBIND_TRIES)):
+    for pause in GLANCES_SECONDS:
         try:
             loop_control.unbind(binding)
             return
         except loop_control.InUseError:
-            if not left:
-                raise
-        settle_udev()
-        time.sleep(0.05)
+            settle_udev()
+            time.sleep(pause)
+    loop_control.unbind(binding)
 
 
 def settle_udev() -> None:

@@ -30,9 +30,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenEr
 MOUNTS = "/proc/self/mountinfo"
 SWAPS = "/proc/swaps"
 
-GLANCE_SECONDS = 0.3
-"""A process that looks at every block device, such as blkid, lsblk or another run of a module, has
-each open for much less than this."""
+GLANCES_SECONDS = (0.02, 0.1, 0.3, 1)
+"""The pauses before each further look at who has a block device open. Whoever looks at all of them,
+such as blkid, lsblk, udev or another run of a module, has each open for a moment, which lasts as
+long as it waits for a processor."""
 
 SAVED_REMEDY = "restore it first (xl restore), or delete that file if nothing is to go on from it"
 
@@ -123,7 +124,18 @@ class Usage:
     def _processes(self, rdev: int) -> List[User]:
         """The processes that have a block device open, and do not only glance at it."""
         users = self._open_devices.get(rdev, [])
-        return [user for user in users if user in self._still_open_devices.get(rdev, ())]
+        for number in range(len(GLANCES_SECONDS)):
+            if not users:
+                break
+            users = [user for user in users if user in self._later(number).get(rdev, ())]
+        return users
+
+    def _later(self, number: int) -> Dict[int, List[User]]:
+        """What processes have open at the further look with this C(number), taken when needed."""
+        if number == len(self._later_looks):
+            time.sleep(GLANCES_SECONDS[number])
+            self._later_looks.append(_block_devices(_open_by_processes()))
+        return self._later_looks[number]
 
     @cached_property
     def bindings(self) -> List[loop.Binding]:
@@ -206,9 +218,8 @@ class Usage:
         return _block_devices(self._opened)
 
     @cached_property
-    def _still_open_devices(self) -> Dict[int, List[User]]:
-        time.sleep(GLANCE_SECONDS)
-        return _block_devices(_open_by_processes())
+    def _later_looks(self) -> List[Dict[int, List[User]]]:
+        return []
 
     @cached_property
     def _open_files(self) -> Dict[loop.File, List[User]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import boot_unit, dom0, usage, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import boot_unit, dom0, xl
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome
 
@@ -230,7 +230,6 @@ def fake_xen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], No
     monkeypatch.setattr(dom0, "CAPABILITIES", str(home / "capabilities"))
     # Nobody who is waited for here is slow.
     monkeypatch.setattr(xl, "POLL_SECONDS", 0.01)
-    monkeypatch.setattr(usage, "GLANCE_SECONDS", 0.01)
 
     def start() -> None:
         (home / "behaviour.json").write_text("{}")

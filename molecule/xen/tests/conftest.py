@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 DOMAINS = yaml.safe_load((Path(__file__).parents[1] / "vars/domains.yml").read_text())
-GUEST_SECONDS = 120
+GUEST_SECONDS = 240
 """How long a guest may take to notice something: all of it is emulated."""
 
 PATIENCE_SECONDS = 20
@@ -195,6 +195,10 @@ class Xen:
     def await_keys(self, domain, *keys):
         """The guest's report once it names exactly these disks."""
         return self.await_report(domain, lambda report: set(report) == set(keys))
+
+    def settled(self, domain):
+        """The guest's report once it has noticed all that xenstore has of its disks by now."""
+        return self.await_keys(domain, *self.slots(domain))
 
     def ask_again(self, domain):
         """A report of what the guest reads now."""

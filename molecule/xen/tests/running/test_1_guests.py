@@ -150,7 +150,7 @@ def test_autostart_links_of_the_plan(xen):
 
 
 def test_guest_writes_what_it_may_and_nothing_else(xen):
-    report = xen.report("pv")
+    report = xen.settled("pv")
     xen.tell("pv", f"write {report[268439552]['name']} hello from the guest")
     xen.tell("pv", f"write {report[51768]['name']} this must not be there")
     xen.await_(

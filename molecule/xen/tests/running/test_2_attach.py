@@ -26,7 +26,7 @@ def content(host):
 
 def test_attach_and_detach(xen, content):
     disk = {"domain": "second", "vdev": "xvdh", "target": LINK}
-    before = xen.report("second")
+    before = xen.settled("second")
     slots = xen.slots("second")
 
     # check mode touches nothing, and says what a run does
@@ -75,7 +75,7 @@ def test_attach_and_detach(xen, content):
 
 def test_attached_read_only(xen, content):
     disk = {"domain": "second", "vdev": "d8p0", "target": LINK, "access": "ro"}
-    before = xen.report("second")
+    before = xen.settled("second")
     _result, vbd = xen.vbd(**disk)
     assert vbd["access"] == "ro"
     report = xen.await_keys("second", *before, 51840)
@@ -103,7 +103,7 @@ def test_many_at_once_by_name_id_and_uuid(xen, content):
         {"domain": "pv", "vdev": "xvdi", "target": LINK, "access": "ro"},
         {"domain": "second", "vdev": "xvdj", "target": LINK, "access": "ro"},
     ]
-    pv, second = xen.report("pv"), xen.report("second")
+    pv, second = xen.settled("pv"), xen.settled("second")
     result = xen.module("xen_vbd_attach", vbds=vbds)
     assert result["changed"] is True
     assert [vbd["backendtype"] for vbd in result["vbds"]] == ["phy", "phy", "qdisk", "phy", "phy"]

@@ -135,7 +135,7 @@ def test_hotplug_script_that_fails(xen, slots):
 def test_replace_swaps_the_disk(xen, slots):
     xen.shell("yes first | head -c 1048576 > /srv/first.raw")
     xen.shell("yes second | head -c 2097152 > /srv/second.raw")
-    before = xen.report("second")
+    before = xen.settled("second")
     try:
         xen.vbd(target="/srv/first.raw", **SLOT)
         xen.await_keys("second", *before, KEY)

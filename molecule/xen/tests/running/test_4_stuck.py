@@ -75,7 +75,7 @@ def test_guest_that_does_not_let_go(xen):
 def test_linux_guest_that_has_the_disk_open(xen):
     """Linux lets go of a disk even then: whoever has it open reads errors from it."""
     disk = {"domain": "pv", "vdev": "xvdh", "target": IMAGE}
-    before = xen.report("pv")
+    before = xen.settled("pv")
     xen.shell(f"truncate -s 1M {IMAGE}")
     xen.vbd(**disk)
     xen.await_keys("pv", *before, KEY)

@@ -11,7 +11,7 @@ def test_grow(xen):
     domains = xen.domains()
     domains[0]["disks"][0]["size"] = "3MiB"
     domid = xen.domid("pv")
-    before = xen.report("pv")[51712]
+    before = xen.settled("pv")[51712]
     assert before["sectors"] == "4096"
     play = ("provision", domains, "--tags", "raw_disks,loopdevs")
     _said, fine, changed = xen.playbook(*play, "--check")

@@ -167,6 +167,7 @@ def test_unbinding_what_someone_began_to_use(
 ) -> None:
     plan = devices(bound(image)).plan(item(image, state="absent"))
     monkeypatch.setattr(loop_actions, "Usage", lambda: KnownUsage([], {3: users}))
-    kernel.in_use = loop_actions.UNBIND_TRIES
+    monkeypatch.setattr(loop_actions, "GLANCES_SECONDS", (0, 0))
+    kernel.in_use = 3
     with pytest.raises(LoopError, match=rf"cannot unbind /dev/loop3 .*: {words}; end that first"):
         run(plan)

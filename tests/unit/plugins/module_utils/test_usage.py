@@ -30,7 +30,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage.xen, "attached_devices", list)
     monkeypatch.setattr(usage, "sysfs", lambda _rdev: "/nonexistent")
     monkeypatch.setattr(usage, "_open_by_processes", lambda: iter(()))
-    monkeypatch.setattr(usage, "GLANCE_SECONDS", 0)
+    monkeypatch.setattr(usage, "GLANCES_SECONDS", (0, 0, 0))
 
 
 def opened_by(*users: User) -> Opened:
@@ -39,10 +39,19 @@ def opened_by(*users: User) -> Opened:
 
 
 def test_who_only_looks_at_a_device_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads = iter([opened_by(HOLDER, GLANCE), opened_by(HOLDER), opened_by(GLANCE), opened_by()])
+    reads = iter([*[opened_by(HOLDER, GLANCE)] * 2, *[opened_by(HOLDER)] * 2])
     monkeypatch.setattr(usage, "_open_by_processes", lambda: next(reads))
     assert Usage().of_device(LOOP3) == [HOLDER]
-    assert Usage().of_device(LOOP3) == []
+    assert not list(reads)
+
+
+def test_nobody_is_waited_for_any_longer_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = iter([opened_by(GLANCE), opened_by(GLANCE), opened_by()])
+    monkeypatch.setattr(usage, "_open_by_processes", lambda: next(reads))
+    used = Usage()
+    assert used.of_device(LOOP3) == []
+    assert not list(reads)
+    assert used.of_device(LOOP3) == []  # by what was seen already
 
 
 def test_nobody_is_waited_for_where_nobody_has_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
