@@ -17,7 +17,7 @@ import time
 STEPS = {
     "lint": r"^ok: ",
     "sanity": r"^Running sanity test ",
-    "unit": r"==.* (\d+) passed",
+    "coverage UNITS=1": r"==.* (\d+) passed",
     "integration": r"^Running (?!setup_)\S+ integration test role",
     "robustness": r"==.* (\d+) passed",
     "molecule": r"==.* (\d+) passed",

@@ -495,7 +495,9 @@ def test_absent_and_cleared_end_what_boots(bench: Bench) -> None:
 def test_mmdebstrap_ends_with_the_run(bench: Bench) -> None:
     for number in (signal.SIGKILL, signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         bench.behave(mmdebstrap_hangs=True)
-        code = RUN.format(module="lab_machine", patch="print('here', flush=True)")
+        # Whatever runs in the background of a shell ignores SIGINT, and so would this.
+        heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+        code = RUN.format(module="lab_machine", patch=heard)
         words = [sys.executable, "-c", code, json.dumps(sys.path), str(bench.home)]
         with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
             bench.await_(lambda: len(bench.processes()) == 1)
