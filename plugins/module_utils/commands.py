@@ -8,11 +8,11 @@ import subprocess
 from dataclasses import dataclass
 from typing import Sequence
 
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.programs import (
     environment,
     search_path,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 XEN_PROGRAMS = ("xl", "xenstore-ls")
 

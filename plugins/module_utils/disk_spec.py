@@ -103,6 +103,14 @@ def said(disk: Mapping[str, Any]) -> Dict[str, Any]:
     return {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}
 
 
+def access_of(disk: Mapping[str, Any]) -> str:
+    """Whether a guest may write a disk with these options, C(rw), or not, C(ro).
+
+    xl makes every cdrom read-only.
+    """
+    return "ro" if disk.get("devtype") == "cdrom" else str(disk.get("access", "rw"))
+
+
 def _words(disk: Mapping[str, object]) -> Dict[str, str]:
     """The checked disk: by key, in the order of KEYS, the value as xl writes it."""
     if not isinstance(disk, Mapping):
@@ -358,11 +366,10 @@ class _Reader:
         disk = {key: self._disk[key] for key in KEYS if self._disk.get(key, "") != ""}
         if "vdev" not in disk:
             raise DiskSpecError("it has no vdev")
-        cdrom = disk.get("devtype") == "cdrom"
-        if "target" not in disk and not cdrom:
+        if "target" not in disk and disk.get("devtype") != "cdrom":
             raise DiskSpecError("it has no target and is not a cdrom")
-        if "access" in disk and cdrom:
-            disk["access"] = "ro"
+        if "access" in disk:
+            disk["access"] = access_of(disk)
         return disk
 
 

@@ -1,13 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether this is a Xen host."""
+"""Whether this is a Xen host, and where it has its hotplug scripts."""
 
 from __future__ import annotations
 
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 
 HYPERVISOR_TYPE = "/sys/hypervisor/type"
 CAPABILITIES = "/proc/xen/capabilities"
+SCRIPTS = "/etc/xen/scripts"
+"""Where libxl looks for a hotplug script that is given without a directory."""
 
 
 def is_dom0() -> bool:

@@ -25,13 +25,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.domain_disks import Host
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import (
     LOCK,
     LOCK_SECONDS,
     Claim,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 KEPT_SECONDS = 5
 """xl takes a domain away as soon as its guest has ended. One that is still there after this long

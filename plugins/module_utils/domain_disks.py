@@ -19,7 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xen,
     xl,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
@@ -27,7 +27,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     Storage,
     Storages,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 SHARING_HINT = (
     "detach it there or end that domain first, or give it access=ro in the configs of both"
@@ -89,10 +88,9 @@ def wanted_claims(
         slots[key] = vdev
         if target is None:
             continue
-        is_ro = disk.get("devtype") == "cdrom" or disk.get("access") == "ro"
         with explained(f"disk {vdev}"):
             storage = _storage(disk, str(target), host, missing_is_made)
-        access = "ro" if is_ro else "rw"
+        access = disk_spec.access_of(disk)
         claims.append(Claim(domain, vdev, str(target), access, storage, planned=True))
     return claims
 

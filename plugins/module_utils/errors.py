@@ -20,6 +20,10 @@ class HostError(BlockdevError):
     """What is wrong with this host, and so with all that is wanted of it: said once."""
 
 
+class XenError(BlockdevError):
+    """Xen, or what runs on it, is not as wanted."""
+
+
 @contextmanager
 def explained(words: str) -> Iterator[None]:
     """Begin the errors of what is inside with C(words): ``cannot bind /srv/a.raw``."""

@@ -93,9 +93,8 @@ class Disk:
 
     @property
     def access(self) -> str:
-        """C(rw) or C(ro); xl makes every cdrom C(ro)."""
-        default = "ro" if self.options.get("devtype") == "cdrom" else "rw"
-        return str(self.options.get("access", default))
+        """C(rw) or C(ro), as it says; what it may not say is refused when it is rendered."""
+        return str(self.options.get("access", disk_spec.access_of(self.options)))
 
     @property
     def ours(self) -> bool:

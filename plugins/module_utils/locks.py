@@ -10,12 +10,13 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Iterator, Optional
 
+from ansible_collections.xen.blockdev.plugins.module_utils.dom0 import SCRIPTS
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 OWN_DIR = "/run/xen-blockdev"
 """Only root can write it, unlike /run/lock: nobody else can hold a lock or plant a link."""
 
-XL_SCRIPT = "/etc/xen/scripts/block"
+XL_SCRIPT = f"{SCRIPTS}/block"
 XL_SCRIPT_LOCK = "/var/run/xen-hotplug/block"
 """What xl's script holds while it looks for a free loop device (claim_lock in its locking.sh)."""
 

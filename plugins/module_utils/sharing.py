@@ -12,10 +12,10 @@ import os
 from dataclasses import dataclass
 from typing import Iterable
 
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import SAVED_REMEDY, Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 DOM0_USES = ("mount", "swap", "holder")
 """Uses by dom0 (see usage.User) beside which a guest must not have the same disk."""

@@ -20,12 +20,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xen,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     Storage,
     Storages,
     sysfs,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 MOUNTS = "/proc/self/mountinfo"
 SWAPS = "/proc/swaps"

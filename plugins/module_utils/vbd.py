@@ -30,6 +30,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
     BlockdevError,
     HostError,
+    XenError,
     explained,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import LOCK_SECONDS
@@ -42,7 +43,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     decimal,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Iterable, List, Mapping, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec, sharing, xen
+from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec, dom0, sharing
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
@@ -66,8 +66,8 @@ class Wanted:
 
     @property
     def access(self) -> str:
-        """xl makes every cdrom read-only."""
-        return "ro" if self.item["devtype"] == "cdrom" else str(self.item["access"])
+        """C(rw) or C(ro)."""
+        return disk_spec.access_of(self.item)
 
     @property
     def spec(self) -> str:
@@ -112,7 +112,7 @@ def differences(wanted: Wanted, found: Disk) -> List[str]:
 
 
 def _script_path(script: Optional[str]) -> Optional[str]:
-    return os.path.join(xen.SCRIPTS, script) if script else None
+    return os.path.join(dom0.SCRIPTS, script) if script else None
 
 
 def _shown(value: object) -> str:

@@ -15,9 +15,9 @@ import stat
 from dataclasses import dataclass, replace
 from typing import FrozenSet, Iterable, List, Optional, Set, Tuple
 
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, File, file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 LOOP_MAJOR = 7
 """Of loop devices: Documentation/admin-guide/devices.txt of Linux."""

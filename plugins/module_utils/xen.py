@@ -19,14 +19,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xenstore,
     xenstore_socket,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store, XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore_socket import (
     Connection,
     UnavailableError,
 )
-
-SCRIPTS = "/etc/xen/scripts"
-"""Where libxl looks for a hotplug script that is given without a directory."""
 
 STORE_SECONDS = 180
 

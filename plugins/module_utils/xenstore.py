@@ -12,12 +12,7 @@ from __future__ import annotations
 import re
 from typing import Dict, List, Match, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-
-
-class XenError(BlockdevError):
-    """Xen, or what runs on it, is not as wanted."""
-
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 
 _LINE = re.compile(r'(?P<path>/[^\s=]*)(?: = "(?P<value>.*)"|:)')
 _ESCAPE = re.compile(rb"\\(?:(?P<letter>[tnr])|x(?P<hex>[0-9a-f]{2})|(?P<octal>[0-3][0-7]{2})|(.))")

@@ -16,8 +16,8 @@ from typing import Dict, Iterator, List, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import commands, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 
 XL_SECONDS = 120
 """libxl itself gives up before: after 10 s for a backend and 40 s for a hotplug script."""

@@ -31,7 +31,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xl,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
 from ansible_collections.xen.blockdev.tests.robustness import harness
@@ -276,7 +276,7 @@ def test_a_plan_or_the_documented_error(domains: Any, images_dir: Any, state: An
 @fuzzed(TEXT, TEXT)
 def test_what_xenstore_prints_is_read_or_refused(path: str, value: str) -> None:
     for text in (path, f'/a = "{value}"', f'/a{path} = "{value}"\n/b:\n', f"{path}\n{value}"):
-        with suppress(xenstore.XenError):
+        with suppress(XenError):
             store = Store(xenstore.parse(text))
             xen.vbds(store)
             xen.domains(store)
@@ -289,7 +289,7 @@ def test_a_list_of_domains_is_read_or_refused(name: str, flags: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
         for output in (name, f"{head}{line}\n", f"{line}\n{head}"):
             patch.setattr(commands, "run", lambda *_run, output=output: Completed(0, output, ""))
-            with suppress(xenstore.XenError):
+            with suppress(XenError):
                 for one in xl.listed():
                     assert one.status
                     assert one.domid in (0, 7) or str(one.domid) in name

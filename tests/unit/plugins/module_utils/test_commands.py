@@ -9,7 +9,7 @@ from typing import List
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import commands
 from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 
 
 @pytest.mark.parametrize(

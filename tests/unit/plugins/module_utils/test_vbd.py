@@ -21,7 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Plan,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storages
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
@@ -494,7 +494,7 @@ def test_an_old_disk_that_another_guest_has_by_now_does_not_come_back(
     def lose(*_arguments: object) -> None:
         monkeypatch.setattr(vbd.Vbds, "_attach", attach)
         apply(wanted(domain="db"))
-        raise xenstore.XenError("no")
+        raise XenError("no")
 
     attach = vbd.Vbds._attach
     apply(wanted())

@@ -11,8 +11,9 @@ from typing import Dict, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import dom0, vbd_target, xen, xenstore
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store, XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
     WEB_UUID,
     FakeHost,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import commands, programs, xen, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import XenError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
     DATA,
     WEB_UUID,
