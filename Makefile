@@ -160,7 +160,7 @@ matrix: ## The Xen host's scenario with both versions of Xen
 	@$(MAKE) --no-print-directory molecule-xen RELEASE=trixie
 
 .PHONY: versions
-versions: tree ## Each ansible-core with each Python that is here (QUICK=1: the ends of both, no units)
+versions: tree ## Each ansible-core with each Python that is here (QUICK=1: the ends of both)
 	@cd $(TREE) && $(PYTHON) tests/versions.py $(if $(QUICK),--quick)
 
 .PHONY: coverage

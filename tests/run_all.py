@@ -21,6 +21,7 @@ STEPS = {
     "integration": r"^Running (?!setup_)\S+ integration test role",
     "robustness": r"==.* (\d+) passed",
     "molecule": r"==.* (\d+) passed",
+    "versions QUICK=1": r"^(\d+) passed, ",
     "importer": r"^ok: ",
     "docs": r"^ok: ",
     "molecule-xen REBOOT=no": r"==.* (\d+) passed",
