@@ -16,6 +16,7 @@ from xml.etree import ElementTree
 from ansible_collections.xen.blockdev.plugins.module_utils import console, disk_plan
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options import (
+    IMAGE_OPTIONS,
     InventoryError,
     Options,
     OptionsReader,
@@ -122,7 +123,10 @@ class _Reader(OptionsReader):
         run = posixpath.basename(self._directory).rpartition("-")[2]
         domain = f"{options['name']}-{run}"
         config = self._config(place, options)
-        disks = [self._disk(disk) for disk in options.get("disks", [])]
+        disks = [
+            self._disk(with_name(f"{place}, disks[{i}]", disk), disk)
+            for i, disk in enumerate(options.get("disks", []))
+        ]
         log = f"{self._directory}/{domain}.log"
         return {
             "name": options["name"],
@@ -157,13 +161,28 @@ class _Reader(OptionsReader):
         memory = options.get("memory", MEMORY)
         return {"config": {"type": "pvh", "kernel": kernel, "memory": memory, **more}}
 
-    def _disk(self, written: object) -> object:
+    def _disk(self, place: str, written: object) -> object:
         """The disk, with a source that will be on the host. The plan judges what is wrong in it."""
+        if isinstance(written, dict) and "path" in written:
+            return self._disk_of_others(place, written)
         if not isinstance(written, dict) or not isinstance(written.get("source"), str):
             return written
         left = {option: value for option, value in written.items() if option != "remote_src"}
         remote = written.get("remote_src", self._remote)
         return {**left, "source": self._on_host(written["source"], remote is True)}
+
+    def _disk_of_others(self, place: str, written: Mapping[str, object]) -> Options:
+        """An image that is there already, and stays as it is. The guest gets the file by xl's own
+        script, for a loop device that it has is not the test's to bind and to unbind."""
+        for option in [*IMAGE_OPTIONS, "loop"]:
+            if written.get(option) not in (None, False):
+                self.problem(
+                    place,
+                    f"{option} does not apply: what has a path is there already, and no test may "
+                    "change or bind it; leave out path for an image of the test's own",
+                )
+        is_raw = written.get("format", "raw") == "raw"
+        return {**written, "loop": False} if is_raw else dict(written)
 
     def _fetched(
         self, place: str, options: Options, domain: str, disks: Sequence[object]

@@ -38,8 +38,6 @@ DISK = re.compile(
 def run(command, cwd=None):
     """Run a command of Ansible, without the colours that molecule asks for."""
     environ = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
-    if cwd:
-        environ["PWD"] = str(cwd)
     return subprocess.run(
         command, check=False, capture_output=True, encoding="utf-8", env=environ, cwd=cwd
     )

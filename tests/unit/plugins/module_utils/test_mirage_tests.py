@@ -114,6 +114,19 @@ def test_paths_are_those_of_the_disk_plan() -> None:
     assert found.configs[0]["domain"] == plan.tests[0]["console"]["name"]
 
 
+@pytest.mark.parametrize("options", [{}, {"loop": False}, {"format": "qcow2"}])
+def test_an_image_of_others_is_neither_made_nor_bound_nor_deleted(options: Dict[str, Any]) -> None:
+    image = {"name": "a", "path": "/srv/a.img", **options}
+    plan = planned({**HELLO, "disks": [image], "fetch": ["a"]})
+    (test,) = plan.tests
+    (entry,) = disk_plan.plan([test["domain"]], DIRECTORY, DIRECTORY).entries
+    assert "loop" not in entry
+    assert entry["vbd"]["target"] == "/srv/a.img"
+    assert test["fetch"][1]["src"] == "/srv/a.img"
+    gone = disk_plan.plan([test["domain"]], DIRECTORY, DIRECTORY, state="absent")
+    assert not [one for one in gone.entries if "image" in one or "loop" in one]
+
+
 def test_with_a_config() -> None:
     plan = planned(
         {
@@ -202,6 +215,13 @@ HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
             "mirage_vms[0] (hello-x1y2)",
         ),
         ({**HELLO, "config": "dist/hello.xl.in"}, "mirage_vms[0] (hello-x1y2)"),
+        *(
+            (
+                {**HELLO, "disks": [{"name": "a", "path": "/srv/a.raw", option: value}]},
+                f"mirage_vms[0] (hello), disks[0] (a): {option} does not apply: what has a path",
+            )
+            for option, value in {"size": "1MiB", "source": "a.raw", "loop": True}.items()
+        ),
     ],
 )
 def test_bad_input(test: object, problem: str) -> None:
