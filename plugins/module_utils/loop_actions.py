@@ -13,6 +13,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop,
     loop_control,
     loop_info,
+    loop_link,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
@@ -75,6 +76,17 @@ def settle_udev() -> None:
     if os.path.exists(UDEV_CONTROL):
         command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
         commands.run(command, 2 * UDEV_SECONDS)
+
+
+def udev_names_devices() -> bool:
+    """Whether udev runs here, and has the rule that names loop devices after their images."""
+    return os.path.exists(UDEV_CONTROL) and os.path.exists(loop_link.RULE)
+
+
+def have_named(binding: Binding) -> None:
+    """Have udev look at the device again, which begins to work with what it sees meanwhile."""
+    with open(f"/sys/block/loop{binding.number}/uevent", "w", encoding="ascii") as uevent:
+        uevent.write("change")
 
 
 def _verify_new(item: Mapping[str, Any], number: int) -> None:

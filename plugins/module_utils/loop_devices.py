@@ -16,6 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_actions,
     loop_control,
     loop_info,
+    loop_link,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
@@ -350,6 +351,17 @@ def _writable(path: str) -> bool:
     return os.access(path, os.W_OK)
 
 
+def _lacks_name(binding: Binding) -> bool:
+    """Whether udev would name the device if it looked at it again: it has not done that since it
+    has the rule, or since the image has its present name."""
+    return (
+        loop.verified_link(binding) is None
+        and not binding.deleted
+        and loop_link.SAFE_PATH.fullmatch(binding.backing_file) is not None
+        and loop_actions.udev_names_devices()
+    )
+
+
 def _changes(item: Mapping[str, Any], binding: Binding, size: int) -> Tuple[List[Action], State]:
     """What a bound device lacks, and the state that this leads to. C(size): bytes."""
     actions: List[Action] = []
@@ -363,6 +375,10 @@ def _changes(item: Mapping[str, Any], binding: Binding, size: int) -> Tuple[List
         sentence = f"turn direct I/O of {device} {'on' if direct_io else 'off'}"
         actions.append(Action(sentence, lambda: loop_control.set_direct_io(binding, direct_io)))
         after["direct_io"] = direct_io
+    if _lacks_name(binding):
+        sentence = f"have udev name {device} after {binding.backing_file}"
+        actions.append(Action(sentence, lambda: loop_actions.have_named(binding)))
+        after["link"] = loop_link.link_of(binding.backing_file)
     if binding.autoclear:
         sentence = f"keep {device} bound when its last user closes it"
         actions.append(Action(sentence, lambda: loop_control.keep_bound(binding)))

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 
 LINK_DIR = "/dev/disk/by-loop-file"
+RULE = "/etc/udev/rules.d/61-xen-blockdev.rules"
 
 SAFE_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
 """Paths whose link udev writes as they are. It replaces other characters by ``_``, so that two

@@ -20,6 +20,8 @@ description:
     where it is attached.
   - An image that has grown since it was bound gets the new size through to the device, also while a guest
     uses it.
+  - Where udev has the rule of the role P(xen.blockdev.loopdevs#role), a device that was bound before and has no
+    link that follows its image is given one.
   - What is in use is never unbound. The error says by whom.
 extends_documentation_fragment:
   - xen.blockdev.attributes
@@ -86,7 +88,8 @@ options:
     type: bool
   sector_size:
     description:
-      - The logical sector size of the device in bytes. MirageOS wants 512.
+      - The logical sector size of the device in bytes. MirageOS wants 512, and makes its
+        blocks of 4096 bytes of eight such sectors.
     type: int
     choices: [512, 1024, 2048, 4096]
     default: 512

@@ -16,6 +16,14 @@ def test_image_and_loop_device_have_grown(host):
     assert host.check_output("blockdev --getsize64 %s", device(host, path)) == str(32 * 2**20)
 
 
+def test_a_link_that_was_gone_is_back(host):
+    image = f"{IMAGES}/web/scratch.raw"
+    link = f"/dev/disk/by-loop-file{image}"
+    if host.file("/run/udev/control").exists:
+        assert host.file(link).linked_to == device(host, image)
+        assert f"{link}'" in host.file(f"{DIR}/configs/web.cfg").content_string
+
+
 def test_absent_disks_are_gone(host):
     for path in (f"{IMAGES}/web/data.raw", f"{IMAGES}/db/boot.raw", f"{IMAGES}/db/wal.raw"):
         assert not host.file(path).exists

@@ -311,6 +311,34 @@ def test_keeps_bound_what_the_kernel_would_unbind(image: Path) -> None:
     assert sentences(plan) == ["keep /dev/loop3 bound when its last user closes it"]
 
 
+def test_a_device_without_its_name_gets_it(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_actions, "udev_names_devices", lambda: True)
+    plan = devices(bound(image)).plan(item(image))
+    assert sentences(plan) == [f"have udev name /dev/loop3 after {image}"]
+    assert (plan.before["link"], plan.after["link"]) == (None, f"/dev/disk/by-loop-file{image}")
+
+
+@pytest.mark.parametrize(
+    ("has_link", "has_udev", "change"),
+    [
+        (True, True, {}),
+        (False, False, {}),
+        (False, True, {"deleted": True}),
+        (False, True, {"backing_file": "/srv/with blanks.raw"}),
+    ],
+)
+def test_a_device_that_is_left_without_another_name(
+    image: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    has_link: bool,
+    has_udev: bool,
+    change: Dict[str, Any],
+) -> None:
+    monkeypatch.setattr(loop_actions, "udev_names_devices", lambda: has_udev)
+    monkeypatch.setattr(loop, "verified_link", lambda _binding: "/dev/it" if has_link else None)
+    assert sentences(devices(bound(image, **change)).plan(item(image))) == []
+
+
 def test_all_changes_of_a_binding_are_made(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     binding = bound(image, flags=loop.AUTOCLEAR, size=512)
     done: List[object] = []
