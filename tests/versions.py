@@ -178,7 +178,7 @@ def check(core: Core, pythons: Dict[str, Path], links: Path, is_quick: bool) -> 
     environ = environment(core, pythons[controllers[0]], links)
     if not is_quick:
         yield timed(core, controllers[0], Step("all sanity", SANITY, SANITY_TEST), environ)
-    for python in [targets[0], targets[-1]] if is_quick else targets:
+    for python in dict.fromkeys([targets[0], targets[-1]]) if is_quick else targets:
         units = not is_quick or (core, python) == (CORES[0], targets[0])
         for step in steps(core, python, pythons[python], units):
             yield timed(core, python, step, environ)

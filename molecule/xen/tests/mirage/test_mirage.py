@@ -111,27 +111,24 @@ def test_the_example_of_the_readme(xen, run_tests):
     nothing_is_left(xen)
 
 
-def test_each_has_its_own_end(xen, run_tests, tmp_path):
-    (tmp_path / "content/greetings").mkdir(parents=True)
-    (tmp_path / "content/greetings/hello.txt").write_text("Hello from a disk\n")
-    (tmp_path / "boot/boot/grub").mkdir(parents=True)
-    (tmp_path / "boot/boot/grub/grub.cfg").write_text(GRUB_CFG)
-    (tmp_path / "no-kernel").write_text("this is no kernel\n" * 1000)
+def each_end():
+    """Tests of which each ends in a way of its own; see C(write_sources) for their sources."""
     content = {"source": "content"}
-    tests = [
+    grub_disks = [
+        {"name": "boot", "source": "boot", "filesystem": "ext4"},
+        {"name": "tar", **content, "filesystem": "tar", "vdev": "51728"},
+        {"name": "ext", **content, "filesystem": "ext4", "label": "CONTENT"},
+        {"name": "fat", **content, "filesystem": "vfat", "fat_sector_size": 4096}
+        | {"vdev": "268439552"},
+    ]
+    return [
         {
             "name": "grub",
             "unikernel": "/srv/guests/grub.bin",
             "remote_src": True,
             "memory": 128,
             "options": {"type": "pv"},
-            "disks": [
-                {"name": "boot", "source": "boot", "filesystem": "ext4"},
-                {"name": "tar", **content, "filesystem": "tar", "vdev": "51728"},
-                {"name": "ext", **content, "filesystem": "ext4", "label": "CONTENT"},
-                {"name": "fat", **content, "filesystem": "vfat", "fat_sector_size": 4096}
-                | {"vdev": "268439552"},
-            ],
+            "disks": grub_disks,
             "expect": "(?s)Hello from a disk.*CONTENT is xen/xvdc.*Hello.*Hello.*^all read$",
             "fail": "unknown filesystem|file .* not found",
         },
@@ -152,7 +149,23 @@ def test_each_has_its_own_end(xen, run_tests, tmp_path):
             "disks": [{"name": "full", "size": "1TiB", "allocation": "full"}],
         },
     ]
-    variables = {"mirage_vms": tests, "mirage_parallel": 8, "mirage_timeout": 300}
+
+
+def write_sources(directory):
+    """The folders and the file that the tests of C(each_end) name."""
+    files = {
+        "content/greetings/hello.txt": "Hello from a disk\n",
+        "boot/boot/grub/grub.cfg": GRUB_CFG,
+        "no-kernel": "this is no kernel\n" * 1000,
+    }
+    for name, content in files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_text(content)
+
+
+def test_each_has_its_own_end(xen, run_tests, tmp_path):
+    write_sources(tmp_path)
+    variables = {"mirage_vms": each_end(), "mirage_parallel": 8, "mirage_timeout": 300}
     (tmp_path / "tests.yml").write_text(json.dumps(variables))
     report = run_tests(tmp_path)
     assert not report.ok

@@ -64,6 +64,7 @@ def await_guests(xen, *names):
 def await_guest(xen, name):
     """What a guest says once it runs."""
     xen.await_(lambda: xen.host.run("xl domid %s", name).rc, lambda rc: rc == 0, lambda: name, 300)
+    xen.settled(name)  # It reports at once, before its disks have connected.
     return disks(xen, name)
 
 

@@ -89,5 +89,5 @@ def test_linux_guest_that_has_the_disk_open(xen):
     assert (result["changed"], vbd["slots"]) == (True, [])
     assert KEY not in xen.slots("pv")
     xen.tell("pv", "release")
-    assert set(xen.await_keys("pv", *before)) == set(before)
+    xen.await_keys("pv", *before)
     assert IMAGE not in xen.bindings()
