@@ -63,6 +63,7 @@ $(DOCS_VENV)/.docs: docs/site/requirements.txt requirements.txt
 
 $(COLLECTIONS)/.installed: $(VENV)/.run $(SOURCES)
 	@mkdir -p $(COLLECTIONS)
+	@rm -f $(CACHE)/xen-blockdev-*.tar.gz # those of other versions
 	@$(RUN) ansible-galaxy collection build --force --output-path $(CACHE) >/dev/null
 	@$(RUN) ansible-galaxy collection install --force --offline --collections-path $(COLLECTIONS) \
 	    $(CACHE)/xen-blockdev-*.tar.gz

@@ -17,6 +17,11 @@ description:
     badly is to fail the play is for a later task to say, when everything has been put away.
 extends_documentation_fragment:
   - xen.blockdev.attributes
+attributes:
+  idempotent:
+    support: none
+    description:
+      - A domain that runs already is an error, because the beginning of its console would be missed.
 options:
   domains:
     description:

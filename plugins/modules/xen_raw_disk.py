@@ -143,7 +143,8 @@ options:
   fat_sector_size:
     description:
       - With O(filesystem=vfat), the bytes of a sector, V(512) where this is not given.
-      - MirageOS on Xen sees sectors of 4096 bytes, and reads a FAT only if that has such sectors, too.
+      - MirageOS on Xen makes blocks of 4096 bytes of whatever sectors the device has, and reads a FAT only if its
+        sectors are as large.
     type: int
     choices: [512, 4096]
   preserve:
