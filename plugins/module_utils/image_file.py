@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Callable, Iterator
 
-from ansible_collections.xen.blockdev.plugins.module_utils import image_source, locks
+from ansible_collections.xen.blockdev.plugins.module_utils import locks
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     by_number,
     is_file_path,
@@ -27,7 +27,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     opened_real,
     resolved,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
+from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError, Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_size
 
@@ -40,6 +40,8 @@ Another run that comes between would grow it further, and have that cut off agai
 
 GROWTH_SECONDS = 300
 """How long another run may take for that, as to set blocks aside can take long."""
+
+FALLOCATE = Tool("fallocate", "sets blocks aside in an image", "util-linux")
 
 PROBED_FROM = 2 * 1024**4
 """Bytes. Whether a file system can hold a file of at least this size is tried out when planning.
@@ -223,7 +225,7 @@ def _link(new: int, directory: int, image: ImagePath) -> None:
 
 
 def grow(image: Image, size: int, full: bool) -> None:
-    """Add to the end of an image. This is safe while a guest uses it: nobody sees it yet."""
+    """Add to the end of an image, also while a guest uses it, and fill its holes (C(full))."""
     flags = os.O_RDWR | os.O_NOFOLLOW
     with locks.exclusive(GROWTH_LOCK, GROWTH_SECONDS), opened(image.file, flags) as descriptor:
         _check_same(image, descriptor)
@@ -234,12 +236,30 @@ def grow(image: Image, size: int, full: bool) -> None:
                 "again"
             )
         try:
-            image_source.set_size(descriptor, size, full)
-        except OSError:
+            if full:
+                _allocate(image, descriptor, size)
+            else:
+                os.ftruncate(descriptor, size)
+        except (ImageError, OSError):
             # A full disk can end an allocation halfway.
             os.ftruncate(descriptor, before)
             raise
         os.fsync(descriptor)
+
+
+def _allocate(image: Image, descriptor: int, size: int) -> None:
+    """Have the file system set aside all blocks of an image in use, which only the kernel itself
+    can do without writing to them. Raises ImageError."""
+    try:
+        FALLOCATE.run(
+            *("--length", str(size), by_number(descriptor)),
+            timeout=GROWTH_SECONDS,
+            descriptors={descriptor: image.path},
+        )
+    except ImageError as error:
+        raise ImageError(
+            f"cannot allocate {image.path} in full: {error}; set allocation: sparse"
+        ) from None
 
 
 def shrink(image: Image, size: int) -> None:

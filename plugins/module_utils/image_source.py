@@ -109,7 +109,11 @@ def copy(source: Source, new: int, size: int, full: bool) -> None:
 
 
 def set_size(descriptor: int, size: int, full: bool) -> None:
-    """Give a file C(size) bytes: sparse, so that it may also get smaller, or with all blocks."""
+    """Give a new file C(size) bytes: sparse, so that it may also get smaller, or with all blocks.
+
+    Nobody else may write to it: where the file system cannot set blocks aside, the C library writes
+    zeros, and so over whatever comes in between.
+    """
     if full:
         os.posix_fallocate(descriptor, 0, size)
     else:

@@ -468,14 +468,26 @@ def test_growth_that_fails_halfway_is_taken_back(
 ) -> None:
     path = image(tmp_path / "a.raw", MIB, b"content")
 
-    def halfway(descriptor: int, _offset: int, size: int) -> None:
-        os.ftruncate(descriptor, size // 2 + MIB)
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(os, "posix_fallocate", halfway)
-    with pytest.raises(OSError, match="No space"):
+    (tmp_path / "fallocate").write_text(
+        '#!/bin/sh\ntruncate --size 3M "$3"\necho fallocate: No space left on device >&2\nexit 1\n'
+    )
+    (tmp_path / "fallocate").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    with pytest.raises(ImageError) as error:
         planned(path, size="4M", allocation="full").actions[0].run()
+    assert str(error.value) == (
+        f"cannot allocate {path} in full: fallocate failed: fallocate: No space left on device; "
+        "set allocation: sparse"
+    )
     assert path.stat().st_size == MIB
+
+
+def test_growth_never_writes_over_what_is_there(tmp_path: Path) -> None:
+    """What the C library does where a file system has no fallocate(2)."""
+    path = image(tmp_path / "a.raw", MIB, b"content")
+    planned(path, size="2M", allocation="full").actions[0].run()
+    assert path.read_bytes() == b"content" + bytes(2 * MIB - 7)
+    assert path.stat().st_blocks * 512 >= 2 * MIB
 
 
 def test_growth_never_cuts_what_grew_meanwhile(tmp_path: Path) -> None:
