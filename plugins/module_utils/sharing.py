@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Iterable
+from typing import Iterable, Iterator
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import SAVED_REMEDY, Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import SAVED_REMEDY, Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 
@@ -67,7 +67,7 @@ def refuse_sharing(wanted: Claim, others: Iterable[Claim], hint: str) -> None:
 def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
     """Raise XenError where dom0 itself uses what is behind the target, or keeps it for a domain
     that is saved."""
-    users = [user for rdev in wanted.storage.devices for user in usage.of_device(rdev)]
+    users = [user for rdev in wanted.storage.devices for user in _users(rdev, usage)]
     if wanted.storage.file and wanted.storage.rdev is None:
         users += usage.of_file(os.stat(wanted.target))
     for user in users:
@@ -75,3 +75,16 @@ def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
             raise XenError(f"it is {user.sentence} in dom0; end that first")
         if user.kind == "saved" and not (user.read_only and wanted.access == "ro"):
             raise XenError(f"it is {user.sentence}; {SAVED_REMEDY}")
+    if any(map(usage.is_claimed, wanted.storage.devices)):
+        raise XenError(
+            "dom0 keeps it for something that shows nowhere else, such as a file system on several "
+            "devices or an iSCSI target; end that first"
+        )
+
+
+def _users(rdev: int, usage: Usage) -> Iterator[User]:
+    """The users of a block device, and of loop devices over it or over its partitions."""
+    for user in usage.of_device(rdev, processes=False):
+        yield user
+        if user.kind == "loop" and user.rdev is not None:
+            yield from _users(user.rdev, usage)

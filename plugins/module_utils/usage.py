@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import time
@@ -21,9 +22,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.files import opened
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     Storage,
     Storages,
+    device_path,
+    entries,
     sysfs,
 )
 
@@ -81,9 +85,11 @@ def join(users: Iterable[User]) -> str:
 class Usage:
     """The users of this host's files and block devices; each source is read once, when needed."""
 
-    def of_device(self, rdev: int, leaves: Leaves = lambda user: False) -> List[User]:
+    def of_device(
+        self, rdev: int, leaves: Leaves = lambda user: False, processes: bool = True
+    ) -> List[User]:
         """Who uses the block device with the number C(rdev) (st_rdev), or a partition of it, but
-        for those that C(leaves)."""
+        for those that C(leaves). C(processes): whether those count that have it open."""
         users = [
             *(self._mounts.get(rdev) or self._mounts_elsewhere.get(rdev) or ()),
             *self._swaps.get(rdev, ()),
@@ -96,12 +102,24 @@ class Usage:
         for name, partition in _partitions(rdev):
             left += [
                 replace(user, sentence=f"partition {name} {user.sentence}")
-                for user in self.of_device(partition, leaves)
+                for user in self.of_device(partition, leaves, processes)
             ]
         # Processes are told only where nothing better is, and QEMU not beside what it serves.
-        if left or any(user.by_process for user in users):
+        if left or not processes or any(user.by_process for user in users):
             return left
         return self._processes(rdev)
+
+    def is_claimed(self, rdev: int) -> bool:
+        """Whether the kernel keeps the block device for one user alone, as for a mount, also where
+        that shows nowhere else. A disk that a guest has is not kept so."""
+        path = device_path((os.major(rdev), os.minor(rdev)))
+        if path is None:
+            return False
+        try:
+            with opened(path, os.O_RDONLY | os.O_EXCL | os.O_NONBLOCK):
+                return False
+        except OSError as error:
+            return error.errno == errno.EBUSY
 
     def of_file(self, status: os.stat_result, leaves: Leaves = lambda user: False) -> List[User]:
         """Who uses the regular file that C(status) was read from, but for those that C(leaves)."""
@@ -334,7 +352,7 @@ def _holders(rdev: int) -> List[User]:
     holders = f"{sysfs(rdev)}/holders"
     return [
         User("holder", f"held by {_mapper_name(f'{holders}/{name}') or f'/dev/{name}'}")
-        for name in _entries(holders)
+        for name in entries(holders)
     ]
 
 
@@ -348,25 +366,18 @@ def _mapper_name(holder: str) -> Optional[str]:
 def _partitions(rdev: int) -> Iterator[Tuple[str, int]]:
     """Name and device number of each partition of a block device."""
     path = sysfs(rdev)
-    for name in _entries(path):
+    for name in entries(path):
         if os.path.exists(f"{path}/{name}/partition"):
             with open(f"{path}/{name}/dev", encoding="ascii") as dev:
                 major, minor = dev.read().split(":")
             yield f"/dev/{name}", os.makedev(int(major), int(minor))
 
 
-def _entries(path: str) -> List[str]:
-    try:
-        return sorted(os.listdir(path))
-    except OSError:
-        return []
-
-
 def _open_by_processes() -> Iterator[Tuple[os.stat_result, User]]:
     """What every process but this one has open (proc_pid_fd(5))."""
     for pid in _processes():
         descriptors = f"/proc/{pid}/fd"
-        statuses = list(_statuses(f"{descriptors}/{name}" for name in _entries(descriptors)))
+        statuses = list(_statuses(f"{descriptors}/{name}" for name in entries(descriptors)))
         if statuses:
             user = User("process", f"open in process {pid} ({_command(pid)})")
             yield from ((status, user) for status in statuses)
@@ -374,7 +385,7 @@ def _open_by_processes() -> Iterator[Tuple[os.stat_result, User]]:
 
 def _processes() -> List[str]:
     """The process numbers of all but this one."""
-    return [pid for pid in _entries("/proc") if pid.isdigit() and int(pid) != os.getpid()]
+    return [pid for pid in entries("/proc") if pid.isdigit() and int(pid) != os.getpid()]
 
 
 def _command(pid: str) -> str:

@@ -7,14 +7,13 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
     dom0,
     locks,
     loop,
-    loop_link,
     sharing,
     vbd_disk,
     xen,
@@ -35,11 +34,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import LOCK_SECONDS
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_disk import Disk, Slot, Wanted
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_disk import (
+    Attached,
+    Disk,
+    Slot,
+    Wanted,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     MissingError,
     Storage,
-    Storages,
     decimal,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
@@ -81,10 +84,9 @@ class Vbds(Resource):
     def __init__(self, domains: Sequence[Domain], usage: Usage, check_mode: bool) -> None:
         """C(usage): its C(vbds) are the disks that the C(domains) have."""
         self._domains = domains
-        self._usage = usage
         self._check_mode = check_mode
-        self._storages = Storages(usage.bindings)
-        self._disks = _by_slot(usage.vbds, self._storages)
+        self._attached = Attached(usage)
+        self._disks = self._attached.disks
         self._wanted_slots: Set[Slot] = set()
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
@@ -114,26 +116,13 @@ class Vbds(Resource):
             if item[option] is None:
                 raise XenError(f"{option} is missing: a disk to attach needs its vdev and target")
         key = device_number.parse(item["vdev"]).xenstore_key
-        target, storage = self._found(item)
-        return Wanted(item, domain, key, target, storage)
-
-    def _found(self, item: Mapping[str, Any]) -> Tuple[str, Storage]:
-        """The target as xl is to be told, and what is behind it."""
-        target = item["target"]
-        if item["script"]:
-            return target, Storage(target)
         try:
-            path = self._openable(target)
-            return path, self._storages.of_path(path)
+            target, storage = self._attached.find(item)
         except (MissingError, loop.LoopError):
-            if self._check_mode and item["will_exist"]:
-                return target, Storage(target)
-            raise
-
-    def _openable(self, target: str) -> str:
-        if loop_link.is_link(target):
-            return loop.device_of_link(target, lambda: self._usage.bindings)
-        return str(target)
+            if not (self._check_mode and item["will_exist"]):
+                raise
+            target, storage = item["target"], Storage(item["target"])
+        return Wanted(item, domain, key, target, storage)
 
     def _plan_present(self, wanted: Wanted) -> Plan:
         spec = wanted.spec
@@ -159,9 +148,10 @@ class Vbds(Resource):
     def _refuse(self, wanted: Wanted, found: Optional[Disk]) -> None:
         """Raise XenError where the disk must not be attached; C(found) is what its slot holds."""
         if found and not wanted.item["replace"]:
-            raise XenError(f"{vbd_disk.taken(wanted, found)}; set replace: true to swap it")
-        vbd_disk.refuse_sharing(wanted.as_disk(), self._disks.values())
-        sharing.refuse_use_by_dom0(wanted.as_disk().claim, self._usage)
+            # Another program may be about to attach just this disk.
+            first = "run again, and if it stays so " if found.vbd.is_coming else ""
+            raise XenError(f"{vbd_disk.taken(wanted, found)}; {first}set replace: true to swap it")
+        self._attached.refuse(wanted.as_disk())
 
     def _bring(self, sentence: str, wanted: Wanted, spec: str, old: Optional[Disk]) -> None:
         with explained(f"cannot {sentence}"), locks.exclusive(
@@ -175,15 +165,15 @@ class Vbds(Resource):
     def _attach(self, wanted: Wanted, spec: str) -> None:
         """Attach unless another run was faster; keep others out until xl shows it to them."""
         with locks.exclusive(sharing.LOCK, LOCK_SECONDS):
-            disks = _disks_now()
-            found = disks.get(wanted.slot)
+            now = Attached.now()
+            found = now.disks.get(wanted.slot)
             if found and vbd_disk.differences(wanted, found):
-                raise XenError(
-                    f"{vbd_disk.taken(wanted, found)}, which was put there meanwhile; run again"
-                )
+                raise XenError(f"{vbd_disk.taken(wanted, found)}; {_remedy(found)}")
             if found:
                 return
-            vbd_disk.refuse_sharing(wanted.as_disk(), disks.values())
+            if not wanted.storage.is_same(now.find(wanted.item)[1]):
+                raise XenError("what its target leads to was changed meanwhile; run again")
+            now.refuse(wanted.as_disk())
             xl.attach(wanted.domain, wanted.key, spec)
         if wanted.item["wait"]:
             xl.await_connection(wanted.domain, wanted.key, wanted.item["timeout"])
@@ -237,13 +227,13 @@ class Vbds(Resource):
             disks = [disk for disk in disks if disk.vbd.xenstore_key == key]
         if item["target"] is not None:
             wanted = self._found_or_named(item)
-            disks = [disk for disk in disks if wanted.is_same(disk.storage)]
+            disks = [disk for disk in disks if _is_target(item["target"], wanted, disk)]
         return disks
 
     def _found_or_named(self, item: Mapping[str, Any]) -> Storage:
         """What is behind a target that may be gone; then a disk is known by its name alone."""
         try:
-            return self._found(item)[1]
+            return self._attached.find(item)[1]
         except BlockdevError:
             return Storage(item["target"])
 
@@ -268,22 +258,13 @@ class Vbds(Resource):
     def _is_left(self, detached: Disk) -> bool:
         """Whether the disk is in its slot and not another one that the same call attached."""
         found = self._disks_after.get(detached.slot)
-        return found is not None and found.vbd.target == detached.vbd.target
+        is_there = found is not None and found.vbd.target == detached.vbd.target
+        return is_there and detached.slot not in self._wanted_slots
 
     @cached_property
     def _disks_after(self) -> Dict[Slot, Disk]:
         """What is there after all actions; nothing asks for it before."""
-        return _disks_now()
-
-
-def _disks_now() -> Dict[Slot, Disk]:
-    """What is attached at this moment, and bound: xl's script binds images and unbinds them."""
-    return _by_slot(xen.vbds(xen.read_store()), Storages(loop.scan()))
-
-
-def _by_slot(vbds: Iterable[Vbd], storages: Storages) -> Dict[Slot, Disk]:
-    disks = [Disk(vbd, storages.of_vbd(vbd)) for vbd in vbds]
-    return {disk.slot: disk for disk in disks}
+        return Attached.now().disks
 
 
 # ---- changing ----
@@ -304,13 +285,29 @@ def _put_back(domain: Domain, old: Disk) -> Optional[str]:
     vbd = old.vbd
     if vbd.flaw:
         return f"{vbd.flaw} and was not put back"
+    if vbd.backend_domid != 0:
+        return "is served by another domain and was not put back"
     try:
         with locks.exclusive(sharing.LOCK, LOCK_SECONDS):
-            vbd_disk.refuse_sharing(old, _disks_now().values())
+            Attached.now().refuse(old)
             xl.attach(domain, vbd.xenstore_key, vbd_disk.spec_of(vbd))
     except (BlockdevError, OSError) as error:
         return f"could not be put back as {vbd.vdev}: {error}"
     return None
+
+
+def _is_target(target: str, wanted: Storage, disk: Disk) -> bool:
+    """Whether a disk has the target that is wanted, or was attached by that name with a script of
+    its own, of which nobody else knows what it makes of it."""
+    is_named_so = vbd_disk.own_script(disk.vbd) is not None and disk.vbd.target == target
+    return is_named_so or wanted.is_same(disk.storage)
+
+
+def _remedy(found: Disk) -> str:
+    """What helps where a slot was to be empty by now."""
+    if not found.vbd.online:
+        return "have the guest let go of it, or set force: true where it is detached"
+    return "another program has put that there meanwhile; run again"
 
 
 def _detach_sentence(domain: Domain, vbd: Vbd) -> str:

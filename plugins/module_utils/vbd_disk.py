@@ -6,11 +6,18 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Iterable, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec, dom0, sharing
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    disk_spec,
+    dom0,
+    loop,
+    loop_link,
+    sharing,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage, Storages
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 
 SHARING_HINT = "detach that first, or attach it with access: ro in both places"
@@ -89,6 +96,41 @@ class Wanted:
         return Disk(vbd, self.storage, planned=True)
 
 
+class Attached:
+    """The disks of all domains at one moment, and what is behind the targets of others."""
+
+    def __init__(self, usage: Usage) -> None:
+        """C(usage): the users of this host's devices and files at that moment."""
+        # In this order: xl's script binds an image before its disk is there.
+        vbds = usage.vbds
+        self._storages = Storages(usage.bindings)
+        self._usage = usage
+        disks = [Disk(vbd, self._storages.of_vbd(vbd)) for vbd in vbds]
+        self.disks: Dict[Slot, Disk] = {disk.slot: disk for disk in disks}
+
+    @classmethod
+    def now(cls) -> Attached:
+        """What is attached at this moment."""
+        return cls(Usage())
+
+    def find(self, item: Mapping[str, Any]) -> Tuple[str, Storage]:
+        """The target of an item as xl is to be told, and what is behind it. Raises BlockdevError,
+        of which MissingError and LoopError mean that it is not there or not bound."""
+        target = str(item["target"])
+        if item["script"]:
+            return target, Storage(target)
+        if loop_link.is_link(target):
+            target = loop.device_of_link(target, lambda: self._usage.bindings)
+        return target, self._storages.of_path(target)
+
+    def refuse(self, disk: Disk) -> None:
+        """Raise XenError where the disk must not be attached: where one in another slot has the
+        same data, unless both only read it, or dom0 itself uses that."""
+        others = [other.claim for other in self.disks.values() if other.slot != disk.slot]
+        sharing.refuse_sharing(disk.claim, others, SHARING_HINT)
+        sharing.refuse_use_by_dom0(disk.claim, self._usage)
+
+
 def differences(wanted: Wanted, found: Disk) -> List[str]:
     """What of the disk in the slot is not as wanted, a clause each."""
     vbd = found.vbd
@@ -125,13 +167,6 @@ def taken(wanted: Wanted, found: Disk) -> str:
     return f"slot {wanted.vdev} of domain {wanted.domain.name} holds {found.vbd.target}, {clauses}"
 
 
-def refuse_sharing(disk: Disk, disks: Iterable[Disk]) -> None:
-    """Raise XenError where one of the C(disks) in another slot has the same data as the one that is
-    to be attached, unless both only read it."""
-    others = [other.claim for other in disks if other.slot != disk.slot]
-    sharing.refuse_sharing(disk.claim, others, SHARING_HINT)
-
-
 def sentence(wanted: Wanted, found: Optional[Disk]) -> str:
     """What is to be done to have the disk; C(found) is what its slot holds by now."""
     place = f"domain {wanted.domain.name} as {wanted.vdev}"
@@ -142,8 +177,12 @@ def sentence(wanted: Wanted, found: Optional[Disk]) -> str:
     return f"attach {disk} to {place}"
 
 
+def own_script(vbd: Vbd) -> Optional[str]:
+    """The hotplug script that was asked for; None for the one that every disk has."""
+    return vbd.script if vbd.script != _script_path("block") else None
+
+
 def spec_of(vbd: Vbd) -> str:
     """An attached disk as xl writes it, to attach it again. Raises DiskSpecError."""
-    own_script = vbd.script if vbd.script != _script_path("block") else None
     options = {name: getattr(vbd, name) for name in (*SPEC_OPTIONS, "target", "vdev", "access")}
-    return disk_spec.render(disk_spec.said({**options, "script": own_script}))
+    return disk_spec.render(disk_spec.said({**options, "script": own_script(vbd)}))

@@ -12,8 +12,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import FrozenSet, Iterable, List, Optional, Set, Tuple
+from typing import FrozenSet, Iterable, Iterator, List, Optional, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, File, file_id
@@ -38,13 +39,16 @@ class Storage:
     """The regular file with the data: the target itself or the backing file of a loop device."""
     devices: FrozenSet[int] = frozenset()
     """All block devices that show this data: C(rdev) and the loop devices over it."""
-    disk: Optional[int] = None
-    """Of a partition, the number of the disk that it is a part of."""
+    below: FrozenSet[int] = frozenset()
+    """The block devices that this data is on: of a partition the disk, of a logical volume the
+    physical ones, of a multipath device its paths, and what these are on."""
 
     def is_same(self, other: Storage) -> bool:
         """Whether C(other) is what is wanted here: this block device, or this file behind any."""
         if self.rdev is not None:
-            return self.rdev == other.rdev
+            # A loop device may have another image by now.
+            is_other_file = self.file and other.file and self.file != other.file
+            return self.rdev == other.rdev and not is_other_file
         if self.file is not None:
             return self.file == other.file
         return self.name == other.name
@@ -53,8 +57,8 @@ class Storage:
         """Whether a write to one may change the other."""
         return bool(
             self.devices & other.devices
-            or self.disk in other.devices
-            or other.disk in self.devices
+            or self.below & other.devices
+            or other.below & self.devices
             or (self.file is not None and self.file == other.file)
             or (self.name == other.name and not (self.is_known and other.is_known))
         )
@@ -119,7 +123,7 @@ class Storages:
         file = bound.file if bound and not bound.backing_rdev else None
         devices = {rdev, shown}
         devices.update(one.rdev for one in self._bindings if one.backing_rdev == shown)
-        return Storage(name, rdev, file, self._with_loops(devices, file), _disk_of_partition(rdev))
+        return Storage(name, rdev, file, self._with_loops(devices, file), _below(shown))
 
     def _of_file(self, name: str, file: File) -> Storage:
         return Storage(name, file=file, devices=self._with_loops(set(), file))
@@ -162,15 +166,37 @@ def decimal(device: Optional[Tuple[int, int]]) -> Optional[str]:
     return f"{device[0]}:{device[1]}" if device else None
 
 
-def _disk_of_partition(rdev: int) -> Optional[int]:
-    partition = sysfs(rdev)
-    if not os.path.exists(f"{partition}/partition"):
-        return None
-    with open(os.path.join(os.path.realpath(partition), "..", "dev"), encoding="ascii") as dev:
-        major, minor = dev.read().split(":")
-    return os.makedev(int(major), int(minor))
+def _below(rdev: int) -> FrozenSet[int]:
+    """See Storage.below."""
+    found: Set[int] = set()
+    ahead = [rdev]
+    while ahead:
+        news = set(_next_below(ahead.pop())) - found
+        found |= news
+        ahead += news
+    return frozenset(found)
+
+
+def _next_below(rdev: int) -> Iterator[int]:
+    """The disk of a partition, or what device-mapper or md has made a device of."""
+    device = os.path.realpath(sysfs(rdev))
+    names = [f"{device}/slaves/{name}" for name in entries(f"{device}/slaves")]
+    if os.path.exists(f"{device}/partition"):
+        names.append(f"{device}/..")
+    for name in names:
+        with suppress(OSError), open(f"{name}/dev", encoding="ascii") as dev:
+            major, minor = dev.read().split(":")
+            yield os.makedev(int(major), int(minor))
 
 
 def sysfs(rdev: int) -> str:
     """Where the kernel tells of the block device C(rdev)."""
     return f"{SYS_BLOCK_BY_NUMBER}/{os.major(rdev)}:{os.minor(rdev)}"
+
+
+def entries(path: str) -> List[str]:
+    """The names in a directory of sysfs or /proc; none where it is not there or not readable."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []

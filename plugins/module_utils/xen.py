@@ -145,9 +145,18 @@ class Vbd:
             return "is being detached, but its guest does not let go of it"
         if self.hotplug_status in ("busy", "error"):
             return f"was left behind by an attach that failed ({self.hotplug_error})"
-        if self.backendtype == "phy" and self.backend_domid == 0 and not self.physical_device:
-            return "is half attached: its hotplug script has not ended"
-        return None
+        return "is half attached: its hotplug script has not ended" if self.is_coming else None
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether it waits for its hotplug script, as while another program attaches it."""
+        return (
+            self.online
+            and self.hotplug_status not in ("busy", "error")
+            and self.backendtype == "phy"
+            and self.backend_domid == 0
+            and not self.physical_device
+        )
 
 
 def read_store() -> Store:
@@ -280,8 +289,9 @@ def _read_slot(domid: int, key: int) -> Store:
         with xenstore_socket.connected() as connection:
             return Store(_slot_values(connection, [(domid, key)]))
     except UnavailableError:
-        values: Dict[str, str] = {}
-        for path in (_entry(domid, key), _frontend(domid, key), *_backend_paths(domid, key)):
+        values = {**_read_values(_entry(domid, key)), **_read_values(_frontend(domid, key))}
+        said = values.get(f"{_entry(domid, key)}/backend")
+        for path in [said] if said else _backend_paths(domid, key):
             values.update(_read_values(path))
         return Store(values)
 

@@ -201,7 +201,7 @@ def attach(domain: Domain, key: int, spec: str) -> None:
     """
     with _nothing_left_behind(domain, key):
         ended = commands.run(["xl", "block-attach", str(domain.domid), spec], XL_SECONDS)
-        if "already exists" in ended.stderr:
+        if "device already exists in xenstore" in ended.stderr:
             raise _SlotTakenError(
                 f"another program took slot {key} of domain {domain.name} first; run again"
             )

@@ -21,9 +21,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
     FakeHost,
+    QuietUsage,
     binding,
 )
 
@@ -37,19 +38,6 @@ DEFAULTS = {
 LINK = "/dev/disk/by-loop-file/srv/100.raw"
 RUNS = {"running": True, "status": "running"}
 ABSENT = {"running": False, "status": "absent"}
-
-
-class QuietUsage(Usage):
-    """Uses by dom0 as the test says."""
-
-    users: Dict[int, List[User]] = {}  # noqa: RUF012
-    file_users: List[User] = []  # noqa: RUF012
-
-    def of_device(self, rdev: int) -> List[User]:
-        return self.users.get(rdev, [])
-
-    def of_file(self, status: os.stat_result, *_leaves: object) -> List[User]:
-        return self.file_users
 
 
 @pytest.fixture

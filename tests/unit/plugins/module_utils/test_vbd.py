@@ -6,13 +6,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Tuple
+from typing import Any, List, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     dom0,
     sharing,
     vbd,
+    vbd_disk,
     xen,
     xenstore,
 )
@@ -22,11 +23,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_disk import Attached
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storages
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
     WEB_UUID,
     FakeHost,
+    QuietUsage,
     binding,
     recorded_store,
 )
@@ -53,19 +56,6 @@ DEFAULTS = {
 }
 
 
-class QuietUsage(Usage):
-    """Uses by dom0 as the test says."""
-
-    users: Dict[int, List[User]] = {}  # noqa: RUF012
-    file_users: List[User] = []  # noqa: RUF012
-
-    def of_device(self, rdev: int) -> List[User]:
-        return self.users.get(rdev, [])
-
-    def of_file(self, status: os.stat_result) -> List[User]:
-        return self.file_users
-
-
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     """web and db without disks; loop0 to loop3 are bound to the files with inodes 100 to 103."""
@@ -80,7 +70,8 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     fake.partition((8, 0), (8, 1))
     monkeypatch.setattr(QuietUsage, "users", {})
     monkeypatch.setattr(QuietUsage, "file_users", [])
-    monkeypatch.setattr(vbd, "Usage", QuietUsage)
+    for module in (vbd, vbd_disk):
+        monkeypatch.setattr(module, "Usage", QuietUsage)
     return fake
 
 
@@ -288,11 +279,12 @@ def test_targets_that_only_a_script_understands(host: FakeHost) -> None:
     target = "iqn.2001-05.org.example:web"
     host.behave(devices={target: "8:10"})
     item = wanted(target=target, script="block-iscsi")
-    (one,) = plan(item)
-    with pytest.raises(BlockdevError, match="with script: /etc/xen/scripts/block, not /etc/xen"):
-        one.actions[0].run()
-        one.read_back()
+    apply(item)
     assert "script=block-iscsi" in host.commands()[0]
+    assert plan(item)[0].actions == []
+    other = wanted(target=target, script="block-nbd")
+    scripts = "with script: /etc/xen/scripts/block-iscsi, not /etc/xen/scripts/block-nbd"
+    assert scripts in error_of(other)
 
 
 def test_a_cdrom_is_read_only(host: FakeHost) -> None:
@@ -352,6 +344,34 @@ def test_a_whole_disk_and_its_partition(host: FakeHost, first: str, second: str)
     assert f"it shares data with /dev/{first}" in error
 
 
+@pytest.mark.parametrize("first", ["volume", "sda"])
+def test_a_disk_and_what_is_built_on_it(host: FakeHost, first: str) -> None:
+    """A logical volume in a volume group on a partition."""
+    host.device("/dev/volume", 253, 0)
+    host.stack((253, 0), (8, 1))
+    second = {"volume": "sda", "sda": "volume"}[first]
+    apply(wanted(target=f"/dev/{first}"))
+    error = error_of(wanted(target=f"/dev/{second}", domain="db"))
+    assert f"it shares data with /dev/{first}" in error
+
+
+def test_two_volumes_of_a_group(host: FakeHost) -> None:
+    for minor in (0, 1):
+        host.device(f"/dev/volume{minor}", 253, minor)
+        host.stack((253, minor), (8, 1))
+    apply(wanted(target="/dev/volume0"), wanted(target="/dev/volume1", domain="db"))
+    assert len(attached()) == 2
+
+
+@pytest.mark.parametrize(("first", "second"), [("sda", "loop3"), ("loop3", "sda")])
+def test_a_disk_and_a_loop_device_over_its_partition(
+    host: FakeHost, first: str, second: str
+) -> None:
+    host.bindings[3] = binding(3, 0, backing_rdev=os.makedev(8, 1))
+    apply(wanted(target=f"/dev/{first}"))
+    assert "it shares data with" in error_of(wanted(target=f"/dev/{second}", domain="db"))
+
+
 def test_two_partitions_of_a_disk(host: FakeHost) -> None:
     host.device("/dev/sda3", 8, 3)
     host.partition((8, 16), (8, 3))
@@ -385,6 +405,25 @@ def test_what_dom0_uses(host: FakeHost, monkeypatch: pytest.MonkeyPatch, kind: s
             assert len(sentences(wanted(target=target))) == 1
 
 
+def test_a_loop_device_over_a_partition_that_dom0_uses(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop2 = os.makedev(7, 2)
+    users = {
+        os.makedev(8, 0): [User("loop", "partition /dev/sda1 bound to /dev/loop2", rdev=loop2)],
+        loop2: [User("mount", "mounted on /mnt")],
+    }
+    monkeypatch.setattr(QuietUsage, "users", users)
+    assert "it is mounted on /mnt in dom0" in error_of(wanted(target="/dev/sda"))
+
+
+def test_what_dom0_uses_in_secret(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(QuietUsage, "is_claimed", lambda _usage, rdev: rdev == os.makedev(7, 0))
+    for target in ("/dev/loop0", "/srv/100.raw"):
+        assert "dom0 keeps it for something that shows nowhere" in error_of(wanted(target=target))
+    assert sentences(wanted(target="/dev/loop1"))
+
+
 def test_a_swap_file(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(QuietUsage, "file_users", [User("swap", "used as swap")])
     assert "it is used as swap in dom0" in error_of(wanted(target="/srv/100.raw"))
@@ -409,11 +448,32 @@ def test_another_run_did_the_same_meanwhile(host: FakeHost) -> None:
 def test_another_run_took_the_slot_meanwhile(host: FakeHost) -> None:
     (mine,), (other,) = plan(wanted()), plan(wanted(target="/dev/loop1"))
     other.actions[0].run()
-    with pytest.raises(
-        BlockdevError, match="holds /dev/loop1, not /dev/loop0, which was put there"
-    ):
+    with pytest.raises(BlockdevError, match="not /dev/loop0; another program has put that there"):
         mine.actions[0].run()
     assert attached() == [(1, "xvda", "/dev/loop1", "rw")]
+
+
+def test_another_image_was_bound_to_the_device_meanwhile(host: FakeHost) -> None:
+    (mine,) = plan(wanted())
+    host.bindings[0] = binding(0, 200)
+    with pytest.raises(BlockdevError, match="what its target leads to was changed meanwhile"):
+        mine.actions[0].run()
+    assert attached() == []
+
+
+def test_dom0_uses_it_meanwhile(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    (mine,) = plan(wanted())
+    monkeypatch.setattr(QuietUsage, "users", {os.makedev(7, 0): [User("swap", "used as swap")]})
+    with pytest.raises(BlockdevError, match="it is used as swap in dom0; end that first"):
+        mine.actions[0].run()
+    assert attached() == []
+
+
+def test_another_program_is_about_to_attach_it(host: FakeHost) -> None:
+    apply(wanted())
+    path = "/local/domain/0/backend/vbd/1/51712/physical-device"
+    host.store = {name: value for name, value in host.store.items() if not name.startswith(path)}
+    assert error_of(wanted()).endswith("run again, and if it stays so set replace: true to swap it")
 
 
 # ---- what goes wrong while attaching ----
@@ -507,18 +567,31 @@ def test_an_old_disk_that_another_guest_has_by_now_does_not_come_back(
 def test_the_old_disk_comes_back_where_the_host_cannot_be_looked_at(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def look() -> Dict[Any, Any]:
+    def look() -> Attached:
         if not errors:
             return real()
         raise errors.pop()
 
-    real = vbd._disks_now
+    real = Attached.now
     apply(wanted())
     errors = [OSError(5, "Input/output error")]
-    monkeypatch.setattr(vbd, "_disks_now", look)
+    monkeypatch.setattr(Attached, "now", look)
     with pytest.raises(BlockdevError, match="Input/output error; /dev/loop0 was put back"):
         apply(wanted(target="/dev/loop1", replace=True))
     assert attached() == [(1, "xvda", "/dev/loop0", "rw")]
+
+
+def test_an_old_disk_of_a_driver_domain_does_not_come_back_as_one_of_dom0(host: FakeHost) -> None:
+    apply(wanted())
+    here, there = ("/local/domain/0/backend", "/local/domain/2/backend")
+    moved = {
+        path.replace(here, there): value.replace(here, there) for path, value in host.store.items()
+    }
+    host.store = moved
+    host.behave(script_words={"/dev/loop1": "no"})
+    with pytest.raises(PartlyDoneError, match="is served by another domain and was not put back"):
+        apply(wanted(target="/dev/loop1", replace=True))
+    assert attached() == []
 
 
 def test_replace_needs_a_guest_that_lets_go(host: FakeHost) -> None:
@@ -574,6 +647,20 @@ def test_which_disks_go(host: FakeHost, options: State, left: List[str]) -> None
     apply(wanted(access="ro"), wanted(vdev="xvdb", access="ro"))
     apply(absent(**options))
     assert [one[1] for one in attached()] == left
+
+
+def test_a_target_of_which_a_script_made_another_device(host: FakeHost) -> None:
+    apply(wanted(target="/dev/sda1", script="block-crypt"))
+    path = "/local/domain/0/backend/vbd/1/51712/physical-device"
+    host.store = {**host.store, path: "fd:9"}
+    apply(absent(vdev=None, target="/dev/sda1"))
+    assert attached() == []
+
+
+def test_absent_and_present_in_one_slot_with_one_target(host: FakeHost) -> None:
+    apply(wanted())
+    assert len(apply(absent(target=None), wanted(access="ro"))) == 2
+    assert attached() == [(1, "xvda", "/dev/loop0", "ro")]
 
 
 def test_a_target_that_is_gone_is_known_by_its_name(host: FakeHost) -> None:

@@ -15,6 +15,7 @@ from typing import Any, Dict, List, Sequence, Tuple
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import dom0, locks, loop, vbd_target, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
 
 TESTS = Path(__file__).parents[3]
 DATA = TESTS / "unit" / "data"
@@ -65,6 +66,19 @@ def binding(number: int, inode: int, backing_rdev: int = 0) -> Binding:
         size=16777216,
         sector_size=512,
     )
+
+
+class QuietUsage(Usage):
+    """Uses by dom0 as the test says."""
+
+    users: Dict[int, List[User]] = {}  # noqa: RUF012
+    file_users: List[User] = []  # noqa: RUF012
+
+    def of_device(self, rdev: int, *_options: object, **_more: object) -> List[User]:
+        return self.users.get(rdev, [])
+
+    def of_file(self, status: os.stat_result, *_leaves: object) -> List[User]:
+        return self.file_users
 
 
 class FakeHost:
@@ -150,6 +164,12 @@ class FakeHost:
         (directory / "dev").write_text("{}:{}\n".format(*disk))
         (directory / "part" / "partition").write_text("1\n")
         (self.home / "block" / "{}:{}".format(*partition)).symlink_to(directory / "part")
+
+    def stack(self, upper: Tuple[int, int], lower: Tuple[int, int]) -> None:
+        """Make one block device of the other one, as device-mapper does."""
+        directory = self.home / "block" / "{}:{}".format(*upper) / "slaves" / "lower"
+        directory.mkdir(parents=True)
+        (directory / "dev").write_text("{}:{}\n".format(*lower))
 
     def commands(self, name: str = "xl") -> List[str]:
         """The commands that were run so far."""

@@ -120,7 +120,7 @@ def attach(store, behaviour, arguments):
     script_words = behaviour.get("script_words", {}).get(target)
     disk_nodes = {
         "params": target,
-        "script": "/etc/xen/scripts/block",
+        "script": f"/etc/xen/scripts/{disk.get('script', 'block')}",
         "online": "1",
         "dev": disk["vdev"],
         "type": "phy",
