@@ -46,6 +46,7 @@ _NOISE = re.compile(
     r"Domain [0-9]+:(?:Non-existant domain$|Unable to destroy guest$|Destruction of domain)).*$",
     re.MULTILINE,
 )
+_BEGUN = re.compile(r": Domain ([0-9]+):")
 _LOG_PREFIX = re.compile(r"^libxl: \w+: \S+?:[0-9]+:\w+: ", re.MULTILINE)
 
 
@@ -120,16 +121,24 @@ def create(name: str, config: str, paused: bool) -> None:
         return
     if f'name "{name}" already exists' in ended.stderr:
         raise XenError("another program started it first; run again")
-    raise XenError(f"{words(ended)}{_removed(name, before)}")
+    raise XenError(f"{words(ended)}{_removed(name, before, ended.stderr)}")
 
 
-def _removed(name: str, before: Set[int]) -> str:
+def _removed(name: str, before: Set[int], said: Optional[str] = None) -> str:
     """Destroy what a failed start left of the domain C(name), and say how that went.
 
-    C(before): the ids of the domains that were there already.
+    C(before): the ids of the domains that were there already. C(said): by xl, unless it was
+    killed; a domain that runs and is not named there was started by another program meanwhile.
     """
+    begun = set(map(int, _BEGUN.findall(said or "")))
     try:
-        left = [one for one in listed() if one.name == name and one.domid not in before]
+        left = [
+            one
+            for one in listed()
+            if one.name == name
+            and one.domid not in before
+            and (said is None or one.domid in begun or one.status != "running")
+        ]
         for one in left:
             destroy(one.domid)
     except XenError as error:

@@ -496,6 +496,21 @@ def test_a_domain_that_another_program_started_is_not_destroyed(
     assert statuses()["app"] == "running"
 
 
+def test_a_domain_that_another_program_started_while_ours_failed_is_not_destroyed(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(argv: List[str], timeout: float) -> commands.Completed:
+        ended = real_run(argv, timeout)
+        is_ours = argv[1] == "create"
+        return commands.Completed(3, "", "failed to free memory\n") if is_ours else ended
+
+    real_run = commands.run
+    monkeypatch.setattr(commands, "run", fail)
+    with pytest.raises(BlockdevError, match=r"^failed to free memory$"):
+        xl.create("app", config(host, "app"), False)
+    assert statuses()["app"] == "running"
+
+
 def test_a_domain_that_was_there_before_is_not_destroyed(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
