@@ -201,16 +201,17 @@ def remove(config: Config) -> None:
         os.unlink(os.path.basename(config.file), dir_fd=directory)
 
 
-def keep_copy(config: Config) -> str:
+def keep_copy(config: Config, hidden: bool) -> str:
     """Keep the config that is to be replaced under a second name, and return that.
 
-    The name is made as Ansible's own modules make it. A hard link keeps the attributes as they
-    are and is never half made; the config itself is then replaced, not written.
+    The name is made as Ansible's own modules make it, with a dot before it where it is to be hidden
+    from xendomains, which starts whatever is in its directory. A hard link keeps the attributes as
+    they are and is never half made; the config itself is then replaced, not written.
     Raises ConfigError where it is not as it was found, and what files.opened_real raises.
     """
     refuse_changed(config, config.text)
     name = os.path.basename(config.file)
-    copy = f"{name}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S~')}"
+    copy = f"{'.' * hidden}{name}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S~')}"
     with opened_real(config.directory) as directory:
         os.link(name, copy, src_dir_fd=directory, dst_dir_fd=directory, follow_symlinks=False)
     return os.path.join(config.directory, copy)

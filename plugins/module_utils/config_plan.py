@@ -186,9 +186,10 @@ class DomainConfigs(Resource):
         if config.text is not None:
             check_writable(config.file, sentence)
         if config.text is not None and _is_backed_up(item, config):
+            hidden = os.path.realpath(item["autostart_dir"]) == config.directory
             keep = Action(
                 f"keep a copy of {config.path}",
-                lambda: copy.update(backup_file=config_file.keep_copy(config)),
+                lambda: copy.update(backup_file=config_file.keep_copy(config, hidden)),
             )
             plan.actions.append(keep)
         run = (

@@ -274,7 +274,8 @@ def _config(domain: Domain) -> Entry:
         "state": "absent" if domain.absent else "present",
     }
     if not domain.absent:
-        config["disks"] = [disk.spec for disk in _present(domain)]
+        if "disks" in domain.options or domain.config is not None:
+            config["disks"] = [disk.spec for disk in _present(domain)]
         if domain.config is not None:
             config["options"] = domain.config
         config.update(chosen(domain.options, ("allow_slot_change", "overwrite")))

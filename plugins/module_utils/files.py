@@ -18,6 +18,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 NEW_FILE = ".xen-blockdev.new"
 """Name of a file that is not complete yet, in the directory where it is to be."""
 
+MOUNTS = "/proc/self/mountinfo"
+"""What is mounted, as this process sees it (proc_pid_mountinfo(5))."""
+
 MAX_LINKS = 40
 """As many as the kernel follows in one path (path_resolution(7))."""
 
@@ -177,16 +180,19 @@ def check_writable(path: str, what: str) -> None:
 def sync_directories(directories: Iterable[str]) -> None:
     """Make names that were made or removed in these directories survive a power cut.
 
-    Raises BlockdevError.
+    One that is not there has no names. Raises BlockdevError once all are done.
     """
+    failed = []
     for directory in sorted(directories):
         try:
             with opened_directory(directory) as descriptor:
                 os.fsync(descriptor)
         except OSError as error:
             # Not every file system can, and then there is nothing to be done.
-            if error.errno != errno.EINVAL:
-                raise BlockdevError(f"cannot sync {directory}: {error.strerror}") from None
+            if error.errno not in (errno.EINVAL, errno.ENOENT):
+                failed.append(f"cannot sync {directory}: {error.strerror}")
+    if failed:
+        raise BlockdevError("; ".join(failed))
 
 
 def replace_file(path: str, data: bytes, mode: int, keep: bool = False) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import signal
 import stat
@@ -20,6 +21,7 @@ from typing import Callable, Iterator
 
 from ansible_collections.xen.blockdev.plugins.module_utils import locks
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
+    MOUNTS,
     by_number,
     is_file_path,
     opened,
@@ -286,13 +288,30 @@ def _check_same(image: Image, descriptor: int) -> None:
         raise ImageError(f"{image.path} was replaced by another file meanwhile; run again")
 
 
+_NO_LEASE = (errno.EAGAIN, errno.EINVAL, errno.ENOLCK)
+
+_REMOTE = re.compile(rb"nfs|cifs|smb")
+
+
+def _is_remote(descriptor: int) -> bool:
+    """Whether an open file is on a network file system, by its mount."""
+    device = os.fstat(descriptor).st_dev
+    number = f"{os.major(device)}:{os.minor(device)}".encode()
+    with open(MOUNTS, "rb") as mountinfo:
+        mounts = [line.partition(b" - ") for line in mountinfo]
+    return any(
+        mount.split(b" ")[2] == number and _REMOTE.match(kind) for mount, _dash, kind in mounts
+    )
+
+
 @contextmanager
 def _exclusive(image: Image, directory: int, what: str) -> Iterator[int]:
     """The image in C(directory) opened by nobody else, a loop device included, and kept so.
 
     A write lease (fcntl(2)) is granted only to the one who has the file open alone, and whoever
     opens it then waits. This closes the gap between plan and action. Network file systems have no
-    leases; there the plan's own look at the users has to do.
+    leases, or only for whom the server trusts so far; there the plan's own look at the users has to
+    do.
     """
     name = os.path.basename(image.file)
     with opened(name, os.O_RDWR | os.O_NOFOLLOW, directory=directory) as descriptor:
@@ -301,10 +320,10 @@ def _exclusive(image: Image, directory: int, what: str) -> Iterator[int]:
             fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
             fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_WRLCK)
         except OSError as error:
-            if error.errno == errno.EAGAIN:
-                raise ImageError(f"cannot {what}: it came into use meanwhile; run again") from None
-            if error.errno != errno.EINVAL:
+            if error.errno not in _NO_LEASE:
                 raise
+            if error.errno == errno.EAGAIN and not _is_remote(descriptor):
+                raise ImageError(f"cannot {what}: it came into use meanwhile; run again") from None
         # Only now, as no other run can replace or delete it any more.
         _check_same(image, descriptor)
         yield descriptor

@@ -15,7 +15,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_info,
     loop_link,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
+    PartlyDoneError,
+    State,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
@@ -103,12 +107,16 @@ def _verify_new(item: Mapping[str, Any], number: int) -> None:
         raise _undone(binding, _other_sectors(item, binding))
 
 
-def _undone(binding: Binding, error: LoopError) -> LoopError:
+def _undone(binding: Binding, error: LoopError) -> BlockdevError:
     """The error with which a new binding was undone, or why it was not."""
     try:
         _unbind_after_udev(binding)
-    except (LoopError, OSError) as failure:
-        return LoopError(f"{error}; it could not be unbound again: {failure}")
+    except (BlockdevError, OSError) as failure:
+        return PartlyDoneError(
+            f"{error}; it could not be unbound again: {failure}",
+            loop_info.state(binding),
+            f"bind {binding.backing_file} to {binding.device}",
+        )
     return error
 
 

@@ -22,7 +22,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.files import opened
+from ansible_collections.xen.blockdev.plugins.module_utils.files import MOUNTS, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     Storage,
     Storages,
@@ -31,7 +31,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     sysfs,
 )
 
-MOUNTS = "/proc/self/mountinfo"
 SWAPS = "/proc/swaps"
 
 GLANCES_SECONDS = (0.02, 0.1, 0.3, 1)

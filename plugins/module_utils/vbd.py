@@ -179,7 +179,8 @@ class Vbds(Resource):
             xl.await_connection(wanted.domain, wanted.key, wanted.item["timeout"])
 
     def _replace(self, wanted: Wanted, spec: str, old: Disk) -> None:
-        _detach(wanted.item, wanted.domain, old.vbd)
+        left = _state(wanted.domain, wanted.key, old.vbd)
+        _detach(wanted.item, wanted.domain, old.vbd, left)
         try:
             self._attach(wanted, spec)
         except (BlockdevError, OSError) as error:
@@ -214,7 +215,7 @@ class Vbds(Resource):
         for disk in disks:
             del self._disks[disk.slot]
         return Plan(
-            before=_absent_state(domain, disks),
+            before=_absent_state(domain, [disk.vbd for disk in disks]),
             after=_absent_state(domain, [], disks),
             read_back=partial(self._read_back_absent, domain, disks),
             actions=[self._detaching(item, domain, disk.vbd) for disk in disks],
@@ -242,7 +243,7 @@ class Vbds(Resource):
 
         def detach() -> None:
             with explained(f"cannot {sentence}"), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
-                _detach(item, domain, vbd)
+                _detach(item, domain, vbd, _absent_state(domain, [vbd]))
 
         return Action(sentence, detach)
 
@@ -270,14 +271,24 @@ class Vbds(Resource):
 # ---- changing ----
 
 
-def _detach(item: Mapping[str, Any], domain: Domain, planned: Vbd) -> None:
-    """Detach what was seen in the slot, and nothing that another run has put there since."""
+def _detach(item: Mapping[str, Any], domain: Domain, planned: Vbd, left: State) -> None:
+    """Detach what was seen in the slot, and nothing that another run has put there since.
+
+    C(left): the result keys where the guest was asked, but has not let go of it (PartlyDoneError).
+    """
     now = xen.read_slot(domain, planned.xenstore_key)
     if now is None:
         return
     if (now.target, now.physical_device) != (planned.target, planned.physical_device):
         raise XenError(f"slot {planned.vdev} holds {now.target} by now; run again")
-    xl.detach(domain, planned.xenstore_key, item["timeout"], item["force"])
+    try:
+        xl.detach(domain, planned.xenstore_key, item["timeout"], item["force"])
+    except XenError as error:
+        after = xen.read_slot(domain, planned.xenstore_key)
+        if not now.online or after is None or after.online:
+            raise
+        asked = f"ask domain {domain.name} to let go of {planned.target} ({planned.vdev})"
+        raise PartlyDoneError(str(error), left, asked) from None
 
 
 def _put_back(domain: Domain, old: Disk) -> Optional[str]:
@@ -353,11 +364,11 @@ def _expected_state(wanted: Wanted) -> State:
     return state
 
 
-def _absent_state(domain: Domain, disks: Iterable[Disk], detached: Iterable[Disk] = ()) -> State:
-    """C(disks): those that are still there. C(detached): those that are not any more."""
+def _absent_state(domain: Domain, vbds: Iterable[Vbd], detached: Iterable[Disk] = ()) -> State:
+    """C(vbds): those that are still there. C(detached): those that are not any more."""
     return {
         "running": True,
         "domid": domain.domid,
-        "slots": [disk.vbd.xenstore_key for disk in disks],
+        "slots": [vbd.xenstore_key for vbd in vbds],
         "detached": [{"domain": domain.name, "vdev": disk.vbd.vdev} for disk in detached],
     }

@@ -135,7 +135,8 @@ options:
   backup:
     description:
       - Whether to keep a copy of a config that is changed or removed, beside it and under a name with the time,
-        see RV(configs[].backup_file).
+        see RV(configs[].backup_file). In O(autostart_dir) the name begins with a dot, as C(xendomains) would start
+        the domain from the copy as well.
       - Unless this is given, a copy is kept of what someone else wrote, and of nothing else.
     type: bool
   validate:

@@ -79,7 +79,8 @@ options:
       - Whether the image is bound again when the host boots. V(true) has systemd do that, by a unit for each image
         in C(/etc/systemd/system), once the file system of the image is mounted and before xendomains starts guests.
         V(false) removes the unit. One that exists is left as it is unless this is given; O(state=absent) removes
-        it. The device's number is not kept, O(device) or not.
+        it, but not where O(device) names one of the image's devices. The device's number is not kept, O(device)
+        or not.
       - The unit fails, and no other one with it, if the image is missing or if the device's name under
         C(/dev/disk/by-loop-file) leads to anything else. That name is removed then, so that no guest starts on what
         it leads to.

@@ -16,8 +16,9 @@ description:
   - A disk is compared by what is behind it and not by its path. A block device is its major and minor number, an
     image its device and inode, whether it is attached as a file or through a loop device.
   - What two users must not share is refused, also where Xen itself would let it pass. That is a device or image
-    that another slot of this or another domain has, unless both only read it, a disk and one of its partitions,
-    and what dom0 has mounted, uses as swap or has given to the device mapper.
+    that another slot of this or another domain has, unless both only read it, a disk and what is made of it, such
+    as its partitions and logical volumes, what dom0 has mounted, uses as swap, has given to the device mapper or
+    keeps for itself otherwise, and the disks of a domain that C(xendomains) has saved.
   - An attach that fails leaves the slot empty, and its error has the words of the hotplug script.
 extends_documentation_fragment:
   - xen.blockdev.attributes

@@ -60,6 +60,8 @@ def test_guest_that_does_not_let_go(xen):
     assert "its guest did not let go of it within 1 s" in result["msg"]
     assert "force: true" in result["msg"]
     assert vbd["slots"] == [268442112]
+    assert result["changed"] is True
+    assert xen.vbd(timeout=1, **disk)[0]["changed"] is False
     # To take it for attached would be wrong: it is on its way out.
     link = "/dev/disk/by-loop-file/srv/xen/grub/far.raw"
     result, _vbd = xen.vbd(domain="grub", vdev="xvdaa", target=link)

@@ -134,6 +134,14 @@ def test_a_copy_is_kept_of_what_is_removed_and_none_of_nothing(host: Host) -> No
     assert Path(copy).read_bytes() == text
 
 
+def test_a_copy_is_kept_from_xendomains(host: Host) -> None:
+    """It would start the domain from the copy as well, on the disks that it had."""
+    host.done()
+    copy = host.done(state="absent", backup=True, autostart_dir=str(host.home))["backup_file"]
+    assert Path(copy).parent == host.home
+    assert Path(copy).name.startswith(".web.cfg.")
+
+
 @pytest.mark.parametrize("state", ["present", "absent"])
 @pytest.mark.parametrize("backup", [False, True])
 def test_what_someone_changes_meanwhile_stays(host: Host, state: str, backup: bool) -> None:

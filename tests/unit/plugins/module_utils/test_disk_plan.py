@@ -276,6 +276,16 @@ def test_that_a_config_gets_what_was_written() -> None:
     assert gone == {"domain": "web", "path": "/c/w", "state": "absent"}
 
 
+@pytest.mark.parametrize(
+    ("options", "disks"), [({}, None), ({"disks": []}, []), ({"config": {"memory": 1}}, [])]
+)
+def test_that_a_config_keeps_the_disks_that_nothing_is_said_of(
+    options: Dict[str, Any], disks: Optional[List[object]]
+) -> None:
+    (planned,) = disk_plan.plan([{"name": "web", "autostart": True, **options}]).configs
+    assert planned.get("disks") == disks
+
+
 @pytest.mark.parametrize("state", ["present", "absent"])
 @pytest.mark.parametrize("autostart", [True, False])
 def test_that_a_config_is_told_whether_its_domain_starts(autostart: bool, state: str) -> None:

@@ -220,6 +220,7 @@ def test_a_directory_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.M
     code = errno.EIO
     with pytest.raises(BlockdevError, match=f"cannot sync {tmp_path}: Input/output error"):
         sync_directories([str(tmp_path)])
+    sync_directories([str(tmp_path / "no")])
 
 
 def test_what_is_gone_is_not_said_to_be_read_only(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_actions, loop_control
-from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import PartlyDoneError, Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
@@ -101,6 +101,20 @@ def test_a_binding_of_another_kind_is_undone(
     with pytest.raises(LoopError, match=re.escape(message)):
         run(devices().plan(item(image, direct_io=True)))
     assert not kernel.bindings
+
+
+def test_a_binding_of_another_kind_that_stays(
+    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop_actions, "GLANCES_SECONDS", (0,))
+    kernel.next = bound(image, 6)
+    kernel.in_use = 2
+    with pytest.raises(
+        PartlyDoneError, match=r"direct I/O .* could not be unbound again"
+    ) as caught:
+        run(devices().plan(item(image, direct_io=True)))
+    assert caught.value.state["device"] == "/dev/loop6"
+    assert caught.value.done == f"bind {image} to /dev/loop6"
 
 
 def test_a_new_binding_that_is_gone_at_once(

@@ -544,6 +544,36 @@ def test_another_run_deletes_it_first(
     assert not new or path.stat().st_size == 2 * MIB
 
 
+@pytest.mark.parametrize(("kind", "works"), [("nfs4", True), ("cifs", True), ("ext4", False)])
+def test_a_file_system_that_grants_leases_to_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, works: bool
+) -> None:
+    path = image(tmp_path / "a.raw")
+    device = path.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(
+        "22 1 0:1 / / rw - tmpfs tmpfs rw\n"
+        f"23 22 {number} / /srv rw shared:1 - {kind} host:/srv rw\n"
+    )
+    real = fcntl.fcntl
+
+    def no_lease(descriptor: int, command: int, argument: int) -> int:
+        if command == fcntl.F_SETLEASE:
+            raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+        return real(descriptor, command, argument)
+
+    monkeypatch.setattr(image_file, "MOUNTS", str(mounts))
+    monkeypatch.setattr(fcntl, "fcntl", no_lease)
+    plan = planned(path, size=512, shrink=True)
+    if works:
+        plan.actions[0].run()
+    else:
+        with pytest.raises(ImageError, match="it came into use meanwhile; run again"):
+            plan.actions[0].run()
+    assert path.stat().st_size == (512 if works else MIB)
+
+
 @pytest.mark.parametrize("options", [{"size": "2M"}, {"size": 512}, {"state": "absent"}])
 def test_leaves_a_file_that_was_put_in_its_place(tmp_path: Path, options: Dict[str, Any]) -> None:
     plan = planned(image(tmp_path / "a.raw"), shrink=True, **options)
