@@ -43,6 +43,12 @@ Another run that comes between would grow it further, and have that cut off agai
 GROWTH_SECONDS = 300
 """How long another run may take for that, as to set blocks aside can take long."""
 
+_NO_LEASE = (errno.EAGAIN, errno.EINVAL, errno.ENOLCK)
+"""Somebody else has the file open or, as the other two always mean, there are no leases on it."""
+
+_REMOTE = re.compile(rb"nfs|cifs|smb")
+"""Types of network file systems on which EAGAIN may mean the latter."""
+
 FALLOCATE = Tool("fallocate", "sets blocks aside in an image", "util-linux")
 
 PROBED_FROM = 2 * 1024**4
@@ -286,11 +292,6 @@ def _check_same(image: Image, descriptor: int) -> None:
         raise ImageError(f"{image.path} was deleted by someone else meanwhile; run again") from None
     if files != {file_id(image.status)}:
         raise ImageError(f"{image.path} was replaced by another file meanwhile; run again")
-
-
-_NO_LEASE = (errno.EAGAIN, errno.EINVAL, errno.ENOLCK)
-
-_REMOTE = re.compile(rb"nfs|cifs|smb")
 
 
 def _is_remote(descriptor: int) -> bool:
