@@ -90,8 +90,9 @@ def _machine() -> str:
     """What it was measured on, and when."""
     with open("/proc/cpuinfo", encoding="utf-8") as cpuinfo:
         names = [line.split(":")[1].strip() for line in cpuinfo if line.startswith("model name")]
+    kernel = platform.release().partition("-")[0]
     return (
-        f"{datetime.date.today()}; {len(names)} cores of {names[0]}; Linux {platform.release()}; "
+        f"{datetime.date.today()}; {len(names)} cores of {names[0]}; Linux {kernel}; "
         f"Python {platform.python_version()}; ansible-core {version('ansible-core')}"
     )
 
