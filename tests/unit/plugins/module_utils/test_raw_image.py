@@ -482,9 +482,12 @@ def test_growth_that_fails_halfway_is_taken_back(
     assert path.stat().st_size == MIB
 
 
-def test_growth_never_writes_over_what_is_there(tmp_path: Path) -> None:
-    """What the C library does where a file system has no fallocate(2)."""
+def test_growth_never_writes_over_what_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the C library does by posix_fallocate where a file system has no fallocate(2)."""
     path = image(tmp_path / "a.raw", MIB, b"content")
+    monkeypatch.setattr(os, "posix_fallocate", failing(errno.EOPNOTSUPP))
     planned(path, size="2M", allocation="full").actions[0].run()
     assert path.read_bytes() == b"content" + bytes(2 * MIB - 7)
     assert path.stat().st_blocks * 512 >= 2 * MIB
