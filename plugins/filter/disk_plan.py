@@ -46,8 +46,28 @@ def domain_configs(
         raise AnsibleFilterError(f"xen.blockdev.domain_configs: {error}") from error
 
 
+def host_plan(
+    domains: Any,
+    images_dir: str = planning.IMAGES_DIR,
+    config_dir: str = CONFIG_DIR,
+    state: str | None = None,
+) -> dict[str, list[dict[str, Any]]]:
+    """What each role is to do for the domains."""
+    try:
+        plan = planning.plan(domains, images_dir, config_dir, state)
+    except BlockdevError as error:
+        raise AnsibleFilterError(f"xen.blockdev.host_plan: {error}") from error
+    for warning in plan.warnings:
+        display.warning(warning)
+    return planning.by_role(plan)
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"disk_plan": disk_plan, "domain_configs": domain_configs}
+        return {
+            "disk_plan": disk_plan,
+            "domain_configs": domain_configs,
+            "host_plan": host_plan,
+        }

@@ -100,6 +100,18 @@ def select(entries: Sequence[Entry], query: Optional[str] = None) -> Any:
     return [_without_seen_layers(entry, seen) for entry in selected]
 
 
+def by_role(planned: DiskPlan) -> Dict[str, List[Entry]]:
+    """What each role is to do: its name to the items of its module, of an image that several disks
+    share once."""
+    entries = select(planned.entries)
+    return {
+        "raw_disks": [entry["image"] for entry in entries if "image" in entry],
+        "loopdevs": [entry["loop"] for entry in entries if "loop" in entry],
+        "domain_config": planned.configs,
+        "vbds": [entry["vbd"] for entry in entries],
+    }
+
+
 # ---- contradictions ----
 
 

@@ -13,7 +13,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop,
     loop_control,
     loop_info,
-    loop_link,
+    udev_rule,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     PartlyDoneError,
@@ -27,9 +27,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
     Usage,
     join,
 )
-
-UDEV_CONTROL = "/run/udev/control"
-"""Exists while udev runs."""
 
 UDEV_SECONDS = 30
 
@@ -77,14 +74,9 @@ def _unbind_after_udev(binding: Binding) -> None:
 
 def settle_udev() -> None:
     """Wait, no longer than UDEV_SECONDS, until udev is done with all devices, where it runs."""
-    if os.path.exists(UDEV_CONTROL):
+    if udev_rule.udev_runs():
         command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
         commands.run(command, 2 * UDEV_SECONDS)
-
-
-def udev_names_devices() -> bool:
-    """Whether udev runs here, and has the rule that names loop devices after their images."""
-    return os.path.exists(UDEV_CONTROL) and os.path.exists(loop_link.RULE)
 
 
 def have_named(binding: Binding) -> None:

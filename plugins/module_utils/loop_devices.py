@@ -26,6 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR, parse_size
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User, join, released
 
@@ -34,15 +35,18 @@ from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, U
 def open_devices(check_mode: bool) -> Iterator[LoopDevices]:
     """This host's loop devices, kept from every other careful program until they are closed."""
     with nullcontext() if check_mode else locks.loop_devices():
-        yield LoopDevices(Usage(), BootUnits(), check_mode)
+        yield LoopDevices(Usage(), BootUnits(), UdevRule(), check_mode)
 
 
 class LoopDevices(Resource):
     """The loop devices of this host."""
 
-    def __init__(self, usage: Usage, units: BootUnits, check_mode: bool) -> None:
+    def __init__(
+        self, usage: Usage, units: BootUnits, udev_rule: UdevRule, check_mode: bool
+    ) -> None:
         self._usage = usage
         self._units = units
+        self._udev_rule = udev_rule
         self._check_mode = check_mode
         self._bindings = {binding.number: binding for binding in usage.bindings}
         self._deleted = [binding for binding in usage.bindings if binding.deleted]
@@ -82,16 +86,20 @@ class LoopDevices(Resource):
         number: Optional[int],
         status: Optional[os.stat_result],
     ) -> Plan:
+        # udev has to know the rule before anything is bound.
+        rule = self._udev_rule.plan() if item["udev_rule"] else []
         planned = self._planned_size(item, path)
         if status is None:
-            return self._plan_future(item, path, number, planned)
-        size = status.st_size if planned is None else planned
-        bound = self._bound_to(path, loop.file_id(status))
-        if bound:
-            plan = self._plan_bound(item, path, number, bound, size)
+            plan = self._plan_future(item, path, number, planned)
         else:
-            plan = self._plan_unbound(item, path, number, status, size)
-        plan.warnings += self._warn_of_deleted(path, bound)
+            size = status.st_size if planned is None else planned
+            bound = self._bound_to(path, loop.file_id(status))
+            if bound:
+                plan = self._plan_bound(item, path, number, bound, size)
+            else:
+                plan = self._plan_unbound(item, path, number, status, size)
+            plan.warnings += self._warn_of_deleted(path, bound)
+        plan.actions[:0] = rule
         return plan
 
     def settle(self) -> None:
@@ -209,6 +217,10 @@ class LoopDevices(Resource):
     ) -> Plan:
         _refuse_difference(item, path, number, binding)
         actions, after = _changes(item, binding, _whole_sectors(image_size))
+        if self._lacks_name(binding):
+            sentence = f"have udev name {binding.device} after {binding.backing_file}"
+            actions.append(Action(sentence, partial(loop_actions.have_named, binding)))
+            after["link"] = loop_link.link_of(binding.backing_file)
         state = loop_info.state(binding)
         return Plan(
             before=state,
@@ -271,6 +283,16 @@ class LoopDevices(Resource):
             for binding in loop.deleted_from(path, self._deleted)
             if binding != bound and binding.number in self._bindings
         ]
+
+    def _lacks_name(self, binding: Binding) -> bool:
+        """Whether udev would name the device if it looked at it again: it has not done that since
+        it has the rule, or since the image has its present name."""
+        return (
+            loop.verified_link(binding) is None
+            and not binding.deleted
+            and loop_link.SAFE_PATH.fullmatch(binding.backing_file) is not None
+            and self._udev_rule.names_devices()
+        )
 
     def _await_udev(self) -> None:
         """Let udev, once, finish with devices that it looks at because they were bound just now.
@@ -351,17 +373,6 @@ def _writable(path: str) -> bool:
     return os.access(path, os.W_OK)
 
 
-def _lacks_name(binding: Binding) -> bool:
-    """Whether udev would name the device if it looked at it again: it has not done that since it
-    has the rule, or since the image has its present name."""
-    return (
-        loop.verified_link(binding) is None
-        and not binding.deleted
-        and loop_link.SAFE_PATH.fullmatch(binding.backing_file) is not None
-        and loop_actions.udev_names_devices()
-    )
-
-
 def _changes(item: Mapping[str, Any], binding: Binding, size: int) -> Tuple[List[Action], State]:
     """What a bound device lacks, and the state that this leads to. C(size): bytes."""
     actions: List[Action] = []
@@ -375,10 +386,6 @@ def _changes(item: Mapping[str, Any], binding: Binding, size: int) -> Tuple[List
         sentence = f"turn direct I/O of {device} {'on' if direct_io else 'off'}"
         actions.append(Action(sentence, lambda: loop_control.set_direct_io(binding, direct_io)))
         after["direct_io"] = direct_io
-    if _lacks_name(binding):
-        sentence = f"have udev name {device} after {binding.backing_file}"
-        actions.append(Action(sentence, lambda: loop_actions.have_named(binding)))
-        after["link"] = loop_link.link_of(binding.backing_file)
     if binding.autoclear:
         sentence = f"keep {device} bound when its last user closes it"
         actions.append(Action(sentence, lambda: loop_control.keep_bound(binding)))

@@ -3,7 +3,7 @@
 """The name of a loop device that follows its backing file.
 
 The kernel numbers loop devices as they come, so ``/dev/loop0`` is another image after the next
-boot. A udev rule (role C(loopdevs)) links each loop device under the path of its backing file:
+boot. A udev rule (see C(udev_rule)) links each loop device under the path of its backing file:
 ``/dev/disk/by-loop-file/srv/xen/web/boot.raw``. This file knows that naming, the others ask it.
 """
 
@@ -13,6 +13,15 @@ import re
 
 LINK_DIR = "/dev/disk/by-loop-file"
 RULE = "/etc/udev/rules.d/61-xen-blockdev.rules"
+RULE_TEXT = f"""\
+# Written by the Ansible collection xen.blockdev (module xen_loopdev).
+# Link every loop device that shows a whole file under the path of that file, so that
+# {LINK_DIR}/srv/xen/web/boot.raw is always the device of /srv/xen/web/boot.raw.
+SUBSYSTEM=="block", KERNEL=="loop[0-9]*", ENV{{DEVTYPE}}=="disk", \
+ATTR{{loop/backing_file}}=="/*", ATTR{{loop/offset}}=="0", ATTR{{loop/sizelimit}}=="0", \
+SYMLINK+="{LINK_DIR[len("/dev/"):]}$attr{{loop/backing_file}}"
+"""
+"""What the file says: a rule is one line (udev(7))."""
 
 SAFE_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
 """Paths whose link udev writes as they are. It replaces other characters by ``_``, so that two

@@ -20,8 +20,8 @@ description:
     where it is attached.
   - An image that has grown since it was bound gets the new size through to the device, also while a guest
     uses it.
-  - Where udev has the rule of the role P(xen.blockdev.loopdevs#role), a device that was bound before and has no
-    link that follows its image is given one.
+  - Where udev has the rule of O(udev_rule), a device that was bound before and has no link that follows its image
+    is given one.
   - What is in use is never unbound. The error says by whom.
 extends_documentation_fragment:
   - xen.blockdev.attributes
@@ -40,6 +40,7 @@ options:
       state: {description: See O(state)., type: str, choices: [present, absent]}
       direct_io: {description: See O(direct_io)., type: bool}
       persistent: {description: See O(persistent)., type: bool}
+      udev_rule: {description: See O(udev_rule)., type: bool}
       sector_size: {description: See O(sector_size)., type: int, choices: [512, 1024, 2048, 4096]}
       discard_deleted: {description: See O(discard_deleted)., type: bool}
       will_exist: {description: See O(will_exist)., type: bool}
@@ -87,6 +88,15 @@ options:
       - Nothing is unbound when the host shuts down. Guests are ended or saved before their images are unmounted.
       - Where systemd does not run, V(true) is not an error. A warning says what can be done.
     type: bool
+  udev_rule:
+    description:
+      - Whether udev links every loop device of the host under the path of its image, such as
+        C(/dev/disk/by-loop-file/srv/xen/web/boot.raw), which leads to the image whatever number its loop device has.
+        V(true) writes a rule to C(/etc/udev/rules.d/61-xen-blockdev.rules) before the first image is bound, if it is
+        not there. V(false) leaves the rule as it is. No option removes it.
+      - Where udev does not run, V(true) does nothing.
+    type: bool
+    default: false
   sector_size:
     description:
       - The logical sector size of the device in bytes. MirageOS wants 512, and makes its
@@ -151,6 +161,11 @@ EXAMPLES = r"""
       - path: /srv/xen/web/boot.raw
       - path: /srv/xen/web/data.raw
 
+- name: Bind an image, and have /dev/disk/by-loop-file/srv/xen/web/boot.raw lead to its loop device
+  xen.blockdev.xen_loopdev:
+    path: /srv/xen/web/boot.raw
+    udev_rule: true
+
 - name: Unbind an image, refused while anything uses it
   xen.blockdev.xen_loopdev:
     path: /srv/xen/web/old.raw
@@ -206,7 +221,7 @@ devices:
     link:
       description:
         - A path of the loop device that follows the image, whatever number the device has after the next boot.
-        - V(none) where udev has not made that link. The role P(xen.blockdev.loopdevs#role) sets udev up to do so.
+        - V(none) where udev has not made that link, see O(udev_rule).
       type: str
       returned: unless the item could not be planned
       sample: /dev/disk/by-loop-file/srv/xen/web/boot.raw
@@ -274,6 +289,7 @@ def main() -> None:
                 "state": STATE,
                 "direct_io": {"type": "bool"},
                 "persistent": {"type": "bool"},
+                "udev_rule": {"type": "bool", "default": False},
                 "sector_size": {"type": "int", "choices": [512, 1024, 2048, 4096], "default": 512},
                 "discard_deleted": {"type": "bool", "default": False},
                 "will_exist": {"type": "bool", "default": False},

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import loop_actions, loop_control
+from ansible_collections.xen.blockdev.plugins.module_utils import loop_control, udev_rule
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
+from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Leaves, Usage, User
 
 MIB = 1024**2
@@ -23,6 +24,7 @@ DEFAULTS: Dict[str, Any] = {
     "state": "present",
     "direct_io": None,
     "persistent": None,
+    "udev_rule": False,
     "sector_size": 512,
     "discard_deleted": False,
     "will_exist": False,
@@ -60,7 +62,7 @@ def plain_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with the loop driver and without udev."""
     (tmp_path / "loop-control").touch()
     monkeypatch.setattr(loop_control, "CONTROL", str(tmp_path / "loop-control"))
-    monkeypatch.setattr(loop_actions, "UDEV_CONTROL", str(tmp_path / "no-udev"))
+    monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path / "no-udev"))
 
 
 def make(path: Path, size: int = MIB) -> Path:
@@ -74,10 +76,13 @@ def item(path: object, **options: Any) -> Dict[str, Any]:
 
 
 def devices(
-    *bindings: Binding, users: Optional[Dict[int, List[User]]] = None, check_mode: bool = False
+    *bindings: Binding,
+    users: Optional[Dict[int, List[User]]] = None,
+    check_mode: bool = False,
+    rule: str = "/nowhere/61.rules",
 ) -> LoopDevices:
-    units = BootUnits("/nowhere")
-    return LoopDevices(KnownUsage(bindings, users or {}), units, check_mode)
+    usage = KnownUsage(bindings, users or {})
+    return LoopDevices(usage, BootUnits("/nowhere"), UdevRule(rule), check_mode)
 
 
 def sentences(plan: Plan) -> List[str]:

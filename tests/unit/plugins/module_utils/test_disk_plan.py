@@ -874,6 +874,26 @@ def test_that_the_first_that_is_selected_has_the_image(query: str, images: List[
     assert ["image" in one for one in select(query, *SHARING)] == images
 
 
+def test_that_each_role_has_its_items_and_a_shared_image_once() -> None:
+    planned = disk_plan.plan(
+        [
+            {"name": "web", "disks": [{"name": "a", "path": "/srv/a.raw", "access": "ro"}]},
+            {
+                "name": "db",
+                "state": "absent",
+                "disks": [{"name": "b"}, {"name": "lun", "target": "/dev/vg0/lun"}],
+            },
+            {"name": "app", "disks": [{"name": "a", "path": "/srv/a.raw", "access": "ro"}]},
+        ]
+    )
+    items = disk_plan.by_role(planned)
+    images = [("/srv/a.raw", "present"), ("/srv/xen/db/b.raw", "absent")]
+    assert [(one["path"], one["state"]) for one in items["raw_disks"]] == images
+    assert [(one["path"], one["state"]) for one in items["loopdevs"]] == images
+    assert items["domain_config"] == planned.configs
+    assert items["vbds"] == [entry["vbd"] for entry in planned.entries]
+
+
 def test_that_jmespath_is_needed_for_a_query_only() -> None:
     program = """
 import sys

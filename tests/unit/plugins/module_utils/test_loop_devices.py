@@ -20,6 +20,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_actions,
     loop_control,
     loop_devices,
+    loop_link,
+    udev_rule,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
@@ -311,11 +313,45 @@ def test_keeps_bound_what_the_kernel_would_unbind(image: Path) -> None:
     assert sentences(plan) == ["keep /dev/loop3 bound when its last user closes it"]
 
 
-def test_a_device_without_its_name_gets_it(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(loop_actions, "udev_names_devices", lambda: True)
-    plan = devices(bound(image)).plan(item(image))
-    assert sentences(plan) == [f"have udev name /dev/loop3 after {image}"]
+@pytest.mark.parametrize("has_rule", [True, False])
+def test_a_device_without_its_name_gets_it(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, has_rule: bool
+) -> None:
+    monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path))
+    rule = tmp_path / "61.rules"
+    if has_rule:
+        rule.write_text(loop_link.RULE_TEXT)
+    resource = devices(bound(image), rule=str(rule))
+    plan = resource.plan(item(image, udev_rule=True))
+    named = f"have udev name /dev/loop3 after {image}"
+    written = f"have udev name loop devices after their images ({rule})"
+    assert sentences(plan) == ([named] if has_rule else [written, named])
     assert (plan.before["link"], plan.after["link"]) == (None, f"/dev/disk/by-loop-file{image}")
+
+
+def test_the_rule_is_written_once_and_before_anything_is_bound(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path))
+    resource = devices(rule=str(tmp_path / "61.rules"))
+    assert sentences(resource.plan(item(image, udev_rule=True))) == [
+        f"have udev name loop devices after their images ({tmp_path}/61.rules)",
+        f"bind {image} to a free loop device",
+    ]
+    other = make(tmp_path / "other.raw")
+    bind = f"bind {other} to a free loop device"
+    assert sentences(resource.plan(item(other, udev_rule=True))) == [bind]
+
+
+def test_the_rule_is_left_alone_unless_it_is_wanted(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bind = [f"bind {image} to a free loop device"]
+    rule = str(tmp_path / "61.rules")
+    # no udev here
+    assert sentences(devices(rule=rule).plan(item(image, udev_rule=True))) == bind
+    monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path))
+    assert sentences(devices(rule=rule).plan(item(image))) == bind
 
 
 @pytest.mark.parametrize(
@@ -334,9 +370,11 @@ def test_a_device_that_is_left_without_another_name(
     has_udev: bool,
     change: Dict[str, Any],
 ) -> None:
-    monkeypatch.setattr(loop_actions, "udev_names_devices", lambda: has_udev)
+    if has_udev:
+        monkeypatch.setattr(udev_rule, "UDEV_CONTROL", os.devnull)
     monkeypatch.setattr(loop, "verified_link", lambda _binding: "/dev/it" if has_link else None)
-    assert sentences(devices(bound(image, **change)).plan(item(image))) == []
+    resource = devices(bound(image, **change), rule=os.devnull)
+    assert sentences(resource.plan(item(image))) == []
 
 
 def test_all_changes_of_a_binding_are_made(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:

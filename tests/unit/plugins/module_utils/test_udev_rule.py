@@ -1,0 +1,76 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The udev rule is written whole, made known to udev, and left alone if it is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import commands, loop_link, udev_rule
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[List[str]]:
+    """The programs that are run, on a host where udev runs."""
+    started: List[List[str]] = []
+
+    def record(argv: List[str], _timeout: float) -> commands.Completed:
+        started.append(argv)
+        return commands.Completed(0, "", "")
+
+    monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path))
+    monkeypatch.setattr(commands, "run", record)
+    return started
+
+
+def test_it_is_written_in_a_directory_that_is_not_there(
+    tmp_path: Path, run: List[List[str]]
+) -> None:
+    path = tmp_path / "udev/rules.d/61.rules"
+    rule = UdevRule(str(path))
+    assert not rule.names_devices()
+    (action,) = rule.plan()
+    assert (rule.names_devices(), path.exists(), run) == (True, False, [])
+    action.run()
+    assert path.read_text() == loop_link.RULE_TEXT
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert run == [["udevadm", "control", "--reload"]]
+    assert UdevRule(str(path)).plan() == []
+    assert UdevRule(str(path)).names_devices()
+
+
+def test_another_rule_of_that_name_is_replaced(tmp_path: Path, run: List[List[str]]) -> None:
+    path = tmp_path / "61.rules"
+    path.write_text("# an older one\n")
+    (action,) = UdevRule(str(path)).plan()
+    action.run()
+    assert path.read_text() == loop_link.RULE_TEXT
+
+
+def test_without_udev_nothing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path / "none"))
+    path = tmp_path / "61.rules"
+    path.write_text(loop_link.RULE_TEXT)
+    assert UdevRule(str(path)).plan() == []
+    assert not UdevRule(str(path)).names_devices()
+
+
+def test_udev_that_does_not_read_it_is_an_error(
+    tmp_path: Path, run: List[List[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed = commands.Completed(1, "", "no permission\n")
+    monkeypatch.setattr(commands, "run", lambda *_of: failed)
+    (action,) = UdevRule(str(tmp_path / "61.rules")).plan()
+    with pytest.raises(BlockdevError, match=r"^udev does not read its rules again: no permission$"):
+        action.run()
+
+
+def test_the_rule_is_one_line() -> None:
+    """udev knows no other way to continue one than a backslash."""
+    lines = [line for line in loop_link.RULE_TEXT.splitlines() if not line.startswith("#")]
+    assert len(lines) == 1
+    assert lines[0].endswith('SYMLINK+="disk/by-loop-file$attr{loop/backing_file}"')
