@@ -11,6 +11,8 @@ VENV := $(CURDIR)/.venv
 CACHE := $(CURDIR)/.cache
 DOCS_VENV := $(CACHE)/docs-venv
 RUN := PATH=$(VENV)/bin:$$PATH
+# In a tree, which is all that it may import the collection from.
+PYTEST = PYTHONPATH=$(CACHE)/trees/$@ XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) pytest -p no:cacheprovider -n auto
 # Debian's release in the lab.
 RELEASE ?= bookworm
 # Whether the lab's scenario boots its host anew, some ten minutes of it.
@@ -19,7 +21,9 @@ REBOOT ?= yes
 COLLECTIONS := $(CACHE)/collections
 IMPORTER := $(CACHE)/importer-venv
 MUTATION := $(CACHE)/mutation
-TREE := $(CACHE)/tree/ansible_collections/xen/blockdev
+# Each step has one of its own, so that some can run at the same time.
+STEP ?= tree
+TREE = $(CACHE)/trees/$(STEP)/ansible_collections/xen/blockdev
 # No host file, no configuration of the user's, no cow.
 export ANSIBLE_CONFIG := $(CURDIR)/examples/ansible.cfg
 export ANSIBLE_NOCOWS := 1
@@ -80,6 +84,16 @@ tree: $(VENV)/.test
 	@# A file that is deleted but not committed is listed too.
 	@git ls-files -z --cached --others --exclude-standard | { xargs -0 ls -d 2>/dev/null || true; } | \
 	    tar -cf - -T - | tar -xf - -C $(TREE)
+	@# What tools leave beside the files can be told from them only where these are tracked.
+	@git -C $(TREE) add --all
+
+# Makes a tree for this target, goes there, and runs something.
+TO_TREE = $(MAKE) --no-print-directory tree STEP=$@ && cd $(CACHE)/trees/$@/ansible_collections/xen/blockdev &&
+IN_TREE = $(TO_TREE) $(RUN)
+
+# What several steps need is made before they run at the same time.
+.PHONY: environments
+environments: $(VENV)/.test $(DOCS_VENV)/.docs $(IMPORTER)/.installed install
 
 $(IMPORTER)/.installed: tests/importer-requirements.txt
 	@echo "Setting up an environment for galaxy-importer"
@@ -118,32 +132,36 @@ lab-end: install ## End that Xen host; what was built for it stays
 ## Checks
 
 .PHONY: test
-test: ## Check everything; ends with a count
-	@$(PYTHON) tests/run_all.py
+test: ## Check all that a change must pass; ends with a count (root)
+	@$(PYTHON) tests/run_all.py test
+
+.PHONY: test-all
+test-all: ## Check everything: every version, both Xens, reboots, whole tables; hours (root)
+	@$(PYTHON) tests/run_all.py test-all
 
 .PHONY: lint
-lint: tree ## Style, types, documentation, licences
-	@$(RUN) tests/lint $(TREE)
+lint: $(VENV)/.test ## Style, types, documentation, licences
+	@$(IN_TREE) tests/lint .
 
 .PHONY: importer
 importer: install $(IMPORTER)/.installed ## What Galaxy and execution environments make of the archive
 	@PATH=$(IMPORTER)/bin:$$PATH tests/importer $(CACHE)/xen-blockdev-*.tar.gz $(COLLECTIONS)
 
 .PHONY: unit
-unit: tree ## The code that needs no host, and the host's code against recorded output
-	@cd $(TREE) && $(RUN) tests/ansible-test units --color no
+unit: $(VENV)/.test ## The code that needs no host, and the host's code against recorded output
+	@$(IN_TREE) $(if $(EXHAUSTIVE),$(PYTEST) tests/unit,tests/ansible-test units --color no)
 
 .PHONY: sanity
-sanity: tree ## ansible-test's own checks
-	@cd $(TREE) && $(RUN) tests/ansible-test sanity --color no
+sanity: $(VENV)/.test ## ansible-test's own checks
+	@$(IN_TREE) tests/ansible-test sanity --color no
 
 .PHONY: integration
-integration: tree ## Every operation of every module, on real files and loop devices (root)
-	@cd $(TREE) && $(RUN) ansible-test integration --color no --allow-destructive
+integration: $(VENV)/.test ## Every operation of every module, on real files and loop devices (TARGETS="…"; root)
+	@$(IN_TREE) python tests/run_targets.py $(TARGETS)
 
 .PHONY: robustness
-robustness: tree ## Crashes, races, full disks, random sequences and hostile input (root)
-	@cd $(TREE) && $(RUN) PYTHONPATH=$(CACHE)/tree pytest -p no:cacheprovider -n auto --dist worksteal tests/robustness
+robustness: $(VENV)/.test ## Crashes, races, full disks, random sequences and hostile input (EXHAUSTIVE=1; root)
+	@$(IN_TREE) $(PYTEST) --dist worksteal tests/robustness
 
 .PHONY: molecule
 molecule: $(VENV)/.test install ## The playbooks on this machine, verified with testinfra (root)
@@ -161,12 +179,12 @@ matrix: ## The Xen host's scenario with both versions of Xen
 	@$(MAKE) --no-print-directory molecule-xen RELEASE=trixie
 
 .PHONY: versions
-versions: tree ## Each ansible-core with each Python that is here (QUICK=1: the ends of both)
-	@cd $(TREE) && $(PYTHON) tests/versions.py $(if $(QUICK),--quick)
+versions: $(VENV)/.test ## Each ansible-core with each Python that is here (QUICK=1: the ends of both)
+	@$(TO_TREE) $(PYTHON) tests/versions.py $(if $(QUICK),--quick)
 
 .PHONY: coverage
-coverage: tree ## Lines and branches of the plugins that tests run (UNITS=1: unit tests alone)
-	@cd $(TREE) && $(RUN) tests/coverage $(if $(UNITS),units)
+coverage: $(VENV)/.test ## Lines and branches of the plugins that tests run (UNITS=1: unit tests alone)
+	@$(IN_TREE) tests/coverage $(if $(UNITS),units)
 
 .PHONY: mutation
 mutation: tree $(MUTATION)/.installed ## Whether a test notices each change to a pure file (FILE="units passwords")

@@ -1,31 +1,74 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Run every check of the collection, one after the other, and end on a count.
+"""Run the checks of the collection and end on a count: `run_all.py test`, or `test-all`.
 
 A step is a make target. What it counts is told by the lines that its tools print; a step that ends
 without success counts as a failure of its own, so nothing that breaks goes unseen. What failed and
-why is repeated at the end, where it is found without reading an hour's log.
+why is repeated at the end, where it is found without reading an hour's log. What this machine
+cannot run is skipped, and named at the end with the reason.
+
+Steps of one stage do not disturb each other: as many run at once as there are processors, each with
+a copy of the checkout of its own, and what they print is shown when they end.
 """
 
 from __future__ import annotations
 
+import argparse
+import concurrent.futures
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
+from typing import Dict, Iterator, List, NamedTuple, Sequence
 
-STEPS = {
-    "lint": r"^ok: ",
-    "sanity": r"^Running sanity test ",
-    "coverage UNITS=1": r"==.* (\d+) passed",
-    "integration": r"^Running (?!setup_)\S+ integration test role",
-    "robustness": r"==.* (\d+) passed",
-    "molecule": r"==.* (\d+) passed",
-    "versions QUICK=1": r"^(\d+) passed, ",
-    "importer": r"^ok: ",
-    "docs": r"^ok: ",
-    "molecule-xen REBOOT=no": r"==.* (\d+) passed",
+import packages
+
+PYTEST = r"==.* (\d+) passed"
+OK = r"^ok: "
+LAB = ("mmdebstrap", "qemu-system-x86_64", "qemu-img", "ssh", "mke2fs")
+
+
+class Step(NamedTuple):
+    """A make target, with its variables, and what can be told of it."""
+
+    target: str
+    passing: str
+    """A line that counts as one passed, or its group as so many."""
+    needs: Sequence[str] = ()
+    """Programs without which it is skipped."""
+    is_for_root: bool = False
+
+
+LOOP = ("losetup", "mke2fs")
+LINT = Step("lint", OK)
+SANITY = Step("sanity", r"^Running sanity test ")
+IMPORTER = Step("importer", OK)
+DOCS = Step("docs", OK)
+TARGETS = r"^Running (?!setup_)\S+ integration test role"
+MOLECULE = Step("molecule", PYTEST, LOOP, is_for_root=True)
+
+STAGES: Dict[str, List[List[Step]]] = {
+    "test": [
+        [Step("unit", PYTEST), SANITY, LINT, IMPORTER, DOCS],
+        [Step("integration", TARGETS, LOOP, is_for_root=True)],
+        [Step("robustness", PYTEST, LOOP, is_for_root=True)],
+        [MOLECULE],
+        [Step("molecule-xen REBOOT=no", PYTEST, LAB)],
+    ],
+    "test-all": [
+        [LINT, SANITY, IMPORTER, DOCS],
+        [Step("coverage EXHAUSTIVE=1", PYTEST + "|" + TARGETS + "|" + OK, LOOP, is_for_root=True)],
+        [Step("robustness EXHAUSTIVE=1", PYTEST, LOOP, is_for_root=True)],
+        [MOLECULE],
+        [Step("versions", r"^(\d+) passed, ", LOOP, is_for_root=True)],
+        [Step("mutation", r"^(\d+) killed")],
+        [Step("molecule-xen RELEASE=bookworm", PYTEST, LAB)],
+        [Step("molecule-xen RELEASE=trixie", PYTEST, LAB)],
+    ],
 }
+
 FAILED = re.compile(r"==.* (\d+) failed|^FAILED: |^ERROR: ")
 REASON = re.compile(r"^\W*((?:FAILED|ERROR):? .*|E   .*|fatal: .*)")
 REASONS = 60
@@ -34,12 +77,50 @@ REASONS = 60
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def run(step: str, passing: re.Pattern[str]) -> tuple[int, int, list[str]]:
-    """Run one step with its output shown: how many tests passed and failed, and the reasons."""
+class Result(NamedTuple):
+    """What came of a step."""
+
+    step: Step
+    passed: int
+    failed: int
+    reasons: List[str]
+    """Why it failed."""
+    seconds: float
+    said: str = ""
+    """What it printed and what has not been shown yet."""
+
+    def line(self) -> str:
+        """The result as a line of the summary."""
+        counts = f"{self.passed:5} passed {self.failed:3} failed {self.seconds:5.0f} s"
+        return f"{self.step.target:<30} {counts}"
+
+
+def skipped_because(step: Step) -> str | None:
+    """Why this machine cannot run a step, None where it can."""
+    missing = [name for name in step.needs if not shutil.which(name, path=search_path())]
+    if missing:
+        return f"{', '.join(missing)} not found"
+    if step.is_for_root and os.geteuid() != 0:
+        return "it needs root"
+    if step.is_for_root and not os.path.exists("/dev/loop-control"):
+        return "this system has no loop devices"
+    return None
+
+
+def search_path() -> str:
+    """Where programs are, those of root included."""
+    return os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"])
+
+
+def run(step: Step, is_shown: bool) -> Result:
+    """Run one step; its output is shown as it comes, or kept."""
+    started = time.monotonic()
+    passing = re.compile(step.passing)
     passed = failed = 0
     reasons = []
+    lines = []
     process = subprocess.Popen(
-        ["make", "--no-print-directory", *step.split()],
+        ["make", "--no-print-directory", *step.target.split()],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -48,35 +129,66 @@ def run(step: str, passing: re.Pattern[str]) -> tuple[int, int, list[str]]:
     )
     assert process.stdout
     for line in process.stdout:
-        print(line, end="", flush=True)
+        lines.append(line)
+        if is_shown:
+            print(line, end="", flush=True)
         plain = COLOURS.sub("", line)
         reasons += REASON.findall(plain)
         match, bad = passing.search(plain), FAILED.search(plain)
         if match:
-            passed += int(match[1]) if match.groups() else 1
+            passed += number_in(match)
         if bad:
-            failed += int(bad[1]) if bad[1] else 1
-    if process.wait() == 0:
-        return passed, 0 if passed else 1, reasons
-    return passed, max(failed, 1), reasons
+            failed += number_in(bad)
+    succeeded = process.wait() == 0 and passed
+    failed = 0 if succeeded else max(failed, 1)
+    seconds = time.monotonic() - started
+    return Result(step, passed, failed, reasons, seconds, "" if is_shown else "".join(lines))
+
+
+def number_in(match: re.Match[str]) -> int:
+    """How many tests a line tells of."""
+    return next((int(group) for group in match.groups() if group), 1)
+
+
+def run_stage(steps: Sequence[Step]) -> Iterator[Result]:
+    """Run the steps, some at a time, and show what each has printed."""
+    if len(steps) == 1:
+        print(f"\n##### make {steps[0].target}", flush=True)
+        yield run(steps[0], is_shown=True)
+        return
+    workers = os.cpu_count() or 1
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        for done in concurrent.futures.as_completed(
+            [pool.submit(run, step, False) for step in steps]
+        ):
+            result = done.result()
+            print(f"\n##### make {result.step.target}\n{result.said}", end="", flush=True)
+            yield result
 
 
 def main() -> None:
-    totals = [0, 0]
-    summary = []
-    failures: list[str] = []
-    for step, pattern in STEPS.items():
-        print(f"\n##### make {step}", flush=True)
-        started = time.monotonic()
-        *counts, reasons = run(step, re.compile(pattern))
-        totals = [total + count for total, count in zip(totals, counts)]
-        if counts[1]:
-            failures += [f"\n##### make {step}: why it failed", *reasons[-REASONS:]]
-        seconds = time.monotonic() - started
-        summary.append(f"{step:<22} {counts[0]:5} passed {counts[1]:3} failed {seconds:5.0f} s")
-    print("\n".join([*failures, "", *summary]))
-    print(f"{totals[0]} passed, {totals[1]} failed")
-    sys.exit(1 if totals[1] else 0)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
+    parser.add_argument("stages", choices=STAGES)
+    stages = STAGES[parser.parse_args().stages]
+    packages.install()
+    reasons = {step: skipped_because(step) for stage in stages for step in stage}
+    left_out = [f"skipped: make {step.target}: {why}" for step, why in reasons.items() if why]
+    print("\n".join(left_out), flush=True)
+    # What all steps share is made once, before any of them runs.
+    subprocess.run(["make", "--no-print-directory", "environments"], check=True)
+    results = [
+        result
+        for stage in stages
+        for result in run_stage([step for step in stage if not reasons[step]])
+    ]
+    for result in results:
+        if result.failed:
+            print(f"\n##### make {result.step.target}: why it failed")
+            print("\n".join(result.reasons[-REASONS:]))
+    print("\n" + "\n".join([*(result.line() for result in results), *left_out]))
+    failed = sum(result.failed for result in results)
+    print(f"{sum(result.passed for result in results)} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
 
 
 if __name__ == "__main__":

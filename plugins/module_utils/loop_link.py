@@ -19,7 +19,7 @@ RULE_TEXT = f"""\
 # {LINK_DIR}/srv/xen/web/boot.raw is always the device of /srv/xen/web/boot.raw.
 SUBSYSTEM=="block", KERNEL=="loop[0-9]*", ENV{{DEVTYPE}}=="disk", \
 ATTR{{loop/backing_file}}=="/*", ATTR{{loop/offset}}=="0", ATTR{{loop/sizelimit}}=="0", \
-SYMLINK+="{LINK_DIR[len("/dev/"):]}$attr{{loop/backing_file}}"
+SYMLINK+="disk/by-loop-file$attr{{loop/backing_file}}"
 """
 """What the file says: a rule is one line (udev(7))."""
 

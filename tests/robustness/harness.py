@@ -4,23 +4,18 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import signal
 import sys
-import tempfile
 import time
-import traceback
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Callable, Dict, List, NoReturn, Optional
+from typing import Any, Callable, Dict, List, Optional
 
-from ansible.module_utils.testing import patch_module_args
 from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_control
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
-
-MODULES = "ansible_collections.xen.blockdev.plugins.modules"
+from ansible_collections.xen.blockdev.tests import module_process
 
 Hook = Callable[[str, tuple], None]
 """Is told every audit event (see sys.addaudithook) of a module, and may end it or raise OSError."""
@@ -94,37 +89,16 @@ def start(
     module: str, hook: Optional[Hook] = None, check: bool = False, **options: Any
 ) -> Callable[[], Outcome]:
     """Start a module; what is returned waits for its end."""
-    main = importlib.import_module(f"{MODULES}.{module}").main
-    reads, writes = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(reads)
-        internal = {"_ansible_check_mode": check, "_ansible_tmpdir": tempfile.gettempdir()}
-        _run(main, writes, hook, {**options, **internal})
-    os.close(writes)
+    child, reads = module_process.start(module, options, check, lambda: _listen(hook))
     return lambda: _outcome(child, reads)
 
 
-def _run(main: Callable[[], None], output: int, hook: Optional[Hook], params: Any) -> NoReturn:
-    """The life of the process that is a module."""
-    try:
-        os.dup2(output, 1)
-        os.dup2(output, 2)
-        sys.stdout = os.fdopen(1, "w", closefd=False)
-        sys.stderr = os.fdopen(2, "w", closefd=False)
-        with patch_module_args(params):
-            if hook:
-                for name in UNAUDITED:
-                    setattr(os, name, _audited(name))
-                sys.addaudithook(hook)
-            main()
-    except SystemExit:
-        pass
-    except BaseException:  # whatever it is, it is the module's end and not ours
-        traceback.print_exc(file=sys.stdout)
-    finally:
-        sys.stdout.flush()
-        os._exit(0)
+def _listen(hook: Optional[Hook]) -> None:
+    """Have C(hook) told of everything from here on."""
+    if hook:
+        for name in UNAUDITED:
+            setattr(os, name, _audited(name))
+        sys.addaudithook(hook)
 
 
 def _audited(name: str) -> Callable[..., Any]:

@@ -9,6 +9,7 @@ import glob
 import json
 import os
 import re
+import shlex
 import socket
 import subprocess
 import time
@@ -16,6 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from session import Session
 
 DOMAINS = yaml.safe_load((Path(__file__).parents[1] / "vars/domains.yml").read_text())
 GUEST_SECONDS = 240
@@ -46,24 +48,23 @@ def run(command, cwd=None):
 class Xen:
     """The Xen host."""
 
-    def __init__(self, host) -> None:
+    def __init__(self, host, session) -> None:
         self.host = host
+        self._session = session
 
     def domains(self):
         """What the scenario wants, to be changed at will."""
         return copy.deepcopy(DOMAINS["xen_domains"])
 
     def module(self, module, check=False, **options):
-        """Run a module of the collection; its result, also where it failed."""
-        words = json.dumps(options)
-        print(f"\n    {module} {words}{' (check)' if check else ''}", flush=True)
-        try:
-            result = self.host.ansible(f"xen.blockdev.{module}", words, check=check)
-        except self.host.ansible.AnsibleException as error:
-            result = error.result
-        result["failed"] = "msg" in result  # which Ansible leaves out
+        """Run a module of the collection in dom0; its result, also where it failed."""
+        print(f"\n    {module} {json.dumps(options)}{' (check)' if check else ''}", flush=True)
+        result = self._ask({"module": module, "options": options, "check": check})
         print("       ", result.get("msg") or result.get("actions") or "", flush=True)
-        return result
+        return {"failed": False, **result}
+
+    def _ask(self, request):
+        return self._session.ask(self.host.ansible.get_variables(), request)
 
     def vbd(self, check=False, **options):
         """Run xen_vbd_attach for one disk: the module's result, and the disk's."""
@@ -93,7 +94,18 @@ class Xen:
 
     def shell(self, command, *words):
         """What a command on dom0 prints. It must succeed."""
-        return self.host.check_output(command, *words)
+        ended = self.try_shell(command, *words)
+        assert ended["rc"] == 0, f"{command} {words}: {ended}"
+        return ended["stdout"].rstrip("\n")
+
+    def try_shell(self, command, *words):
+        """How a command on dom0 ends. With C(words) each C(%s) of it is one of them."""
+        quoted = command % tuple(map(shlex.quote, map(str, words))) if words else command
+        return self._ask({"shell": quoted})
+
+    def exists(self, path):
+        """Whether dom0 has that path."""
+        return self.try_shell("test -e %s", path)["rc"] == 0
 
     # ---- boots ----
 
@@ -101,10 +113,11 @@ class Xen:
         """Boot the host anew, after its power was C(cut) or as it does itself, and wait for it."""
         boot_id = "cat /proc/sys/kernel/random/boot_id"
         before = self.shell(boot_id)
+        self._session.close()
         if cut:
             self._cut_power()
         else:
-            self.shell("systemctl reboot --no-block")
+            self.host.check_output("systemctl reboot --no-block")
         # The connection that stays would wait for the one that it knew.
         for path in glob.glob(os.path.expanduser("~/.ansible/cp/xen-lab-*")):
             subprocess.run(["ssh", "-O", "exit", "-o", f"ControlPath={path}", "lab"], check=False)
@@ -138,8 +151,10 @@ class Xen:
 
     def slots(self, domain):
         """Xenstore key to what xenstore has of its backend, whatever serves it."""
-        listed = self.shell("xenstore-ls -f /local/domain/0/backend 2>/dev/null || true")
-        pattern = rf'/local/domain/0/backend/(vbd|qdisk)/{self.domid(domain)}/(\d+)/(\S+) = "(.*)"'
+        domid = self.domid(domain)
+        folders = " ".join(f"/local/domain/0/backend/{kind}/{domid}" for kind in ("vbd", "qdisk"))
+        listed = self.shell(f"for f in {folders}; do xenstore-ls -f $f 2>/dev/null || true; done")
+        pattern = rf'/local/domain/0/backend/(vbd|qdisk)/{domid}/(\d+)/(\S+) = "(.*)"'
         slots = {}
         for kind, key, node, value in re.findall(pattern, listed):
             slots.setdefault(int(key), {"kind": kind})[node] = value
@@ -164,8 +179,8 @@ class Xen:
 
     def tell(self, domain, line):
         """Write a line to a guest's console."""
-        tty = self.shell("xenstore-read /local/domain/%s/console/tty", self.domid(domain))
-        self.shell("printf '%%s\\r' %s > %s", line, tty)
+        tty = "$(xenstore-read /local/domain/$(xl domid %s)/console/tty)"
+        self.shell(f"printf '%%s\\r' %s > {tty}", line, domain)
 
     def report(self, domain):
         """Xenstore key to what the Linux guest said last of its disks."""
@@ -221,6 +236,13 @@ class Xen:
             time.sleep(0.5)
 
 
-@pytest.fixture
-def xen(host):
-    return Xen(host)
+@pytest.fixture(scope="session")
+def session():
+    opened = Session()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def xen(host, session):
+    return Xen(host, session)

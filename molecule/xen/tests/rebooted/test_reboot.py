@@ -34,14 +34,14 @@ WantedBy=sysinit.target
 
 
 @pytest.fixture(scope="module")
-def host_of_tests(host):
+def host_of_tests(xen):
     """Other loop devices come first at the next boot, and only the guests run that start by
     themselves: GRUB would never let itself be saved."""
-    host.check_output("truncate -s 1M /srv/decoy1.raw /srv/decoy2.raw")
-    host.check_output("printf '%%s' %s > /etc/systemd/system/decoys.service", DECOYS)
-    host.check_output("systemctl enable -q decoys.service")
+    xen.shell("truncate -s 1M /srv/decoy1.raw /srv/decoy2.raw")
+    xen.shell("printf '%%s' %s > /etc/systemd/system/decoys.service", DECOYS)
+    xen.shell("systemctl enable -q decoys.service")
     for name in ("grub", "pvh"):
-        host.check_output(f"xl destroy {name} 2>/dev/null || true")
+        xen.shell(f"xl destroy {name} 2>/dev/null || true")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +63,9 @@ def await_guests(xen, *names):
 
 def await_guest(xen, name):
     """What a guest says once it runs."""
-    xen.await_(lambda: xen.host.run("xl domid %s", name).rc, lambda rc: rc == 0, lambda: name, 300)
+    xen.await_(
+        lambda: xen.try_shell("xl domid %s", name)["rc"], lambda rc: rc == 0, lambda: name, 300
+    )
     xen.settled(name)  # It reports at once, before its disks have connected.
     return disks(xen, name)
 
@@ -125,7 +127,7 @@ def test_power_cut_and_one_image_that_is_missing(xen, state):
     xen.reboot(cut=True)
     others = ("pv", "second")
     assert await_guests(xen, *others) == {name: state["disks"][name] for name in others}
-    assert xen.host.run("xl domid third").rc != 0
+    assert xen.try_shell("xl domid third")["rc"] != 0
     (failed,) = failed_units(xen)
     assert "-srv-xen-third-boot.raw-" in failed
     said = xen.shell("journalctl --boot --unit %s", failed)
@@ -144,12 +146,12 @@ def test_link_that_leads_to_another_image(xen):
     other = "/srv/sources/boot.raw"
     script = f"mount --bind /srv/sources /srv/xen/third; losetup -f {IMAGE}; udevadm settle"
     xen.shell(f"cp /srv/sources/third.raw {other} && unshare --mount sh -ec '{script}'")
-    assert xen.host.file(LINK).exists
+    assert xen.exists(LINK)
     units = xen.shell("systemctl list-units --plain --no-legend 'xen-loopdev-srv-xen-third-boot*'")
     unit = units.split()[0]
-    assert xen.host.run(f"systemctl restart {unit}").rc != 0
+    assert xen.try_shell(f"systemctl restart {unit}")["rc"] != 0
     assert "so that no guest starts on that" in xen.shell(f"journalctl --boot --unit {unit}")
-    assert not xen.host.file(LINK).exists
+    assert not xen.exists(LINK)
     result = xen.module("xen_domain", name="third")
     assert result["failed"]
     assert LINK in result["msg"]

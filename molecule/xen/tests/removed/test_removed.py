@@ -97,7 +97,7 @@ def test_again_there_are_only_images_left_and_they_go_when_told_to(xen):
     left = xen.shell("find /srv/xen -type f | sort").split("\n")
     assert [path for path in left if "/grub/" not in path] == []
     # What the plan would not make itself is never deleted.
-    assert xen.host.file("/srv/sources/base.qcow2").exists
+    assert xen.exists("/srv/sources/base.qcow2")
 
 
 def actions(said):

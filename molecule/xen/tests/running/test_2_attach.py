@@ -16,13 +16,12 @@ MIB = 2048
 
 
 @pytest.fixture(scope="module")
-def content(host):
+def content(xen):
     """A bound image with a content of its own."""
-    host.check_output(f"yes hot | head -c 1048576 > {IMAGE}")
-    arguments = f"path={IMAGE}"
-    host.ansible("xen.blockdev.xen_loopdev", arguments, check=False)
+    xen.shell(f"yes hot | head -c 1048576 > {IMAGE}")
+    xen.module("xen_loopdev", path=IMAGE)
     yield
-    host.ansible("xen.blockdev.xen_loopdev", f"{arguments} state=absent", check=False)
+    xen.module("xen_loopdev", path=IMAGE, state="absent")
 
 
 def test_attach(xen, content):

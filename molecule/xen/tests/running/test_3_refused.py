@@ -199,4 +199,4 @@ def test_unbinding_or_deleting_what_a_guest_uses(xen, slots, module, path, words
     assert result["failed"]
     assert words in result["msg"]
     assert xen.bindings() == bindings
-    assert xen.host.file(path).exists
+    assert xen.exists(path)

@@ -1,0 +1,10 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether tests go through whole tables, or through a sample that is the same in each run."""
+
+from __future__ import annotations
+
+import os
+
+EXHAUSTIVE = bool(os.environ.get("XEN_BLOCKDEV_EXHAUSTIVE"))
+"""Set by C(make test-all), or C(EXHAUSTIVE=1) of a target."""
