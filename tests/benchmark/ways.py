@@ -22,7 +22,9 @@ ENVIRONMENT = {
     "ANSIBLE_COLLECTIONS_PATH": f"{COLLECTIONS}:{CACHE}/benchmark/peers",
     "ANSIBLE_LOCALHOST_WARNING": "false",
     "ANSIBLE_DISPLAY_SKIPPED_HOSTS": "false",
+    # As on a host that nobody has prepared for tests.
     "PYTHONDONTWRITEBYTECODE": "",
+    "PYTHON_COMPILES_ARCHIVES": "yes",
 }
 
 
