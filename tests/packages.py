@@ -30,19 +30,27 @@ XL_PARSER = {"bookworm": "libxenmisc4.17", "trixie": "libxenmisc4.20"}
 OS_RELEASE = Path("/etc/os-release")
 
 
-def install() -> None:
-    """Install what is missing, where that can be done; otherwise say what is."""
+def install() -> bool:
+    """Install what is missing, where that can be done; otherwise say what is.
+
+    Whether this machine can run every test from then on.
+    """
     wanted = _wanted()
     missing = [name for name in wanted if not _is_installed(name)]
-    if not missing:
-        return
     if os.geteuid() != 0:
-        print(
-            f"not installed: {', '.join(missing)}. What needs them is skipped. "
-            f"As root: apt-get install --no-install-recommends {' '.join(missing)}",
-            flush=True,
-        )
-        return
+        if missing:
+            print(
+                f"not installed: {', '.join(missing)}. What needs them is skipped. "
+                f"As root: apt-get install --no-install-recommends {' '.join(missing)}",
+                flush=True,
+            )
+        return False
+    if missing:
+        _install(missing)
+    return bool(wanted)
+
+
+def _install(missing: list[str]) -> None:
     print(f"Installing {', '.join(missing)}", flush=True)
     environ = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     quiet = ["apt-get", "-qq", "--option", "Dpkg::Use-Pty=0"]
@@ -77,7 +85,3 @@ def _is_installed(package: str) -> bool:
         check=False,
     )
     return shown.stdout == "installed"
-
-
-if __name__ == "__main__":
-    install()

@@ -5,7 +5,8 @@
 A step is a make target. What it counts is told by the lines that its tools print; a step that ends
 without success counts as a failure of its own, so nothing that breaks goes unseen. What failed and
 why is repeated at the end, where it is found without reading an hour's log. What this machine
-cannot run is skipped, and named at the end with the reason.
+cannot run is skipped, and named at the end with the reason. Where all packages could be installed
+nothing may be skipped, so one that is missing from their list does not go unseen.
 
 Steps of one stage do not disturb each other: as many run at once as there are processors, each with
 a copy of the checkout of its own, and what they print is shown when they end.
@@ -59,15 +60,19 @@ STAGES: Dict[str, List[List[Step]]] = {
     ],
     "test-all": [
         [LINT, SANITY, IMPORTER, DOCS],
-        [Step("coverage EXHAUSTIVE=1", PYTEST + "|" + TARGETS + "|" + OK, LOOP, is_for_root=True)],
+        [Step("unit EXHAUSTIVE=1", PYTEST)],
+        [Step("coverage", f"{PYTEST}|{TARGETS}|{OK}", LOOP, is_for_root=True)],
         [Step("robustness EXHAUSTIVE=1", PYTEST, LOOP, is_for_root=True)],
         [MOLECULE],
         [Step("versions", r"^(\d+) passed, ", LOOP, is_for_root=True)],
-        [Step("mutation", r"^(\d+) killed")],
+        [Step("mutation", r"mutants.*?, (\d+) killed")],
         [Step("molecule-xen RELEASE=bookworm", PYTEST, LAB)],
         [Step("molecule-xen RELEASE=trixie", PYTEST, LAB)],
     ],
 }
+
+SKIPPED = re.compile(r"^\W*SKIPPED \[(\d+)\] (?!.*XEN_LAB_REBOOT=no)(.*)")
+"""What pytest says of tests that were skipped, but for those that are left to C(test-all)."""
 
 FAILED = re.compile(r"==.* (\d+) failed|^FAILED: |^ERROR: ")
 REASON = re.compile(r"^\W*((?:FAILED|ERROR):? .*|E   .*|fatal: .*)")
@@ -85,6 +90,8 @@ class Result(NamedTuple):
     failed: int
     reasons: List[str]
     """Why it failed."""
+    skipped: List[str]
+    """What it has skipped, and why."""
     seconds: float
     said: str = ""
     """What it printed and what has not been shown yet."""
@@ -118,6 +125,7 @@ def run(step: Step, is_shown: bool) -> Result:
     passing = re.compile(step.passing)
     passed = failed = 0
     reasons = []
+    skipped = []
     lines = []
     process = subprocess.Popen(
         ["make", "--no-print-directory", *step.target.split()],
@@ -134,6 +142,7 @@ def run(step: Step, is_shown: bool) -> Result:
             print(line, end="", flush=True)
         plain = COLOURS.sub("", line)
         reasons += REASON.findall(plain)
+        skipped += [" ".join(found) for found in SKIPPED.findall(plain)]
         match, bad = passing.search(plain), FAILED.search(plain)
         if match:
             passed += number_in(match)
@@ -141,8 +150,8 @@ def run(step: Step, is_shown: bool) -> Result:
             failed += number_in(bad)
     succeeded = process.wait() == 0 and passed
     failed = 0 if succeeded else max(failed, 1)
-    seconds = time.monotonic() - started
-    return Result(step, passed, failed, reasons, seconds, "" if is_shown else "".join(lines))
+    said = "" if is_shown else "".join(lines)
+    return Result(step, passed, failed, reasons, skipped, time.monotonic() - started, said)
 
 
 def number_in(match: re.Match[str]) -> int:
@@ -170,23 +179,26 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("stages", choices=STAGES)
     stages = STAGES[parser.parse_args().stages]
-    packages.install()
-    reasons = {step: skipped_because(step) for stage in stages for step in stage}
-    left_out = [f"skipped: make {step.target}: {why}" for step, why in reasons.items() if why]
-    print("\n".join(left_out), flush=True)
+    is_complete = packages.install()
+    left_out = {step: skipped_because(step) for stage in stages for step in stage}
     # What all steps share is made once, before any of them runs.
     subprocess.run(["make", "--no-print-directory", "environments"], check=True)
     results = [
         result
         for stage in stages
-        for result in run_stage([step for step in stage if not reasons[step]])
+        for result in run_stage([step for step in stage if not left_out[step]])
     ]
+    skipped = [f"make {step.target}: {why}" for step, why in left_out.items() if why]
+    skipped += [f"make {result.step.target}: {one}" for result in results for one in result.skipped]
     for result in results:
         if result.failed:
             print(f"\n##### make {result.step.target}: why it failed")
             print("\n".join(result.reasons[-REASONS:]))
-    print("\n" + "\n".join([*(result.line() for result in results), *left_out]))
-    failed = sum(result.failed for result in results)
+    word = "FAILED, it was skipped: " if is_complete else "skipped: "
+    print(
+        "\n" + "\n".join([*(result.line() for result in results), *(word + one for one in skipped)])
+    )
+    failed = sum(result.failed for result in results) + (len(skipped) if is_complete else 0)
     print(f"{sum(result.passed for result in results)} passed, {failed} failed")
     sys.exit(1 if failed else 0)
 
