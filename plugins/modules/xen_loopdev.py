@@ -97,6 +97,7 @@ options:
       - Where udev does not run, V(true) does nothing.
     type: bool
     default: false
+    version_added: 1.1.0
   sector_size:
     description:
       - The logical sector size of the device in bytes. MirageOS wants 512, and makes its

@@ -6,7 +6,9 @@
 # /proc are the real ones but say that this is Xen, with the stand-ins of HOME/bin for its tools.
 set -eu
 if [ "${1:-}" != --inside ]; then
-    exec unshare --mount --propagation private "$0" --inside "$@"
+    # The root of a chroot is no mount of its own, which could be made private.
+    unshare --mount true 2>/dev/null && propagation=private || propagation=unchanged
+    exec unshare --mount --propagation "$propagation" "$0" --inside "$@"
 fi
 home=$2
 shift 2
