@@ -12,7 +12,7 @@ CACHE := $(CURDIR)/.cache
 DOCS_VENV := $(CACHE)/docs-venv
 RUN := PATH=$(VENV)/bin:$$PATH
 # In a tree, which is all that it may import the collection from.
-PYTEST = PYTHONPATH=$(CACHE)/trees/$@ XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) pytest -p no:cacheprovider -r s -n auto
+PYTEST = PYTHONPATH=$(CACHE)/trees/$@ XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) pytest -p no:cacheprovider -r s --durations 12 -n auto
 # Debian's release in the lab.
 RELEASE ?= bookworm
 # Whether the lab's scenario boots its host anew, some ten minutes of it.

@@ -39,7 +39,7 @@ def run(target: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [*COMMAND, target],
             cwd=copy,
-            # A home of its own: ansible-test makes a key there, which two that begin at once cannot.
+            # A home of its own: ansible-test makes a key there, which two at once cannot.
             env={**os.environ, "HOME": scratch},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -20,7 +20,7 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import boot_unit, dom0, xl
-from ansible_collections.xen.blockdev.tests.exhaustive import EXHAUSTIVE
+from ansible_collections.xen.blockdev.tests.exhaustive import STRIDE
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome
 
@@ -30,9 +30,6 @@ CONTENT = bytes(range(256)) * 4 * KIB
 """Of an image with something to lose: 1 MiB, no block of it empty."""
 
 ERRORS = (errno.EIO, errno.ENOSPC, errno.EACCES, errno.EROFS)
-
-STRIDE = 1 if EXHAUSTIVE else 3
-"""Of so many touches of an operation, one is tried: killed at the first, failed at the second …"""
 
 
 def no_preparation(_folder: Path) -> None:
