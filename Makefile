@@ -11,7 +11,7 @@ VENV := $(CURDIR)/.venv
 CACHE := $(CURDIR)/.cache
 DOCS_VENV := $(CACHE)/docs-venv
 RUN := PATH=$(VENV)/bin:$$PATH
-# In a tree, which is all that it may import the collection from.
+# Runs pytest in a tree, which is what the collection is imported from.
 PYTEST = PYTHONPATH=$(CACHE)/trees/$@ XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) pytest -p no:cacheprovider -r s --durations 12 -n auto
 # Debian's release in the lab.
 RELEASE ?= bookworm
@@ -168,12 +168,12 @@ robustness: $(VENV)/.test ## Crashes, races, full disks, random sequences and ho
 
 .PHONY: molecule
 molecule: $(VENV)/.test install ## The playbooks on this machine, verified with testinfra (root)
-	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) molecule test --scenario-name default
+	@$(RUN) PYTEST_ADDOPTS=-rs ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) molecule test --scenario-name default
 
 .PHONY: molecule-xen
 molecule-xen: $(VENV)/.test install ## The playbooks on a real Xen host in QEMU (RELEASE=bookworm or trixie)
 	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) XEN_LAB_RELEASE=$(RELEASE) \
-	    XEN_LAB_REBOOT=$(REBOOT) COLUMNS=120 \
+	    XEN_LAB_REBOOT=$(REBOOT) PYTEST_ADDOPTS=-rs COLUMNS=120 \
 	    molecule test --scenario-name xen
 
 .PHONY: matrix

@@ -35,7 +35,7 @@ def install() -> bool:
 
     Whether this machine can run every test from then on.
     """
-    wanted = _wanted()
+    wanted, are_all = _wanted()
     missing = [name for name in wanted if not _is_installed(name)]
     if os.geteuid() != 0:
         if missing:
@@ -47,7 +47,7 @@ def install() -> bool:
         return False
     if missing:
         _install(missing)
-    return bool(wanted)
+    return are_all
 
 
 def _install(missing: list[str]) -> None:
@@ -59,14 +59,14 @@ def _install(missing: list[str]) -> None:
     subprocess.run(command, check=True, env=environ, stdout=subprocess.DEVNULL)
 
 
-def _wanted() -> list[str]:
-    """All of them, by their names on this machine; none on one that is not Debian's."""
+def _wanted() -> tuple[list[str], bool]:
+    """Those that this machine's system has, by their names there, and whether these are all."""
     system = _system()
     if system.get("ID") != "debian":
         print(f"This is {system.get('NAME', 'no Debian')}: no packages are installed.", flush=True)
-        return []
+        return [], False
     parser = XL_PARSER.get(system.get("VERSION_CODENAME", ""))
-    return sorted([*NEEDED, *([parser] if parser else [])])
+    return ([*NEEDED, parser], True) if parser else (NEEDED, False)
 
 
 def _system() -> dict[str, str]:

@@ -61,6 +61,7 @@ STAGES: Dict[str, List[List[Step]]] = {
     "test-all": [
         [LINT, SANITY, IMPORTER, DOCS],
         [Step("unit EXHAUSTIVE=1", PYTEST)],
+        [Step("coverage UNITS=1", f"{PYTEST}|{OK}")],
         [Step("coverage", f"{PYTEST}|{TARGETS}|{OK}", LOOP, is_for_root=True)],
         [Step("robustness EXHAUSTIVE=1", PYTEST, LOOP, is_for_root=True)],
         [MOLECULE],
@@ -71,8 +72,11 @@ STAGES: Dict[str, List[List[Step]]] = {
     ],
 }
 
-SKIPPED = re.compile(r"^\W*SKIPPED \[(\d+)\] (?!.*XEN_LAB_REBOOT=no)(.*)")
-"""What pytest says of tests that were skipped, but for those that are left to C(test-all)."""
+SKIPPED = re.compile(
+    r"^\W*SKIPPED \[(\d+)\] (?!.*(?:XEN_LAB_REBOOT=no|no extended attributes))(.*)"
+)
+"""What pytest says of tests that were skipped, but for those that are left to C(test-all) and those
+that the file system does not allow."""
 
 FAILED = re.compile(r"==.* (\d+) failed|^FAILED: |^ERROR: ")
 REASON = re.compile(r"^\W*((?:FAILED|ERROR):? .*|E   .*|fatal: .*)")

@@ -4,9 +4,10 @@
 
 Run in a copy of the checkout in which ansible-test can work. For each ansible-core all of
 ansible-test's own checks are run once, as the controller sees them; for each Python of a target
-those that depend on it, one integration target, and the unit tests. A Python that is not on this
-machine is named and left out. With --quick only the oldest and the newest of both, and the unit
-tests, which take most of the time, with the oldest of both alone.
+those that depend on it, one integration target, and the unit tests; for each ansible-core the
+targets with playbooks and roles as well. A Python that is not on this machine is named and left
+out. With --quick only the oldest and the newest of both, and the unit tests, which take most of the
+time, with the oldest of both alone.
 
 Environments are kept below $XEN_BLOCKDEV_CACHE/versions. A folder with links to the interpreters
 comes first on PATH, because pyenv's own may not run.
@@ -27,6 +28,9 @@ from typing import Dict, Iterator, List, NamedTuple, Tuple
 CACHE = Path(os.environ["XEN_BLOCKDEV_CACHE"]) / "versions"
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 TARGET = "one_of_each"
+OF_A_CONTROLLER = ["playbooks", "mirage_tests"]
+"""Targets with the roles, and with what is templated on the controller."""
+
 SANITY = ["tests/ansible-test", "sanity", "--color", "no"]
 SANITY_TEST = r"^Running sanity test "
 # Sanity tests that look at the code as the Python of a target sees it.
@@ -128,12 +132,18 @@ def environment(core: Core, python: Path, links: Path) -> Dict[str, str]:
 def steps(core: Core, python: str, interpreter: Path, units: bool) -> Iterator[Step]:
     """What is run for a Python of a target, with the unit tests or without."""
     yield Step("sanity", [*SANITY, *OF_A_PYTHON, "--python", python], SANITY_TEST)
-    integration = ["ansible-test", "integration", "--color", "no", "--allow-destructive", TARGET]
-    where = ["--target", f"controller:python={python}@{interpreter}"]
-    yield Step("integration", [*integration, *where], rf"^Running {TARGET} integration test role")
+    yield integration(TARGET, python, interpreter)
     if units:
         command = ["tests/ansible-test", "units", "--color", "no", "--python", python]
         yield Step("units", command, r"==.* (\d+) passed")
+
+
+def integration(target: str, python: str, interpreter: Path) -> Step:
+    """One integration target, its modules run by a Python of a target."""
+    command = ["ansible-test", "integration", "--color", "no", "--allow-destructive", target]
+    where = ["--target", f"controller:python={python}@{interpreter}"]
+    name = "integration" if target == TARGET else target
+    return Step(name, [*command, *where], rf"^Running {target} integration test role")
 
 
 def run(step: Step, environ: Dict[str, str]) -> Tuple[int, int]:
@@ -178,6 +188,11 @@ def check(core: Core, pythons: Dict[str, Path], links: Path, is_quick: bool) -> 
     environ = environment(core, pythons[controllers[0]], links)
     if not is_quick:
         yield timed(core, controllers[0], Step("all sanity", SANITY, SANITY_TEST), environ)
+        interpreter = pythons[controllers[0]]
+        for target in OF_A_CONTROLLER:
+            yield timed(
+                core, controllers[0], integration(target, controllers[0], interpreter), environ
+            )
     for python in dict.fromkeys([targets[0], targets[-1]]) if is_quick else targets:
         units = not is_quick or (core, python) == (CORES[0], targets[0])
         for step in steps(core, python, pythons[python], units):

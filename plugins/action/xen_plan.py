@@ -25,7 +25,7 @@ OPTIONS = {
 }
 
 
-class ActionModule(ActionBase):
+class ActionModule(ActionBase):  # type: ignore[misc]
     """Ansible's entry point."""
 
     TRANSFERS_FILES = False

@@ -200,10 +200,13 @@ def replace_file(path: str, data: bytes, mode: int, keep: bool = False) -> None:
 
     The caller holds a lock that keeps other runs from the directory. C(path): see resolved.
     C(mode): of the new file, unless it is to get the owner, mode and SELinux context of the old one
-    (C(keep)). Raises OSError and BlockdevError.
+    (C(keep)). Raises OSError, and BlockdevError if something other than a file has its name.
     """
     parent, name = os.path.split(path)
     with opened_real(parent) as directory:
+        with suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.lstat(name, dir_fd=directory).st_mode):
+                raise BlockdevError(f"{path} is not a regular file, so it is not replaced")
         # Always the same name: the next run takes away what one that was killed has left.
         with suppress(FileNotFoundError):
             os.unlink(NEW_FILE, dir_fd=directory)

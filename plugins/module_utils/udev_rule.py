@@ -6,15 +6,15 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import List
+from typing import List, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils import commands, loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
+    Directories,
     check_writable,
     nearest,
-    opened_real,
     replace_file,
     resolved,
 )
@@ -35,33 +35,44 @@ class UdevRule:
 
     def names_devices(self) -> bool:
         """Whether udev runs here and has the rule, or will have it once what is planned is done."""
-        return udev_runs() and (self._planned or os.path.exists(self._path))
+        has_rule = os.path.exists(self._path) and not self._is_masked()
+        return udev_runs() and (self._planned or has_rule)
 
     def plan(self) -> List[Action]:
-        """The step that writes the rule, the first time that it is asked for on a host where udev
-        runs and the rule is not as it should be. Raises BlockdevError if it cannot be written."""
-        if self._planned or not udev_runs() or self._is_written():
+        """What writes the rule, the first time that it is asked for on a host where udev runs, the
+        rule is not as it should be, and the administrator has not masked it. Raises BlockdevError
+        if it cannot be written."""
+        rule = loop_link.RULE_TEXT.encode()
+        if self._planned or not udev_runs() or self._is_masked() or self._read() == rule:
             return []
         sentence = f"have udev name loop devices after their images ({self._path})"
-        check_writable(nearest(os.path.dirname(self._path)), sentence)
+        parent = os.path.dirname(self._path)
+        check_writable(nearest(parent), sentence)
         self._planned = True
-        return [Action(sentence, self._write)]
+        return [*Directories().plan(parent, wanted=True), Action(sentence, self._write)]
 
-    def _is_written(self) -> bool:
+    def _is_masked(self) -> bool:
+        """Whether a link to /dev/null switches off every rule of this name (udev(7))."""
+        return os.path.realpath(self._path) == os.devnull
+
+    def _read(self) -> Optional[bytes]:
         with suppress(FileNotFoundError), open(self._path, "rb") as rule:
-            return rule.read() == loop_link.RULE_TEXT.encode()
-        return False
+            return rule.read()
+        return None
 
     def _write(self) -> None:
-        path = resolved(self._path)
-        with opened_real(os.path.dirname(path), make=True):
-            pass
+        path, before = resolved(self._path), self._read()
         replace_file(path, loop_link.RULE_TEXT.encode(), mode=0o644)
         # udev notices a new rule by itself, but not at once.
         reload = commands.run(["udevadm", "control", "--reload"], RELOAD_SECONDS)
-        if reload.code != 0:
-            words = commands.in_one_line(reload.stderr)
-            raise BlockdevError(f"udev does not read its rules again: {words}")
+        if reload.code == 0:
+            return
+        if before is None:
+            os.unlink(path)
+        else:
+            replace_file(path, before, mode=0o644)
+        words = commands.in_one_line(reload.stderr)
+        raise BlockdevError(f"udev does not read its rules again: {words}; the rule was taken back")
 
 
 def udev_runs() -> bool:

@@ -92,9 +92,10 @@ options:
     description:
       - Whether udev links every loop device of the host under the path of its image, such as
         C(/dev/disk/by-loop-file/srv/xen/web/boot.raw), which leads to the image whatever number its loop device has.
-        V(true) writes a rule to C(/etc/udev/rules.d/61-xen-blockdev.rules) before the first image is bound, if it is
-        not there. V(false) leaves the rule as it is. No option removes it.
-      - Where udev does not run, V(true) does nothing.
+        V(true) writes a rule to C(/etc/udev/rules.d/61-xen-blockdev.rules) before the first image is bound, if there is
+        none or another one. V(false) leaves the rule as it is. No option removes it.
+      - Where udev does not run, where that file is a link to C(/dev/null), and for an image that is to be unbound,
+        V(true) does nothing.
     type: bool
     default: false
     version_added: 1.1.0

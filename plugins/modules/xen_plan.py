@@ -14,7 +14,8 @@ description:
   - Works out on the controller what every role is to do, as P(xen.blockdev.host_plan#filter) does, once for all tasks
     that follow. P(xen.blockdev.plan#role) has it as a task.
   - Fails with everything that is wrong with the domains. It touches nothing on the host and does not connect to it.
-  - The plan is not shown, whatever the verbosity, because configs may have passwords in them.
+  - Configs may have passwords in them, so Ansible's own output does not show the plan, whatever the verbosity. Other
+    callbacks may keep it, as they keep the variables that it was made of.
 attributes:
   action:
     description: It is done by an action plugin, on the controller.

@@ -48,6 +48,7 @@ AuthorizedKeysFile {folder}/authorized_keys
 PidFile none
 StrictModes no
 UsePAM no
+SetEnv PYTHON_COMPILES_ARCHIVES=yes
 """
 CLIENT = [
     "StrictHostKeyChecking=no",

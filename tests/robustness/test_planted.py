@@ -232,7 +232,7 @@ def plant_everywhere(place: Place, work: Work, plant: Callable[[Place], None]) -
 
         outcome = work.begin(place, at_call(number, act))
         if not marker.exists():
-            assert number > 3, "it is not watched"
+            assert number > 3 * STRIDE, "it is not watched"
             assert not outcome.failed, outcome.message
             return
         harness.count("planted links")

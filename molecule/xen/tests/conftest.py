@@ -149,6 +149,16 @@ class Xen:
         """Id of a running domain."""
         return self.shell("xl domid %s", domain)
 
+    def keys(self, *domains):
+        """Domain to the xenstore keys of the disks that it has or is to get."""
+        listed = self.shell(
+            f"for domain in {' '.join(domains)}; do for kind in vbd qdisk; do "
+            "xenstore-list /local/domain/0/backend/$kind/$(xl domid $domain) 2>/dev/null | "
+            'sed "s/^/$domain /"; done; done'
+        )
+        found = [line.split() for line in listed.splitlines()]
+        return {name: {int(key) for domain, key in found if domain == name} for name in domains}
+
     def slots(self, domain):
         """Xenstore key to what xenstore has of its backend, whatever serves it."""
         domid = self.domid(domain)
@@ -211,7 +221,7 @@ class Xen:
 
     def settled(self, domain):
         """The guest's report once it has noticed all that xenstore has of its disks by now."""
-        return self.await_keys(domain, *self.slots(domain))
+        return self.await_keys(domain, *self.keys(domain)[domain])
 
     def ask_again(self, domain):
         """A report of what the guest reads now."""

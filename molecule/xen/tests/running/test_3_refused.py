@@ -16,10 +16,10 @@ KEY = 51904
 @pytest.fixture
 def slots(xen):
     """All slots of both Linux guests, before; they must be the same after."""
-    before = {name: set(xen.slots(name)) for name in ("pv", "second")}
+    before = xen.keys("pv", "second")
     xen.shell(f"test -e {FREE} || truncate -s 1M {FREE}")
     yield before
-    assert {name: set(xen.slots(name)) for name in ("pv", "second")} == before
+    assert xen.keys("pv", "second") == before
 
 
 def refused(xen, *words, check=False, **options):

@@ -14,9 +14,9 @@ HOT = {"domain": "grub", "vdev": "xvdh", "target": IMAGE}
 @pytest.fixture
 def image(xen):
     xen.shell(f"truncate -s 1M {IMAGE}")
-    before = set(xen.slots("grub"))
+    before = xen.keys("grub")
     yield before
-    assert set(xen.slots("grub")) == before
+    assert xen.keys("grub") == before
     assert f"/vbd/{KEY} " not in xen.shell("xenstore-ls -f")
     assert IMAGE not in xen.bindings()
 

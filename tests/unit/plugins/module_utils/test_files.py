@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import stat
 from contextlib import suppress
 from pathlib import Path
@@ -163,6 +164,17 @@ def test_a_replaced_file_has_the_attributes_of_the_old_one(tmp_path: Path) -> No
     assert stat.S_IMODE(path.stat().st_mode) == 0o640
     assert path.stat().st_mtime > 1
     assert os.listxattr(path) == marks
+
+
+def test_only_a_file_is_replaced(tmp_path: Path) -> None:
+    """A device, such as the one that a masked rule or unit leads to, is left as it is."""
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        with pytest.raises(BlockdevError, match="socket is not a regular file"):
+            replace_file(str(path), b"new", 0o600)
+    assert stat.S_ISSOCK(path.stat().st_mode)
+    assert os.listdir(tmp_path) == ["socket"]
 
 
 def test_attributes_never_go_to_what_was_put_in_place_of_the_new_file(

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import List
 
@@ -33,8 +34,9 @@ def test_it_is_written_in_a_directory_that_is_not_there(
     path = tmp_path / "udev/rules.d/61.rules"
     rule = UdevRule(str(path))
     assert not rule.names_devices()
-    (action,) = rule.plan()
+    directory, action = rule.plan()
     assert (rule.names_devices(), path.exists(), run) == (True, False, [])
+    directory.run()
     action.run()
     assert path.read_text() == loop_link.RULE_TEXT
     assert path.stat().st_mode & 0o777 == 0o644
@@ -62,11 +64,24 @@ def test_without_udev_nothing_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 def test_udev_that_does_not_read_it_is_an_error(
     tmp_path: Path, run: List[List[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """And is no change: what was there is there again."""
     failed = commands.Completed(1, "", "no permission\n")
     monkeypatch.setattr(commands, "run", lambda *_of: failed)
-    (action,) = UdevRule(str(tmp_path / "61.rules")).plan()
-    with pytest.raises(BlockdevError, match=r"^udev does not read its rules again: no permission$"):
-        action.run()
+    path = tmp_path / "61.rules"
+    for before in (None, "# an older one\n"):
+        if before:
+            path.write_text(before)
+        (action,) = UdevRule(str(path)).plan()
+        with pytest.raises(BlockdevError, match="no permission; the rule was taken back"):
+            action.run()
+        assert (path.read_text() if path.exists() else None) == before
+
+
+def test_a_rule_that_is_masked_stays_so(tmp_path: Path, run: List[List[str]]) -> None:
+    path = tmp_path / "61.rules"
+    path.symlink_to(os.devnull)
+    assert UdevRule(str(path)).plan() == []
+    assert not UdevRule(str(path)).names_devices()
 
 
 def test_the_rule_is_one_line() -> None:

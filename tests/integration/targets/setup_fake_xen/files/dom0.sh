@@ -12,6 +12,10 @@ if [ "${1:-}" != --inside ]; then
 fi
 home=$2
 shift 2
+# Nothing that is mounted here shows outside, also in a chroot.
+while read -r _ _ _ _ place _; do
+    mount --make-private "$place" 2>/dev/null || true
+done </proc/self/mountinfo
 
 mount -t tmpfs fake_xen "$home/root"
 mkdir "$home/root/sys" "$home/root/proc" "$home/root/real_proc"
