@@ -28,7 +28,10 @@ import packages
 
 PYTEST = r"==.* (\d+) passed"
 OK = r"^ok: "
-LAB = ("mmdebstrap", "qemu-system-x86_64", "qemu-img", "ssh", "mke2fs")
+IS_ROOT = os.geteuid() == 0
+LAB = ["mmdebstrap", "qemu-system-x86_64", "qemu-img", "ssh", "mke2fs"]
+if not IS_ROOT:
+    LAB.append("newuidmap")
 
 
 class Step(NamedTuple):
@@ -111,7 +114,7 @@ def skipped_because(step: Step) -> str | None:
     missing = [name for name in step.needs if not shutil.which(name, path=search_path())]
     if missing:
         return f"{', '.join(missing)} not found"
-    if step.is_for_root and os.geteuid() != 0:
+    if step.is_for_root and not IS_ROOT:
         return "it needs root"
     if step.is_for_root and not os.path.exists("/dev/loop-control"):
         return "this system has no loop devices"
