@@ -29,9 +29,8 @@ import packages
 PYTEST = r"==.* (\d+) passed"
 OK = r"^ok: "
 IS_ROOT = os.geteuid() == 0
-LAB = ["mmdebstrap", "qemu-system-x86_64", "qemu-img", "ssh", "mke2fs"]
-if not IS_ROOT:
-    LAB.append("newuidmap")
+OF_USERS = () if IS_ROOT else ("newuidmap",)
+LAB = ("mmdebstrap", "qemu-system-x86_64", "qemu-img", "ssh", "mke2fs", *OF_USERS)
 
 
 class Step(NamedTuple):
