@@ -35,6 +35,7 @@ html_show_sphinx = False
 
 ANSIBLE = "https://docs.ansible.com/ansible/latest/"
 ANSIBLE_PAGES = {
+    "action_plugins": "plugins/action.html",
     "ansible_configuration_settings": "reference_appendices/config.html",
     "common_return_values": "reference_appendices/common_return_values.html",
 }
