@@ -24,6 +24,7 @@ import sys
 import time
 from typing import Dict, Iterator, List, NamedTuple, Sequence
 
+import mounted_root
 import packages
 
 PYTEST = r"==.* (\d+) passed"
@@ -186,6 +187,8 @@ def main() -> None:
     parser.add_argument("stages", choices=STAGES)
     stages = STAGES[parser.parse_args().stages]
     is_complete = packages.install()
+    if IS_ROOT and not mounted_root.is_mounted():
+        sys.exit(mounted_root.run([sys.executable, *sys.argv]))
     left_out = {step: skipped_because(step) for stage in stages for step in stage}
     # What all steps share is made once, before any of them runs.
     subprocess.run(["make", "--no-print-directory", "environments"], check=True)

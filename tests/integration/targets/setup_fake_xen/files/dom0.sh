@@ -6,16 +6,10 @@
 # /proc are the real ones but say that this is Xen, with the stand-ins of HOME/bin for its tools.
 set -eu
 if [ "${1:-}" != --inside ]; then
-    # The root of a chroot is no mount of its own, which could be made private.
-    unshare --mount true 2>/dev/null && propagation=private || propagation=unchanged
-    exec unshare --mount --propagation "$propagation" "$0" --inside "$@"
+    exec unshare --mount --propagation private "$0" --inside "$@"
 fi
 home=$2
 shift 2
-# Nothing that is mounted here shows outside, also in a chroot.
-while read -r _ _ _ _ place _; do
-    mount --make-private "$place" 2>/dev/null || true
-done </proc/self/mountinfo
 
 mount -t tmpfs fake_xen "$home/root"
 mkdir "$home/root/sys" "$home/root/proc" "$home/root/real_proc"
