@@ -159,8 +159,10 @@ sanity: $(VENV)/.test ## ansible-test's own checks
 	@$(IN_TREE) tests/ansible-test sanity --color no
 
 .PHONY: integration
-integration: $(VENV)/.test ## Every operation of every module, on real files and loop devices (TARGETS="…"; root)
-	@$(IN_TREE) python tests/run_targets.py $(TARGETS)
+integration: $(VENV)/.test ## Every operation of every module, on real files and loop devices (TARGETS="…", EXCLUDE=…; root)
+	@$(MAKE) --no-print-directory tree STEP=$@-$(firstword $(TARGETS))
+	@cd $(CACHE)/trees/$@-$(firstword $(TARGETS))/ansible_collections/xen/blockdev && $(RUN) ansible-test integration \
+	    --color no --allow-destructive $(if $(EXCLUDE),--exclude $(EXCLUDE)) $(TARGETS)
 
 .PHONY: robustness
 robustness: $(VENV)/.test ## Crashes, races, full disks, random sequences and hostile input (EXHAUSTIVE=1; root)
