@@ -58,7 +58,7 @@ MOLECULE = Step("molecule", PYTEST, LOOP, is_for_root=True)
 STAGES: Dict[str, List[List[Step]]] = {
     "test": [
         [
-            # One target after the other: one may look at all loop devices while another unbinds its own.
+            # One target after the other: one looks at all loop devices while another unbinds some.
             Step(f"integration EXCLUDE={NO_LOOP_DEVICES}", TARGETS, LOOP, is_for_root=True),
             Step("unit", PYTEST),
             SANITY,
