@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import loop
+from ansible_collections.xen.blockdev.tests.exhaustive import EXHAUSTIVE
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome
 from hypothesis import HealthCheck, Phase, settings
@@ -35,7 +36,7 @@ FORMATTED = 2 * MIB
 SIZES = (MIB, MIB + 512, FORMATTED, 3 * MIB, 4 * MIB)
 SEQUENCES = int(os.environ.get("XEN_BLOCKDEV_SEQUENCES", "0"))
 SETTINGS = settings(
-    max_examples=SEQUENCES or 25,
+    max_examples=SEQUENCES or (25 if EXHAUSTIVE else 8),
     stateful_step_count=25,
     derandomize=not SEQUENCES,
     database=None,
