@@ -365,15 +365,18 @@ def test_the_rule_is_left_alone_unless_it_is_wanted(
 )
 def test_a_device_that_is_left_without_another_name(
     image: Path,
+    tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     has_link: bool,
     has_udev: bool,
     change: Dict[str, Any],
 ) -> None:
+    rule = tmp_path / "61.rules"
+    rule.write_text(loop_link.RULE_TEXT)
     if has_udev:
-        monkeypatch.setattr(udev_rule, "UDEV_CONTROL", os.devnull)
+        monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path))
     monkeypatch.setattr(loop, "verified_link", lambda _binding: "/dev/it" if has_link else None)
-    resource = devices(bound(image, **change), rule=os.devnull)
+    resource = devices(bound(image, **change), rule=str(rule))
     assert sentences(resource.plan(item(image))) == []
 
 
