@@ -3,7 +3,7 @@
 """Has Python keep what it has compiled of files in zip archives, as it does of other files.
 
 Ansible sends each module as such an archive, and Python compiles some eighty files of it for each
-task: in an emulated machine that is most of the time that the task takes. What runs is the same.
+task, which an emulated processor takes seconds for. What runs is the same.
 """
 
 from __future__ import annotations
