@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
+from contextlib import contextmanager
+from typing import Any, Callable, Iterator
 
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
@@ -16,6 +17,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 display = Display()
 
 
+@contextmanager
+def _as_filter_error(name: str) -> Iterator[None]:
+    """Raise our errors as those of the filter C(name)."""
+    try:
+        yield
+    except BlockdevError as error:
+        raise AnsibleFilterError(f"xen.blockdev.{name}: {error}") from error
+
+
 def disk_plan(
     domains: Any,
     images_dir: str = planning.IMAGES_DIR,
@@ -23,11 +33,9 @@ def disk_plan(
     query: str | None = None,
 ) -> Any:
     """The planned disks, or what a JMESPath expression selects of them."""
-    try:
+    with _as_filter_error("disk_plan"):
         plan = planning.plan(domains, images_dir=images_dir, state=state)
         selected = planning.select(plan.entries, query)
-    except BlockdevError as error:
-        raise AnsibleFilterError(f"xen.blockdev.disk_plan: {error}") from error
     for warning in plan.warnings:
         display.warning(warning)
     return selected
@@ -40,10 +48,8 @@ def domain_configs(
     state: str | None = None,
 ) -> list[dict[str, Any]]:
     """The config of each domain, as an item of xen_domain_config."""
-    try:
+    with _as_filter_error("domain_configs"):
         return planning.plan(domains, images_dir, config_dir, state).configs
-    except BlockdevError as error:
-        raise AnsibleFilterError(f"xen.blockdev.domain_configs: {error}") from error
 
 
 def host_plan(
@@ -53,10 +59,8 @@ def host_plan(
     state: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
     """What each role is to do for the domains."""
-    try:
+    with _as_filter_error("host_plan"):
         plan = planning.plan(domains, images_dir, config_dir, state)
-    except BlockdevError as error:
-        raise AnsibleFilterError(f"xen.blockdev.host_plan: {error}") from error
     for warning in plan.warnings:
         display.warning(warning)
     return planning.by_role(plan)

@@ -75,43 +75,36 @@ STARTS = (
 
 
 def _goals_of_disks(bench: Bench) -> None:
-    ours = {n: bench.typical(Provision.name, "first run", n) for n in (1, 256)}
-    looped = {n: bench.typical(Looped.name, "first run", n) for n in (1, 256)}
-    again = {n: bench.typical(Provision.name, "second run", n) for n in (1, 256)}
-    looped_again = {n: bench.typical(Looped.name, "second run", n) for n in (1, 256)}
+    ours, looped = _few_and_many(bench, "first run")
     one_more = None
     if ours[1] and ours[256] and looped[1] and looped[256]:
         one_more = (ours[256].wall - ours[1].wall) / (looped[256].wall - looped[1].wall)
-    bench.goals += [
-        Goal("one more disk, against one more of the looped play", 0.01, one_more),
+    bench.goals.append(Goal("one more disk, against one more of the looped play", 0.01, one_more))
+    for step in ("first run", "second run"):
+        bench.goals += _goals_of_step(bench, step)
+
+
+def _few_and_many(bench: Bench, step: str) -> List[Dict[int, Cost | None]]:
+    """What a step costs with one disk and with 256, by our play and by the looped one."""
+    return [
+        {number: bench.typical(way.name, step, number) for number in (1, 256)}
+        for way in (Provision, Looped)
+    ]
+
+
+def _goals_of_step(bench: Bench, step: str) -> List[Goal]:
+    ours, looped = _few_and_many(bench, step)
+    one, many = ratio(ours[1], looped[1]), ratio(looped[256], ours[256])
+    return [
+        Goal(f"one disk, against the looped play, {step}", 1.0, one, why=STARTS),
         Goal(
-            "one disk, against the looped play, first run",
-            1.0,
-            ratio(ours[1], looped[1]),
-            why=STARTS,
-        ),
-        Goal(
-            "one disk, against the looped play, second run",
-            1.0,
-            ratio(again[1], looped_again[1]),
-            why=STARTS,
-        ),
-        Goal(
-            "256 disks: the looped play, against ours, first run",
+            f"256 disks: the looped play, against ours, {step}",
             60,
-            ratio(looped[256], ours[256]),
+            many,
             at_least=True,
             why=STARTS,
         ),
-        Goal(
-            "256 disks: the looped play, against ours, second run",
-            60,
-            ratio(looped_again[256], again[256]),
-            at_least=True,
-            why=STARTS,
-        ),
-        Goal("256 disks against 1, first run", 1.3, ratio(ours[256], ours[1])),
-        Goal("256 disks against 1, second run", 1.3, ratio(again[256], again[1])),
+        Goal(f"256 disks against 1, {step}", 1.3, ratio(ours[256], ours[1])),
     ]
 
 
