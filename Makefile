@@ -12,7 +12,7 @@ CACHE := $(CURDIR)/.cache
 DOCS_VENV := $(CACHE)/docs-venv
 RUN := PATH=$(VENV)/bin:$$PATH
 # Runs pytest in a tree, which is what the collection is imported from.
-PYTEST = PYTHONPATH=$(CACHE)/trees/$@ XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) pytest -p no:cacheprovider -r s --durations 12 -n auto
+PYTEST = PYTHONPATH=$(CACHE)/trees/$(THIS) XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) pytest -p no:cacheprovider -r s --durations 12 -n auto
 # Debian's release in the lab.
 RELEASE ?= bookworm
 # Whether the lab's scenario boots its host anew, some ten minutes of it.
@@ -90,8 +90,9 @@ tree: $(VENV)/.test
 	@# What tools leave beside the files can be told from them only where these are tracked.
 	@git -C $(TREE) add --all
 
-# Makes a tree for this target, goes there, and runs something.
-TO_TREE = $(MAKE) --no-print-directory tree STEP=$@ && cd $(CACHE)/trees/$@/ansible_collections/xen/blockdev &&
+# Makes a tree for this target, goes there, and runs something. Integration targets may run beside others.
+THIS = $@$(addprefix -,$(firstword $(TARGETS)))
+TO_TREE = $(MAKE) --no-print-directory tree STEP=$(THIS) && cd $(CACHE)/trees/$(THIS)/ansible_collections/xen/blockdev &&
 IN_TREE = $(TO_TREE) $(RUN)
 
 # What several steps need is made before they run at the same time.
@@ -160,9 +161,7 @@ sanity: $(VENV)/.test ## ansible-test's own checks
 
 .PHONY: integration
 integration: $(VENV)/.test ## Every operation of every module, on real files and loop devices (TARGETS="…", EXCLUDE=…; root)
-	@$(MAKE) --no-print-directory tree STEP=$@-$(firstword $(TARGETS))
-	@cd $(CACHE)/trees/$@-$(firstword $(TARGETS))/ansible_collections/xen/blockdev && $(RUN) ansible-test integration \
-	    --color no --allow-destructive $(if $(EXCLUDE),--exclude $(EXCLUDE)) $(TARGETS)
+	@$(IN_TREE) ansible-test integration --color no --allow-destructive $(if $(EXCLUDE),--exclude $(EXCLUDE)) $(TARGETS)
 
 .PHONY: robustness
 robustness: $(VENV)/.test ## Crashes, races, full disks, random sequences and hostile input (EXHAUSTIVE=1; root)
