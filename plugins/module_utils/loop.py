@@ -17,7 +17,7 @@ import struct
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils import loop_link, loop_node
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import opened
 
@@ -149,23 +149,16 @@ def scan() -> List[Binding]:
 def read(number: int) -> Optional[Binding]:
     """What loop device C(number) is bound to, or None where it is not bound.
 
-    Raises LoopError where the kernel knows the binding but its device node is missing.
+    Raises NodeError where the kernel knows the binding but the device cannot be opened here.
     """
     backing_file = _backing_file(number)
     if backing_file is None:
         return None
     try:
-        with opened(device_path(number), os.O_RDONLY) as device:
+        with loop_node.opened(device_path(number), os.O_RDONLY) as device:
             return _read_open(number, device, backing_file)
-    except FileNotFoundError:
-        if _backing_file(number) is None:
-            return None
-        raise LoopError(
-            f"{device_path(number)} is bound to {backing_file} but has no device node here, so its "
-            "file cannot be told; run this where /dev is the host's own"
-        ) from None
     except OSError as error:
-        if error.errno == errno.ENXIO:
+        if error.errno == errno.ENXIO or _backing_file(number) is None:
             return None
         raise
 

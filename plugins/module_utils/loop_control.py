@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import Iterator, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.files import opened
+from ansible_collections.xen.blockdev.plugins.module_utils import loop_node
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import (
     AUTOCLEAR,
     DIRECT_IO,
@@ -58,7 +58,7 @@ class DeviceTakenError(LoopError):
 
 def require_driver() -> None:
     """Raise LoopError where the loop driver is plainly not there; asking it might load it."""
-    if not os.path.exists(CONTROL):
+    if not os.path.exists(CONTROL) and loop_node.number(CONTROL) is None:
         raise _no_driver(errno.ENOENT)
 
 
@@ -103,7 +103,7 @@ def unbind(binding: Binding) -> None:
     is taken back. Raises InUseError, or LoopError where the device has another file by now.
     """
     try:
-        with opened(binding.device, os.O_RDONLY | os.O_EXCL) as device:
+        with loop_node.opened(binding.device, os.O_RDONLY | os.O_EXCL) as device:
             info = status_of(device)
             if (info.file, info.offset) != (binding.file, binding.offset):
                 raise LoopError(f"{binding.device} has another backing file by now; run again")
@@ -120,13 +120,13 @@ def unbind(binding: Binding) -> None:
 
 def refresh_capacity(binding: Binding) -> None:
     """Give the loop device the size that its backing file has by now."""
-    with opened(binding.device, os.O_RDONLY) as device:
+    with loop_node.opened(binding.device, os.O_RDONLY) as device:
         fcntl.ioctl(device, LOOP_SET_CAPACITY)
 
 
 def set_direct_io(binding: Binding, wanted: bool) -> None:
     """Switch direct I/O. Raises LoopError where the file system's alignment does not allow it."""
-    with opened(binding.device, os.O_RDONLY) as device:
+    with loop_node.opened(binding.device, os.O_RDONLY) as device:
         try:
             fcntl.ioctl(device, LOOP_SET_DIRECT_IO, int(wanted))
         except OSError as error:
@@ -137,7 +137,7 @@ def set_direct_io(binding: Binding, wanted: bool) -> None:
 
 def keep_bound(binding: Binding) -> None:
     """Clear the autoclear flag: the device stays bound when its last user closes it."""
-    with opened(binding.device, os.O_RDONLY) as device:
+    with loop_node.opened(binding.device, os.O_RDONLY) as device:
         _set_autoclear(device, False)
 
 
@@ -166,6 +166,8 @@ def _opened_image(path: str) -> Iterator[Tuple[int, bool]]:
 
 @contextmanager
 def _opened_control() -> Iterator[int]:
+    if loop_node.is_missing(CONTROL):
+        loop_node.make(CONTROL)
     try:
         control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
@@ -193,7 +195,10 @@ def _add(control: int, number: int) -> None:
 
 def _bind_to(number: int, image: int, sector_size: int, info: Info) -> int:
     """Bind one loop device, atomically where the kernel can (Linux 5.8)."""
-    with opened(device_path(number), os.O_RDWR) as device:
+    path = device_path(number)
+    if loop_node.is_missing(path):
+        loop_node.make(path)
+    with loop_node.opened(path, os.O_RDWR) as device:
         try:
             fcntl.ioctl(device, LOOP_CONFIGURE, CONFIG.pack(image, sector_size, INFO64.pack(*info)))
         except OSError as error:

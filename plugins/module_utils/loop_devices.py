@@ -17,6 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_control,
     loop_info,
     loop_link,
+    loop_node,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
@@ -217,6 +218,9 @@ class LoopDevices(Resource):
     ) -> Plan:
         _refuse_difference(item, path, number, binding)
         actions, after = _changes(item, binding, _whole_sectors(image_size))
+        if loop_node.is_missing(binding.device):
+            sentence = f"make the device node {binding.device}"
+            actions.append(Action(sentence, partial(loop_node.make, binding.device)))
         if self._lacks_name(binding):
             sentence = f"have udev name {binding.device} after {binding.backing_file}"
             actions.append(Action(sentence, partial(loop_actions.have_named, binding)))

@@ -9,7 +9,11 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import loop_control, udev_rule
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    loop_control,
+    loop_node,
+    udev_rule,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
@@ -62,6 +66,7 @@ def plain_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A host with the loop driver and without udev."""
     (tmp_path / "loop-control").touch()
     monkeypatch.setattr(loop_control, "CONTROL", str(tmp_path / "loop-control"))
+    monkeypatch.setattr(loop_node, "SYS_MISC", str(tmp_path / "no-sys"))
     monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path / "no-udev"))
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_control
+from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_control, loop_node
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, Info
 
 BINDING = Binding(
@@ -50,6 +50,9 @@ class Kernel:
         (directory / "loop-control").touch()
         monkeypatch.setattr(fcntl, "ioctl", self.ioctl)
         monkeypatch.setattr(loop_control, "CONTROL", str(directory / "loop-control"))
+        # Which number a device has only the real kernel says, and that of others.
+        for directory_of in ("SYS_BLOCK", "SYS_MISC"):
+            monkeypatch.setattr(loop_node, directory_of, str(directory / "no-sys"))
         for module in (loop, loop_control):
             monkeypatch.setattr(module, "device_path", self.device_path)
 

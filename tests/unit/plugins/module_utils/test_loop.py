@@ -131,12 +131,6 @@ def test_reads_nothing_where_nothing_is_bound(
     assert read(kernel, monkeypatch, "/srv/a.raw") is None
 
 
-def test_a_binding_without_a_device_node(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
-    os.unlink(kernel.device_path(5))
-    with pytest.raises(LoopError, match=r"loop5 is bound to /srv/a.raw but has no device node"):
-        read(kernel, monkeypatch, "/srv/a.raw")
-
-
 def test_a_device_that_goes_while_it_is_read(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
