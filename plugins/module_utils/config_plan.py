@@ -26,6 +26,7 @@ from typing import (
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    block_script,
     config_file,
     config_syntax,
     device_number,
@@ -34,6 +35,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     locks,
     loop,
     loop_link,
+    xen,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
@@ -71,14 +73,19 @@ def open_configs(check_mode: bool) -> Iterator[DomainConfigs]:
 class DomainConfigs(Resource):
     """The domains' configs of this host.
 
-    C(bindings) gives the host's bound loop devices; it is asked once, when a disk needs it.
+    C(bindings) gives the host's bound loop devices, C(vbds) the disks of its running domains; each
+    is asked once, when a disk needs it.
     """
 
     def __init__(
-        self, check_mode: bool, bindings: Callable[[], Sequence[loop.Binding]] = loop.scan
+        self,
+        check_mode: bool,
+        bindings: Callable[[], Sequence[loop.Binding]] = loop.scan,
+        vbds: Callable[[], Sequence[xen.Vbd]] = xen.attached_devices,
     ) -> None:
         self._check_mode = check_mode
         self._bindings = lru_cache(maxsize=None)(bindings)
+        self._scripts = lru_cache(maxsize=None)(lambda: block_script.devices(vbds()))
         self._slots = ConfigSlots(self._bindings)
         self._wanted: Dict[str, str] = {}
         self._directories = Directories()
@@ -228,12 +235,17 @@ class DomainConfigs(Resource):
 
         A link that the config has already is not given up for a number while there is none, as
         there is none before udev runs; one that leads to another device is. In check mode an image
-        that an earlier task would have bound keeps the link that it may get.
+        that an earlier task would have bound keeps the link that it may get. An image whose device
+        Xen's script unbinds when the guest ends is named itself, so that it is bound again when the
+        guest starts.
         """
         if target is None or not loop_link.is_link(target):
             return target
         try:
             found = loop.device_of_link(target, self._bindings)
+            image = loop_link.path_of(target)
+            if block_script.has(loop.file_id(os.stat(image)), self._bindings(), self._scripts()):
+                return image
             if loop_link.is_link(found) or os.path.lexists(target) or target not in config.targets:
                 return found
             return target

@@ -7,10 +7,11 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import contextmanager, nullcontext
-from functools import partial
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from functools import cached_property, partial
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    block_script,
     locks,
     loop,
     loop_actions,
@@ -30,6 +31,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, 
 from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR, parse_size
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User, join, released
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 
 
 @contextmanager
@@ -53,6 +55,8 @@ class LoopDevices(Resource):
         self._deleted = [binding for binding in usage.bindings if binding.deleted]
         self._wanted: Dict[object, str] = {}
         self._promised: Dict[int, str] = {}
+        self._left: Set[str] = set()
+        """Paths of the images that are left to Xen's script for now."""
         self._udev_awaited = False
 
     def rank(self, item: Mapping[str, Any]) -> int:
@@ -75,7 +79,7 @@ class LoopDevices(Resource):
             persistent = False if number is None else None
         else:
             plan = self._plan_present(item, path, number, status)
-            persistent = item["persistent"]
+            persistent = None if path in self._left else item["persistent"]
         direct_io = bool(plan.after["direct_io"])
         self._units.extend_plan(plan, path, persistent, item["sector_size"], direct_io)
         return plan
@@ -95,8 +99,11 @@ class LoopDevices(Resource):
         else:
             size = status.st_size if planned is None else planned
             bound = self._bound_to(path, loop.file_id(status))
-            if bound:
-                plan = self._plan_bound(item, path, number, bound, size)
+            if bound and bound.rdev in self._scripts:
+                plan = self._plan_left(item, path, bound, size)
+            elif bound:
+                _refuse_difference(item, path, number, bound)
+                plan = self._plan_bound(item, path, bound, size)
             else:
                 plan = self._plan_unbound(item, path, number, status, size)
             plan.warnings += self._warn_of_deleted(path, bound)
@@ -125,10 +132,31 @@ class LoopDevices(Resource):
         bindings = [binding for binding in self._bindings.values() if binding.file == file]
         for binding in bindings:
             _refuse_part(path, binding)
-        if len(bindings) > 1:
+        if len(bindings) > 1 and any(one.rdev not in self._scripts for one in bindings):
             devices = " and ".join(binding.device for binding in bindings)
             raise LoopError(f"{path} is bound more than once, to {devices}; unbind all but one")
         return bindings[0] if bindings else None
+
+    @cached_property
+    def _scripts(self) -> Dict[int, Vbd]:
+        return block_script.devices(self._usage.vbds)
+
+    def _plan_left(
+        self, item: Mapping[str, Any], path: str, binding: Binding, image_size: int
+    ) -> Plan:
+        """Leave an image alone that runs on a device of Xen's script, but for its size. To bind it
+        at boot would bind it twice, as its domain's config still names the image itself."""
+        self._left.add(path)
+        vbd = self._scripts[binding.rdev]
+        as_is = {**item, "direct_io": None, "sector_size": binding.sector_size}
+        plan = self._plan_bound(as_is, path, binding, image_size)
+        plan.warnings.append(
+            f"{path} is left on {binding.device} for now: Xen's script bound it when domain "
+            f"{vbd.domain} got it as {vbd.vdev}, and unbinds it when the domain ends; run again "
+            f"while {vbd.domain} is down, to bind it for good. Until then its config names the "
+            "image itself, so that it starts"
+        )
+        return plan
 
     def _plan_future(
         self, item: Mapping[str, Any], path: str, number: Optional[int], planned: Optional[int]
@@ -209,14 +237,8 @@ class LoopDevices(Resource):
         )
 
     def _plan_bound(
-        self,
-        item: Mapping[str, Any],
-        path: str,
-        number: Optional[int],
-        binding: Binding,
-        image_size: int,
+        self, item: Mapping[str, Any], path: str, binding: Binding, image_size: int
     ) -> Plan:
-        _refuse_difference(item, path, number, binding)
         actions, after = _changes(item, binding, _whole_sectors(image_size))
         if loop_node.is_missing(binding.device):
             sentence = f"make the device node {binding.device}"

@@ -1,0 +1,48 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The loop devices of Xen's own script, C(/etc/xen/scripts/block).
+
+For a disk whose target is a regular file, the script binds a loop device when the disk is attached
+and unbinds it when the disk goes, as it does at each end and each reboot of the guest. Nobody can
+keep that device, and a second one beside it would be a second cache of the file.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Dict, Iterable
+
+from ansible_collections.xen.blockdev.plugins.module_utils import dom0
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, File
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import LOOP_MAJOR
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
+
+SCRIPT = f"{dom0.SCRIPTS}/block"
+
+
+def devices(vbds: Iterable[Vbd]) -> Dict[int, Vbd]:
+    """The loop devices that the script unbinds when a disk goes, by number (st_rdev), and the disk
+    of each. C(vbds): the disks of the running domains."""
+    return {
+        os.makedev(*vbd.physical_device): vbd
+        for vbd in vbds
+        if vbd.physical_device and _is_unbound_by_script(vbd)
+    }
+
+
+def _is_unbound_by_script(vbd: Vbd) -> bool:
+    """Whether the script's C(remove) unbinds what the disk has: it looks again whether the target
+    is a regular file (C(truetype))."""
+    return (
+        vbd.backend_domid == 0
+        and vbd.script == SCRIPT
+        and vbd.physical_device is not None
+        and vbd.physical_device[0] == LOOP_MAJOR
+        and os.path.isfile(vbd.target)
+    )
+
+
+def has(file: File, bindings: Iterable[Binding], scripts: Dict[int, Vbd]) -> bool:
+    """Whether the file is bound, and by the script alone. C(scripts): see devices."""
+    bound = [binding.rdev for binding in bindings if binding.file == file]
+    return bool(bound) and all(rdev in scripts for rdev in bound)
