@@ -61,7 +61,7 @@ class Plan:
     """The steps, in order; none where the host is as wanted."""
 
     warnings: List[str] = field(default_factory=list)
-    """What the user should know although nothing is in the way."""
+    """What the user should know although nothing is in the way. An action may add to it."""
 
     file: Optional[str] = None
     """The file that will be there and may be given an owner, a mode and so on."""
@@ -94,6 +94,10 @@ class Resource:
         Raises BlockdevError where the item cannot be had.
         """
         raise NotImplementedError
+
+    def warnings(self) -> List[str]:
+        """What the user should know of what no item speaks of, once all items are planned."""
+        return []
 
     def rank(self, item: Mapping[str, Any]) -> int:
         """Items of a lower rank are planned and run first: what goes makes room for what comes."""

@@ -10,9 +10,15 @@ keep that device, and a second one beside it would be a second cache of the file
 from __future__ import annotations
 
 import os
-from typing import Dict, Iterable
+from typing import Collection, Dict, Iterable
 
-from ansible_collections.xen.blockdev.plugins.module_utils import dom0
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    dom0,
+    locks,
+    loop,
+    loop_actions,
+    xen,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, File
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import LOOP_MAJOR
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
@@ -46,3 +52,20 @@ def has(file: File, bindings: Iterable[Binding], scripts: Dict[int, Vbd]) -> boo
     """Whether the file is bound, and by the script alone. C(scripts): see devices."""
     bound = [binding.rdev for binding in bindings if binding.file == file]
     return bool(bound) and all(rdev in scripts for rdev in bound)
+
+
+def release(files: Collection[File], before: Iterable[Binding]) -> None:
+    """Unbind what a script that libxl has ended had bound to C(files), and nobody knows of.
+
+    C(before): the bindings that there were already. Raises BlockdevError where one is in use.
+    """
+    if not files:
+        return
+    known = {(binding.number, binding.file) for binding in before}
+    # The script holds this lock until xenstore says which device it has bound.
+    with locks.loop_devices():
+        used = {os.makedev(*vbd.physical_device) for vbd in xen.attached_devices() if vbd.physical_device}
+        for binding in loop.scan():
+            is_new = binding.file in files and (binding.number, binding.file) not in known
+            if is_new and binding.rdev not in used:
+                loop_actions.unbind(binding.backing_file, binding)

@@ -124,8 +124,10 @@ def converge(interface: Interface, resource: Callable[[bool], ContextManager[Res
     try:
         with resource(module.check_mode) as opened:
             _plan(module, runs, opened)
+            said = _warn(module, runs, opened.warnings())
             _fail_on_errors(module, interface, runs, "nothing was touched")
             _apply(runs, opened, module.check_mode)
+            _warn(module, runs, [], said)
     except (BlockdevError, OSError) as error:
         module.fail_json(msg=str(error), **{interface.items: []})
     _fail_on_errors(module, interface, runs, "every other one is as wanted")
@@ -164,9 +166,18 @@ def _plan(module: AnsibleModule, runs: Sequence[ItemRun], resource: Resource) ->
             run.error = str(error)
             continue
         run.state = run.plan.before
-    # In their order, and each once.
-    for warning in dict.fromkeys(line for run in runs if run.plan for line in run.plan.warnings):
-        module.warn(warning)
+
+
+def _warn(
+    module: AnsibleModule, runs: Sequence[ItemRun], more: List[str], said: Sequence[str] = ()
+) -> List[str]:
+    """Show the warnings of the plans in their order, then C(more), each once and none that was
+    C(said) before. Returns all of them."""
+    lines = [line for run in runs if run.plan for line in run.plan.warnings] + more
+    for warning in dict.fromkeys(lines):
+        if warning not in said:
+            module.warn(warning)
+    return lines
 
 
 def _apply(runs: Sequence[ItemRun], resource: Resource, check_mode: bool) -> None:

@@ -33,6 +33,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
     chosen,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options import (
+    ATTACH_OPTIONS,
     IMAGE_OPTIONS,
     LOOP_OPTIONS,
 )
@@ -239,7 +240,8 @@ def _entries(disks: Sequence[Disk]) -> List[Entry]:
             vbd = _absent_vbd(disk, (disk.domain, disk.storage) in in_domain)
         else:
             layers = _present_layers(disk)
-            vbd = {"domain": disk.domain, "state": "present", **disk.spec}
+            attach = chosen(disk.options, ATTACH_OPTIONS)
+            vbd = {"domain": disk.domain, "state": "present", **disk.spec, **attach}
         entry = {
             "domain": disk.domain,
             "name": disk.name,

@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    block_script,
     config_file,
     dom0,
     domain_disks,
@@ -130,18 +131,19 @@ class Domains(Resource):
             domain_disks.refuse(claims, others + self._started, self._host.usage)
         self._started += claims
         after = {"running": True, "status": "paused" if item["paused"] else "running"}
-        start = _locked(sentence, partial(_start, item, config))
+        plan = Plan(_state(None), after, partial(self._read_back_running, name))
+
+        def warn(words: str) -> None:
+            plan.warnings.append(f"{sentence}: {words}")
+
+        start = _locked(sentence, partial(_start, item, config, warn))
 
         def settle_and_start() -> None:
             self.settle()  # so that their disks are free
             start.run()
 
-        return Plan(
-            before=_state(None),
-            after=after,
-            read_back=partial(self._read_back_running, name),
-            actions=[Action(sentence, settle_and_start)],
-        )
+        plan.actions.append(Action(sentence, settle_and_start))
+        return plan
 
     def _wanted_claims(self, item: Mapping[str, Any], config: Config) -> List[Claim]:
         is_made = self._check_mode and item["will_exist"]
@@ -306,7 +308,7 @@ def _locked(sentence: str, run: Callable[[], object]) -> Action:
     return Action(sentence, run_locked)
 
 
-def _start(item: Mapping[str, Any], planned: Config) -> None:
+def _start(item: Mapping[str, Any], planned: Config, warn: Callable[[str], None]) -> None:
     """Start a domain unless another run was faster, with what is true by now."""
     host = Host()
     found = host.find(item["name"])
@@ -319,7 +321,12 @@ def _start(item: Mapping[str, Any], planned: Config) -> None:
         raise XenError("the config was changed by another program meanwhile; run again")
     claims = _claims_of(item["name"], config, host, False)
     domain_disks.refuse(claims, host.claims, host.usage)
-    xl.create(item["name"], config.path, item["paused"])
+    files = {one.storage.file for one in claims if one.storage.file and one.storage.rdev is None}
+    xl.patiently(
+        partial(xl.create, item["name"], config.path, item["paused"]),
+        partial(block_script.release, files, host.usage.bindings),
+        warn,
+    )
 
 
 def _claims_of(name: str, config: Config, host: Host, missing_is_made: bool) -> List[Claim]:

@@ -186,6 +186,9 @@ VBD_OPTIONS: Dict[str, Reader] = {
     "discard": read_flag,
     "direct_io_safe": read_flag,
 }
+ATTACH_OPTIONS: Dict[str, Reader] = {"wait_for": one_of("connected", "offered")}
+"""Of a disk that is attached to a running domain, and not of one in a config."""
+
 DISK_OPTIONS: Dict[str, Reader] = {
     "name": read_name,
     "state": STATE,
@@ -196,6 +199,7 @@ DISK_OPTIONS: Dict[str, Reader] = {
     **IMAGE_OPTIONS,
     **LOOP_OPTIONS,
     **VBD_OPTIONS,
+    **ATTACH_OPTIONS,
     "block": read_text,
     "xenstore_id": read_flag,
 }

@@ -24,7 +24,7 @@ LOCK = "vbds"
 """The lock (see locks.exclusive) that is held from the look at who has what until a new disk or
 domain shows in xenstore, so that no other run comes between."""
 
-LOCK_SECONDS = 300
+LOCK_SECONDS = 600
 """How long another run may take for that before it is an error to wait for it."""
 
 

@@ -7,9 +7,10 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from functools import cached_property, partial
-from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    block_script,
     device_number,
     dom0,
     locks,
@@ -46,6 +47,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     decimal,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
+
+Warn = Callable[[str], None]
+"""Keeps a warning for the user."""
+
+AWAITED = {
+    "connected": (xen.CONNECTED,),
+    "offered": (xen.INIT_WAIT, xen.INITIALISED, xen.CONNECTED),
+}
+"""By what is waited for, the states of the backend. One that is offered waits for the guest."""
 
 
 @contextmanager
@@ -88,6 +98,8 @@ class Vbds(Resource):
         self._attached = Attached(usage)
         self._disks = self._attached.disks
         self._wanted_slots: Set[Slot] = set()
+        self._complete: Set[int] = set()
+        """Ids of the domains of which the items are to name every disk."""
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_vbd_attach."""
@@ -97,6 +109,8 @@ class Vbds(Resource):
         self._leave_out_released(item)
         if domain.domid == 0:
             raise XenError("Domain-0 is this host itself and needs no vbd: use the device as it is")
+        if item["unlisted"] == "warn":
+            self._complete.add(domain.domid)
         if item["state"] == "absent":
             return self._plan_absent(item, domain)
         return self._plan_present(self._wanted(item, domain))
@@ -108,6 +122,18 @@ class Vbds(Resource):
             if domain:
                 key = device_number.parse(slot["vdev"]).xenstore_key
                 self._disks.pop((domain.domid, key), None)
+
+    def warnings(self) -> List[str]:
+        """See Resource.warnings: the disks that a domain has and no item names."""
+        return [
+            f"domain {disk.vbd.domain} has {disk.vbd.target} in slot {disk.vbd.vdev}, which is not "
+            "in the list of its disks: it is left as it is; add it to the list, or detach it "
+            "(state: absent)"
+            for disk in self._disks.values()
+            if disk.vbd.domid in self._complete
+            and disk.slot not in self._wanted_slots
+            and disk.vbd.devtype != "cdrom"
+        ]
 
     # ---- present ----
 
@@ -141,7 +167,11 @@ class Vbds(Resource):
             self._refuse(wanted, found)
         self._disks[wanted.slot] = wanted.as_disk()
         plan.after = _expected_state(wanted)
-        bring = partial(self._bring, sentence, wanted, spec, found)
+
+        def warn(words: str) -> None:
+            plan.warnings.append(f"{sentence}: {words}")
+
+        bring = partial(self._bring, sentence, wanted, spec, found, warn)
         plan.actions.append(Action(sentence, bring))
         return plan
 
@@ -153,16 +183,18 @@ class Vbds(Resource):
             raise XenError(f"{vbd_disk.taken(wanted, found)}; {first}set replace: true to swap it")
         self._attached.refuse(wanted.as_disk())
 
-    def _bring(self, sentence: str, wanted: Wanted, spec: str, old: Optional[Disk]) -> None:
+    def _bring(
+        self, sentence: str, wanted: Wanted, spec: str, old: Optional[Disk], warn: Warn
+    ) -> None:
         with explained(f"cannot {sentence}"), locks.exclusive(
             _lock_of(wanted.domain), LOCK_SECONDS
         ):
             if old is None:
-                self._attach(wanted, spec)
+                self._attach(wanted, spec, warn)
             else:
-                self._replace(wanted, spec, old)
+                self._replace(wanted, spec, old, warn)
 
-    def _attach(self, wanted: Wanted, spec: str) -> None:
+    def _attach(self, wanted: Wanted, spec: str, warn: Warn) -> None:
         """Attach unless another run was faster; keep others out until xl shows it to them."""
         with locks.exclusive(sharing.LOCK, LOCK_SECONDS):
             now = Attached.now()
@@ -174,15 +206,20 @@ class Vbds(Resource):
             if not wanted.storage.is_same(now.find(wanted.item)[1]):
                 raise XenError("what its target leads to was changed meanwhile; run again")
             now.refuse(wanted.as_disk())
-            xl.attach(wanted.domain, wanted.key, spec)
+            xl.patiently(
+                partial(xl.attach, wanted.domain, wanted.key, spec),
+                partial(block_script.release, wanted.files, now.bindings),
+                warn,
+            )
         if wanted.item["wait"]:
-            xl.await_connection(wanted.domain, wanted.key, wanted.item["timeout"])
+            states = AWAITED[wanted.item["wait_for"]]
+            xl.await_state(wanted.domain, wanted.key, states, wanted.item["timeout"])
 
-    def _replace(self, wanted: Wanted, spec: str, old: Disk) -> None:
+    def _replace(self, wanted: Wanted, spec: str, old: Disk, warn: Warn) -> None:
         left = _state(wanted.domain, wanted.key, old.vbd)
         _detach(wanted.item, wanted.domain, old.vbd, left)
         try:
-            self._attach(wanted, spec)
+            self._attach(wanted, spec, warn)
         except (BlockdevError, OSError) as error:
             why_not = _put_back(wanted.domain, old)
             if why_not is None:
@@ -359,7 +396,7 @@ def _expected_state(wanted: Wanted) -> State:
     rdev = wanted.storage.rdev
     if rdev is not None:
         state["physical_device"] = decimal((os.major(rdev), os.minor(rdev)))
-    if wanted.item["wait"]:
+    if wanted.item["wait"] and wanted.item["wait_for"] == "connected":
         state["backend_state"] = xen.CONNECTED
     return state
 

@@ -41,6 +41,8 @@ STATES = {
 }
 """Of a frontend or backend: enum xenbus_state in Xen's public/io/xenbus.h."""
 INITIALISING = 1
+INIT_WAIT = 2
+INITIALISED = 3
 CONNECTED = 4
 
 BACKEND_KINDS = ("vbd", "qdisk")

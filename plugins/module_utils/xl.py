@@ -12,15 +12,23 @@ import re
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Set
+from functools import partial
+from typing import Callable, Collection, Dict, Iterator, List, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import commands, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 
 XL_SECONDS = 120
 """libxl itself gives up before: after 10 s for a backend and 40 s for a hotplug script."""
+
+SCRIPT_TRIES = 3
+SCRIPT_SECONDS = 180
+"""How often what failed because dom0 was too slow for a hotplug script is tried, and after how long
+not again: with CREATE_SECONDS less than another run waits for its turn."""
+
+SLOW_HOST = "this host is too slow: give dom0 more processors, or less to do at the same time"
 
 CREATE_SECONDS = 240
 """For memory to be freed and a boot loader to run. Less than another run waits for its turn."""
@@ -39,6 +47,8 @@ _LISTED = re.compile(
     re.MULTILINE,
 )
 
+# libxl_aoutils.c, async_exec_timeout.
+_KILLED = re.compile(r"killing execution of (?P<script>\S+) .*because of timeout")
 _SCRIPT_WORDS = re.compile(r"script: (.*?)(?=\n(?:libxl: |libxl_|xl: )|\Z)", re.DOTALL)
 # What xl says while it does as it was told, and of what it removes after a failure.
 _NOISE = re.compile(
@@ -48,6 +58,63 @@ _NOISE = re.compile(
 )
 _BEGUN = re.compile(r": Domain ([0-9]+):")
 _LOG_PREFIX = re.compile(r"^libxl: \w+: \S+?:[0-9]+:\w+: ", re.MULTILINE)
+
+
+# ---- a slow host ----
+
+
+class SlowScriptError(XenError):
+    """libxl has ended a hotplug script that took too long. Nothing is left of what was begun."""
+
+
+def patiently(
+    begin: Callable[[], None], clear: Callable[[], object], warn: Callable[[str], None]
+) -> None:
+    """Do what runs hotplug scripts, and do it again where one took too long.
+
+    C(begin) does it and raises SlowScriptError; after that, C(clear) removes what only the caller
+    knows of. C(warn) is told of a success that took more than one try. Raises BlockdevError.
+    """
+    started = time.monotonic()
+    for tries in range(1, SCRIPT_TRIES + 1):
+        try:
+            begin()
+        except SlowScriptError as error:
+            clear()
+            seconds = time.monotonic() - started
+            if tries == SCRIPT_TRIES or seconds >= SCRIPT_SECONDS:
+                raise XenError(f"{error}; {_tried(tries, seconds)}; {SLOW_HOST}") from None
+            continue
+        if tries > 1:
+            warn(f"{_tried(tries, time.monotonic() - started)}; {SLOW_HOST}")
+        return
+
+
+def _tried(tries: int, seconds: float) -> str:
+    times = "once" if tries == 1 else f"{tries} times"
+    return (
+        "Xen ends a hotplug script that takes too long, so this was tried "
+        f"{times} ({seconds:.0f} s)"
+    )
+
+
+def _failure(ended: Completed, said: Optional[str] = None) -> XenError:
+    """The error for a command of xl that has failed. C(said): by the hotplug script."""
+    if _KILLED.search(ended.stderr):
+        return SlowScriptError(words(ended))
+    return XenError(said or words(ended))
+
+
+def _cleared(error: XenError, clear: Callable[[], bool]) -> XenError:
+    """The error of what has failed, once C(clear) has removed what it left, and how that went.
+    C(clear) returns whether there was anything."""
+    try:
+        was_left = clear()
+    except XenError as failure:
+        return XenError(f"{error}; {failure}")
+    if was_left:
+        error.args = (f"{error}; what it had begun was removed again",)
+    return error
 
 
 # ---- domains ----
@@ -116,22 +183,23 @@ def create(name: str, config: str, paused: bool) -> None:
     try:
         ended = commands.run(command, CREATE_SECONDS)
     except XenError as error:
-        raise XenError(f"{error}{_removed(name, before)}") from None
+        raise _cleared(error, partial(_remove, name, before)) from None
     if ended.code == 0:
         return
     if f'name "{name}" already exists' in ended.stderr:
         raise XenError("another program started it first; run again")
-    raise XenError(f"{words(ended)}{_removed(name, before, ended.stderr)}")
+    raise _cleared(_failure(ended), partial(_remove, name, before, ended.stderr))
 
 
-def _removed(name: str, before: Set[int], said: Optional[str] = None) -> str:
-    """Destroy what a failed start left of the domain C(name), and say how that went.
+def _remove(name: str, before: Set[int], said: Optional[str] = None) -> bool:
+    """Destroy what a failed start left of the domain C(name), if there is anything.
 
     C(before): the ids of the domains that were there already. C(said): by xl, unless it was
     killed; a domain that runs and is not named there was started by another program meanwhile.
+    Raises XenError.
     """
     begun = set(map(int, _BEGUN.findall(said or "")))
-    try:
+    with explained("what it left could not be removed"):
         left = [
             one
             for one in listed()
@@ -141,9 +209,7 @@ def _removed(name: str, before: Set[int], said: Optional[str] = None) -> str:
         ]
         for one in left:
             destroy(one.domid)
-    except XenError as error:
-        return f"; what it left could not be removed: {error}"
-    return "; what it had begun was removed again" if left else ""
+    return bool(left)
 
 
 def unpause(domid: int) -> None:
@@ -216,27 +282,33 @@ def attach(domain: Domain, key: int, spec: str) -> None:
             )
         vbd = xen.read_slot(domain, key)
         if ended.code != 0 or vbd is None:
-            raise XenError((vbd and vbd.hotplug_error) or words(ended))
+            raise _failure(ended, vbd and vbd.hotplug_error)
 
 
-def await_connection(domain: Domain, key: int, timeout: float) -> None:
-    """Wait until the backend of a disk that was just attached is connected.
+def await_state(domain: Domain, key: int, states: Collection[int], timeout: float) -> None:
+    """Wait until the backend of a disk that was just attached is in one of the C(states).
 
     Not for the frontend, which some guests never take beyond Initialised. C(timeout): seconds.
-    Raises XenError where the guest does not connect in time; the disk is then detached again.
+    Raises XenError where that does not happen in time; the disk is then detached again.
     """
     with _nothing_left_behind(domain, key):
         for is_last in _looks(timeout):
             vbd = xen.read_slot(domain, key)
             if vbd is None:
                 raise XenError("it vanished before the guest had connected")
-            if vbd.backend_state == xen.CONNECTED:
+            if vbd.backend_state in states:
                 return
             if is_last:
                 raise XenError(_not_connected(vbd, timeout))
 
 
 def _not_connected(vbd: Vbd, timeout: float) -> str:
+    if vbd.backend_state == xen.INIT_WAIT and vbd.frontend_state == xen.INITIALISING:
+        return (
+            f"the guest did not connect within {timeout:g} s ({vbd.states}): a MirageOS unikernel "
+            "connects when it first opens a disk, and some guests look for disks only when they "
+            "start; wait_for: offered leaves it attached"
+        )
     if vbd.backendtype == "qdisk" and vbd.backend_state == xen.INITIALISING:
         return (
             f"no QEMU of domain {vbd.domain} took it up within {timeout:g} s ({vbd.states}); a "
@@ -269,8 +341,9 @@ def detach(domain: Domain, key: int, timeout: float, force: bool) -> None:
     if not force:
         raise XenError(
             f"its guest did not let go of it within {timeout:g} s ({words(ended)}); it will go as "
-            "soon as the guest lets go and it is detached once more, or set force: true to take it "
-            "away from the guest"
+            "soon as the guest lets go and it is detached once more. A MirageOS unikernel never "
+            "lets go: shut it down. Or set force: true to take the disk away from the guest, whose "
+            "next read or write of it may then hang without an error"
         )
     ended = commands.run([*command[:2], "--force", *command[2:]], XL_SECONDS)
     if xen.read_slot(domain, key) is not None:
@@ -289,20 +362,21 @@ def _nothing_left_behind(domain: Domain, key: int) -> Iterator[None]:
     except _SlotTakenError:
         raise
     except XenError as error:
-        raise XenError(f"{error}{_emptied(domain, key)}") from None
+        raise _cleared(error, partial(_empty, domain, key)) from None
 
 
-def _emptied(domain: Domain, key: int) -> str:
+def _empty(domain: Domain, key: int) -> bool:
+    """Detach what a failed attach left in the slot, if there is anything. Raises XenError."""
     try:
         if xen.read_slot(domain, key) is None:
-            return ""
+            return False
         detach(domain, key, 0, force=True)
     except XenError as error:
-        return (
-            f"; what it left in slot {key} could not be removed: {error}; "
+        raise XenError(
+            f"what it left in slot {key} could not be removed: {error}; "
             f"try `xl block-detach --force {domain.domid} {key}`"
-        )
-    return "; what it had begun was removed again"
+        ) from None
+    return True
 
 
 def words(ended: Completed) -> str:

@@ -48,6 +48,8 @@ options:
               - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image whose path
                 follows. It must be bound. Where udev has not made the link, the config gets the number of the
                 loop device instead, and a warning says so; a config that has the link already keeps it.
+              - While a guest runs on that image as a file, by a loop device of Xen's own script, the config names the
+                image itself, as the script unbinds the device when the guest ends.
             type: str
           format:
             description: Format of the target, by default V(raw).

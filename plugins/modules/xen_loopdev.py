@@ -23,6 +23,9 @@ description:
   - Where udev has the rule of O(udev_rule), a device that was bound before and has no link that follows its image
     is given one.
   - What is in use is never unbound. The error says by whom.
+  - An image that a guest runs on as a file has a loop device of Xen's own script, which unbinds it when the guest ends.
+    It is left alone until then, with a warning.
+  - Where C(/dev) lacks the node of a loop device, as in a container, the node is made if that is allowed.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.released_by

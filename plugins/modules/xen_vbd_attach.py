@@ -46,10 +46,20 @@ options:
       direct_io_safe: {description: See O(direct_io_safe)., type: bool}
       state: {description: See O(state)., type: str, choices: [present, absent]}
       wait: {description: See O(wait)., type: bool}
+      wait_for:
+        description: See O(wait_for).
+        type: str
+        choices: [connected, offered]
+        version_added: 1.1.0
       timeout: {description: See O(timeout)., type: float}
       force: {description: See O(force)., type: bool}
       replace: {description: See O(replace)., type: bool}
       when_not_running: {description: See O(when_not_running)., type: str, choices: [fail, skip]}
+      unlisted:
+        description: See O(unlisted).
+        type: str
+        choices: [ignore, warn]
+        version_added: 1.1.0
       will_exist: {description: See O(will_exist)., type: bool}
       released_by:
         description: See O(released_by).
@@ -130,9 +140,20 @@ options:
     description:
       - Whether to wait until the guest has connected to a disk that was attached. If it does not within
         O(timeout), the disk is detached again and that is an error.
-      - Set it to V(false) for a domain that is paused, or whose kernel does not look for new disks.
+      - V(false) leaves the disk attached whatever becomes of it. See O(wait_for) for a guest that does not connect
+        at once.
     type: bool
     default: true
+  wait_for:
+    description:
+      - What O(wait) waits for. V(connected) is that the guest has connected to the disk. V(offered) is that the
+        disk is there for the guest to connect to, whenever it does, RV(vbds[].backend_state) V(2) at least.
+      - Take V(offered) for a guest that connects to a disk when it first opens it, as MirageOS does, and for one
+        that looks for disks only when it starts. What is wrong with the disk itself is still seen.
+    type: str
+    choices: [connected, offered]
+    default: connected
+    version_added: 1.1.0
   timeout:
     description:
       - How long to wait for the guest, in seconds, to connect or to let go. When a disk is detached, C(xl) itself
@@ -143,6 +164,8 @@ options:
     description:
       - Whether to take a disk away from a guest that was asked once and has not let go of it. What the guest had
         not written yet is lost, as if the disk was unplugged. Needs Xen 4.15 or later.
+      - A MirageOS unikernel never lets go of a disk. After V(true) its next read or write of that disk hangs
+        without an error, so shut it down instead.
     type: bool
     default: false
   replace:
@@ -159,6 +182,15 @@ options:
     type: str
     choices: [fail, skip]
     default: fail
+  unlisted:
+    description:
+      - What to do about a disk that the running O(domain) has and no item of this call names. V(warn) says which
+        it is and leaves it as it is. Give all disks that the domain is to have in one call then.
+      - CDs are not warned of, as they come and go.
+    type: str
+    choices: [ignore, warn]
+    default: ignore
+    version_added: 1.1.0
   will_exist:
     description:
       - In check mode, plan as if the target were there. Set it where an earlier task has said, in check mode
@@ -216,12 +248,12 @@ EXAMPLES = r"""
     target: iqn=iqn.2001-05.com.example:web,portal=192.0.2.7:3260
     script: block-iscsi
 
-- name: Attach to a guest that does not look for new disks
+- name: Attach to a MirageOS unikernel, which connects when it opens the disk
   xen.blockdev.xen_vbd_attach:
     domain: mirage
     vdev: xvdb
     target: /dev/vg0/mirage
-    wait: false
+    wait_for: offered
 
 - name: Put another CD into the slot, or do nothing where the domain is off
   xen.blockdev.xen_vbd_attach:
@@ -378,6 +410,11 @@ def main() -> None:
                 "direct_io_safe": {"type": "bool"},
                 "state": STATE,
                 "wait": {"type": "bool", "default": True},
+                "wait_for": {
+                    "type": "str",
+                    "choices": ["connected", "offered"],
+                    "default": "connected",
+                },
                 "timeout": {"type": "float", "default": 30},
                 "force": {"type": "bool", "default": False},
                 "replace": {"type": "bool", "default": False},
@@ -385,6 +422,11 @@ def main() -> None:
                     "type": "str",
                     "choices": ["fail", "skip"],
                     "default": "fail",
+                },
+                "unlisted": {
+                    "type": "str",
+                    "choices": ["ignore", "warn"],
+                    "default": "ignore",
                 },
                 "will_exist": {"type": "bool", "default": False},
                 "released_by": RELEASED_BY,

@@ -16,6 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, 
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.config_plan import DomainConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 
 DEFAULTS: Dict[str, Any] = {
     "domain": "web",
@@ -46,6 +47,7 @@ class Host:
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = home
         self.bindings: List[Binding] = []
+        self.vbds: List[Vbd] = []
         self.scans = 0
         self._nodes: Dict[str, Any] = {}
         real_stat = os.stat
@@ -96,7 +98,7 @@ class Host:
         return self.bindings
 
     def configs(self, check_mode: bool = False) -> DomainConfigs:
-        return DomainConfigs(check_mode, self.scan)
+        return DomainConfigs(check_mode, self.scan, lambda: self.vbds)
 
     def item(self, **options: Any) -> State:
         return {**DEFAULTS, "path": str(self.path), **options}

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, List, Optional
 
@@ -19,6 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.config_plan import open_configs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import (
     DEFAULTS,
     FOREIGN,
@@ -384,6 +386,18 @@ def test_a_link_of_udev_stays(host: Host) -> None:
     plan = host.planned(disks=[disk(link)])
     assert plan.after["disks"] == [f"vdev=xvda, target={link}"]
     assert plan.warnings == []
+
+
+def test_an_image_that_is_left_to_the_script_is_named_itself(host: Host) -> None:
+    image = host.image("a.raw")
+    link = host.bind(image, 3, link=True)
+    script = "/etc/xen/scripts/block"
+    vbd = Vbd(1, "web", 51712, "xvda", image, "rw", script=script, physical_device=(7, 3))
+    host.vbds = [vbd]
+    state = host.done(disks=[disk(link)])
+    assert state["disks"] == [f"vdev=xvda, target={image}"]
+    host.vbds = [replace(vbd, target=link)]
+    assert host.planned(disks=[disk(link)]).after["disks"] == [f"vdev=xvda, target={link}"]
 
 
 def test_the_link_of_another_path_of_the_image_follows_it_as_well(host: Host) -> None:

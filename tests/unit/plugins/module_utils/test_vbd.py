@@ -47,10 +47,12 @@ DEFAULTS = {
     "direct_io_safe": None,
     "state": "present",
     "wait": True,
+    "wait_for": "connected",
     "timeout": 0.05,
     "force": False,
     "replace": False,
     "when_not_running": "fail",
+    "unlisted": "ignore",
     "will_exist": False,
     "released_by": None,
 }
@@ -498,6 +500,36 @@ def test_a_guest_that_never_connects(host: FakeHost) -> None:
     (state,) = apply(wanted(wait=False))
     assert (state["backend_state"], state["frontend_state"]) == (2, 1)
     assert sentences(wanted()) == []
+
+
+def test_a_guest_that_connects_when_it_opens_the_disk(host: FakeHost) -> None:
+    host.behave(never_connects=True)
+    (one,) = plan(wanted(wait_for="offered"))
+    assert "backend_state" not in one.after
+    (state,) = apply(wanted(wait_for="offered"))
+    assert (state["backend_state"], state["frontend_state"]) == (2, 1)
+    assert sentences(wanted()) == []
+
+
+def unlisted(*items: State, check_mode: bool = False) -> List[str]:
+    with vbd.open_vbds(check_mode) as vbds:
+        for item in items:
+            vbds.plan(item)
+        return [line.split(", which")[0] for line in vbds.warnings()]
+
+
+def test_disks_that_no_item_names(host: FakeHost) -> None:
+    apply(wanted(), wanted(vdev="xvdb", target="/dev/loop1"), wanted(domain="db", target="/dev/sda"))
+    apply(wanted(vdev="xvdc", target="/dev/loop2"))
+    cd = "/local/domain/0/backend/vbd/1/51744/device-type"
+    host.store = {**host.store, cd: "cdrom"}
+    warn = wanted(unlisted="warn")
+    assert unlisted(wanted()) == []
+    assert unlisted(warn) == ["domain web has /dev/loop1 in slot xvdb"]
+    assert unlisted(warn, wanted(vdev="xvdb", state="absent", target=None)) == []
+    assert unlisted(warn, wanted(vdev="xvdb", target="/dev/loop1")) == []
+    released = {**warn, "released_by": [{"domain": "web", "vdev": "xvdb"}]}
+    assert unlisted(released, check_mode=True) == []
 
 
 def test_a_leftover_of_a_failed_attach_is_no_disk(host: FakeHost) -> None:

@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import commands, programs, xen, xl
@@ -118,7 +120,7 @@ def test_the_words_of_a_failed_start() -> None:
 
 def attach(timeout: float = 0.05) -> None:
     xl.attach(WEB, 51728, SPEC)
-    xl.await_connection(WEB, 51728, timeout)
+    xl.await_state(WEB, 51728, (xen.CONNECTED,), timeout)
 
 
 def slot_is_empty() -> bool:
@@ -152,6 +154,48 @@ def test_an_exit_code_of_0_is_not_trusted(host: FakeHost) -> None:
         attach()
 
 
+def patiently() -> List[str]:
+    """The warnings of an attach that is tried again where it must be."""
+    warnings: List[str] = []
+    xl.patiently(lambda: xl.attach(WEB, 51728, SPEC), slot_is_empty, warnings.append)
+    return warnings
+
+
+def test_a_script_that_was_ended_is_tried_again(host: FakeHost) -> None:
+    host.behave(kills_script=2)
+    (warning,) = patiently()
+    assert re.match(r"Xen ends .* this was tried 3 times \([0-9]+ s\); this host is too slow", warning)
+    assert not slot_is_empty()
+
+
+def test_what_is_slow_for_good_is_an_error(host: FakeHost) -> None:
+    host.behave(kills_script=9)
+    with pytest.raises(XenError, match=r"because of timeout.* removed again; .*tried 3 times"):
+        patiently()
+    assert slot_is_empty()
+
+
+def test_nothing_is_tried_again_while_something_is_left(host: FakeHost) -> None:
+    host.behave(kills_script=9, stuck=True, force_fails=True)
+    with pytest.raises(XenError, match=r"what it left in slot 51728 could not be removed"):
+        patiently()
+    assert sum("block-attach" in command for command in host.commands()) == 1
+
+
+def test_another_failure_is_not_tried_again(host: FakeHost) -> None:
+    host.behave(script_words={"/dev/loop0": "no"})
+    with pytest.raises(XenError, match=r"^no; what it had begun was removed again$"):
+        patiently()
+    assert sum("block-attach" in command for command in host.commands()) == 1
+
+
+def test_nothing_is_tried_for_too_long(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.behave(kills_script=9)
+    monkeypatch.setattr(xl, "SCRIPT_SECONDS", 0)
+    with pytest.raises(XenError, match=r"tried once"):
+        patiently()
+
+
 def test_what_cannot_be_removed_is_told(host: FakeHost) -> None:
     host.behave(script_words={"/dev/loop0": "no"}, stuck=True, force_fails=True)
     with pytest.raises(XenError, match=r"no; what it left .* `xl block-detach --force 1 51728`"):
@@ -171,8 +215,10 @@ def test_a_guest_that_never_connects_leaves_the_slot_empty(host: FakeHost, stuck
     with pytest.raises(XenError) as caught:
         attach()
     assert str(caught.value) == (
-        "the guest did not connect within 0.05 s (backend InitWait (2), frontend Initialising (1))"
-        "; wait: false leaves it attached; what it had begun was removed again"
+        "the guest did not connect within 0.05 s (backend InitWait (2), frontend Initialising (1)): "
+        "a MirageOS unikernel connects when it first opens a disk, and some guests look for disks "
+        "only when they start; wait_for: offered leaves it attached; what it had begun was removed "
+        "again"
     )
     assert slot_is_empty()
 

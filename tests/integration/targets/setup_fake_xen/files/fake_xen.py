@@ -13,6 +13,7 @@ import json
 import os
 import re
 import stat
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -118,6 +119,7 @@ def attach(store, behaviour, arguments):
     if behaviour.get("does_nothing"):
         return 0
     script_words = behaviour.get("script_words", {}).get(target)
+    killed = is_script_killed(behaviour)
     disk_nodes = {
         "params": target,
         "script": f"/etc/xen/scripts/{disk.get('script', 'block')}",
@@ -130,7 +132,11 @@ def attach(store, behaviour, arguments):
         "direct-io-safe": "1" if "direct-io-safe" in flags else "0",
     }
     served = {"state": "2", "hotplug-status": "busy", "hotplug-error": script_words}
-    if not script_words:
+    if killed:
+        served = {"state": "2"}
+        if behaviour.get("script_binds") and Path(target).is_file():
+            subprocess.run(["losetup", "--find", target], check=True)
+    elif not script_words:
         state = "2" if behaviour.get("never_connects") else "4"
         served = {"state": state, "hotplug-status": "connected"}
         served.update({"physical-device": device_of(behaviour, target), "sectors": "32768"})
@@ -138,6 +144,13 @@ def attach(store, behaviour, arguments):
     put(store, entry, {**disk_nodes, "state": "1", "backend": backend})
     put(store, backend, {**disk_nodes, **served})
     put(store, frontend, {"state": "4" if served["state"] == "4" else "1"})
+    if killed:
+        return fail(
+            "libxl: error: libxl_aoutils.c:539:async_exec_timeout: killing execution of "
+            "/etc/xen/scripts/block add because of timeout\n"
+            f"libxl: error: libxl_device.c:1481:device_addrm_aocomplete: Domain {domid}:Unable to "
+            f"add vbd with id {key}\nlibxl_device_disk_add failed."
+        )
     if not script_words:
         return 0
     return fail(
@@ -147,6 +160,17 @@ def attach(store, behaviour, arguments):
         f"libxl: error: libxl_device.c:1481:device_addrm_aocomplete: Domain {domid}:Unable to add "
         f"vbd with id {key}\nlibxl_device_disk_add failed."
     )
+
+
+def is_script_killed(behaviour):
+    """Whether libxl ends the script: as often as C(kills_script) says, since that was said."""
+    said, log = (HOME / "behaviour.json").stat().st_mtime_ns, HOME / "killed"
+    killed = json.loads(log.read_text()) if log.exists() else {}
+    times = killed.get(str(said), 0)
+    if times >= behaviour.get("kills_script", 0):
+        return False
+    log.write_text(json.dumps({said: times + 1}))
+    return True
 
 
 def detach(store, behaviour, arguments):
