@@ -64,7 +64,11 @@ def release(files: Collection[File], before: Iterable[Binding]) -> None:
     known = {(binding.number, binding.file) for binding in before}
     # The script holds this lock until xenstore says which device it has bound.
     with locks.loop_devices():
-        used = {os.makedev(*vbd.physical_device) for vbd in xen.attached_devices() if vbd.physical_device}
+        used = {
+            os.makedev(*vbd.physical_device)
+            for vbd in xen.attached_devices()
+            if vbd.physical_device
+        }
         for binding in loop.scan():
             is_new = binding.file in files and (binding.number, binding.file) not in known
             if is_new and binding.rdev not in used:

@@ -8,7 +8,7 @@ import os
 import stat
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Set, Tuple
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     block_script,
@@ -55,8 +55,8 @@ class LoopDevices(Resource):
         self._deleted = [binding for binding in usage.bindings if binding.deleted]
         self._wanted: Dict[object, str] = {}
         self._promised: Dict[int, str] = {}
-        self._left: Set[str] = set()
-        """Paths of the images that are left to Xen's script for now."""
+        self._left: Dict[str, Vbd] = {}
+        """Paths of the images that are left to Xen's script for now, and which disk each is."""
         self._udev_awaited = False
 
     def rank(self, item: Mapping[str, Any]) -> int:
@@ -110,6 +110,18 @@ class LoopDevices(Resource):
         plan.actions[:0] = rule
         return plan
 
+    def warnings(self) -> List[str]:
+        """See Resource.warnings: the images that are left to Xen's script, one for each domain."""
+        left: Dict[str, List[str]] = {}
+        for path, vbd in self._left.items():
+            left.setdefault(vbd.domain, []).append(f"{path} ({vbd.vdev})")
+        return [
+            f"domain {domain} runs on files, {', '.join(disks)}: Xen's script has bound them and "
+            "unbinds them when the domain ends, so they are left as they are, and its config goes "
+            f"on naming the files; run again while {domain} is down, to bind them for good"
+            for domain, disks in left.items()
+        ]
+
     def settle(self) -> None:
         """Let udev finish with the devices that were bound and unbound, and systemd know."""
         loop_actions.settle_udev()
@@ -146,17 +158,9 @@ class LoopDevices(Resource):
     ) -> Plan:
         """Leave an image alone that runs on a device of Xen's script, but for its size. To bind it
         at boot would bind it twice, as its domain's config still names the image itself."""
-        self._left.add(path)
-        vbd = self._scripts[binding.rdev]
+        self._left[path] = self._scripts[binding.rdev]
         as_is = {**item, "direct_io": None, "sector_size": binding.sector_size}
-        plan = self._plan_bound(as_is, path, binding, image_size)
-        plan.warnings.append(
-            f"{path} is left on {binding.device} for now: Xen's script bound it when domain "
-            f"{vbd.domain} got it as {vbd.vdev}, and unbinds it when the domain ends; run again "
-            f"while {vbd.domain} is down, to bind it for good. Until then its config names the "
-            "image itself, so that it starts"
-        )
-        return plan
+        return self._plan_bound(as_is, path, binding, image_size)
 
     def _plan_future(
         self, item: Mapping[str, Any], path: str, number: Optional[int], planned: Optional[int]

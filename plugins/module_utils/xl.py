@@ -282,7 +282,7 @@ def attach(domain: Domain, key: int, spec: str) -> None:
             )
         vbd = xen.read_slot(domain, key)
         if ended.code != 0 or vbd is None:
-            raise _failure(ended, vbd and vbd.hotplug_error)
+            raise _failure(ended, vbd.hotplug_error if vbd else None)
 
 
 def await_state(domain: Domain, key: int, states: Collection[int], timeout: float) -> None:

@@ -25,6 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopdevutil import (
     DEFAULTS,
@@ -32,6 +33,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopdevuti
     MOUNT,
     UNBOUND,
     WEB,
+    KnownUsage,
     devices,
     item,
     make,
@@ -67,6 +69,25 @@ def test_binds_to_the_device_that_is_wanted(image: Path) -> None:
     assert sentences(plan) == [f"bind {image} to /dev/loop7"]
     assert plan.after["device"] == "/dev/loop7"
     assert plan.after["direct_io"] is True
+
+
+def test_what_the_script_has_bound_is_left_to_it(
+    image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = "/etc/xen/scripts/block"
+    vbd = Vbd(1, "web", 51712, "xvda", str(image), "rw", script=script, physical_device=(7, 5))
+    monkeypatch.setattr(KnownUsage, "vbds", [vbd], raising=False)
+    theirs = bound(image, 5, flags=loop.READ_ONLY, size=512)
+    options = {"sector_size": 4096, "direct_io": True, "device": "/dev/loop9", "persistent": True}
+    resource = devices(theirs, bound(image, 6))
+    assert "bound more than once" in refused(resource, image, **options)
+    resource = devices(theirs)
+    plan = resource.plan(item(image, **options))
+    # What the guest may see is done, and nothing that would be undone when it ends.
+    assert sentences(plan) == [f"set the capacity of /dev/loop5 from 512 to {MIB} bytes"]
+    (warning,) = resource.warnings()
+    assert warning.startswith(f"domain web runs on files, {image} (xvda): Xen's script has bound")
+    assert devices().warnings() == []
 
 
 def test_requires_the_loop_driver(image: Path) -> None:

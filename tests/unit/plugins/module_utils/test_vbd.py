@@ -519,7 +519,9 @@ def unlisted(*items: State, check_mode: bool = False) -> List[str]:
 
 
 def test_disks_that_no_item_names(host: FakeHost) -> None:
-    apply(wanted(), wanted(vdev="xvdb", target="/dev/loop1"), wanted(domain="db", target="/dev/sda"))
+    apply(
+        wanted(), wanted(vdev="xvdb", target="/dev/loop1"), wanted(domain="db", target="/dev/sda")
+    )
     apply(wanted(vdev="xvdc", target="/dev/loop2"))
     cd = "/local/domain/0/backend/vbd/1/51744/device-type"
     host.store = {**host.store, cd: "cdrom"}

@@ -164,7 +164,9 @@ def patiently() -> List[str]:
 def test_a_script_that_was_ended_is_tried_again(host: FakeHost) -> None:
     host.behave(kills_script=2)
     (warning,) = patiently()
-    assert re.match(r"Xen ends .* this was tried 3 times \([0-9]+ s\); this host is too slow", warning)
+    assert re.match(
+        r"Xen ends .* this was tried 3 times \([0-9]+ s\); this host is too slow", warning
+    )
     assert not slot_is_empty()
 
 
@@ -215,10 +217,10 @@ def test_a_guest_that_never_connects_leaves_the_slot_empty(host: FakeHost, stuck
     with pytest.raises(XenError) as caught:
         attach()
     assert str(caught.value) == (
-        "the guest did not connect within 0.05 s (backend InitWait (2), frontend Initialising (1)): "
-        "a MirageOS unikernel connects when it first opens a disk, and some guests look for disks "
-        "only when they start; wait_for: offered leaves it attached; what it had begun was removed "
-        "again"
+        "the guest did not connect within 0.05 s (backend InitWait (2), frontend Initialising (1))"
+        ": a MirageOS unikernel connects when it first opens a disk, and some guests look for "
+        "disks only when they start; wait_for: offered leaves it attached; what it had begun was "
+        "removed again"
     )
     assert slot_is_empty()
 
