@@ -72,6 +72,10 @@ class Plan:
     texts: Optional[Tuple[str, str]] = None
     """For an item that is a text: it before and after, which diff mode shows line by line."""
 
+    def warn(self, sentence: str, words: str) -> None:
+        """Keep a warning of the action C(sentence)."""
+        self.warnings.append(f"{sentence}: {words}")
+
     def diff(self) -> State:
         """What diff mode shows of this plan."""
         if self.texts:

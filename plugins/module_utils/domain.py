@@ -132,10 +132,7 @@ class Domains(Resource):
         self._started += claims
         after = {"running": True, "status": "paused" if item["paused"] else "running"}
         plan = Plan(_state(None), after, partial(self._read_back_running, name))
-
-        def warn(words: str) -> None:
-            plan.warnings.append(f"{sentence}: {words}")
-
+        warn = partial(plan.warn, sentence)
         start = _locked(sentence, partial(_start, item, config, warn))
 
         def settle_and_start() -> None:
@@ -321,7 +318,7 @@ def _start(item: Mapping[str, Any], planned: Config, warn: Callable[[str], None]
         raise XenError("the config was changed by another program meanwhile; run again")
     claims = _claims_of(item["name"], config, host, False)
     domain_disks.refuse(claims, host.claims, host.usage)
-    files = {one.storage.file for one in claims if one.storage.file and one.storage.rdev is None}
+    files = {claim.storage.file for claim in claims if claim.storage.file}
     xl.patiently(
         partial(xl.create, item["name"], config.path, item["paused"]),
         partial(block_script.release, files, host.usage.bindings),

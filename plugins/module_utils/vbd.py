@@ -167,10 +167,7 @@ class Vbds(Resource):
             self._refuse(wanted, found)
         self._disks[wanted.slot] = wanted.as_disk()
         plan.after = _expected_state(wanted)
-
-        def warn(words: str) -> None:
-            plan.warnings.append(f"{sentence}: {words}")
-
+        warn = partial(plan.warn, sentence)
         bring = partial(self._bring, sentence, wanted, spec, found, warn)
         plan.actions.append(Action(sentence, bring))
         return plan
@@ -206,11 +203,8 @@ class Vbds(Resource):
             if not wanted.storage.is_same(now.find(wanted.item)[1]):
                 raise XenError("what its target leads to was changed meanwhile; run again")
             now.refuse(wanted.as_disk())
-            xl.patiently(
-                partial(xl.attach, wanted.domain, wanted.key, spec),
-                partial(block_script.release, wanted.files, now.bindings),
-                warn,
-            )
+            attach = partial(xl.attach, wanted.domain, wanted.key, spec)
+            _begin(attach, wanted.storage, now, warn)
         if wanted.item["wait"]:
             states = AWAITED[wanted.item["wait_for"]]
             xl.await_state(wanted.domain, wanted.key, states, wanted.item["timeout"])
@@ -221,7 +215,7 @@ class Vbds(Resource):
         try:
             self._attach(wanted, spec, warn)
         except (BlockdevError, OSError) as error:
-            why_not = _put_back(wanted.domain, old)
+            why_not = _put_back(wanted.domain, old, warn)
             if why_not is None:
                 raise XenError(f"{error}; {old.vbd.target} was put back") from None
             raise PartlyDoneError(
@@ -308,6 +302,12 @@ class Vbds(Resource):
 # ---- changing ----
 
 
+def _begin(attach: Callable[[], None], storage: Storage, before: Attached, warn: Warn) -> None:
+    """Attach a disk, and be patient with a slow host. C(storage): what lies behind its target."""
+    files = {storage.file} if storage.file else set()
+    xl.patiently(attach, partial(block_script.release, files, before.bindings), warn)
+
+
 def _detach(item: Mapping[str, Any], domain: Domain, planned: Vbd, left: State) -> None:
     """Detach what was seen in the slot, and nothing that another run has put there since.
 
@@ -328,7 +328,7 @@ def _detach(item: Mapping[str, Any], domain: Domain, planned: Vbd, left: State) 
         raise PartlyDoneError(str(error), left, asked) from None
 
 
-def _put_back(domain: Domain, old: Disk) -> Optional[str]:
+def _put_back(domain: Domain, old: Disk, warn: Warn) -> Optional[str]:
     """Attach again what had to make room, unless another domain has got it since; or why not."""
     vbd = old.vbd
     if vbd.flaw:
@@ -337,8 +337,10 @@ def _put_back(domain: Domain, old: Disk) -> Optional[str]:
         return "is served by another domain and was not put back"
     try:
         with locks.exclusive(sharing.LOCK, LOCK_SECONDS):
-            Attached.now().refuse(old)
-            xl.attach(domain, vbd.xenstore_key, vbd_disk.spec_of(vbd))
+            now = Attached.now()
+            now.refuse(old)
+            attach = partial(xl.attach, domain, vbd.xenstore_key, vbd_disk.spec_of(vbd))
+            _begin(attach, old.storage, now, warn)
     except (BlockdevError, OSError) as error:
         return f"could not be put back as {vbd.vdev}: {error}"
     return None

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     disk_spec,
@@ -15,7 +15,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_link,
     sharing,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import File
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage, Storages
@@ -84,12 +83,6 @@ class Wanted:
         slot = {"target": self.target, "vdev": self.vdev, "access": self.access}
         return disk_spec.render(disk_spec.said({**options, **slot}))
 
-    @property
-    def files(self) -> FrozenSet[File]:
-        """The image for which Xen's script has to bind a loop device; none for a block device."""
-        file = self.storage.file if self.storage.rdev is None else None
-        return frozenset() if file is None else frozenset([file])
-
     def as_disk(self) -> Disk:
         """What will be there once it is attached."""
         vbd = Vbd(
@@ -111,6 +104,7 @@ class Attached:
         # In this order: xl's script binds an image before its disk is there.
         vbds = usage.vbds
         self.bindings = usage.bindings
+        """The bound loop devices."""
         self._storages = Storages(self.bindings)
         self._usage = usage
         disks = [Disk(vbd, self._storages.of_vbd(vbd)) for vbd in vbds]
