@@ -224,6 +224,12 @@ def test_that_every_option_reaches_its_module() -> None:
     }
 
 
+def test_that_what_is_waited_for_is_of_a_running_domain_alone() -> None:
+    planned = disk_plan.plan([domain({"name": "boot", "size": 512, "wait_for": "offered"})])
+    assert planned.entries[0]["vbd"]["wait_for"] == "offered"
+    assert "wait_for" not in planned.configs[0]["disks"][0]
+
+
 def test_that_an_image_of_xl_has_no_loop_device() -> None:
     planned = entry(size=512, loop=False)
     assert planned["image"] == {**BOOT, "size": 512}
@@ -313,6 +319,7 @@ VALUES: Dict[str, List[Any]] = {
     "devtype": ["disk", "cdrom"],
     "discard": [True, False],
     "direct_io_safe": [True, False],
+    "wait_for": ["connected", "offered"],
     "loop": [True, False],
     "state": ["present", "absent"],
     "vdev": ["xvda", "51768", 5, "0xca00", "d0p0", "hdc2"],
