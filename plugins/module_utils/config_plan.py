@@ -47,6 +47,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config_file import (
     ConfigError,
     targets_of,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.config_release import Releases
 from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import ConfigSlots
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
@@ -80,6 +81,7 @@ class DomainConfigs(Resource):
         self._check_mode = check_mode
         self._bindings = lru_cache(maxsize=None)(bindings)
         self._slots = ConfigSlots(self._bindings)
+        self._releases = Releases(self._bindings)
         self._wanted: Dict[str, str] = {}
         self._directories = Directories()
         self._autostart = AutostartLinks(self._directories)
@@ -121,6 +123,7 @@ class DomainConfigs(Resource):
             text = domain_config.replace_disks(config.text, [])
             plan = self._plan_text(item, config, text, f"empty the disk list of {config.path}")
             self._plan_links(plan, item, config, stays=True)
+            self._plan_release(plan, item, config, text, [])
             return plan
         if config.rendered and os.path.islink(config.path):
             raise ConfigError(
@@ -128,6 +131,7 @@ class DomainConfigs(Resource):
             )
         plan = self._plan_text(item, config, None, f"remove {config.path}")
         self._plan_links(plan, item, config, stays=False)
+        self._plan_release(plan, item, config, None, [])
         return plan
 
     def _plan_present(self, item: Mapping[str, Any], config: Config) -> Plan:
@@ -141,7 +145,22 @@ class DomainConfigs(Resource):
         starts = plan.after["autostart"]
         if item["disks"] is not None or starts:
             plan.warnings = self._warnings(config, specs, item["domain"] if starts else None)
+        self._plan_release(plan, item, config, text, specs)
         return plan
+
+    def _plan_release(
+        self,
+        plan: Plan,
+        item: Mapping[str, Any],
+        config: Config,
+        text: Optional[str],
+        specs: Sequence[str],
+    ) -> None:
+        """Add to C(plan) the images that leave the config, which gets C(text) and the disks
+        C(specs)."""
+        directories = [domain_config.CONFIG_DIR, item["autostart_dir"]]
+        known = item["known_images"] or ()
+        self._releases.extend_plan(plan, config, (text, specs), directories, known)
 
     def _plan_links(
         self, plan: Plan, item: Mapping[str, Any], config: Config, *, stays: bool

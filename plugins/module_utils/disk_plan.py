@@ -276,8 +276,8 @@ def _absent_layers(disk: Disk) -> Entry:
 
 
 def _taken_back(disk: Disk) -> Entry:
-    """The image without a loop device of ours. What Xen's own script has bound is not ours, and goes
-    by itself when the disk is detached."""
+    """The image without a loop device of ours. What Xen's own script has bound is not ours, and it
+    goes by itself when the disk is detached."""
     return {"path": disk.path, "state": "absent", "ours_only": True}
 
 

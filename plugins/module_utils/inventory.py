@@ -71,7 +71,7 @@ class Disk:
 
     @property
     def may_have_loop(self) -> bool:
-        """Whether an earlier plan may have given the image a loop device, whatever this one says."""
+        """Whether an earlier plan may have given the image a loop device, whatever this says."""
         return self.path is not None and loop_link.SAFE_PATH.fullmatch(self.path) is not None
 
     @property

@@ -43,7 +43,7 @@ def foreign(host: Host) -> Host:
 
 
 def here(host: Host) -> State:
-    return {"path": str(host.path), "autostart": False}
+    return {"path": str(host.path), "autostart": False, "released": []}
 
 
 # ---- a config of our own ----

@@ -586,7 +586,9 @@ def test_a_unit_stays_as_long_as_its_device_is_in_use(image: Path) -> None:
     assert plan.actions == []
     assert plan.after["persistent"] is True
     assert "(attached to domain web as xvdb) and stays bound" in plan.warnings[0]
-    message = refused(devices(bound(image), users={3: [WEB]}), image, state="absent", ours_only=True)
+    message = refused(
+        devices(bound(image), users={3: [WEB]}), image, state="absent", ours_only=True
+    )
     assert "cannot unbind /dev/loop3" in message
 
 
