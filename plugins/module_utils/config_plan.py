@@ -144,7 +144,9 @@ class DomainConfigs(Resource):
         self._plan_links(plan, item, config, stays=True)
         starts = plan.after["autostart"]
         if item["disks"] is not None or starts:
-            plan.warnings = self._warnings(config, specs, item["domain"] if starts else None)
+            plan.warnings += self._warnings(config, specs, item["domain"] if starts else None)
+        if config.text is None:
+            plan.warnings += _warn_of_former(item["domain"], config)
         self._plan_release(plan, item, config, text, specs)
         return plan
 
@@ -311,6 +313,19 @@ def _warn_of_numbers(config: Config, numbered: Sequence[str], starting: Optional
         f"{consequence}; let udev run and name images in place of loop devices (role loopdevs)"
         f"{or_not}; the same goes for other configs written now"
     )
+
+
+def _warn_of_former(domain: str, config: Config) -> List[str]:
+    """For a config that is new: the domain may have had one in a usual place."""
+    name = f"{domain}.cfg"
+    paths = (os.path.join(place, name) for place in (config.directory, domain_config.CONFIG_DIR))
+    files = dict.fromkeys(map(os.path.realpath, paths))
+    return [
+        f"{file} is another config of domain {domain}, which this collection wrote as well; delete "
+        f"it if {config.path} is in its place"
+        for file in files
+        if file != config.file and config_file.is_rendered_for(file, domain)
+    ]
 
 
 def _state(config: Config, text: Optional[str]) -> State:
