@@ -161,6 +161,9 @@ options:
         that lead to the config are removed. Without this, they are left alone.
       - With O(state=absent), the links to a config that is removed, or that is not there, are removed in any
         case. Those to one that stays with an empty disk list are left alone unless this is V(false).
+      - Links to another config that this module wrote for the same domain are those of a config that the domain had
+        elsewhere. With V(true), one of them is made to lead to this config and the others are removed, with V(false) all
+        are. Without this, a warning names them.
       - What is in the way of the link, be it a file or a link to something else, is an error.
       - Loop devices must be bound again before C(xendomains) runs, which this module does not see to.
     type: bool
