@@ -10,9 +10,12 @@ from __future__ import annotations
 
 import os
 import re
-from functools import partial
-from typing import Dict, List, NamedTuple, Optional, Set, Tuple
+import stat
+from contextlib import suppress
+from functools import cached_property, partial
+from typing import Container, Dict, Iterable, List, NamedTuple, Optional, Sequence, Set, Tuple
 
+from ansible_collections.xen.blockdev.plugins.module_utils import domain_config
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action, Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
@@ -71,6 +74,27 @@ class _Directory:
         """The names under which xendomains finds what is at C(place), in its order."""
         return sorted(name for name, entry in self.entries.items() if entry.place == place)
 
+    def leading_to_former(self, subject: Subject, places: Container[Place]) -> List[str]:
+        """The names of links to other configs that this collection wrote for the same domain, but
+        for those at C(places)."""
+        line = domain_config.name_line(domain_config.render(subject.domain, {}, []))
+        found = self._links_by_name_line.get(line, ())
+        return sorted(
+            name
+            for name in found
+            if name in self.entries and self.entries[name].place not in places
+        )
+
+    @cached_property
+    def _links_by_name_line(self) -> Dict[Optional[str], List[str]]:
+        """The links that were found, by what tells the domain of a config that is ours."""
+        names: Dict[Optional[str], List[str]] = {}
+        for name, entry in self.entries.items():
+            if entry.target is not None:
+                line = domain_config.name_line(_beginning(self.link(name)))
+                names.setdefault(line, []).append(name)
+        return names
+
     def holds(self, path: str) -> bool:
         """Whether C(path), followed no further, is in this directory or is to be."""
         return _directory_id(os.path.dirname(path)) == self._id
@@ -85,6 +109,8 @@ class AutostartLinks:
         """Directories in which links are made or removed."""
         self._directories = directories
         self._known: Dict[str, _Directory] = {}
+        self._places: Set[Place] = set()
+        """Where the configs of this call are."""
 
     def extend_plan(
         self, plan: Plan, subject: Subject, directory: str, parents: bool, wanted: Optional[bool]
@@ -99,11 +125,16 @@ class AutostartLinks:
         """
         links = self._directory(directory)
         place = _place(subject.file)
+        self._places.add(place)
         plan.before["autostart"] = bool(links.leading_to(place))
+        former = links.leading_to_former(subject, self._places)
         if wanted:
-            plan.actions += self._start(links, subject, place, parents)
+            plan.actions += self._remove_links(links, subject, former)
+            plan.actions += self._start(links, subject, place, parents, former)
         elif wanted is not None:
-            plan.actions[:0] = self._do_not_start(links, subject, place)
+            plan.actions[:0] = self._do_not_start(links, subject, place, former)
+        else:
+            plan.warnings += [_warn_of_former(links, subject, name) for name in former]
         if links.holds(subject.file):
             _keep_or_drop(links, subject, place)
         after = plan.after["autostart"] = bool(links.leading_to(place))
@@ -131,11 +162,18 @@ class AutostartLinks:
         return self._known[key]
 
     def _start(
-        self, links: _Directory, subject: Subject, place: Place, parents: bool
+        self,
+        links: _Directory,
+        subject: Subject,
+        place: Place,
+        parents: bool,
+        former: Sequence[str],
     ) -> List[Action]:
+        """C(former): the names of links to a config that the domain had elsewhere, of which one is
+        kept: it says when the domain starts."""
         if links.leading_to(place):
             return []
-        name = os.path.basename(subject.path)
+        name = former[0] if former else os.path.basename(subject.path)
         link = links.link(name)
         if not _NAME.fullmatch(name):
             raise AutostartError(
@@ -158,25 +196,51 @@ class AutostartLinks:
         self.touched.add(links.path)
         return [*actions, Action(sentence, partial(_make, link, subject.path))]
 
-    def _do_not_start(self, links: _Directory, subject: Subject, place: Place) -> List[Action]:
+    def _do_not_start(
+        self, links: _Directory, subject: Subject, place: Place, former: Sequence[str]
+    ) -> List[Action]:
         if subject.stays and (links.holds(subject.path) or links.holds(subject.file)):
             raise AutostartError(
                 f"xendomains starts whatever is in {links.path}, and this config with it: give the "
                 "path of a config that is elsewhere, or leave out autostart: false"
             )
+        return self._remove_links(links, subject, [*links.leading_to(place), *former])
+
+    def _remove_links(
+        self, links: _Directory, subject: Subject, names: Iterable[str]
+    ) -> List[Action]:
         actions = []
-        for name in links.leading_to(place):
+        for name in names:
             link, target = links.link(name), links.entries[name].target
             if target is None:
                 continue  # The config itself, which goes.
             sentence = (
                 f"remove the link {link}, so that xendomains does not start domain {subject.domain}"
             )
+            if os.path.realpath(link) != subject.file:
+                sentence += f" from {target}"
             check_writable(links.path, sentence)
             del links.entries[name]
             self.touched.add(links.path)
             actions.append(Action(sentence, partial(_remove, link, target)))
         return actions
+
+
+def _warn_of_former(links: _Directory, subject: Subject, name: str) -> str:
+    return (
+        f"xendomains starts domain {subject.domain} from {links.entries[name].target}, another "
+        f"config of it, by the link {links.link(name)}: set autostart to true for {subject.path}, "
+        "or to false for neither"
+    )
+
+
+def _beginning(path: str) -> str:
+    """Enough of a config to tell whether it is one of ours, and of which domain."""
+    with suppress(OSError):
+        if stat.S_ISREG(os.stat(path).st_mode):
+            with open(path, "rb") as config:
+                return config.read(4096).decode("utf-8", "surrogateescape")
+    return ""
 
 
 def _keep_or_drop(links: _Directory, subject: Subject, place: Place) -> None:

@@ -49,6 +49,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config_file import (
     ConfigError,
     targets_of,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.config_release import Releases
 from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import ConfigSlots
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
@@ -87,6 +88,7 @@ class DomainConfigs(Resource):
         self._bindings = lru_cache(maxsize=None)(bindings)
         self._scripts = lru_cache(maxsize=None)(lambda: block_script.devices(vbds()))
         self._slots = ConfigSlots(self._bindings)
+        self._releases = Releases(self._bindings)
         self._wanted: Dict[str, str] = {}
         self._directories = Directories()
         self._autostart = AutostartLinks(self._directories)
@@ -128,6 +130,7 @@ class DomainConfigs(Resource):
             text = domain_config.replace_disks(config.text, [])
             plan = self._plan_text(item, config, text, f"empty the disk list of {config.path}")
             self._plan_links(plan, item, config, stays=True)
+            self._plan_release(plan, item, config, text, [])
             return plan
         if config.rendered and os.path.islink(config.path):
             raise ConfigError(
@@ -135,6 +138,7 @@ class DomainConfigs(Resource):
             )
         plan = self._plan_text(item, config, None, f"remove {config.path}")
         self._plan_links(plan, item, config, stays=False)
+        self._plan_release(plan, item, config, None, [])
         return plan
 
     def _plan_present(self, item: Mapping[str, Any], config: Config) -> Plan:
@@ -147,8 +151,25 @@ class DomainConfigs(Resource):
         self._plan_links(plan, item, config, stays=True)
         starts = plan.after["autostart"]
         if item["disks"] is not None or starts:
-            plan.warnings = self._warnings(config, specs, item["domain"] if starts else None)
+            plan.warnings += self._warnings(config, specs, item["domain"] if starts else None)
+        if config.text is None:
+            plan.warnings += _warn_of_former(item["domain"], config)
+        self._plan_release(plan, item, config, text, specs)
         return plan
+
+    def _plan_release(
+        self,
+        plan: Plan,
+        item: Mapping[str, Any],
+        config: Config,
+        text: Optional[str],
+        specs: Sequence[str],
+    ) -> None:
+        """Add to C(plan) the images that leave the config, which gets C(text) and the disks
+        C(specs)."""
+        directories = [domain_config.CONFIG_DIR, item["autostart_dir"]]
+        known = item["known_images"] or ()
+        self._releases.extend_plan(plan, config, (text, specs), directories, known)
 
     def _plan_links(
         self, plan: Plan, item: Mapping[str, Any], config: Config, *, stays: bool
@@ -304,6 +325,19 @@ def _warn_of_numbers(config: Config, numbered: Sequence[str], starting: Optional
         f"{consequence}; let udev run and name images in place of loop devices (role loopdevs)"
         f"{or_not}; the same goes for other configs written now"
     )
+
+
+def _warn_of_former(domain: str, config: Config) -> List[str]:
+    """For a config that is new: the domain may have had one in a usual place."""
+    name = f"{domain}.cfg"
+    paths = (os.path.join(place, name) for place in (config.directory, domain_config.CONFIG_DIR))
+    files = dict.fromkeys(map(os.path.realpath, paths))
+    return [
+        f"{file} is another config of domain {domain}, which this collection wrote as well; delete "
+        f"it if {config.path} is in its place"
+        for file in files
+        if file != config.file and config_file.is_rendered_for(file, domain)
+    ]
 
 
 def _state(config: Config, text: Optional[str]) -> State:

@@ -259,6 +259,9 @@ def _present_layers(disk: Disk) -> Entry:
         layers["image"] = {**here, **chosen(disk.options, IMAGE_OPTIONS)}
     if disk.loop:
         layers["loop"] = {**here, **chosen(disk.options, LOOP_OPTIONS)}
+    elif disk.may_have_loop:
+        # An earlier plan may have had one. A guest that runs on it keeps it until it ends.
+        layers["loop"] = {**_taken_back(disk), "in_use": "leave"}
     return layers
 
 
@@ -269,7 +272,15 @@ def _absent_layers(disk: Disk) -> Entry:
         layers["image"] = {**gone}
     if disk.loop:
         layers["loop"] = {**gone}
+    elif disk.may_have_loop:
+        layers["loop"] = _taken_back(disk)
     return layers
+
+
+def _taken_back(disk: Disk) -> Entry:
+    """The image without a loop device of ours. What Xen's own script has bound is not ours, and it
+    goes by itself when the disk is detached."""
+    return {"path": disk.path, "state": "absent", "ours_only": True}
 
 
 def _absent_vbd(disk: Disk, elsewhere_in_domain: bool) -> Entry:

@@ -89,6 +89,17 @@ def is_rendered(text: str) -> bool:
     return text.startswith(_MARK)
 
 
+def is_rendered_for(text: str, name: str) -> bool:
+    """Whether C(render) wrote the configuration for the domain C(name); its beginning is enough."""
+    return name_line(text) == name_line(render(name, {}, []))
+
+
+def name_line(text: str) -> Optional[str]:
+    """Where a configuration that C(render) wrote says the name; the same for the same domain, and
+    quicker than to read it all. None for what someone else wrote."""
+    return text.split("\n", 2)[1] if is_rendered(text) and "\n" in text else None
+
+
 def _check_option_name(option: object) -> None:
     if not isinstance(option, str):
         raise DomainConfigError(

@@ -70,6 +70,11 @@ class Disk:
         return self.image and bool(self.options.get("loop", True))
 
     @property
+    def may_have_loop(self) -> bool:
+        """Whether an earlier plan may have given the image a loop device, whatever this says."""
+        return self.path is not None and loop_link.SAFE_PATH.fullmatch(self.path) is not None
+
+    @property
     def format(self) -> str:
         """What is in the image or block device."""
         return str(self.options.get("format", "raw"))

@@ -38,6 +38,10 @@ MAX_NUMBER = (1 << 20) - 1
 ATTRIBUTE_BYTES = 4096
 """What a read of sysfs gives at most: a page."""
 
+MARK = b"xen.blockdev:"
+"""How the name that a binding has in the kernel (C(lo_file_name)) begins where this collection made
+it. The kernel keeps that name for whoever binds, and makes nothing of it."""
+
 DELETED = " (deleted)"
 """What the kernel puts behind the path of a file that is not there any more (d_path)."""
 
@@ -98,6 +102,8 @@ class Binding:
     """Of the device, in bytes. It does not follow the file by itself."""
     sector_size: int
     """The logical block size, in bytes."""
+    marked: bool = False
+    """Whether a module of this collection bound it, see mark. What its boot units bind is not."""
 
     @property
     def device(self) -> str:
@@ -134,6 +140,12 @@ def number_of(device: str) -> Optional[int]:
     """The N of C(/dev/loopN), or None for any other path."""
     match = DEVICE.fullmatch(device)
     return int(match[1]) if match and int(match[1]) <= MAX_NUMBER else None
+
+
+def mark(path: str) -> bytes:
+    """The name by which a binding of the image at C(path) is known as one of ours, cut to the 63
+    bytes that the kernel keeps."""
+    return (MARK + os.fsencode(path))[:63]
 
 
 def file_id(status: os.stat_result) -> File:
@@ -178,6 +190,7 @@ def _read_open(number: int, device: int, backing_file: str) -> Binding:
         flags=info.flags,
         size=_number(device, BLKGETSIZE64, "=Q"),
         sector_size=_number(device, BLKSSZGET, "=i"),
+        marked=info.file_name.startswith(MARK),
     )
 
 

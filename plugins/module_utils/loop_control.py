@@ -25,6 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import (
     device_path,
     file_id,
     is_at,
+    mark,
     status_of,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
@@ -79,7 +80,7 @@ def bind(path: str, wanted: File, sector_size: int, direct_io: bool, number: Opt
         if not is_at(path, wanted):
             raise LoopError(f"{path} was deleted or replaced by someone else meanwhile; run again")
         flags = (READ_ONLY if read_only else 0) | (DIRECT_IO if direct_io else 0)
-        info = Info(flags=flags, file_name=os.fsencode(path)[:63])
+        info = Info(flags=flags, file_name=mark(path))
         with _opened_control() as control:
             if number is not None:
                 _add(control, number)

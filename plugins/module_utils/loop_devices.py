@@ -60,9 +60,10 @@ class LoopDevices(Resource):
         self._udev_awaited = False
 
     def rank(self, item: Mapping[str, Any]) -> int:
-        """See Resource.rank. A device asked for by number must not be taken as a free one."""
+        """See Resource.rank. A device asked for by number must not be taken as a free one, and what
+        is taken back must not be wanted under another path."""
         if item["state"] == "absent":
-            return 0
+            return 3 if item["ours_only"] else 0
         return 1 if item["device"] else 2
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
@@ -71,15 +72,20 @@ class LoopDevices(Resource):
         if not os.path.isabs(path):
             raise LoopError(f"path {path!r} is not absolute: write the image's path from / on")
         number = _wanted_number(item["device"])
+        if item["state"] == "absent" and item["ours_only"]:
+            return self._plan_taken_back(item, path, number)
         status = _status_of_image(path)
-        self._refuse_twice(path, loop.file_id(status) if status else path)
+        self._refuse_twice(path, _key(path, status))
         if item["state"] == "absent":
-            plan = self._plan_absent(item, path, number, status)
-            # Whoever names one of several devices leaves the others, and the unit, alone.
-            persistent = False if number is None else None
-        else:
-            plan = self._plan_present(item, path, number, status)
-            persistent = None if path in self._left else item["persistent"]
+            found = self._to_unbind(item, path, number, status)
+            return self._plan_absent(item, path, number, found)
+        plan = self._plan_present(item, path, number, status)
+        persistent = None if path in self._left else item["persistent"]
+        return self._with_unit(plan, item, path, persistent)
+
+    def _with_unit(
+        self, plan: Plan, item: Mapping[str, Any], path: str, persistent: Optional[bool]
+    ) -> Plan:
         direct_io = bool(plan.after["direct_io"])
         self._units.extend_plan(plan, path, persistent, item["sector_size"], direct_io)
         return plan
@@ -260,33 +266,69 @@ class LoopDevices(Resource):
         )
 
     def _plan_absent(
-        self,
-        item: Mapping[str, Any],
-        path: str,
-        number: Optional[int],
-        status: Optional[os.stat_result],
+        self, item: Mapping[str, Any], path: str, number: Optional[int], found: List[Binding]
     ) -> Plan:
-        bindings = self._to_unbind(item, path, number, status)
-        if bindings:
+        """Unbind the devices that were C(found), or leave those in use where that is wanted."""
+        if found:
             self._await_udev()
-        for binding in bindings:
+        for binding in found:
             _refuse_part(path, binding)
-            self._refuse_in_use(item, path, binding)
-        for binding in bindings:
+        left = self._refuse_or_leave(item, path, found)
+        idle = [binding for binding in found if binding not in left]
+        for binding in idle:
             del self._bindings[binding.number]
-        return Plan(
-            before=loop_info.state(bindings[0]) if bindings else loop_info.unbound(),
-            after=loop_info.unbound(),
-            read_back=lambda: loop_actions.read_back_unbound(path, bindings),
+        after = loop_info.state(next(iter(left))) if left else loop_info.unbound()
+        plan = Plan(
+            before=loop_info.state(found[0]) if found else loop_info.unbound(),
+            after=after,
+            read_back=lambda: {**loop_actions.read_back_unbound(path, idle), **after},
             actions=[
                 Action(
                     f"unbind {binding.device} from {path}",
                     partial(loop_actions.unbind, path, binding),
                 )
-                for binding in bindings
+                for binding in idle
             ],
-            warnings=self._warn_of_deleted(path),
+            warnings=[*left.values(), *self._warn_of_deleted(path)],
         )
+        # Whoever names one of several devices leaves the others, and the unit, alone. What is left
+        # keeps it as well: a domain that is saved when the host goes down needs its device again.
+        keeps_unit = bool(left) or number is not None
+        return self._with_unit(plan, item, path, None if keeps_unit else False)
+
+    def _plan_taken_back(self, item: Mapping[str, Any], path: str, number: Optional[int]) -> Plan:
+        """Unbind what this collection has bound, and only that. Where another item is about the
+        image, or nothing of ours can be bound to it, there is nothing to do."""
+        status = _status_of_file(path)
+        if _key(path, status) in self._wanted:
+            return _postponed(item, [], False)
+        self._wanted[_key(path, status)] = path
+        found = [
+            binding
+            for binding in self._bindings.values()
+            if status is not None
+            and binding.file == loop.file_id(status)
+            and binding.whole
+            and number in (None, binding.number)
+        ]
+        has_unit = self._units.has(path)
+        ours = [one for one in found if one.marked or has_unit]
+        if item["postpone"]:
+            plan = _postponed(item, ours, has_unit)
+        else:
+            plan = self._plan_absent(item, path, number, ours)
+        plan.warnings += self._warn_of_idle(path, [one for one in found if one not in ours])
+        return plan
+
+    def _warn_of_idle(self, path: str, bindings: List[Binding]) -> List[str]:
+        """For devices of the image that are not ours. Those that Xen's own script has made for a
+        running guest go by themselves."""
+        return [
+            f"{path} is bound to {binding.device}, which nothing uses and which may be another "
+            f"program's: unbind it if it is not needed (losetup -d {binding.device})"
+            for binding in bindings
+            if not self._usage.of_device(binding.rdev)
+        ]
 
     def _to_unbind(
         self,
@@ -333,13 +375,28 @@ class LoopDevices(Resource):
             loop_actions.settle_udev()
         self._udev_awaited = True
 
-    def _refuse_in_use(self, item: Mapping[str, Any], path: str, binding: Binding) -> None:
+    def _refuse_or_leave(
+        self, item: Mapping[str, Any], path: str, bindings: List[Binding]
+    ) -> Dict[Binding, str]:
+        """Those of the devices that are in use and are to be left, with the warning that says so;
+        LoopError where they are not."""
+
         def leaves(user: User) -> bool:
             return self._check_mode and released(item, user)
 
-        users = self._usage.of_device(binding.rdev, leaves)
-        if users:
-            raise loop_actions.in_use(path, binding, join(users))
+        left = {}
+        for binding in bindings:
+            users = join(self._usage.of_device(binding.rdev, leaves))
+            if users and item["in_use"] == "fail":
+                raise loop_actions.in_use(path, binding, users)
+            if users:
+                left[binding] = (
+                    f"{path} is to have no loop device any more, but {binding.device} is in use "
+                    f"({users}) and stays bound; once that has ended, run again, or unbind it "
+                    "yourself if no disk of the plan has this image (xen_loopdev with state: "
+                    "absent)"
+                )
+        return left
 
 
 def _wanted_number(device: Optional[str]) -> Optional[int]:
@@ -351,6 +408,31 @@ def _wanted_number(device: Optional[str]) -> Optional[int]:
     return number
 
 
+def _postponed(item: Mapping[str, Any], ours: List[Binding], has_unit: bool) -> Plan:
+    """Leave the image as it is, and tell whether there is something of ours to take back."""
+    state = loop_info.state(ours[0]) if ours else loop_info.unbound()
+    state["persistent"] = has_unit
+    if item["postpone"]:
+        state["postponed"] = has_unit or bool(ours)
+    return Plan(state, state, lambda: state)
+
+
+def _key(path: str, status: Optional[os.stat_result]) -> object:
+    """What tells the image from others, also where it has other names."""
+    return loop.file_id(status) if status else path
+
+
+def _status_of_file(path: str) -> Optional[os.stat_result]:
+    """The status of the regular file at C(path), which alone can be bound; None without one."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    except ValueError:
+        raise _no_file_name(path) from None
+    return status if stat.S_ISREG(status.st_mode) else None
+
+
 def _status_of_image(path: str) -> Optional[os.stat_result]:
     """The image's status, or None where there is none; LoopError where it is no image."""
     try:
@@ -360,12 +442,16 @@ def _status_of_image(path: str) -> Optional[os.stat_result]:
     except OSError as error:
         raise LoopError(f"{path}: {error.strerror}") from None
     except ValueError:
-        raise LoopError(f"path {path!r} has characters that no file name has") from None
+        raise _no_file_name(path) from None
     if stat.S_ISBLK(status.st_mode):
         raise LoopError(f"{path} is a block device: it needs no loop device, use it as the target")
     if not stat.S_ISREG(status.st_mode):
         raise LoopError(f"{path} is not a regular file")
     return status
+
+
+def _no_file_name(path: str) -> LoopError:
+    return LoopError(f"path {path!r} has characters that no file name has")
 
 
 def _whole_sectors(size: int) -> int:

@@ -88,6 +88,7 @@ options:
       autostart_dir: {description: See O(autostart_dir)., type: path}
       allow_slot_change: {description: See O(allow_slot_change)., type: bool}
       will_exist: {description: See O(will_exist)., type: bool}
+      known_images: {description: See O(known_images)., type: list, elements: str}
       owner: {description: See O(owner)., type: str}
       group: {description: See O(group)., type: str}
       mode: {description: See O(mode)., type: raw}
@@ -162,6 +163,9 @@ options:
         that lead to the config are removed. Without this, they are left alone.
       - With O(state=absent), the links to a config that is removed, or that is not there, are removed in any
         case. Those to one that stays with an empty disk list are left alone unless this is V(false).
+      - Links to another config that this module wrote for the same domain are those of a config that the domain had
+        elsewhere. With V(true), one of them is made to lead to this config and the others are removed, with V(false) all
+        are. Without this, a warning names them.
       - What is in the way of the link, be it a file or a link to something else, is an error.
       - Loop devices must be bound again before C(xendomains) runs, which this module does not see to.
     type: bool
@@ -185,6 +189,13 @@ options:
         task has said, in check mode itself, that it would bind them. Without check mode it has no effect.
     type: bool
     default: false
+  known_images:
+    description:
+      - Images that other tasks look after, such as those of all disks of a plan. They are not told as
+        RV(configs[].released).
+    type: list
+    elements: str
+    version_added: 1.1.0
 notes:
   - Diff mode shows neither the password of VNC (C(vncpasswd)) nor that of SPICE (C(spicepasswd)), only whether
     it changes. Ansible itself shows the options of a task at higher verbosity and may log them, so give a task
@@ -318,6 +329,16 @@ configs:
       type: bool
       returned: unless the config could not be planned
       sample: true
+    released:
+      description:
+        - The images that this config named and that no config names any more, neither beside it nor in C(/etc/xen) or
+          O(autostart_dir). A warning names each that is there. An image is never deleted here.
+        - M(xen.blockdev.xen_loopdev) takes their loop devices back with O(xen.blockdev.xen_loopdev#module:ours_only).
+      type: list
+      elements: str
+      returned: unless the config could not be planned
+      sample: []
+      version_added: 1.1.0
     backup_file:
       description: The copy that was kept.
       type: str
@@ -380,6 +401,7 @@ INTERFACE = Interface(
         "autostart_dir": {"type": "path", "default": "/etc/xen/auto"},
         "allow_slot_change": {"type": "bool", "default": False},
         "will_exist": {"type": "bool", "default": False},
+        "known_images": {"type": "list", "elements": "str"},
     },
     files=True,
 )

@@ -22,7 +22,7 @@ description:
     uses it.
   - Where udev has the rule of O(udev_rule), a device that was bound before and has no link that follows its image
     is given one.
-  - What is in use is never unbound. The error says by whom.
+  - What is in use is never unbound. The error, or with O(in_use=leave) a warning, says by whom.
   - An image that a guest runs on as a file has a loop device of Xen's own script, which unbinds it when the guest ends.
     It is left alone until then, with a warning.
   - Where C(/dev) lacks the node of a loop device, as in a container, the node is made if that is allowed.
@@ -46,6 +46,9 @@ options:
       udev_rule: {description: See O(udev_rule)., type: bool}
       sector_size: {description: See O(sector_size)., type: int, choices: [512, 1024, 2048, 4096]}
       discard_deleted: {description: See O(discard_deleted)., type: bool}
+      in_use: {description: See O(in_use)., type: str, choices: [fail, leave]}
+      ours_only: {description: See O(ours_only)., type: bool}
+      postpone: {description: See O(postpone)., type: bool}
       will_exist: {description: See O(will_exist)., type: bool}
       planned_sizes: {description: See O(planned_sizes)., type: dict}
       released_by:
@@ -115,6 +118,34 @@ options:
         that destroys it. Otherwise that is an error, which says where the image can be copied from.
     type: bool
     default: false
+  in_use:
+    description:
+      - What O(state=absent) does with a loop device that is in use. V(fail) is an error. V(leave) leaves it bound,
+        with its boot unit, and a warning names the user. Whatever it is, nothing in use is unbound.
+    type: str
+    choices: [fail, leave]
+    default: fail
+    version_added: 1.1.0
+  ours_only:
+    description:
+      - Whether O(state=absent) unbinds only what this collection has bound. That is told by a mark which the modules
+        give to what they bind (C(lo_file_name) begins with C(xen.blockdev:)), or by the unit of the image, see
+        O(persistent).
+      - A loop device of someone else is left, such as the one that Xen's own script has made for a running guest or
+        one of C(losetup). A warning names it if nothing uses it. So is an image that has been deleted, and any path that is
+        no regular file.
+      - If another item of the same call is about the image, that one alone counts.
+      - What versions before 1.1.0 have bound has no mark.
+    type: bool
+    default: false
+    version_added: 1.1.0
+  postpone:
+    description:
+      - With O(state=absent) and O(ours_only=true), only tell by RV(devices[].postponed) whether there is something to
+        take back. A play unbinds a device after it has written the config that named it.
+    type: bool
+    default: false
+    version_added: 1.1.0
   will_exist:
     description:
       - In check mode, plan as if the image were there. Set it where an earlier task has said, in check mode
@@ -175,6 +206,15 @@ EXAMPLES = r"""
   xen.blockdev.xen_loopdev:
     path: /srv/xen/web/old.raw
     state: absent
+
+- name: Have no loop device of this collection for images that it may have bound once, but leave those of guests that run
+  xen.blockdev.xen_loopdev:
+    state: absent
+    ours_only: true
+    in_use: leave
+    devices:
+      - path: /srv/xen/web/log.raw
+      - path: /srv/xen/web/root.qcow2
 
 - name: Unbind an image that somebody has deleted, and so destroy it
   xen.blockdev.xen_loopdev:
@@ -260,6 +300,11 @@ devices:
       type: bool
       returned: unless the item could not be planned
       sample: true
+    postponed:
+      description: Whether the image has a loop device or a boot unit of ours, which a later task is to take back.
+      type: bool
+      returned: with O(postpone=true)
+      sample: false
     changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
       description: What was done or, in check mode, would be done.
@@ -297,6 +342,9 @@ def main() -> None:
                 "udev_rule": {"type": "bool", "default": False},
                 "sector_size": {"type": "int", "choices": [512, 1024, 2048, 4096], "default": 512},
                 "discard_deleted": {"type": "bool", "default": False},
+                "in_use": {"type": "str", "choices": ["fail", "leave"], "default": "fail"},
+                "ours_only": {"type": "bool", "default": False},
+                "postpone": {"type": "bool", "default": False},
                 "will_exist": {"type": "bool", "default": False},
                 "planned_sizes": {"type": "dict"},
                 "released_by": RELEASED_BY,

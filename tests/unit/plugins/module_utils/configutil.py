@@ -31,6 +31,7 @@ DEFAULTS: Dict[str, Any] = {
     "autostart_dir": "/nowhere",
     "allow_slot_change": False,
     "will_exist": False,
+    "known_images": None,
 }
 
 FOREIGN = b"""# caf\xe9

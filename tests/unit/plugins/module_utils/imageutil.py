@@ -38,6 +38,7 @@ def bound(path: Path, number: int = 3, **changes: Any) -> Binding:
         flags=0,
         size=status.st_size,
         sector_size=512,
+        marked=True,
     )
     return replace(binding, **changes)
 

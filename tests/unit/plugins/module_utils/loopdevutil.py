@@ -31,6 +31,9 @@ DEFAULTS: Dict[str, Any] = {
     "udev_rule": False,
     "sector_size": 512,
     "discard_deleted": False,
+    "in_use": "fail",
+    "ours_only": False,
+    "postpone": False,
     "will_exist": False,
     "planned_sizes": None,
     "released_by": None,
@@ -85,9 +88,10 @@ def devices(
     users: Optional[Dict[int, List[User]]] = None,
     check_mode: bool = False,
     rule: str = "/nowhere/61.rules",
+    units: str = "/nowhere",
 ) -> LoopDevices:
     usage = KnownUsage(bindings, users or {})
-    return LoopDevices(usage, BootUnits("/nowhere"), UdevRule(rule), check_mode)
+    return LoopDevices(usage, BootUnits(units), UdevRule(rule), check_mode)
 
 
 def sentences(plan: Plan) -> List[str]:

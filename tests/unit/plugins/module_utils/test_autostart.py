@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import List, Optional
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils import domain_config
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action, Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.autostart import (
     AutostartError,
@@ -358,3 +359,66 @@ def test_the_directory_is_read_once(host: Host, monkeypatch: pytest.MonkeyPatch)
     for number in range(3):
         host.planned(True, path=f"{host.home}/{number}.cfg")
     assert read == [str(host.auto)]
+
+
+# A config that the domain had elsewhere
+
+
+def former(host: Host, *names: str, domain: str = "web") -> Path:
+    """A config that this collection wrote for the domain, with links of these names."""
+    config = host.home / f"{domain}-old.cfg"
+    config.write_text(domain_config.render(domain, {"memory": 64}, []))
+    for name in names:
+        (host.auto / name).symlink_to(config)
+    return config
+
+
+def test_a_link_follows_the_config_of_its_domain(host: Host) -> None:
+    old = former(host, "10-web.cfg", "web-old.cfg")
+    assert host.done(True) == [
+        f"remove the link {host.auto}/{name}, so that xendomains does not start domain web from "
+        f"{old}"
+        for name in ("10-web.cfg", "web-old.cfg")
+    ] + [f"make the link {host.auto}/10-web.cfg, so that xendomains starts domain web"]
+    assert os.readlink(host.auto / "10-web.cfg") == str(host.config)
+
+
+def test_a_second_link_of_the_domain_goes(host: Host) -> None:
+    former(host, "web-old.cfg")
+    host.link.symlink_to(host.config)
+    assert len(host.done(True)) == 1
+    assert os.listdir(host.auto) == ["web.cfg"]
+
+
+@pytest.mark.parametrize("stays", [True, False])
+def test_a_domain_that_is_not_to_start_has_no_link_to_another_config(
+    host: Host, stays: bool
+) -> None:
+    former(host, "web-old.cfg")
+    host.link.symlink_to(host.config)
+    assert len(host.done(False, stays=stays)) == 2
+    assert os.listdir(host.auto) == []
+
+
+def test_a_start_from_another_config_is_said_where_nothing_is_wanted(host: Host) -> None:
+    old = former(host, "web.cfg")
+    plan = host.fresh(None)
+    assert plan.actions == []
+    assert plan.warnings == [
+        f"xendomains starts domain web from {old}, another config of it, by the link {host.link}: "
+        f"set autostart to true for {host.config}, or to false for neither"
+    ]
+
+
+def test_links_to_configs_of_others_stay(host: Host) -> None:
+    former(host, "db.cfg", domain="db")
+    (host.home / "someone.cfg").write_text("name = 'web'\n")
+    (host.auto / "someone.cfg").symlink_to(host.home / "someone.cfg")
+    (host.auto / "copy.cfg").write_text(domain_config.render("web", {}, []))
+    os.mkfifo(host.auto / "fifo")
+    (host.auto / "none").symlink_to(host.auto / "nothing")
+    (host.auto / "to-fifo").symlink_to(host.auto / "fifo")
+    for wanted in (True, False, None):
+        plan = host.fresh(wanted)
+        assert not any("remove" in action.sentence for action in plan.actions)
+        assert plan.warnings == []

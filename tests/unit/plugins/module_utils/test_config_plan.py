@@ -45,7 +45,7 @@ def foreign(host: Host) -> Host:
 
 
 def here(host: Host) -> State:
-    return {"path": str(host.path), "autostart": False}
+    return {"path": str(host.path), "autostart": False, "released": []}
 
 
 # ---- a config of our own ----
@@ -529,3 +529,17 @@ def test_the_plan_shows_no_password(host: Host) -> None:
     assert plan.texts
     assert "s3cret" not in "".join(plan.texts)
     assert "(changed)" in plan.texts[1]
+
+
+def test_a_config_that_the_domain_had_elsewhere_is_said_once(host: Host) -> None:
+    host.done(disks=[])
+    moved = {"path": str(host.home / "moved.cfg"), "disks": []}
+    assert host.planned(**moved).warnings == [
+        f"{host.path} is another config of domain web, which this collection wrote as well; delete "
+        f"it if {host.home}/moved.cfg is in its place"
+    ]
+    host.done(**moved)
+    assert host.planned(**moved, options={"memory": 9}).warnings == []
+    for text in ("name = 'web'\n", domain_config.render("db", {}, []), ""):
+        host.path.write_text(text)
+        assert host.planned(**{**moved, "path": str(host.home / "new.cfg")}).warnings == []

@@ -108,6 +108,8 @@ BOOT = {"path": "/srv/xen/web/boot.raw", "state": "present"}
 DATA = {"path": "/srv/xen/web/data.raw", "state": "present"}
 OLD = {"path": "/srv/xen/web/old.raw", "state": "absent"}
 HERE = {"domain": "web", "state": "present"}
+OURS = {"state": "absent", "ours_only": True}
+LEFT_IN_USE = {**OURS, "in_use": "leave"}
 BOOT_DISK = {
     "target": f"{LINKS}/srv/xen/web/boot.raw",
     "vdev": "xvda",
@@ -153,6 +155,7 @@ EXAMPLE_ENTRIES = {
         "name": "base",
         "xenstore_key": 51728,
         "vdev": "xvdb",
+        "loop": {"path": "/srv/base.qcow2", **LEFT_IN_USE},
         "vbd": {**HERE, **BASE_DISK},
     },
     "old": {
@@ -233,15 +236,23 @@ def test_that_what_is_waited_for_is_of_a_running_domain_alone() -> None:
 def test_that_an_image_of_xl_has_no_loop_device() -> None:
     planned = entry(size=512, loop=False)
     assert planned["image"] == {**BOOT, "size": 512}
-    assert "loop" not in planned
+    assert planned["loop"] == {"path": BOOT["path"], **LEFT_IN_USE}
     assert planned["vbd"] == {**HERE, **BOOT_DISK, "target": "/srv/xen/web/boot.raw"}
 
 
 @pytest.mark.parametrize("format_", ["qcow2", "vhd", "qed"])
 def test_that_another_format_is_left_to_qemu(format_: str) -> None:
     planned = entry(path="/srv/a", format=format_)
-    assert {"image", "loop"}.isdisjoint(planned)
+    assert "image" not in planned
+    assert planned["loop"] == {"path": "/srv/a", **LEFT_IN_USE}
     assert planned["vbd"] == {**HERE, **BOOT_DISK, "target": "/srv/a", "format": format_}
+
+
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_that_only_what_may_have_been_bound_is_taken_back(state: str) -> None:
+    """Without a path that udev writes as it is, no plan had a loop device for it."""
+    assert "loop" not in entry(state=state, path="/srv/a b.raw", loop=False)
+    assert "loop" not in entry(state=state, target="/dev/vg0/a")
 
 
 @pytest.mark.parametrize("size", [16777216, "16777216", "16M", "16MiB", "16384KiB"])
@@ -419,13 +430,14 @@ def test_that_each_domain_starts_at_the_beginning() -> None:
     [
         ({}, {"image", "loop"}),
         ({"size": 512, "vdev": "xvdb"}, {"image", "loop"}),
-        ({"loop": False}, {"image"}),
+        ({"loop": False}, {"image", "ours"}),
         ({"path": "/srv/a"}, {"loop"}),
-        ({"path": "/srv/a", "loop": False}, set()),
+        ({"path": "/srv/a", "loop": False}, {"ours"}),
+        ({"path": "/srv/a b", "loop": False}, set()),
         ({"path": "/srv/a", "size": 512}, {"image", "loop"}),
         ({"path": "/srv/a", "source": "/s"}, {"image", "loop"}),
         ({"path": "/srv/a", "mode": "0600"}, {"loop"}),
-        ({"path": "/srv/a", "format": "qcow2"}, set()),
+        ({"path": "/srv/a", "format": "qcow2"}, {"ours"}),
         ({"target": "/dev/vg0/a"}, set()),
         ({"target": "iqn=x", "script": "block-iscsi"}, set()),
     ],
@@ -439,6 +451,8 @@ def test_that_only_what_is_ours_goes(options: Dict[str, Any], layers: set[str]) 
         vbd["vdev"] = options["vdev"]
     expected = {key: present[key] for key in ("domain", "name", "xenstore_key", "vdev")}
     expected.update({layer: {"path": path, "state": "absent"} for layer in layers}, vbd=vbd)
+    if expected.pop("ours", None):
+        expected["loop"] = {"path": path, **OURS}
     assert entries(domain({**disk, "state": "absent"})) == [expected]
     assert entries(domain(disk, state="absent")) == [expected]
     assert entries(domain(disk), state="absent") == [expected]
@@ -776,7 +790,8 @@ def select(query: str, *domains: object) -> Any:
         ('[?vbd.access==`"ro"`]', ["data"]),
         ("[?vbd.access=='ro']", ["data"]),
         ("[?image]", ["boot", "data", "old"]),
-        ("[?!loop]", ["lun", "base"]),
+        ("[?!loop]", ["lun"]),
+        ("[?loop.state=='absent']", ["base", "old"]),
         ("[?vbd.state=='present' && image.size > `16777216`]", ["data"]),
         ("[?starts_with(name, 'b')]", ["boot", "base"]),
         ("[?contains(`[51712, 51768]`, xenstore_key)]", ["boot", "lun"]),

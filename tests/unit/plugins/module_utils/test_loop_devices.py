@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    boot_unit,
     commands,
     locks,
     loop,
@@ -555,6 +556,109 @@ def test_users_that_an_earlier_task_takes_away_count_without_check_mode_only(ima
             assert resource.plan(item(image, **wanted)).actions
         else:
             assert "web" not in refused(resource, image, **wanted) or not check_mode
+
+
+def test_leaves_what_is_in_use_where_that_is_wanted(image: Path) -> None:
+    both = bound(image, 3), bound(image, 5)
+    plan = devices(*both, users={3: [WEB]}).plan(item(image, state="absent", in_use="leave"))
+    assert sentences(plan) == [f"unbind /dev/loop5 from {image}"]
+    assert plan.before["device"] == plan.after["device"] == "/dev/loop3"
+    assert plan.warnings == [
+        f"{image} is to have no loop device any more, but /dev/loop3 is in use (attached to domain "
+        "web as xvdb) and stays bound; once that has ended, run again, or unbind it yourself if no "
+        "disk of the plan has this image (xen_loopdev with state: absent)"
+    ]
+
+
+# Taking back
+
+
+def with_unit(image: Path) -> str:
+    """A directory of units that has the one of the image."""
+    units = image.parent / "units"
+    wants = units / "multi-user.target.wants"
+    wants.mkdir(parents=True)
+    name = boot_unit.name_of(str(image))
+    make(units / name)
+    (wants / name).symlink_to(units / name)
+    return str(units)
+
+
+OURS = {"state": "absent", "ours_only": True, "in_use": "leave"}
+
+
+def test_takes_back_what_has_our_mark(image: Path) -> None:
+    assert sentences(devices(bound(image)).plan(item(image, **OURS))) == [
+        f"unbind /dev/loop3 from {image}"
+    ]
+
+
+def test_takes_back_what_has_a_unit_of_ours(image: Path) -> None:
+    units, name = with_unit(image), boot_unit.name_of(str(image))
+    forget = f"no longer have systemd bind {image} when this host boots ({name})"
+    unmarked = bound(image, marked=False)
+    plan = devices(unmarked, units=units).plan(item(image, **OURS))
+    assert sentences(plan) == [forget, f"unbind /dev/loop3 from {image}"]
+    assert sentences(devices(units=units).plan(item(image, **OURS))) == [forget]
+
+
+def test_a_unit_stays_as_long_as_its_device_is_in_use(image: Path) -> None:
+    plan = devices(bound(image), units=with_unit(image), users={3: [WEB]}).plan(item(image, **OURS))
+    assert plan.actions == []
+    assert plan.after["persistent"] is True
+    assert "(attached to domain web as xvdb) and stays bound" in plan.warnings[0]
+    message = refused(
+        devices(bound(image), users={3: [WEB]}), image, state="absent", ours_only=True
+    )
+    assert "cannot unbind /dev/loop3" in message
+
+
+def test_leaves_what_is_not_ours(image: Path) -> None:
+    other = bound(image, marked=False)
+    idle = devices(other).plan(item(image, **OURS))
+    assert idle.actions == []
+    assert idle.warnings == [
+        f"{image} is bound to /dev/loop3, which nothing uses and which may be another program's: "
+        "unbind it if it is not needed (losetup -d /dev/loop3)"
+    ]
+    assert devices(other, users={3: [WEB]}).plan(item(image, **OURS)).warnings == []
+    part = bound(image, offset=512)
+    assert devices(part, users={3: [WEB]}).plan(item(image, **OURS)).actions == []
+
+
+def test_takes_back_nothing_where_nothing_can_be_bound(tmp_path: Path, image: Path) -> None:
+    for path in [tmp_path, tmp_path / "nothing.raw", "/dev/null"]:
+        plan = devices(bound(image)).plan(item(path, **OURS))
+        assert plan.actions == plan.warnings == []
+    assert "no file name has" in refused(devices(), "/srv/\0", **OURS)
+
+
+def test_never_takes_back_what_was_deleted(image: Path) -> None:
+    gone = bound(image, deleted=True)
+    image.unlink()
+    plan = devices(gone).plan(item(image, discard_deleted=True, **OURS))
+    assert plan.actions == []
+    assert "lives on in /dev/loop3" in plan.warnings[0]
+
+
+def test_takes_back_nothing_that_another_item_is_about(tmp_path: Path, image: Path) -> None:
+    (tmp_path / "link.raw").symlink_to(image)
+    resource = devices(bound(image))
+    wanted = [item(tmp_path / "link.raw", **OURS), item(image)]
+    plans = [resource.plan(one) for one in sorted(wanted, key=resource.rank)]
+    assert [sentences(plan) for plan in plans] == [[], []]
+
+
+def test_a_later_task_takes_back_what_is_postponed(image: Path) -> None:
+    plan = devices(bound(image)).plan(item(image, postpone=True, **OURS))
+    assert plan.actions == []
+    assert plan.before == plan.after == plan.read_back()
+    assert plan.after["postponed"] is True
+    assert plan.after["device"] == "/dev/loop3"
+    for resource in (devices(), devices(bound(image, marked=False), users={3: [WEB]})):
+        assert resource.plan(item(image, postpone=True, **OURS)).after["postponed"] is False
+    units = devices(units=with_unit(image))
+    assert units.plan(item(image, postpone=True, **OURS)).after["postponed"] is True
 
 
 def test_udev_is_awaited_once_and_only_before_something_is_unbound(

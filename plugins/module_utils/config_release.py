@@ -1,0 +1,176 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Which images leave the configs of this host, so that what was made for them can be taken back.
+
+A config that is written anew is the only record of the disks that its domain had. An image that it
+named, and that no config names any more, needs no loop device. Its data is nobody's to delete.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import suppress
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Optional,
+    Pattern,
+    Sequence,
+    Set,
+    Tuple,
+)
+
+from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
+from ansible_collections.xen.blockdev.plugins.module_utils.config_file import (
+    MAX_SIZE,
+    Config,
+    targets_of,
+)
+
+
+class Releases:
+    """The images that the configs of one module call let go.
+
+    C(bindings) gives the host's bound loop devices; it is asked once, when a config changes.
+    """
+
+    def __init__(self, bindings: Callable[[], Sequence[loop.Binding]]) -> None:
+        self._bindings = bindings
+        self._texts: Dict[str, Optional[str]] = {}
+        """What the configs that are planned will say, by their files."""
+        self._others: Dict[str, Dict[str, str]] = {}
+        """What is in a directory, by its files."""
+        self._plans: Dict[str, Tuple[Plan, List[str]]] = {}
+        """By image, the plan that lets it go, and its warning."""
+
+    def extend_plan(
+        self,
+        plan: Plan,
+        config: Config,
+        new: Tuple[Optional[str], Iterable[str]],
+        directories: Iterable[str],
+        known: Iterable[str],
+    ) -> None:
+        """Add to C(plan) the result key C(released), and a warning for each image in it.
+
+        C(new): the text that the config is to have, None for no config, and the disks in it.
+        C(directories): where configs are, beside that of this one. C(known): images that other
+        tasks look after.
+        """
+        text, specs = new
+        self._texts[config.file] = text
+        released: List[str] = []
+        plan.before["released"] = []
+        plan.after["released"] = released
+        if text != config.text:
+            wanted = self._images(targets_of(specs))
+            self._keep(wanted)
+            gone = _without(self._images(config.targets), {*wanted, *known})
+            for image in self._named_nowhere(gone, [config.directory, *directories]):
+                self._let_go(plan, image, sorted(config.targets))
+        read_config = plan.read_back
+        plan.read_back = lambda: {**read_config(), "released": released}
+
+    def _let_go(self, plan: Plan, image: str, targets: Sequence[str]) -> None:
+        """Note that the image is let go by C(plan), whose config had the C(targets)."""
+        numbered = [t for t in targets if loop.number_of(t) is not None and self._image(t) == image]
+        warnings = []
+        if numbered:
+            # Whoever writes a number has bound the device elsewhere, or udev does not run.
+            warnings = [_warning_of_number(image, numbered[0])]
+        elif os.path.isfile(image):
+            warnings = [_warning(image)]
+        if not numbered:
+            plan.after["released"].append(image)
+        plan.warnings += warnings
+        self._plans[image] = (plan, warnings)
+
+    def _keep(self, images: Set[str]) -> None:
+        """An image that comes into another config is not let go by the one that it leaves."""
+        for image in images & set(self._plans):
+            plan, warnings = self._plans.pop(image)
+            plan.after["released"][:] = [one for one in plan.after["released"] if one != image]
+            for warning in warnings:
+                plan.warnings.remove(warning)
+
+    def _images(self, targets: Iterable[str]) -> Set[str]:
+        """The images behind the targets: files, and what loop devices are named after."""
+        return set(filter(None, map(self._image, targets)))
+
+    def _image(self, target: str) -> Optional[str]:
+        if loop_link.is_link(target):
+            return loop_link.path_of(target)
+        number = loop.number_of(target)
+        if number is not None:
+            return next((b.backing_file for b in self._bindings() if b.number == number), None)
+        return target if os.path.isabs(target) and os.path.isfile(target) else None
+
+    def _named_nowhere(self, images: List[str], directories: Iterable[str]) -> List[str]:
+        """Those that no config names, by whatever path, nor anything that cannot be read as one."""
+        texts = self._all_texts(directories) if images else {}
+        targets = (Config(file, file, text).targets for file, text in texts.items())
+        left = _without(images, self._images(target for found in targets for target in found))
+        return [one for one in left if not any(map(self._pattern(one).search, texts.values()))]
+
+    def _pattern(self, image: str) -> Pattern[str]:
+        names = [image, *(b.device for b in self._bindings() if b.backing_file == image)]
+        return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?![A-Za-z0-9._/-])")
+
+    def _all_texts(self, directories: Iterable[str]) -> Dict[str, str]:
+        """By file, what the configs in the directories say, those that are planned as they will."""
+        texts: Dict[str, Optional[str]] = {}
+        for directory in directories:
+            if directory not in self._others:
+                self._others[directory] = dict(_read_all(directory))
+            texts.update(self._others[directory])
+        texts.update(self._texts)
+        return {file: text for file, text in texts.items() if text is not None}
+
+
+def _without(images: Iterable[str], others: Iterable[str]) -> List[str]:
+    """The images that are none of the others, which may have other paths; in order."""
+    left = set(images) - set(others)
+    files = set(map(_file, others)) if left else set()
+    return sorted(image for image in left if _file(image) not in files)
+
+
+def _file(image: str) -> object:
+    """What makes the image this one; its path where there is none."""
+    with suppress(OSError, ValueError):
+        return loop.file_id(os.stat(image))
+    return image
+
+
+def _read_all(directory: str) -> Iterator[Tuple[str, str]]:
+    """File and text of what may be a config here; not of copies, and of what is hidden."""
+    with suppress(FileNotFoundError, NotADirectoryError):
+        for name in sorted(os.listdir(directory)):
+            file = os.path.realpath(os.path.join(directory, name))
+            if name.startswith(".") or name.endswith("~"):
+                continue
+            with suppress(FileNotFoundError):
+                status = os.stat(file)
+                if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_SIZE:
+                    with open(file, encoding="utf-8", errors="surrogateescape") as config:
+                        yield file, config.read()
+
+
+def _warning(image: str) -> str:
+    return (
+        f"no config names {image} any more; the image stays with its data: delete it if it is not "
+        "needed (xen_raw_disk with state: absent)"
+    )
+
+
+def _warning_of_number(image: str, device: str) -> str:
+    return (
+        f"no config names {device} any more, which is bound to {image} now; a number does not tell "
+        "whose it is, so it stays bound: unbind it if it is not needed (xen_loopdev with state: "
+        "absent)"
+    )
