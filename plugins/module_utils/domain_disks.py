@@ -100,8 +100,8 @@ def _storage(disk: Mapping[str, object], target: str, host: Host, missing_is_mad
     only a driver domain what it has."""
     if disk.get("script"):
         return Storage(target)
-    backend = str(disk.get("backend", "0"))
-    if backend not in ("0", "Domain-0"):
+    backend = disk_spec.backend_of(disk)
+    if backend is not None:
         server = xen.find_domain(backend, host.domains)
         return Storage(f"{target} of domain {server.domid if server else backend}")
     try:

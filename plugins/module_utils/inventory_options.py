@@ -11,10 +11,13 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
+    disk_options,
+    disk_target,
     domain_config,
     mirage_config,
     units,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.disk_options import Option
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 Options = Dict[str, Any]
@@ -65,6 +68,22 @@ def one_of(*accepted: object) -> Reader:
         )
 
     return read
+
+
+def reader_of(option: Option) -> Reader:
+    """Takes what an option of a disk takes; other words of xl become the usual ones."""
+    if option.flag:
+        return read_flag
+    if not option.choices:
+        return read_text
+    accepted = one_of(*option.accepted)
+    return lambda value: option.meaning(accepted(value))
+
+
+def read_backend(value: object) -> str:
+    backend = read_text(value)
+    disk_target.check_backend(backend)
+    return backend
 
 
 def read_name(value: object) -> str:
@@ -178,26 +197,23 @@ LOOP_OPTIONS: Dict[str, Reader] = {
     "sector_size": one_of(512, 1024, 2048, 4096),
 }
 VBD_OPTIONS: Dict[str, Reader] = {
-    "format": one_of("raw", "qcow2", "vhd", "qed"),
-    "access": one_of("rw", "ro"),
-    "backendtype": one_of("phy", "qdisk", "tap"),
-    "devtype": one_of("disk", "cdrom"),
-    "script": read_text,
-    "discard": read_flag,
-    "direct_io_safe": read_flag,
+    **{name: reader_of(option) for name, option in disk_options.WITH_TARGET.items()},
+    "target": read_text,
+    "vdev": read_vdev,
+    "backend": read_backend,
 }
+"""The options of a disk as xl has them."""
 DISK_OPTIONS: Dict[str, Reader] = {
     "name": read_name,
     "state": STATE,
     "path": read_text,
-    "target": read_text,
-    "vdev": read_vdev,
     "loop": read_flag,
     **IMAGE_OPTIONS,
     **LOOP_OPTIONS,
     **VBD_OPTIONS,
     "block": read_text,
     "xenstore_id": read_flag,
+    "allow_slot_change": read_flag,
 }
 DOMAIN_OPTIONS: Dict[str, Reader] = {
     "name": read_name,
