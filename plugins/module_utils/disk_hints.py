@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import difflib
 import posixpath
+import re
 from typing import Iterable, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils import device_number
@@ -45,6 +46,7 @@ _OTHER_KEYS = {
 """Keys that other programs have, and xl's."""
 
 _UNREAD_FORMATS = ("vmdk", "vdi", "vhdx", "cow", "iso")
+_LIKE_A_PREFIX = re.compile(r"[a-z][a-z0-9]*:")
 _TRIMMED = " \t\r'\""
 
 
@@ -60,6 +62,9 @@ def of_missing_format(word: str, target: str) -> Optional[str]:
     """The problem with a slot in the place of the format; None if it is no slot."""
     if not target or not _is_slot(word):
         return None
+    unknown = of_unknown_prefix(target)
+    if unknown:
+        return unknown
     ending = posixpath.splitext(target)[1][1:]
     guessed = ending if ending in ("qcow", "qcow2", "vhd", "qed") else "raw"
     return (
@@ -91,9 +96,20 @@ def of_surplus(word: str) -> str:
     )
 
 
+def of_unknown_prefix(target: str) -> Optional[str]:
+    """The problem with what looks like a prefix of the target, which for xl is part of the name of
+    a file; None without one."""
+    match = _LIKE_A_PREFIX.match(target)
+    if not match:
+        return None
+    return f"{match.group()!r} is not a prefix that xl knows{of_prefix(match.group())}"
+
+
 def of_prefix(prefix: str) -> str:
     """What to write in place of an unknown prefix, which ends in a colon."""
     word = prefix[:-1]
+    if _is_slot(word):
+        return ": behind a slot it reads :cdrom or :disk, in lower case"
     if word in OPTIONS["format"].choices:
         return f": leave it out and write format={word}"
     if word in _UNREAD_FORMATS:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from typing import Any, Mapping, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils import disk_hints, disk_spec
 from ansible_collections.xen.blockdev.plugins.module_utils.disk_options import OPTIONS
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
@@ -23,6 +23,9 @@ _PROTOCOL = re.compile(
 """What QEMU opens by other means than a path: the protocols of its block layer (qemu(1))."""
 
 _PARAMETER = re.compile(r",[ \t]*((?:%s)=)" % "|".join([*OPTIONS, "direct-io-safe"]))
+
+_FOR_QEMU = "is for QEMU: write backendtype: qdisk, or the script that makes a device of it"
+_LIKE_A_VOLUME = re.compile(r"[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+")
 
 
 class DiskTargetError(BlockdevError):
@@ -41,7 +44,7 @@ def check(disk: Mapping[str, Any]) -> None:
         return
     problem = _problem(str(target), disk.get("backendtype"))
     if problem:
-        raise DiskTargetError(f"target {target!r:.200} {problem}")
+        raise DiskTargetError(f"target: {target!r:.200} {problem}")
 
 
 def check_backend(backend: object) -> None:
@@ -69,16 +72,20 @@ def _problem(target: str, backendtype: Optional[str]) -> Optional[str]:
     try:
         meant = disk_spec.without_prefixes(target)
     except disk_spec.DiskSpecError as error:
-        return f"is no path: {error}"
+        return _FOR_QEMU if _PROTOCOL.match(target) else f"is no path: {error}"
     if meant["target"] != target:
         return f"has a prefix, which xl reads in a positional string only: {_instead(target, meant)}"
     if _PROTOCOL.match(target):
-        return "is for QEMU: write backendtype: qdisk, or the script that makes a device of it"
-    if target[:1] in "'\"":
+        return _FOR_QEMU
+    if target.startswith(("'", '"')):
         return "begins with a quote, which is part of it: write the path without quotes"
+    unknown = disk_hints.of_unknown_prefix(target)
+    if unknown:
+        return f"is no path: {unknown}"
+    volume = f"/dev/{target}" if _LIKE_A_VOLUME.fullmatch(target) else "/dev/vg0/web"
     return (
-        "is not absolute, and xl would look for it in the directory in which it is started: write "
-        f"it from / on, such as /dev/{target} for a volume"
+        f"is not absolute: write it from / on, such as {volume} for a volume; xl would look for it "
+        "in the directory in which it is started"
     )
 
 

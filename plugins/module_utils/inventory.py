@@ -118,9 +118,9 @@ class Disk:
     def spec(self) -> Options:
         """The disk as xl_disk takes it."""
         spec = {
-            **chosen(self.options, VBD_OPTIONS),
             "target": self.target,
             "vdev": self.vdev,
+            **chosen(self.options, VBD_OPTIONS),
             "format": self.format,
             "access": self.access,
         }

@@ -197,16 +197,20 @@ LOOP_OPTIONS: Dict[str, Reader] = {
     "sector_size": one_of(512, 1024, 2048, 4096),
 }
 VBD_OPTIONS: Dict[str, Reader] = {
-    **{name: reader_of(option) for name, option in disk_options.WITH_TARGET.items()},
-    "target": read_text,
-    "vdev": read_vdev,
+    **{
+        name: reader_of(option)
+        for name, option in disk_options.WITH_TARGET.items()
+        if name not in ("target", "vdev")
+    },
     "backend": read_backend,
 }
-"""The options of a disk as xl has them."""
+"""What is said about a disk to xl, beside what it is and where the guest finds it."""
 DISK_OPTIONS: Dict[str, Reader] = {
     "name": read_name,
     "state": STATE,
     "path": read_text,
+    "target": read_text,
+    "vdev": read_vdev,
     "loop": read_flag,
     **IMAGE_OPTIONS,
     **LOOP_OPTIONS,

@@ -221,8 +221,9 @@ def test_that_a_disk_goes_with_the_template(disk: Dict[str, Any], problem: str) 
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ("backend=storage", "the template says backend for it, which no disk here can have"),
-        ("format=qcow", "the template's format for it: raw, qcow2, vhd or qed is wanted, not 'qc"),
+        ("backend=storage", "domain storage serves it, where no image is made or bound: write"),
+        ("backend=qdisk", "the template's backend for it: backend is the domain that serves the"),
+        ("format=empty", "the template's format for it: raw, qcow, qcow2, vhd or qed is wanted"),
     ],
 )
 def test_that_a_disk_can_have_what_the_template_says(words: str, problem: str) -> None:

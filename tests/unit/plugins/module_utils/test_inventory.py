@@ -103,19 +103,20 @@ def test_that_there_must_be_a_name(written: Dict[str, object]) -> None:
 
 TEXTS = (
     *("path", "target", "source", "owner", "group", "mode"),
-    *("seuser", "serole", "setype", "selevel", "script", "label"),
+    *("seuser", "serole", "setype", "selevel", "script", "label", "backend"),
 )
-FLAGS = ("loop", "preserve", "shrink", "direct_io", "discard", "direct_io_safe")
+FLAGS = ("loop", "preserve", "shrink", "direct_io", "discard", "direct_io_safe", "trusted")
 CHOICES = {
     "state": "present or absent",
     "allocation": "sparse or full",
     "filesystem": "ext2, ext3, ext4, vfat or tar",
     "fat_sector_size": "512 or 4096",
     "source_format": "raw, qcow2, vhd, vhdx, vmdk, vdi or qed",
-    "format": "raw, qcow2, vhd or qed",
-    "access": "rw or ro",
-    "backendtype": "phy, qdisk or tap",
+    "format": "raw, qcow, qcow2, vhd or qed",
+    "access": "ro, rw, r or w",
+    "backendtype": "phy, tap, qdisk or standalone",
     "devtype": "disk or cdrom",
+    "specification": "xen or virtio",
     "sector_size": "512, 1024, 2048 or 4096",
 }
 # As YAML reads them, and how an error shows them.
