@@ -85,15 +85,21 @@ class ConfigSlots:
         for key, new in after.items():
             old = before.get(key)
             if old and old.image != new.image:
-                yield key, (
-                    f"slot {new.vdev} of domain {domain} has {self._named(old.target)} and would "
-                    f"get {self._named(new.target)}"
+                yield (
+                    key,
+                    (
+                        f"slot {new.vdev} of domain {domain} has {self._named(old.target)} and would "
+                        f"get {self._named(new.target)}"
+                    ),
                 )
             for other in left if old is None else ():
                 if other.image == new.image:
-                    yield key, (
-                        f"{self._named(new.target)} is in slot {other.vdev} of domain {domain} and "
-                        f"would move to {new.vdev}"
+                    yield (
+                        key,
+                        (
+                            f"{self._named(new.target)} is in slot {other.vdev} of domain {domain} and "
+                            f"would move to {new.vdev}"
+                        ),
                     )
 
     def _slots(self, specs: Iterable[str]) -> Dict[int, _Slot]:

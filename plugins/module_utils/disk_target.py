@@ -74,7 +74,9 @@ def _problem(target: str, backendtype: Optional[str]) -> Optional[str]:
     except disk_spec.DiskSpecError as error:
         return _FOR_QEMU if _PROTOCOL.match(target) else f"is no path: {error}"
     if meant["target"] != target:
-        return f"has a prefix, which xl reads in a positional string only: {_instead(target, meant)}"
+        return (
+            f"has a prefix, which xl reads in a positional string only: {_instead(target, meant)}"
+        )
     if _PROTOCOL.match(target):
         return _FOR_QEMU
     if target.startswith(("'", '"')):

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
@@ -129,12 +130,26 @@ class Attached:
             return target, Storage(target)
         backend = disk_spec.backend_of(item)
         if backend is not None:
-            return target, Storage(f"{target} of domain {_domid(backend)}")
+            return target, Storage(f"{target} of domain {self._domid(backend)}")
         if disk_target.is_left_to_others(item):
             return target, Storage(target)
         if loop_link.is_link(target):
             target = loop.device_of_link(target, lambda: self._usage.bindings)
         return target, self._storages.of_path(target)
+
+    def _domid(self, backend: str) -> int:
+        """The id of the domain that is to serve a disk. Raises XenError unless it runs here."""
+        server = xen.find_domain(backend, self._domains)
+        if server is None:
+            raise XenError(
+                f"domain {backend}, which is to serve the disk, is not running on this host"
+            )
+        return server.domid
+
+    @cached_property
+    def _domains(self) -> List[Domain]:
+        """The running domains; few disks need them."""
+        return xen.domains(xen.read_store())
 
     def refuse(self, disk: Disk) -> None:
         """Raise XenError where the disk must not be attached: where one in another slot has the
@@ -154,24 +169,13 @@ def differences(wanted: Wanted, found: Disk) -> List[str]:
     pairs = {
         "access": (vbd.access, wanted.access),
         "script": (vbd.script, _script_path(wanted.item["script"])),
-        **{
-            name: (getattr(vbd, name), wanted.item[name])
-            for name in READ_BACK
-        },
+        **{name: (getattr(vbd, name), wanted.item[name]) for name in READ_BACK},
     }
     return [
         f"with {name}: {_shown(is_now)}, not {_shown(wanted_value)}"
         for name, (is_now, wanted_value) in pairs.items()
         if wanted_value is not None and wanted_value != is_now
     ]
-
-
-def _domid(backend: str) -> int:
-    """The id of the domain that is to serve a disk. Raises XenError unless it runs here."""
-    server = xen.find_domain(backend, xen.domains(xen.read_store()))
-    if server is None:
-        raise XenError(f"domain {backend}, which is to serve the disk, is not running on this host")
-    return server.domid
 
 
 def _script_path(script: Optional[str]) -> Optional[str]:

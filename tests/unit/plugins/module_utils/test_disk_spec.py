@@ -259,7 +259,10 @@ HINTS = [
     ("npiv:/210000e08b,xvda,w", "'npiv:' is not a prefix that xl knows; it knows phy:, file:"),
     ("tap:vmdk:/x,xvda,w", "it reads no vmdk images; convert it to raw or qcow2"),
     ("qed:/x,xvda,w", "leave it out and write format=qed"),
-    ("/x,RAW,xvda,w", "format cannot be 'RAW': accepted are raw, qcow, qcow2, vhd, qed, empty; write"),
+    (
+        "/x,RAW,xvda,w",
+        "format cannot be 'RAW': accepted are raw, qcow, qcow2, vhd, qed, empty; write",
+    ),
     ("/x,QCow2,xvda,w", "write qcow2, in lower case and without blanks or quotes"),
     ("/x , raw , xvda , w", "format cannot be 'raw '"),
     ("/x, raw , xvda , w", "write raw, in lower case and without blanks"),
@@ -275,7 +278,10 @@ HINTS = [
     ("/x", "it has no vdev, the slot in the guest: the order is target,format,vdev,access"),
     ("phy:/x", "it has no vdev, the slot in the guest: the order is target,vdev,access"),
     ("/x raw xvda w", "with commas between them"),
-    ("mode=w,vdev=xvda,target=/x", "the key 'mode' is unknown or not supported here: write access="),
+    (
+        "mode=w,vdev=xvda,target=/x",
+        "the key 'mode' is unknown or not supported here: write access=",
+    ),
     ("readonly=yes,vdev=xvda,target=/x", "write access=ro"),
     ("vdve=xvda,target=/x", "did you mean vdev?"),
     ("discard=on,vdev=xvda,target=/x", "discard stands by itself, without = and a value"),

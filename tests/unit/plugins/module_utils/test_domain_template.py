@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
@@ -137,6 +138,36 @@ def test_that_memory_may_be_little_or_much(memory: int) -> None:
 
 
 # ---- slots ----
+
+
+FOUR = [
+    "format=raw, vdev=xvdd, access=rw, target=@BLOCK:four/log.img@",
+    "format=raw, vdev=xvdb, access=ro, target=@BLOCK:four/web.tar@",
+    "format=raw, vdev=51744, access=rw, target=@BLOCK:data.img@",
+    "format=raw, vdev=xvdq, access=ro, target=@BLOCK:my files@",
+]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_that_the_order_of_blocks_means_nothing(order: Sequence[int]) -> None:
+    """MirageOS writes them in the order of a hash table."""
+    specs = "', '".join(FOUR[index] for index in order)
+    text = f"name = 'x'\nkernel = '/k'\ndisk = [ '{specs}' ]\n"
+    disks = [{"name": "log"}, {"name": "web"}, {"name": "data"}, {"name": "f", "block": "my files"}]
+    given = dict.fromkeys(["memory", "networks"])
+    planned = plan(template=text, disks=disks, **given)
+    assert [(one["name"], one["vdev"]) for one in planned.entries] == [
+        *(("log", "xvdd"), ("web", "xvdb"), ("data", "51744"), ("f", "xvdq")),
+    ]
+    reordered = plan(template=text, disks=[disks[index] for index in order], **given)
+    assert {one["name"]: one["vbd"] for one in reordered.entries} == {
+        one["name"]: one["vbd"] for one in planned.entries
+    }
+    assert (
+        reordered.configs[0]["options"]
+        == planned.configs[0]["options"]
+        == {"kernel": "/srv/hello.xen"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -438,6 +438,39 @@ def test_that_a_script_may_take_any_target() -> None:
 @pytest.mark.parametrize(
     ("options", "problem"),
     [
+        ({"target": "phy:/dev/vg/a"}, "target: 'phy:/dev/vg/a' has a prefix, which xl reads in a"),
+        ({"target": "tap:qcow2:/a"}, "target: 'tap:qcow2:/a' has a prefix"),
+        (
+            {"target": "vg0/a"},
+            "target: 'vg0/a' is not absolute: write it from / on, such as /dev/vg0/a",
+        ),
+        ({"target": "rbd:a/b"}, "target: 'rbd:a/b' is for QEMU: write backendtype: qdisk"),
+        ({"backend": "phy"}, "backend: backend is the domain that serves the disk, and 'phy'"),
+    ],
+)
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_that_a_target_is_judged_as_the_modules_do(
+    options: Dict[str, Any], problem: str, state: str
+) -> None:
+    (found,) = problems_of_disk(**options, state=state)
+    assert found.startswith(f"{DISK}: {problem}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target": "vg0/a", "backend": "storage"},
+        {"target": "//a", "script": "s"},
+        {"target": "rbd:pool/a", "backendtype": "qdisk"},
+    ],
+)
+def test_that_others_may_make_sense_of_a_target(options: Dict[str, Any]) -> None:
+    assert disk(**options).spec["target"] == options["target"]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
         ({"vdev": "/dev/xvda"}, "vdev: xl does not take '/dev/xvda': write xvda"),
         ({"script": "a,b"}, "script cannot contain ','"),
         ({"script": ""}, "script is empty: leave it out"),
