@@ -85,22 +85,12 @@ class ConfigSlots:
         for key, new in after.items():
             old = before.get(key)
             if old and old.image != new.image:
-                yield (
-                    key,
-                    (
-                        f"slot {new.vdev} of domain {domain} has {self._named(old.target)} and would "
-                        f"get {self._named(new.target)}"
-                    ),
-                )
+                was, would = self._named(old.target), self._named(new.target)
+                yield key, f"slot {new.vdev} of domain {domain} has {was} and would get {would}"
             for other in left if old is None else ():
                 if other.image == new.image:
-                    yield (
-                        key,
-                        (
-                            f"{self._named(new.target)} is in slot {other.vdev} of domain {domain} and "
-                            f"would move to {new.vdev}"
-                        ),
-                    )
+                    what = f"{self._named(new.target)} is in slot {other.vdev} of domain {domain}"
+                    yield key, f"{what} and would move to {new.vdev}"
 
     def _slots(self, specs: Iterable[str]) -> Dict[int, _Slot]:
         """By xenstore key, the slots that hold something; a cdrom drive may be empty."""

@@ -100,13 +100,13 @@ class Interface:
 
 def _checked_elements(name: str, elements: Sequence[Any], options: Options) -> List[Any]:
     validator = ArgumentSpecValidator(options)
-    checked, problems = [], []
+    checked: List[Any] = list(elements)
+    problems: List[str] = []
     for number, element in enumerate(elements):
         if isinstance(element, dict):
             result = validator.validate(element)
             problems += [f"{name}[{number}]: {error}" for error in result.error_messages]
-            element = result.validated_parameters
-        checked.append(element)
+            checked[number] = result.validated_parameters
     if problems:
         raise ItemError("; ".join(problems))
     return checked

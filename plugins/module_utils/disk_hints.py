@@ -83,7 +83,10 @@ def of_misplaced_slot(word: str, vdev: str, target: str, prefix: str) -> Optiona
             f"there is no format field behind the prefix {prefix!r}, but {vdev!r} is in the place "
             f"of the slot: write {prefix}{target},{word}; the order is {PREFIXED_ORDER}"
         )
-    return f"{word!r} is in the place of the access and {vdev!r} in that of the slot: the order is {ORDER}"
+    return (
+        f"{word!r} is in the place of the access and {vdev!r} in that of the slot: the order is "
+        f"{ORDER}"
+    )
 
 
 def of_surplus(word: str) -> str:

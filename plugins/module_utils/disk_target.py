@@ -22,7 +22,7 @@ _PROTOCOL = re.compile(
 )
 """What QEMU opens by other means than a path: the protocols of its block layer (qemu(1))."""
 
-_PARAMETER = re.compile(r",[ \t]*((?:%s)=)" % "|".join([*OPTIONS, "direct-io-safe"]))
+_PARAMETER = re.compile(rf",[ \t]*((?:{'|'.join(OPTIONS)})=)")
 
 _FOR_QEMU = "is for QEMU: write backendtype: qdisk, or the script that makes a device of it"
 _LIKE_A_VOLUME = re.compile(r"[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+")
@@ -42,7 +42,7 @@ def check(disk: Mapping[str, Any]) -> None:
     target = disk.get("target")
     if target is None or is_left_to_others(disk):
         return
-    problem = _problem(str(target), disk.get("backendtype"))
+    problem = _problem(str(target))
     if problem:
         raise DiskTargetError(f"target: {target!r:.200} {problem}")
 
@@ -63,20 +63,22 @@ def is_left_to_others(disk: Mapping[str, Any]) -> bool:
     return bool(disk.get("script") or disk_spec.backend_of(disk) or by_protocol)
 
 
-def _problem(target: str, backendtype: Optional[str]) -> Optional[str]:
+def _problem(target: str) -> Optional[str]:
     if target.startswith("/"):
         swallowed = _PARAMETER.search(target)
-        if not swallowed:
-            return None
-        return f"has {swallowed[1]} in it: all that follows target= is the target; put target= last"
+        return swallowed and (
+            f"has {swallowed[1]} in it: all that follows target= is the target; put target= last"
+        )
     try:
         meant = disk_spec.without_prefixes(target)
     except disk_spec.DiskSpecError as error:
         return _FOR_QEMU if _PROTOCOL.match(target) else f"is no path: {error}"
-    if meant["target"] != target:
-        return (
-            f"has a prefix, which xl reads in a positional string only: {_instead(target, meant)}"
-        )
+    if meant["target"] == target:
+        return _problem_of_relative(target)
+    return f"has a prefix, which xl reads in a positional string only: {_instead(target, meant)}"
+
+
+def _problem_of_relative(target: str) -> str:
     if _PROTOCOL.match(target):
         return _FOR_QEMU
     if target.startswith(("'", '"')):

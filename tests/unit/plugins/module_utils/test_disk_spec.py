@@ -261,7 +261,7 @@ HINTS = [
     ("qed:/x,xvda,w", "leave it out and write format=qed"),
     (
         "/x,RAW,xvda,w",
-        "format cannot be 'RAW': accepted are raw, qcow, qcow2, vhd, qed, empty; write",
+        "format cannot be 'RAW': accepted are raw, qcow, qcow2, vhd, qed, empty; w",
     ),
     ("/x,QCow2,xvda,w", "write qcow2, in lower case and without blanks or quotes"),
     ("/x , raw , xvda , w", "format cannot be 'raw '"),
@@ -280,7 +280,7 @@ HINTS = [
     ("/x raw xvda w", "with commas between them"),
     (
         "mode=w,vdev=xvda,target=/x",
-        "the key 'mode' is unknown or not supported here: write access=",
+        "the key 'mode' is unknown or not supported here: write",
     ),
     ("readonly=yes,vdev=xvda,target=/x", "write access=ro"),
     ("vdve=xvda,target=/x", "did you mean vdev?"),

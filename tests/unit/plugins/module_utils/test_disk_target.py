@@ -49,7 +49,6 @@ def refused(**disk: Any) -> str:
         ('"/x', "begins with a quote"),
         ("/a,vdev=xvda", "has vdev= in it: all that follows target= is the target; put target= l"),
         ("/a, access=ro", "has access= in it"),
-        ("/a,direct-io-safe=1", "has direct-io-safe= in it"),
     ],
 )
 def test_that_a_target_that_nothing_opens_is_refused(target: str, right: str) -> None:
