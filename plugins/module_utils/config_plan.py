@@ -261,8 +261,10 @@ def _read_disks(written: Iterable[object]) -> List[Dict[str, Any]]:
 
     Raises ConfigError for everything that is no disk or has a target that nothing can open.
     """
+    elements = list(written)
+    _refuse_split(elements)
     disks, problems = [], []
-    for index, element in enumerate(written):
+    for index, element in enumerate(elements):
         try:
             disk = _read_disk(element)
             disk_target.check(disk)
@@ -273,6 +275,13 @@ def _read_disks(written: Iterable[object]) -> List[Dict[str, Any]]:
     if problems:
         raise ConfigError("; ".join(problems))
     return disks
+
+
+def _refuse_split(elements: Sequence[object]) -> None:
+    """Raise ConfigError for a string in place of the list, which Ansible splits at its commas."""
+    texts = [element for element in elements if isinstance(element, str) and "," not in element]
+    if len(texts) == len(elements) > 1:
+        raise ConfigError(f"disks is a list of disks, not one of them: write ['{','.join(texts)}']")
 
 
 def _read_disk(element: object) -> Dict[str, Any]:

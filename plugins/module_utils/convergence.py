@@ -16,6 +16,7 @@ from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     PartlyDoneError,
@@ -105,11 +106,16 @@ def _checked_elements(name: str, elements: Sequence[Any], options: Options) -> L
     for number, element in enumerate(elements):
         if isinstance(element, dict):
             result = validator.validate(element)
-            problems += [f"{name}[{number}]: {error}" for error in result.error_messages]
+            problems += [f"{name}[{number}]: {_words(error)}" for error in result.errors]
             checked[number] = result.validated_parameters
     if problems:
         raise ItemError("; ".join(problems))
     return checked
+
+
+def _words(error: Exception) -> str:
+    # Ansible puts the name of the module before these, which is not known here.
+    return f"Unsupported parameters: {error}" if isinstance(error, UnsupportedError) else str(error)
 
 
 class ItemError(BlockdevError):

@@ -124,6 +124,10 @@ def test_disks_may_be_strings_of_xl(host: Host) -> None:
         (["vdev=xvda,target=/a,access=ro"], "disks[0]: target: '/a,access=ro' has access= in it"),
         (["phy:vg0/a,xvda,w"], "disks[0]: target: 'vg0/a' is not absolute"),
         (["/a,raw,xvdaa9999,w"], "disks[0]: vdev: 'xvdaa9999' is out of range"),
+        (
+            ["vdev=xvda", "target=/a"],
+            "disks is a list of disks, not one of them: write ['vdev=xvda,t",
+        ),
         ([5], "disks[0]: a disk specification is text, not int"),
         ([disk("phy:/dev/vg0/a")], "disks[0]: target: 'phy:/dev/vg0/a' has a prefix"),
         ([disk("tap:qcow2:/a")], "write target: /a and format: qcow2"),
