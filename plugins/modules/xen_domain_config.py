@@ -63,7 +63,7 @@ options:
           access:
             description:
               - Whether the guest can write, by default V(rw), but V(ro) for a C(cdrom).
-              - V(r) is V(ro) and V(w) is V(rw), as for C(xl).
+              - V(r) is V(ro) and V(w) is V(rw), as for C(xl); both are taken since version 1.1.0.
             type: str
             choices: [ro, rw, r, w]
           devtype:

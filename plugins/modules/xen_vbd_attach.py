@@ -101,7 +101,7 @@ options:
   access:
     description:
       - Whether the guest may write. A cdrom is always V(ro).
-      - V(r) is V(ro) and V(w) is V(rw), as for C(xl).
+      - V(r) is V(ro) and V(w) is V(rw), as for C(xl); both are taken since version 1.1.0.
     type: str
     choices: [ro, rw, r, w]
     default: rw
