@@ -31,6 +31,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     config_syntax,
     device_number,
     disk_spec,
+    disk_target,
     domain_config,
     locks,
     loop,
@@ -59,6 +60,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     sync_directories,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.passwords import masked
+
+_ALLOW = "allow_slot_change"
+"""An option of a domain, and of one disk of it."""
 
 SHOWN_DEVICES = 3
 """How many loop devices a warning names."""
@@ -142,10 +146,11 @@ class DomainConfigs(Resource):
         return plan
 
     def _plan_present(self, item: Mapping[str, Any], config: Config) -> Plan:
-        specs = self._wanted_specs(item, config)
+        disks = None if item["disks"] is None else _read_disks(item["disks"])
+        specs = config.specs if disks is None else self._wanted_specs(item, config, disks)
         text, sentence = _wanted_text(item, config, specs)
         if not item["allow_slot_change"]:
-            self._slots.refuse_changes(item["domain"], config, specs)
+            self._slots.refuse_changes(item["domain"], config, specs, _free_slots(item["disks"]))
         plan = self._plan_text(item, config, text, sentence)
         plan.file = config.file
         self._plan_links(plan, item, config, stays=True)
@@ -232,17 +237,16 @@ class DomainConfigs(Resource):
 
     # ---- disks ----
 
-    def _wanted_specs(self, item: Mapping[str, Any], config: Config) -> List[str]:
+    def _wanted_specs(
+        self, item: Mapping[str, Any], config: Config, disks: Sequence[Mapping[str, Any]]
+    ) -> List[str]:
         """The disks as the config is to have them."""
-        if item["disks"] is None:
-            return config.specs
-        disks = [disk_spec.said(disk) for disk in item["disks"]]
         specs = []
         for index, disk in enumerate(disks):
+            target = disk.get("target")
             try:
-                # What is no disk at all is refused before its target is looked for.
-                config_syntax.quote(disk_spec.render(disk))
-                target = self._target(item, config, disk.get("target"))
+                if disk_spec.backend_of(disk) is None:
+                    target = self._target(item, config, target)
             except BlockdevError as error:
                 raise ConfigError(f"disks[{index}]: {error}") from None
             specs.append(disk_spec.render(disk if target is None else {**disk, "target": target}))
@@ -282,6 +286,52 @@ class DomainConfigs(Resource):
 def _is_backed_up(item: Mapping[str, Any], config: Config) -> bool:
     """Whether a copy is kept; unless it is said, of what someone else wrote."""
     return bool(item["backup"]) or (item["backup"] is None and not config.rendered)
+
+
+def _read_disks(written: Iterable[object]) -> List[Dict[str, Any]]:
+    """The disks that are wanted, from xl's strings and from dictionaries with the options of
+    xen_domain_config.
+
+    Raises ConfigError for everything that is no disk or has a target that nothing can open.
+    """
+    elements = list(written)
+    _refuse_split(elements)
+    disks, problems = [], []
+    for index, element in enumerate(elements):
+        try:
+            disk = _read_disk(element)
+            disk_target.check(disk)
+            config_syntax.quote(disk_spec.render(disk))
+            disks.append(disk)
+        except BlockdevError as error:
+            problems.append(f"disks[{index}]: {error}")
+    if problems:
+        raise ConfigError("; ".join(problems))
+    return disks
+
+
+def _refuse_split(elements: Sequence[object]) -> None:
+    """Raise ConfigError for a string in place of the list, which Ansible splits at its commas."""
+    texts = [element for element in elements if isinstance(element, str) and "," not in element]
+    if len(texts) == len(elements) > 1:
+        raise ConfigError(f"disks is a list of disks, not one of them: write ['{','.join(texts)}']")
+
+
+def _read_disk(element: object) -> Dict[str, Any]:
+    if not isinstance(element, Mapping):
+        return disk_spec.parse(element)
+    said = disk_spec.said(element)
+    said.pop(_ALLOW, None)
+    return said
+
+
+def _free_slots(written: Optional[Iterable[object]]) -> Set[int]:
+    """The xenstore keys of the disks that may be in another slot, or have another image."""
+    return {
+        device_number.parse(disk["vdev"]).xenstore_key
+        for disk in written or ()
+        if isinstance(disk, Mapping) and disk.get(_ALLOW)
+    }
 
 
 def _refuse_same_slot(disks: Iterable[Mapping[str, Any]]) -> None:

@@ -6,7 +6,18 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence
+from typing import (
+    Callable,
+    Container,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Sequence,
+    Tuple,
+)
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
@@ -36,8 +47,13 @@ class ConfigSlots:
     def __init__(self, bindings: Callable[[], Sequence[loop.Binding]]) -> None:
         self._bindings = bindings
 
-    def refuse_changes(self, domain: str, config: Config, new: List[str]) -> None:
-        """Raise ConfigError where a guest would find another disk, or one in another place."""
+    def refuse_changes(
+        self, domain: str, config: Config, new: List[str], free: Container[int] = ()
+    ) -> None:
+        """Raise ConfigError where a guest would find another disk, or one in another place.
+
+        C(free): the xenstore keys of slots of which that is meant.
+        """
         try:
             if config.specs == new:
                 return
@@ -47,7 +63,8 @@ class ConfigSlots:
                 f"what its slots hold cannot be told: {error}; allow_slot_change: true replaces "
                 "its disk list all the same"
             ) from None
-        problems = list(self._slot_changes(domain, before, self._slots(new)))
+        changes = self._slot_changes(domain, before, self._slots(new))
+        problems = [problem for key, problem in changes if key not in free]
         if not problems:
             return
         hint = "set allow_slot_change: true if that is meant"
@@ -61,21 +78,19 @@ class ConfigSlots:
 
     def _slot_changes(
         self, domain: str, before: Mapping[int, _Slot], after: Mapping[int, _Slot]
-    ) -> Iterator[str]:
+    ) -> Iterator[Tuple[int, str]]:
+        """What a guest would find in another way, with the xenstore key of the slot that it finds
+        it in."""
         left = [slot for key, slot in before.items() if key not in after]
         for key, new in after.items():
             old = before.get(key)
             if old and old.image != new.image:
-                yield (
-                    f"slot {new.vdev} of domain {domain} has {self._named(old.target)} and would "
-                    f"get {self._named(new.target)}"
-                )
+                was, would = self._named(old.target), self._named(new.target)
+                yield key, f"slot {new.vdev} of domain {domain} has {was} and would get {would}"
             for other in left if old is None else ():
                 if other.image == new.image:
-                    yield (
-                        f"{self._named(new.target)} is in slot {other.vdev} of domain {domain} and "
-                        f"would move to {new.vdev}"
-                    )
+                    what = f"{self._named(new.target)} is in slot {other.vdev} of domain {domain}"
+                    yield key, f"{what} and would move to {new.vdev}"
 
     def _slots(self, specs: Iterable[str]) -> Dict[int, _Slot]:
         """By xenstore key, the slots that hold something; a cdrom drive may be empty."""
@@ -84,7 +99,10 @@ class ConfigSlots:
             vdev, target = str(disk["vdev"]), disk.get("target")
             key = device_number.parse(vdev).xenstore_key
             if target is not None:
-                slots[key] = _Slot(vdev, str(target), self._image(str(target)))
+                backend = disk_spec.backend_of(disk)
+                # A path of another domain says nothing about what is here.
+                image = (backend, target) if backend else self._image(str(target))
+                slots[key] = _Slot(vdev, str(target), image)
         return slots
 
     def _image(self, target: str) -> object:

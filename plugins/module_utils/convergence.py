@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Callable, ContextManager, Dict, List, Optional, Sequence
+from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
 from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     PartlyDoneError,
@@ -73,6 +75,19 @@ class Interface:
         element[self.identity[0]] = {**element[self.identity[0]], "required": True}
         return {**options, self.items: {"type": "list", "elements": "dict", "options": element}}
 
+    def checked(self, item: State) -> State:
+        """The item, with the dictionaries in its lists of C(raw) elements as Ansible makes those in
+        lists of dictionaries; what else is in such lists is for the resource to judge.
+
+        Raises ItemError with everything that is wrong.
+        """
+        return {**item, **dict(self._checked_lists(item))}
+
+    def _checked_lists(self, item: State) -> Iterator[Tuple[str, List[Any]]]:
+        for name, spec in self.options.items():
+            if spec.get("elements") == "raw" and "options" in spec and item[name] is not None:
+                yield name, _checked_elements(name, item[name], spec["options"])
+
     def wanted(self, params: State) -> List[State]:
         """The wanted items, each with every option, from the module's parameters."""
         common = {name: value for name, value in params.items() if name != self.items}
@@ -82,6 +97,29 @@ class Interface:
             {**common, **{name: value for name, value in item.items() if value is not None}}
             for item in params[self.items]
         ]
+
+
+def _checked_elements(name: str, elements: Sequence[Any], options: Options) -> List[Any]:
+    validator = ArgumentSpecValidator(options)
+    checked: List[Any] = list(elements)
+    problems: List[str] = []
+    for number, element in enumerate(elements):
+        if isinstance(element, dict):
+            result = validator.validate(element)
+            problems += [f"{name}[{number}]: {_words(error)}" for error in result.errors]
+            checked[number] = result.validated_parameters
+    if problems:
+        raise ItemError("; ".join(problems))
+    return checked
+
+
+def _words(error: Exception) -> str:
+    # Ansible puts the name of the module before these, which is not known here.
+    return f"Unsupported parameters: {error}" if isinstance(error, UnsupportedError) else str(error)
+
+
+class ItemError(BlockdevError):
+    """An item that Ansible's own checks refuse."""
 
 
 @dataclass
@@ -123,7 +161,7 @@ def converge(interface: Interface, resource: Callable[[bool], ContextManager[Res
     ]
     try:
         with resource(module.check_mode) as opened:
-            _plan(module, runs, opened)
+            _plan(module, interface, runs, opened)
             said = _warn(module, runs, opened.warnings())
             _fail_on_errors(module, interface, runs, "nothing was touched")
             _apply(runs, opened, module.check_mode)
@@ -155,9 +193,12 @@ def require_root(module: AnsibleModule) -> None:
         )
 
 
-def _plan(module: AnsibleModule, runs: Sequence[ItemRun], resource: Resource) -> None:
+def _plan(
+    module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun], resource: Resource
+) -> None:
     for run in _in_order(runs, resource):
         try:
+            run.item = interface.checked(run.item)
             run.plan = resource.plan(run.item)
             file_attributes.extend_plan(module, run.item, run.plan)
         except HostError:

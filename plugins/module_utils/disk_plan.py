@@ -286,10 +286,19 @@ def _taken_back(disk: Disk) -> Entry:
 def _absent_vbd(disk: Disk, elsewhere_in_domain: bool) -> Entry:
     """A disk is detached by what it is, from all slots; from its own one only where the user wrote
     that one or where the domain has the same disk in another slot, in which it stays."""
-    vbd = {"domain": disk.domain, "state": "absent", "target": disk.target}
+    vbd = {
+        "domain": disk.domain,
+        "state": "absent",
+        "target": disk.target,
+        **chosen(disk.options, ("backend",)),
+    }
     if elsewhere_in_domain or "vdev" in disk.options:
         vbd["vdev"] = disk.vdev
     return vbd
+
+
+def _in_config(disk: Disk) -> Entry:
+    return {**disk.spec, **chosen(disk.options, ("allow_slot_change",))}
 
 
 def _config(domain: Domain) -> Entry:
@@ -300,7 +309,7 @@ def _config(domain: Domain) -> Entry:
     }
     if not domain.absent:
         if "disks" in domain.options or domain.config is not None:
-            config["disks"] = [disk.spec for disk in _present(domain)]
+            config["disks"] = [_in_config(disk) for disk in _present(domain)]
         if domain.config is not None:
             config["options"] = domain.config
         config.update(chosen(domain.options, ("allow_slot_change", "overwrite")))

@@ -13,48 +13,24 @@ to xl's default. Specifications are written in one of two styles, both of which 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterator, Mapping, Match, Tuple
+from typing import Any, Dict, Iterator, Mapping, Match, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import device_number
+from ansible_collections.xen.blockdev.plugins.module_utils import device_number, disk_hints
+from ansible_collections.xen.blockdev.plugins.module_utils.disk_options import OPTIONS
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 STYLES = ("keyed", "positional")
 
-_CHOICES: Dict[str, Tuple[str, ...]] = {
-    "format": ("raw", "qcow", "qcow2", "vhd", "qed", "empty"),
-    "access": ("ro", "rw"),
-    "devtype": ("disk", "cdrom"),
-    "backendtype": ("phy", "tap", "qdisk", "standalone"),
-    "specification": ("xen", "virtio"),
-}
 _FLAGS: Dict[str, Dict[bool, str]] = {
     "direct_io_safe": {True: "direct-io-safe"},
     "discard": {True: "discard", False: "no-discard"},
     "trusted": {True: "trusted", False: "untrusted"},
 }
 
-KEYS = (
-    "target",
-    "format",
-    "vdev",
-    "access",
-    "devtype",
-    "backendtype",
-    "backend",
-    "script",
-    "direct_io_safe",
-    "discard",
-    "trusted",
-    "specification",
-)
-"""The keys of a disk: texts, except for direct_io_safe, discard and trusted, which are bools.
-
-``access`` is ro or rw, ``backend`` a driver domain, ``vdev`` any form of a device number that xl
-reads; ``trusted`` is understood by xl 4.19 and later.
-"""
+KEYS = tuple(OPTIONS)
+"""The keys of a disk: texts, except for direct_io_safe, discard and trusted, which are bools."""
 
 _TEXTS = ("target", "vdev", "backend", "script")
-_ACCESS = {"r": "ro", "w": "rw"}
 _FLAG_WORDS: Dict[str, Tuple[str, object]] = {
     "cdrom": ("devtype", "cdrom"),
     **{word: (key, value) for key, words in _FLAGS.items() for value, word in words.items()},
@@ -108,7 +84,16 @@ def access_of(disk: Mapping[str, Any]) -> str:
 
     xl makes every cdrom read-only.
     """
-    return "ro" if disk.get("devtype") == "cdrom" else str(disk.get("access", "rw"))
+    if disk.get("devtype") == "cdrom":
+        return "ro"
+    access = str(disk.get("access", "rw"))
+    return OPTIONS["access"].meaning(access) or access
+
+
+def backend_of(disk: Mapping[str, Any]) -> Optional[str]:
+    """The driver domain that serves a disk with these options; None where dom0 does."""
+    backend = disk.get("backend")
+    return None if backend in (None, "0", "Domain-0") else str(backend)
 
 
 def _words(disk: Mapping[str, object]) -> Dict[str, str]:
@@ -130,7 +115,7 @@ def _word(key: str, value: object) -> str:
         return _vdev(value)
     if not isinstance(value, str):
         raise DiskSpecError(f"{key} is text, not {type_name(value)}; leave it out for xl's default")
-    if key in _CHOICES:
+    if OPTIONS[key].choices:
         return _choice(key, value)
     return _text(key, value)
 
@@ -156,10 +141,15 @@ def _vdev(value: object) -> str:
 
 
 def _choice(key: str, value: str) -> str:
-    if value not in _CHOICES[key]:
-        accepted = ", ".join(_CHOICES[key])
-        raise DiskSpecError(f"{key} cannot be {_shown(value)}: accepted are {accepted}")
-    return value
+    """The value as it is written here: C(access: w) is rw, as for xl."""
+    meaning = OPTIONS[key].meaning(value)
+    if meaning is None:
+        accepted = OPTIONS[key].choices
+        hint = disk_hints.of_spelling(value, OPTIONS[key].accepted)
+        raise DiskSpecError(
+            f"{key} cannot be {_shown(value)}: accepted are {', '.join(accepted)}{hint}"
+        )
+    return meaning
 
 
 def _text(key: str, value: str) -> str:
@@ -245,6 +235,13 @@ def parse(spec: object) -> Dict[str, object]:
         raise DiskSpecError(f"disk specification {_shown(spec)}: {error}") from error
 
 
+def without_prefixes(target: str) -> Dict[str, object]:
+    """What the deprecated prefixes at the beginning of a target say to xl: C(target) is what is
+    left of it, beside that may be C(format) and C(script). Raises DiskSpecError for a prefix that
+    xl does not know."""
+    return _Reader().read_prefixes(target)
+
+
 class _Reader:
     """Goes through one specification, parameter by parameter, as xl's scanner does.
 
@@ -254,7 +251,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self._disk: Dict[str, object] = {}
-        self._prefixed = False
+        self._prefix_text = ""
         self._positional_access = False
 
     def read(self, spec: str) -> Dict[str, object]:
@@ -265,6 +262,14 @@ class _Reader:
         while rest:
             rest = self._parameter(rest).lstrip(_BLANKS)
         return self._result()
+
+    def read_prefixes(self, target: str) -> Dict[str, object]:
+        match = _PREFIX.match(target)
+        while match:
+            self._prefix(match)
+            target = target[match.end() :]
+            match = _PREFIX.match(target)
+        return {**self._disk, "target": target}
 
     def _parameter(self, rest: str) -> str:
         """Take in the first parameter and return what follows it."""
@@ -278,7 +283,8 @@ class _Reader:
             if match:
                 take_in(match)
                 return rest[match.end() :]
-        raise DiskSpecError(f"it makes no sense from {_shown(rest)} on")
+        hint = disk_hints.of_nonsense(rest)
+        raise DiskSpecError(f"it makes no sense from {_shown(rest)} on{hint}")
 
     def _keyed(self, match: Match[str]) -> None:
         key, value = match.groups()
@@ -293,12 +299,14 @@ class _Reader:
         elif key == "devtype":
             self._say_devtype(value)
         else:
-            raise DiskSpecError(f"the key {_shown(key)} is unknown or not supported here")
+            hint = disk_hints.of_key(key)
+            raise DiskSpecError(f"the key {_shown(key)} is unknown or not supported here{hint}")
 
     def _prefix(self, match: Match[str]) -> None:
         if match["unknown"]:
-            raise DiskSpecError(f"{_shown(match['unknown'])} is not a prefix that xl knows")
-        self._prefixed = True
+            hint = disk_hints.of_prefix(match["unknown"])
+            raise DiskSpecError(f"{_shown(match['unknown'])} is not a prefix that xl knows{hint}")
+        self._prefix_text += match.group()
         if match["format"]:
             self._say_format(match["format"])
         if match["script"]:
@@ -316,22 +324,34 @@ class _Reader:
     def _positional(self, word: str) -> None:
         if "target" not in self._disk:
             self._say_text("target", word)
-        elif "format" not in self._disk and not self._prefixed:
+        elif "format" not in self._disk and not self._prefix_text:
             self._format_or_empty_drive(word)
         elif "vdev" not in self._disk:
             self._vdev_and_devtype(word)
         elif not self._positional_access:
             self._positional_access = True
-            self._say_access(word)
+            self._access_in_its_place(word)
         else:
-            raise DiskSpecError(f"{_shown(word)} is one positional parameter too many")
+            raise DiskSpecError(
+                f"{_shown(word)} is one positional parameter too many{disk_hints.of_surplus(word)}"
+            )
 
     def _format_or_empty_drive(self, word: str) -> None:
         if ":" in word and not self._disk["target"]:
             self._vdev_and_devtype(word)
             self._disk["format"] = "empty"
-        else:
-            self._say_format(word)
+            return
+        problem = disk_hints.of_missing_format(word, str(self._disk["target"]))
+        if problem:
+            raise DiskSpecError(problem)
+        self._say_format(word)
+
+    def _access_in_its_place(self, word: str) -> None:
+        target, vdev = (str(self._disk[key]) for key in ("target", "vdev"))
+        problem = disk_hints.of_misplaced_slot(word, vdev, target, self._prefix_text)
+        if problem:
+            raise DiskSpecError(problem)
+        self._say_access(word)
 
     def _vdev_and_devtype(self, word: str) -> None:
         vdev, colon, devtype = word.rpartition(":")
@@ -357,7 +377,9 @@ class _Reader:
         self._disk["format"] = said or checked
 
     def _say_access(self, value: str) -> None:
-        self._disk["access"] = value and _choice("access", _ACCESS.get(value, value))
+        if value.endswith("!"):
+            raise DiskSpecError(f"access cannot be {_shown(value)}: {disk_hints.SHARED}")
+        self._disk["access"] = value and _choice("access", value)
 
     def _say_devtype(self, value: str) -> None:
         self._disk["devtype"] = _choice("devtype", value)
@@ -365,7 +387,8 @@ class _Reader:
     def _result(self) -> Dict[str, object]:
         disk = {key: self._disk[key] for key in KEYS if self._disk.get(key, "") != ""}
         if "vdev" not in disk:
-            raise DiskSpecError("it has no vdev")
+            target = str(self._disk.get("target", ""))
+            raise DiskSpecError(f"it has no vdev{disk_hints.of_no_vdev(target, self._prefix_text)}")
         if "target" not in disk and disk.get("devtype") != "cdrom":
             raise DiskSpecError("it has no target and is not a cdrom")
         if "access" in disk:

@@ -13,6 +13,7 @@ from typing import Dict, Iterable, List, Mapping, Optional, Sequence
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
     disk_spec,
+    disk_target,
     loop,
     loop_link,
     sharing,
@@ -89,6 +90,7 @@ def wanted_claims(
         if target is None:
             continue
         with explained(f"disk {vdev}"):
+            disk_target.check(disk)
             storage = _storage(disk, str(target), host, missing_is_made)
         access = disk_spec.access_of(disk)
         claims.append(Claim(domain, vdev, str(target), access, storage, planned=True))
@@ -96,14 +98,16 @@ def wanted_claims(
 
 
 def _storage(disk: Mapping[str, object], target: str, host: Host, missing_is_made: bool) -> Storage:
-    """What lies behind a target, as far as this host can tell: only a script knows its own, and
-    only a driver domain what it has."""
+    """What lies behind a target, as far as this host can tell: only a script knows its own, only
+    a driver domain what it has, and only QEMU what its protocols reach."""
     if disk.get("script"):
         return Storage(target)
-    backend = str(disk.get("backend", "0"))
-    if backend not in ("0", "Domain-0"):
+    backend = disk_spec.backend_of(disk)
+    if backend is not None:
         server = xen.find_domain(backend, host.domains)
         return Storage(f"{target} of domain {server.domid if server else backend}")
+    if disk_target.is_left_to_others(disk):
+        return Storage(target)
     try:
         if loop_link.is_link(target):
             _check_link(target, host.usage.bindings)

@@ -102,8 +102,6 @@ def _options_of(block: Block) -> Options:
     for key, value in block.disk.items():
         if key == "vdev":
             continue
-        if key not in VBD_OPTIONS:
-            raise InventoryError(f"the template says {key} for it, which no disk here can have")
         with explained(f"the template's {key} for it"):
             VBD_OPTIONS[key](value)
     return block.disk

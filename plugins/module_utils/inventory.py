@@ -18,10 +18,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     config_syntax,
     device_number,
     disk_spec,
+    disk_target,
     domain_template,
     loop_link,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import DeviceNumber
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory_options import (
     DISK_OPTIONS,
     DOMAIN_OPTIONS,
@@ -66,8 +68,10 @@ class Disk:
 
     @property
     def loop(self) -> bool:
-        """Whether the guest gets the image through a loop device of ours."""
-        return self.image and bool(self.options.get("loop", True))
+        """Whether the guest gets the image through a loop device of ours. QEMU opens the image
+        itself, so it needs none."""
+        by_qemu = self.options.get("backendtype") == "qdisk"
+        return self.image and bool(self.options.get("loop", not by_qemu))
 
     @property
     def may_have_loop(self) -> bool:
@@ -81,8 +85,10 @@ class Disk:
 
     @property
     def storage(self) -> str:
-        """Where its data is: the image or the target. Disks with the same one are the same."""
-        return self.path or self.target
+        """Where its data is: the image or the target, of the domain that serves it if that is not
+        dom0. Disks with the same one are the same."""
+        backend = disk_spec.backend_of(self.options)
+        return f"{self.target} of domain {backend}" if backend else self.path or self.target
 
     @property
     def target(self) -> str:
@@ -252,20 +258,34 @@ class InventoryReader(OptionsReader):
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
             self.problem(disk.place, f"path {shown(path)} {EXPANDED}")
+        if disk_spec.backend_of(disk.options):
+            self.problem(
+                disk.place,
+                f"domain {disk.options['backend']} serves it, where no image is made or bound: "
+                "write target, as that domain knows it, in place of the image",
+            )
         if not disk.image and "path" not in disk.options:
             self.problem(disk.place, f"format {disk.format} needs the path of an image")
 
     def _check_target(self, disk: Disk) -> None:
         self._refuse(disk, ["path"], "target is a block device that is there already")
-        # A hotplug script of its own may take a target of any form, such as an iSCSI name.
-        if "script" not in disk.options:
-            self.read(f"{disk.place}: target", read_path, disk.target)
+        if not self._is_good_target(disk) or disk_target.is_left_to_others(disk.options):
+            return
+        self.read(f"{disk.place}: target", read_path, disk.target)
         if loop_link.is_link(disk.target):
             self.problem(
                 disk.place,
                 f"target {shown(disk.target)} is a loop device: write path: "
                 f"{loop_link.path_of(disk.target)}",
             )
+
+    def _is_good_target(self, disk: Disk) -> bool:
+        try:
+            disk_target.check(disk.options)
+        except BlockdevError as error:
+            self.problem(disk.place, str(error))
+            return False
+        return True
 
     def _refuse(self, disk: Disk, options: Iterable[str], why: str) -> None:
         for option in options:

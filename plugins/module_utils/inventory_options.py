@@ -11,10 +11,13 @@ from typing import Any, Callable, Dict, Iterable, List, Mapping
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
+    disk_options,
+    disk_target,
     domain_config,
     mirage_config,
     units,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.disk_options import Option
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 Options = Dict[str, Any]
@@ -65,6 +68,22 @@ def one_of(*accepted: object) -> Reader:
         )
 
     return read
+
+
+def reader_of(option: Option) -> Reader:
+    """Takes what an option of a disk takes; other words of xl become the usual ones."""
+    if option.flag:
+        return read_flag
+    if not option.choices:
+        return read_text
+    accepted = one_of(*option.accepted)
+    return lambda value: option.meaning(accepted(value))
+
+
+def read_backend(value: object) -> str:
+    backend = read_text(value)
+    disk_target.check_backend(backend)
+    return backend
 
 
 def read_name(value: object) -> str:
@@ -178,14 +197,15 @@ LOOP_OPTIONS: Dict[str, Reader] = {
     "sector_size": one_of(512, 1024, 2048, 4096),
 }
 VBD_OPTIONS: Dict[str, Reader] = {
-    "format": one_of("raw", "qcow2", "vhd", "qed"),
-    "access": one_of("rw", "ro"),
-    "backendtype": one_of("phy", "qdisk", "tap"),
-    "devtype": one_of("disk", "cdrom"),
-    "script": read_text,
-    "discard": read_flag,
-    "direct_io_safe": read_flag,
+    **{
+        name: reader_of(option)
+        for name, option in disk_options.WITH_TARGET.items()
+        if name not in ("target", "vdev")
+    },
+    "backend": read_backend,
 }
+"""What is said about a disk to xl, beside what it is and where the guest finds it."""
+
 ATTACH_OPTIONS: Dict[str, Reader] = {"wait_for": one_of("connected", "offered")}
 """Of a disk that is attached to a running domain, and not of one in a config."""
 
@@ -202,6 +222,7 @@ DISK_OPTIONS: Dict[str, Reader] = {
     **ATTACH_OPTIONS,
     "block": read_text,
     "xenstore_id": read_flag,
+    "allow_slot_change": read_flag,
 }
 DOMAIN_OPTIONS: Dict[str, Reader] = {
     "name": read_name,

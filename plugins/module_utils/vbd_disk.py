@@ -6,15 +6,19 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     disk_spec,
+    disk_target,
     dom0,
     loop,
     loop_link,
     sharing,
+    xen,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage, Storages
@@ -22,8 +26,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vb
 
 SHARING_HINT = "detach that first, or attach it with access: ro in both places"
 
-SPEC_OPTIONS = ("format", "backendtype", "devtype", "script", "discard", "direct_io_safe")
+SPEC_OPTIONS = tuple(key for key in disk_spec.KEYS if key not in ("target", "vdev", "access"))
 """The options of an item that go into the disk's specification as they are."""
+
+READ_BACK = ("format", "backendtype", "devtype", "discard", "direct_io_safe", "specification")
+"""Those that xenstore tells of an attached disk. C(backend) belongs to what is compared as its
+storage; C(trusted) is where the guest can write it, so it tells nothing."""
 
 Slot = Tuple[int, int]
 """Domain id and xenstore key."""
@@ -118,12 +126,32 @@ class Attached:
     def find(self, item: Mapping[str, Any]) -> Tuple[str, Storage]:
         """The target of an item as xl is to be told, and what is behind it. Raises BlockdevError,
         of which MissingError and LoopError mean that it is not there or not bound."""
+        disk_target.check(item)
         target = str(item["target"])
         if item["script"]:
+            return target, Storage(target)
+        backend = disk_spec.backend_of(item)
+        if backend is not None:
+            return target, Storage(f"{target} of domain {self._domid(backend)}")
+        if disk_target.is_left_to_others(item):
             return target, Storage(target)
         if loop_link.is_link(target):
             target = loop.device_of_link(target, lambda: self._usage.bindings)
         return target, self._storages.of_path(target)
+
+    def _domid(self, backend: str) -> int:
+        """The id of the domain that is to serve a disk. Raises XenError unless it runs here."""
+        server = xen.find_domain(backend, self._domains)
+        if server is None:
+            raise XenError(
+                f"domain {backend}, which is to serve the disk, is not running on this host"
+            )
+        return server.domid
+
+    @cached_property
+    def _domains(self) -> List[Domain]:
+        """The running domains; few disks need them."""
+        return xen.domains(xen.read_store())
 
     def refuse(self, disk: Disk) -> None:
         """Raise XenError where the disk must not be attached: where one in another slot has the
@@ -143,10 +171,7 @@ def differences(wanted: Wanted, found: Disk) -> List[str]:
     pairs = {
         "access": (vbd.access, wanted.access),
         "script": (vbd.script, _script_path(wanted.item["script"])),
-        **{
-            name: (getattr(vbd, name), wanted.item[name])
-            for name in ("format", "backendtype", "devtype", "discard", "direct_io_safe")
-        },
+        **{name: (getattr(vbd, name), wanted.item[name]) for name in READ_BACK},
     }
     return [
         f"with {name}: {_shown(is_now)}, not {_shown(wanted_value)}"
@@ -186,5 +211,5 @@ def own_script(vbd: Vbd) -> Optional[str]:
 
 def spec_of(vbd: Vbd) -> str:
     """An attached disk as xl writes it, to attach it again. Raises DiskSpecError."""
-    options = {name: getattr(vbd, name) for name in (*SPEC_OPTIONS, "target", "vdev", "access")}
+    options = {name: getattr(vbd, name) for name in (*READ_BACK, "target", "vdev", "access")}
     return disk_spec.render(disk_spec.said({**options, "script": own_script(vbd)}))

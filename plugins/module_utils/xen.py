@@ -57,6 +57,7 @@ _DISK_NODES = (
     "script",
     "discard-enable",
     "direct-io-safe",
+    "specification",
 )
 """What tells which disk it is: of the backend, and of libxl's copy of it."""
 
@@ -117,6 +118,8 @@ class Vbd:
     """The hotplug script, an absolute path; None where there is none."""
     discard: Optional[bool] = None
     direct_io_safe: bool = False
+    specification: Optional[str] = None
+    """The protocol; None where xl is older than Xen 4.17, which has one only."""
     backend_domid: int = 0
     """The domain that serves the disk. Devices and paths of another one mean nothing here."""
     physical_device: Optional[Tuple[int, int]] = None
@@ -353,6 +356,7 @@ def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
         script=attribute("script"),
         discard=None if discard is None else discard == "1",
         direct_io_safe=attribute("direct-io-safe") == "1",
+        specification=attribute("specification"),
         backend_domid=int(path["domid"]) if path else 0,
         physical_device=_major_minor(store.get(f"{backend}/physical-device")),
         backend_state=_number(store.get(f"{backend}/state")),

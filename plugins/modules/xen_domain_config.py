@@ -40,11 +40,14 @@ options:
       disks:
         description: See O(disks).
         type: list
-        elements: dict
+        elements: raw
         suboptions: &disk
           target:
             description:
               - What C(xl) opens, such as a block device or an image. Only a C(cdrom) can be without.
+              - An absolute path without a prefix such as C(phy:). With O(disks[].script) it is what that script
+                takes, with O(disks[].backend) what that domain knows, and with O(disks[].backendtype=qdisk) it can
+                be one of QEMU's protocols, such as C(rbd:pool/image).
               - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image whose path
                 follows. It must be bound. Where udev has not made the link, the config gets the number of the
                 loop device instead, and a warning says so; a config that has the link already keeps it.
@@ -60,9 +63,11 @@ options:
             type: str
             required: true
           access:
-            description: Whether the guest can write, by default V(rw), but V(ro) for a C(cdrom).
+            description:
+              - Whether the guest can write, by default V(rw), but V(ro) for a C(cdrom).
+              - V(r) is V(ro) and V(w) is V(rw), as for C(xl); both are taken since version 1.1.0.
             type: str
-            choices: [ro, rw]
+            choices: [ro, rw, r, w]
           devtype:
             description: What the guest takes it for, by default a V(disk).
             type: str
@@ -71,7 +76,10 @@ options:
             description: What serves the disk. Without it C(xl) chooses.
             type: str
             choices: [phy, tap, qdisk, standalone]
-          backend: {description: "The domain that serves the disk, by default dom0.", type: str}
+          backend:
+            description:
+              - The domain that serves the disk, by default dom0. What serves it there is O(disks[].backendtype).
+            type: str
           script: {description: The hotplug script that makes the block device from the target., type: str}
           direct_io_safe: {description: Whether QEMU may bypass the page cache of dom0., type: bool}
           discard: {description: Whether the guest can give blocks back. Without it C(xl) decides., type: bool}
@@ -80,6 +88,10 @@ options:
             description: How the guest talks to the backend, by default V(xen).
             type: str
             choices: [xen, virtio]
+          allow_slot_change:
+            description: O(allow_slot_change) for the slot of this disk only.
+            type: bool
+            version_added: 1.1.0
       overwrite: {description: See O(overwrite)., type: bool}
       backup: {description: See O(backup)., type: bool}
       validate: {description: See O(validate)., type: bool}
@@ -124,10 +136,12 @@ options:
     type: dict
   disks:
     description:
-      - The disks. A slot can be given only once.
+      - The disks, each a dictionary or a string in the syntax of C(xl), as in C(disk = [ ... ]). Both mean the
+        same, and a list can have both. A slot can be given only once.
+      - Strings are taken since version 1.1.0.
       - Without it, a config keeps the disks that it has, and a new one has none. V([]) takes all disks out.
     type: list
-    elements: dict
+    elements: raw
     suboptions: *disk
   overwrite:
     description:
@@ -181,6 +195,7 @@ options:
         error, because the guest would find another disk where it looks for this one.
       - A config that names C(/dev/loopN) does not tell which image that was before the last boot. If the
         numbers have changed since, this is needed once.
+      - O(disks[].allow_slot_change) is for the slot of one disk.
     type: bool
     default: false
   will_exist:
@@ -232,6 +247,15 @@ EXAMPLES = r"""
       - {vdev: xvda, target: /dev/vg0/db, backendtype: phy, discard: false}
       - {vdev: "51768", target: /srv/xen/base.qcow2, format: qcow2, access: ro, direct_io_safe: true}
       - {vdev: xvdc, devtype: cdrom, format: empty}
+
+- name: Write disks as xl does, and put another image into one of the slots
+  xen.blockdev.xen_domain_config:
+    domain: db
+    path: /etc/xen/vm/db.cfg
+    disks:
+      - phy:/dev/vg0/db,xvda,w
+      - /srv/xen/base.qcow2,qcow2,xvdb,r
+      - {vdev: xvdc, target: /dev/vg0/new, allow_slot_change: true}
 
 - name: Write the configs of all domains in one call, readable for a group
   xen.blockdev.xen_domain_config:
@@ -360,6 +384,7 @@ configs:
         /srv/xen/web/data.raw; set allow_slot_change: true if that is meant
 """
 
+from ansible_collections.xen.blockdev.plugins.module_utils import disk_options
 from ansible_collections.xen.blockdev.plugins.module_utils.config_plan import open_configs
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     STATE,
@@ -367,21 +392,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     converge,
 )
 
-FORMATS = ["raw", "qcow", "qcow2", "vhd", "qed", "empty"]
-
 DISK = {
-    "target": {"type": "str"},
-    "format": {"type": "str", "choices": FORMATS},
+    **disk_options.argument_spec(disk_options.OPTIONS),
     "vdev": {"type": "str", "required": True},
-    "access": {"type": "str", "choices": ["ro", "rw"]},
-    "devtype": {"type": "str", "choices": ["disk", "cdrom"]},
-    "backendtype": {"type": "str", "choices": ["phy", "tap", "qdisk", "standalone"]},
-    "backend": {"type": "str"},
-    "script": {"type": "str"},
-    "direct_io_safe": {"type": "bool"},
-    "discard": {"type": "bool"},
-    "trusted": {"type": "bool"},
-    "specification": {"type": "str", "choices": ["xen", "virtio"]},
+    "allow_slot_change": {"type": "bool"},
 }
 
 INTERFACE = Interface(
@@ -392,7 +406,8 @@ INTERFACE = Interface(
         "path": {"type": "path"},
         "state": STATE,
         "options": {"type": "dict"},
-        "disks": {"type": "list", "elements": "dict", "options": DISK},
+        # An element that is a string is a disk as xl writes it; Interface.checked checks the others.
+        "disks": {"type": "list", "elements": "raw", "options": DISK},
         "overwrite": {"type": "bool", "default": False},
         "backup": {"type": "bool"},
         "validate": {"type": "bool", "default": True},

@@ -38,12 +38,22 @@ options:
       vdev: {description: See O(vdev)., type: str}
       target: {description: See O(target)., type: str}
       format: {description: See O(format)., type: str, choices: [raw, qcow, qcow2, vhd, qed]}
-      access: {description: See O(access)., type: str, choices: [rw, ro]}
-      backendtype: {description: See O(backendtype)., type: str, choices: [phy, qdisk, tap]}
+      access: {description: See O(access)., type: str, choices: [ro, rw, r, w]}
+      backendtype:
+        description: See O(backendtype).
+        type: str
+        choices: [phy, tap, qdisk, standalone]
+      backend: {description: See O(backend)., type: str, version_added: 1.1.0}
       devtype: {description: See O(devtype)., type: str, choices: [disk, cdrom]}
       script: {description: See O(script)., type: str}
       discard: {description: See O(discard)., type: bool}
       direct_io_safe: {description: See O(direct_io_safe)., type: bool}
+      trusted: {description: See O(trusted)., type: bool, version_added: 1.1.0}
+      specification:
+        description: See O(specification).
+        type: str
+        choices: [xen, virtio]
+        version_added: 1.1.0
       state: {description: See O(state)., type: str, choices: [present, absent]}
       wait: {description: See O(wait)., type: bool}
       wait_for:
@@ -82,8 +92,9 @@ options:
     type: str
   target:
     description:
-      - The block device or the image, an absolute path on the managed host. With O(script) whatever that script
-        understands.
+      - The block device or the image, an absolute path on the managed host without a prefix such as C(phy:). With
+        O(script) whatever that script understands, with O(backend) what that domain knows, and with
+        O(backendtype=qdisk) it can be one of QEMU's protocols, such as C(rbd:pool/image).
       - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image. It is used where udev
         makes such links, and the loop device itself everywhere else.
       - Required with O(state=present). With O(state=absent) and without O(vdev), every slot of the domain that
@@ -100,15 +111,23 @@ options:
   access:
     description:
       - Whether the guest may write. A cdrom is always V(ro).
+      - V(r) is V(ro) and V(w) is V(rw), as for C(xl); both are taken since version 1.1.0.
     type: str
-    choices: [rw, ro]
+    choices: [ro, rw, r, w]
     default: rw
   backendtype:
     description:
       - What serves the disk, C(blkback) (V(phy)) or QEMU (V(qdisk)). C(xl) chooses by itself unless this is given.
-      - V(tap) needs tapback, which most hosts no longer have.
+      - V(tap) needs tapback, which most hosts no longer have. V(standalone) is for O(specification=virtio).
     type: str
-    choices: [phy, qdisk, tap]
+    choices: [phy, tap, qdisk, standalone]
+  backend:
+    description:
+      - The driver domain that serves the disk, by its name or id, which must be running. By default dom0 serves it.
+      - O(target) is what that domain knows by this name. What is behind it cannot be seen from dom0, so a disk that
+        two guests must not share is found by its name only.
+    type: str
+    version_added: 1.1.0
   devtype:
     description:
       - What the guest sees, a hard disk or a drive for CDs with one in it.
@@ -130,6 +149,19 @@ options:
       - Whether QEMU may bypass the page cache with this disk. See C(direct-io-safe) in
         C(xl-disk-configuration(5)) before you set it.
     type: bool
+  trusted:
+    description:
+      - Whether the guest trusts the backend. Needs Xen 4.19 or later.
+      - It is said when a disk is attached, and never compared with an attached one. C(xl) leaves it only where the guest
+        can write it.
+    type: bool
+    version_added: 1.1.0
+  specification:
+    description:
+      - How the guest talks to the backend. C(xl) takes V(xen) unless this is given.
+    type: str
+    choices: [xen, virtio]
+    version_added: 1.1.0
   state:
     description:
       - V(present) attaches the disk. V(absent) detaches it.
@@ -247,6 +279,15 @@ EXAMPLES = r"""
     vdev: xvde
     target: iqn=iqn.2001-05.com.example:web,portal=192.0.2.7:3260
     script: block-iscsi
+
+- name: Attach a disk that a driver domain serves
+  xen.blockdev.xen_vbd_attach:
+    domain: web
+    vdev: xvdg
+    target: /dev/vg0/web
+    backend: storage
+    trusted: false
+    specification: xen
 
 - name: Attach to a MirageOS unikernel, which connects when it opens the disk
   xen.blockdev.xen_vbd_attach:
@@ -379,6 +420,7 @@ vbds:
         cannot be mounted now.; what it had begun was removed again
 """
 
+from ansible_collections.xen.blockdev.plugins.module_utils import disk_options
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     RELEASED_BY,
     STATE,
@@ -386,6 +428,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     converge,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd import open_vbds
+
+DEFAULTS = {
+    name: {**disk_options.WITH_TARGET[name].argument_spec, "default": default}
+    for name, default in (("format", "raw"), ("access", "rw"), ("devtype", "disk"))
+}
 
 
 def main() -> None:
@@ -395,19 +442,8 @@ def main() -> None:
             identity=("domain", "vdev", "target"),
             options={
                 "domain": {"type": "str"},
-                "vdev": {"type": "str"},
-                "target": {"type": "str"},
-                "format": {
-                    "type": "str",
-                    "choices": ["raw", "qcow", "qcow2", "vhd", "qed"],
-                    "default": "raw",
-                },
-                "access": {"type": "str", "choices": ["rw", "ro"], "default": "rw"},
-                "backendtype": {"type": "str", "choices": ["phy", "qdisk", "tap"]},
-                "devtype": {"type": "str", "choices": ["disk", "cdrom"], "default": "disk"},
-                "script": {"type": "str"},
-                "discard": {"type": "bool"},
-                "direct_io_safe": {"type": "bool"},
+                **disk_options.argument_spec(disk_options.WITH_TARGET),
+                **DEFAULTS,
                 "state": STATE,
                 "wait": {"type": "bool", "default": True},
                 "wait_for": {

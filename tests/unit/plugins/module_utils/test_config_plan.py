@@ -104,6 +104,60 @@ def test_direct_io_safe_false_is_the_default(host: Host) -> None:
     assert state["disks"] == ["vdev=xvda, no-discard, target=/dev/vg0/a"]
 
 
+def test_disks_may_be_strings_of_xl(host: Host) -> None:
+    strings = ["phy:/dev/vg0/a,xvda,w", "/srv/b.qcow2,qcow2,xvdb,r"]
+    dictionaries = [
+        disk("/dev/vg0/a", access="w"),
+        disk("/srv/b.qcow2", "xvdb", format="qcow2", access="ro"),
+    ]
+    state = host.done(disks=strings)
+    assert state["disks"] == [
+        "vdev=xvda, access=rw, target=/dev/vg0/a",
+        "format=qcow2, vdev=xvdb, access=ro, target=/srv/b.qcow2",
+    ]
+    for same in (dictionaries, [strings[0], dictionaries[1]]):
+        assert not host.planned(disks=same).actions
+
+
+@pytest.mark.parametrize(
+    ("disks", "error"),
+    [
+        (["/dev/vg0/a,xvda,w"], "disks[0]: disk specification '/dev/vg0/a,xvda,w': the format fi"),
+        (["vdev=xvda,target=/a,access=ro"], "disks[0]: target: '/a,access=ro' has access= in it"),
+        (["phy:vg0/a,xvda,w"], "disks[0]: target: 'vg0/a' is not absolute"),
+        (["/a,raw,xvdaa9999,w"], "disks[0]: vdev: 'xvdaa9999' is out of range"),
+        (
+            ["vdev=xvda", "target=/a"],
+            "disks is a list of disks, not one of them: write ['vdev=xvda,t",
+        ),
+        ([5], "disks[0]: a disk specification is text, not int"),
+        ([disk("phy:/dev/vg0/a")], "disks[0]: target: 'phy:/dev/vg0/a' has a prefix"),
+        ([disk("tap:qcow2:/a")], "write target: /a and format: qcow2"),
+        ([disk("vg0/a")], "such as /dev/vg0/a for a volume"),
+        ([disk("/a", backend="phy")], "disks[0]: backend is the domain that serves the disk"),
+        ([disk("a"), disk("/b", "xvd")], "; disks[1]: vdev: 'xvd' lacks"),
+        (["phy:/a,xvda,w", disk("/b")], "disks[1]: slot xvda is taken, see disks[0]"),
+    ],
+)
+def test_what_is_no_disk_is_refused(host: Host, disks: Any, error: str) -> None:
+    assert error in host.refused(disks=disks)
+    assert not host.path.exists()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target": "iqn=x,portal=y", "script": "block-iscsi"},
+        {"target": "vg0/a", "backend": "storage"},
+        {"target": loop_link.link_of("/no/such.raw"), "backend": "storage"},
+        {"target": "rbd:pool/a", "backendtype": "qdisk"},
+    ],
+)
+def test_others_may_make_sense_of_a_target(host: Host, options: Any) -> None:
+    (written,) = host.done(disks=[{"vdev": "xvda", **options}])["disks"]
+    assert written.endswith(f"target={options['target']}")
+
+
 def test_a_text_that_stays_has_no_text_diff(host: Host) -> None:
     host.done()
     assert host.planned().texts is None

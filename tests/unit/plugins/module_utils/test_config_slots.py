@@ -49,6 +49,35 @@ def test_an_image_stays_in_its_slot(images: Host) -> None:
     images.done(disks=[disk(f"{images.home}/a.raw", "xvdb")], allow_slot_change=True)
 
 
+def test_one_disk_may_have_another_slot_or_image(images: Host) -> None:
+    a, b = (f"{images.home}/{name}.raw" for name in "ab")
+    images.done(disks=[disk(a), disk(b, "xvdb")])
+    other = images.image("c.raw")
+    freed = disk(other, "51712", allow_slot_change=True)
+    assert "slot xvdb of domain web has" in images.refused(disks=[freed, disk(other, "xvdb")])
+    images.done(disks=[freed, disk(b, "xvdb")])
+    assert "would move to xvdc" in images.refused(disks=[disk(b, "xvdc")])
+    images.done(disks=[disk(b, "xvdc", allow_slot_change=True)])
+    assert "allow_slot_change" not in images.path.read_text()
+
+
+def test_a_loop_device_gives_way_to_its_image(images: Host) -> None:
+    """As where QEMU opens what was bound before."""
+    link = images.bind(f"{images.home}/a.raw", 3, link=True)
+    for backendtype in (None, "qdisk"):
+        images.done(disks=[disk(link, backendtype=backendtype)])
+        images.done(disks=[disk(f"{images.home}/a.raw", backendtype="qdisk")])
+
+
+def test_a_path_of_a_driver_domain_is_another_disk(images: Host) -> None:
+    path = f"{images.home}/a.raw"
+    images.done(disks=[disk(path)])
+    assert "would get" in images.refused(disks=[disk(path, backend="storage")])
+    images.done(disks=[disk(path, backend="0")])
+    images.done(disks=[disk(path, backend="storage", allow_slot_change=True)])
+    images.done(disks=[disk(path, backend="storage", access="ro")])
+
+
 def test_a_slot_keeps_its_image(images: Host) -> None:
     images.done(disks=[disk(f"{images.home}/a.raw")])
     for name in names_of(images, "b.raw", 4):

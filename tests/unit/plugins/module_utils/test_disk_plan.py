@@ -86,6 +86,8 @@ def _as_spec(options: Any) -> Any:
         spec[name] = {key: option[key] for key in known if key in option}
         if "suboptions" in option:
             spec[name]["options"] = _as_spec(option["suboptions"])
+            if option.get("elements") == "raw":
+                spec[name]["elements"] = "dict"  # as Interface.checked takes those that are
     return spec
 
 
@@ -211,6 +213,8 @@ VBD_OPTIONS = {
     "script": "block-own",
     "discard": False,
     "direct_io_safe": True,
+    "trusted": False,
+    "specification": "virtio",
 }
 
 
@@ -253,6 +257,64 @@ def test_that_only_what_may_have_been_bound_is_taken_back(state: str) -> None:
     """Without a path that udev writes as it is, no plan had a loop device for it."""
     assert "loop" not in entry(state=state, path="/srv/a b.raw", loop=False)
     assert "loop" not in entry(state=state, target="/dev/vg0/a")
+
+
+def test_that_qemu_opens_a_raw_image_itself() -> None:
+    planned = entry(size=512, backendtype="qdisk")
+    assert planned["image"] == {**BOOT, "size": 512}
+    taken_back = {"path": BOOT["path"], "state": "absent", "ours_only": True}
+    assert planned["loop"] == {**taken_back, "in_use": "leave"}
+    path = {**BOOT_DISK, "target": "/srv/xen/web/boot.raw"}
+    assert planned["vbd"] == {**HERE, **path, "backendtype": "qdisk"}
+    bound = entry(size=512, backendtype="qdisk", loop=True)
+    assert bound["loop"] == BOOT
+    assert bound["vbd"] == {**HERE, **BOOT_DISK, "backendtype": "qdisk"}
+    (problem,) = problems(domain({"name": "boot", "backendtype": "qdisk", "direct_io": True}))
+    assert problem.endswith("direct_io does not apply: it has no loop device of ours")
+    gone = entry(backendtype="qdisk", state="absent")
+    assert gone["loop"] == taken_back
+    assert gone["vbd"]["target"] == "/srv/xen/web/boot.raw"
+
+
+def test_that_a_driver_domain_has_its_own_storage() -> None:
+    here = {"name": "here", "target": "/dev/vg0/a"}
+    there = {"name": "there", "target": "/dev/vg0/a", "backend": "storage"}
+    planned = disk_plan.plan([domain(here, there)])
+    assert [one["vbd"].get("backend") for one in planned.entries] == [None, "storage"]
+    assert planned.configs[0]["disks"][1]["backend"] == "storage"
+    gone = entry(target="/dev/vg0/a", backend="storage", state="absent")
+    assert gone["vbd"] == {
+        "domain": "web",
+        "state": "absent",
+        "target": "/dev/vg0/a",
+        "backend": "storage",
+    }
+    (problem,) = problems(domain(there, {**there, "name": "twice"}))
+    assert "/dev/vg0/a of domain storage is the disk of" in problem
+
+
+@pytest.mark.parametrize("backend", ["0", "Domain-0"])
+def test_that_dom0_is_no_driver_domain(backend: str) -> None:
+    planned = entry(size=512, backend=backend)
+    assert planned["loop"] == BOOT
+    assert planned["vbd"] == {**HERE, **BOOT_DISK, "backend": backend}
+
+
+def test_that_no_image_is_made_in_a_driver_domain() -> None:
+    (problem,) = problems(domain({"name": "boot", "size": 512, "backend": "storage"}))
+    assert "domain storage serves it, where no image is made or bound: write target" in problem
+
+
+def test_that_access_comes_in_one_spelling() -> None:
+    assert [entry(access=word)["vbd"]["access"] for word in ("r", "w")] == ["ro", "rw"]
+
+
+def test_that_one_disk_may_change_its_slot() -> None:
+    disks = named([{"allow_slot_change": True}, {}])
+    planned = disk_plan.plan([domain(*disks)])
+    (config,) = planned.configs
+    assert [disk.get("allow_slot_change") for disk in config["disks"]] == [True, None]
+    assert not any("allow_slot_change" in one["vbd"] for one in planned.entries)
 
 
 @pytest.mark.parametrize("size", [16777216, "16777216", "16M", "16MiB", "16384KiB"])
@@ -325,8 +387,11 @@ VALUES: Dict[str, List[Any]] = {
     "shrink": [True, False],
     "direct_io": [True, False],
     "sector_size": [512, 1024, 2048, 4096],
-    "access": ["rw", "ro"],
-    "backendtype": ["phy", "qdisk", "tap"],
+    "access": ["rw", "ro", "r", "w"],
+    "backendtype": ["phy", "qdisk", "tap", "standalone"],
+    "trusted": [True, False],
+    "specification": ["xen", "virtio"],
+    "allow_slot_change": [True, False],
     "devtype": ["disk", "cdrom"],
     "discard": [True, False],
     "direct_io_safe": [True, False],
@@ -336,8 +401,13 @@ VALUES: Dict[str, List[Any]] = {
     "vdev": ["xvda", "51768", 5, "0xca00", "d0p0", "hdc2"],
 }
 SINGLE = [{option: value} for option, values in VALUES.items() for value in values]
-FORMATS = [{"path": "/a", "format": format_} for format_ in ("raw", "qcow2", "vhd", "qed")]
-TARGETS = [{"target": "/dev/vg0/a"}, {"target": "iqn=x", "script": "block-iscsi"}]
+FORMATS = [{"path": "/a", "format": format_} for format_ in ("raw", "qcow", "qcow2", "vhd", "qed")]
+TARGETS = [
+    {"target": "/dev/vg0/a"},
+    {"target": "iqn=x", "script": "block-iscsi"},
+    {"target": "vg0/a", "backend": "storage"},
+    {"target": "rbd:pool/image", "backendtype": "qdisk"},
+]
 ALL_DISKS = named([*SINGLE, *FORMATS, *TARGETS])
 ABSENT_DISKS = [{**disk, "state": "absent"} for disk in ALL_DISKS]
 # Each in a domain of its own: they are not to disturb each other.

@@ -208,7 +208,6 @@ def test_that_a_specification_is_read(spec: str, disk: Disk) -> None:
         ("vdev=xvda", "it has no target and is not a cdrom"),
         ("vdev=xvda,target=", "it has no target"),
         (",hdc:disk", "it has no target"),
-        ("/x,xvda,w", "format cannot be 'xvda': accepted are raw, qcow"),
         ("/x,raw,xvda,W", "access cannot be 'W': accepted are ro, rw"),
         ("/x,raw,xvda,w,w", "'w' is one positional parameter too many"),
         ("backendtype=,vdev=xvda,target=/x", "backendtype cannot be ''"),
@@ -237,6 +236,86 @@ def test_that_a_specification_is_read(spec: str, disk: Disk) -> None:
 def test_that_what_is_wrong_in_a_specification_is_said(spec: str, problem: str) -> None:
     with pytest.raises(DiskSpecError, match=re.escape(problem)):
         parse(spec)
+
+
+# What people write, and the words that tell them what to write instead. xl refuses each of them.
+HINTS = [
+    ("phy:/dev/vg/g,raw,xvda,rw", "there is no format field behind the prefix 'phy:'"),
+    ("phy:/dev/vg/g,raw,xvda,rw", "write phy:/dev/vg/g,xvda; the order is target,vdev,access"),
+    ("phy:/dev/vg/g,,xvda,rw", "no format field behind the prefix 'phy:', but '' is in"),
+    ("tap:aio:/x,raw,xvda,w", "no format field behind the prefix 'tap:aio:'"),
+    ("file:/x.iso,raw,hdc:cdrom,r", "write file:/x.iso,hdc:cdrom;"),
+    ("/c.qcow2,xvda,rw", "the format field is missing before 'xvda': write /c.qcow2,qcow2,xvda"),
+    ("/c.vhd,xvda,rw", "write /c.vhd,vhd,xvda"),
+    ("/dev/vg0/a,xvda,w", "write /dev/vg0/a,raw,xvda; the order is target,format,vdev,access"),
+    ("/x.iso,hdc:cdrom,r", "write /x.iso,raw,hdc:cdrom"),
+    ("/x,xvda,raw,w", "the format field is missing before 'xvda'"),
+    ("/x,51712,w", "the format field is missing before '51712'"),
+    ("target=/a,vdev=xvda", "all that follows target= is the target, '/a,vdev=xvda'; put target="),
+    ("/x,raw,xvda,w!", "access cannot be 'w!': it is xm's word for a disk that several guests"),
+    ("vdev=xvda,access=w!,target=/x", "gets access ro (or r) in all of them"),
+    ("phy:/x,xvda,r!", "access cannot be 'r!'"),
+    ("npiv:210000e08b,xvda,w", "'npiv:' is not a prefix that xl knows; it knows"),
+    ("npiv:/210000e08b,xvda,w", "'npiv:' is not a prefix that xl knows; it knows phy:, file:"),
+    ("tap:vmdk:/x,xvda,w", "it reads no vmdk images; convert it to raw or qcow2"),
+    ("qed:/x,xvda,w", "leave it out and write format=qed"),
+    (
+        "/x,RAW,xvda,w",
+        "format cannot be 'RAW': accepted are raw, qcow, qcow2, vhd, qed, empty; w",
+    ),
+    ("/x,QCow2,xvda,w", "write qcow2, in lower case and without blanks or quotes"),
+    ("/x , raw , xvda , w", "format cannot be 'raw '"),
+    ("/x, raw , xvda , w", "write raw, in lower case and without blanks"),
+    ("/x,raw,xvda,w ", "write w, in lower case and without blanks"),
+    ("/x,raw,xvda,w\r", "write w, in lower"),
+    ("'/x,raw,xvda,w'", "write w, in lower case and without blanks or quotes"),
+    ("/x,raw,xvda,RW", "write rw, in lower case"),
+    ("/x,raw,hdc:CDROM,r", "behind a slot it reads :cdrom or :disk, in lower case"),
+    ("vdev=hdc,devtype=CDROM,target=/x", "accepted are disk, cdrom; write cdrom, in lower case"),
+    ("/x,raw,w,xvda", "'xvda' is in the place of the access and 'w' in that of the slot"),
+    ("phy:/x,xvda,w,storage", "what follows is named, such as backend=storage if"),
+    ("/dev/loop0,,xvda,rw,,", "target,format,vdev,access is all"),
+    ("/x", "it has no vdev, the slot in the guest: the order is target,format,vdev,access"),
+    ("phy:/x", "it has no vdev, the slot in the guest: the order is target,vdev,access"),
+    ("/x raw xvda w", "with commas between them"),
+    (
+        "mode=w,vdev=xvda,target=/x",
+        "the key 'mode' is unknown or not supported here: write",
+    ),
+    ("readonly=yes,vdev=xvda,target=/x", "write access=ro"),
+    ("vdve=xvda,target=/x", "did you mean vdev?"),
+    ("discard=on,vdev=xvda,target=/x", "discard stands by itself, without = and a value"),
+    ("cdrom=1,vdev=hdc,target=/iso", "cdrom stands by itself"),
+    ("direct_io_safe=1,vdev=hdc,target=/iso", "direct-io-safe stands by itself"),
+    ("format =raw,vdev=xvda,target=/x", "a key is in lower case, with no blank before the equals"),
+    ("Vdev=xvda,target=/x", "a key is in lower case"),
+]
+
+
+@pytest.mark.parametrize(("spec", "words"), HINTS)
+def test_that_an_error_says_what_to_write_instead(spec: str, words: str) -> None:
+    with pytest.raises(DiskSpecError) as error:
+        parse(spec)
+    assert words in str(error.value)
+
+
+@pytest.mark.parametrize("spec", sorted({spec for spec, _words in HINTS}))
+def test_that_xl_refuses_what_is_explained(libxlutil: Libxlutil, spec: str) -> None:
+    assert libxlutil.parse(spec)["rc"] != 0
+
+
+@pytest.mark.parametrize(
+    ("spec", "disk"),
+    [
+        ("/x,raw,ioemu:hda,w", {"target": "/x", "format": "raw", "vdev": "hda", "access": "rw"}),
+        ("file:/x.iso,hdc:cdrom,r", {"target": "/x.iso", "vdev": "hdc", "devtype": "cdrom"}),
+        (",raw,hdc:cdrom,r", {"format": "raw", "vdev": "hdc", "devtype": "cdrom"}),
+        ("aio:/x,xvda,w", {"target": "/x", "vdev": "xvda", "access": "rw"}),
+        ("phy:vg0/a,xvda,w", {"target": "vg0/a", "vdev": "xvda", "access": "rw"}),
+    ],
+)
+def test_that_old_habits_that_xl_reads_are_read(spec: str, disk: Disk) -> None:
+    assert disk.items() <= parse(spec).items()
 
 
 @pytest.mark.parametrize("spec", [None, True, 1, b"/x,,xvda", ["/x,,xvda"], {}])
@@ -270,6 +349,10 @@ EVERYTHING: Disk = {
         (LOOP, "format=raw, vdev=xvda, access=rw, target=/dev/loop0", "/dev/loop0,raw,xvda,rw"),
         ({"target": "/x", "vdev": "xvda"}, "vdev=xvda, target=/x", "/x,,xvda"),
         ({"target": "/x", "vdev": 51768}, "vdev=51768, target=/x", "/x,,51768"),
+        (
+            {"target": "/x", "vdev": "xvda", "access": "r"},
+            *("vdev=xvda, access=ro, target=/x", "/x,,xvda,ro"),
+        ),
         ({"target": "/x", "vdev": "0xca00"}, "vdev=0xca00, target=/x", "/x,,0xca00"),
         ({"vdev": "hdc", "devtype": "cdrom"}, "vdev=hdc, devtype=cdrom", ",,hdc,devtype=cdrom"),
         (
@@ -357,7 +440,7 @@ def test_that_the_positional_style_carries_the_others(target: str) -> None:
         ),
         ({"format": True}, "format is text, not bool"),
         ({"format": "empty"}, "format: empty is for a cdrom drive only"),
-        ({"access": "w"}, "access cannot be 'w': accepted are ro, rw"),
+        ({"access": "W"}, "access cannot be 'W': accepted are ro, rw; write w, in lower case"),
         ({"devtype": "floppy"}, "devtype cannot be 'floppy'"),
         ({"devtype": "cdrom"}, "xl makes a cdrom read-only"),
         ({"backendtype": "loop"}, "backendtype cannot be 'loop'"),

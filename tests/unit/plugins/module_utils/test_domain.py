@@ -351,7 +351,10 @@ def test_what_dom0_uses(host: FakeHost, monkeypatch: pytest.MonkeyPatch, kind: s
     ("target", "message"),
     [
         ("/srv/nope.raw", "disk xvda: target '/srv/nope.raw' cannot be found"),
-        ("disk.img", "is not absolute"),
+        ("disk.img", "disk xvda: target: 'disk.img' is not absolute: write it from / on"),
+        ("phy:/dev/loop0", "has a prefix, which xl reads in a positional string only"),
+        ("/dev/loop0,access=ro", "has access= in it: all that follows target= is the target"),
+        ("rbd:pool/a", "is for QEMU: write backendtype: qdisk"),
         ("/dev/loop9", "loop device without an image"),
         ("/dev/disk/by-loop-file/srv/nope.raw", "it has no loop device"),
         ("/dev/disk/by-loop-file/srv/own.raw", "is not bound to a loop device; bind it first"),
@@ -384,6 +387,7 @@ def test_a_link_that_leads_to_another_image(host: FakeHost) -> None:
     [
         "vdev=xvdb, script=block-iscsi, target=iqn.2001-05.org.example:app",
         "vdev=xvdb, backend=db, target=/dev/nothing/here",
+        "vdev=xvdb, backendtype=qdisk, target=rbd:pool/a",
         "vdev=xvdb, backend=gone, target=/dev/loop0",
         "vdev=xvdb, devtype=cdrom",
         ",,xvdb:cdrom",

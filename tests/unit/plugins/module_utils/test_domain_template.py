@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
@@ -139,6 +140,36 @@ def test_that_memory_may_be_little_or_much(memory: int) -> None:
 # ---- slots ----
 
 
+FOUR = [
+    "format=raw, vdev=xvdd, access=rw, target=@BLOCK:four/log.img@",
+    "format=raw, vdev=xvdb, access=ro, target=@BLOCK:four/web.tar@",
+    "format=raw, vdev=51744, access=rw, target=@BLOCK:data.img@",
+    "format=raw, vdev=xvdq, access=ro, target=@BLOCK:my files@",
+]
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+def test_that_the_order_of_blocks_means_nothing(order: Sequence[int]) -> None:
+    """MirageOS writes them in the order of a hash table."""
+    specs = "', '".join(FOUR[index] for index in order)
+    text = f"name = 'x'\nkernel = '/k'\ndisk = [ '{specs}' ]\n"
+    disks = [{"name": "log"}, {"name": "web"}, {"name": "data"}, {"name": "f", "block": "my files"}]
+    given = dict.fromkeys(["memory", "networks"])
+    planned = plan(template=text, disks=disks, **given)
+    assert [(one["name"], one["vdev"]) for one in planned.entries] == [
+        *(("log", "xvdd"), ("web", "xvdb"), ("data", "51744"), ("f", "xvdq")),
+    ]
+    reordered = plan(template=text, disks=[disks[index] for index in order], **given)
+    assert {one["name"]: one["vbd"] for one in reordered.entries} == {
+        one["name"]: one["vbd"] for one in planned.entries
+    }
+    assert (
+        reordered.configs[0]["options"]
+        == planned.configs[0]["options"]
+        == {"kernel": "/srv/hello.xen"}
+    )
+
+
 @pytest.mark.parametrize(
     ("disk", "planned"),
     [
@@ -221,8 +252,9 @@ def test_that_a_disk_goes_with_the_template(disk: Dict[str, Any], problem: str) 
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ("backend=storage", "the template says backend for it, which no disk here can have"),
-        ("format=qcow", "the template's format for it: raw, qcow2, vhd or qed is wanted, not 'qc"),
+        ("backend=storage", "domain storage serves it, where no image is made or bound: write"),
+        ("backend=qdisk", "the template's backend for it: backend is the domain that serves the"),
+        ("format=empty", "the template's format for it: raw, qcow, qcow2, vhd or qed is wanted"),
     ],
 )
 def test_that_a_disk_can_have_what_the_template_says(words: str, problem: str) -> None:

@@ -103,19 +103,20 @@ def test_that_there_must_be_a_name(written: Dict[str, object]) -> None:
 
 TEXTS = (
     *("path", "target", "source", "owner", "group", "mode"),
-    *("seuser", "serole", "setype", "selevel", "script", "label"),
+    *("seuser", "serole", "setype", "selevel", "script", "label", "backend"),
 )
-FLAGS = ("loop", "preserve", "shrink", "direct_io", "discard", "direct_io_safe")
+FLAGS = ("loop", "preserve", "shrink", "direct_io", "discard", "direct_io_safe", "trusted")
 CHOICES = {
     "state": "present or absent",
     "allocation": "sparse or full",
     "filesystem": "ext2, ext3, ext4, vfat or tar",
     "fat_sector_size": "512 or 4096",
     "source_format": "raw, qcow2, vhd, vhdx, vmdk, vdi or qed",
-    "format": "raw, qcow2, vhd or qed",
-    "access": "rw or ro",
-    "backendtype": "phy, qdisk or tap",
+    "format": "raw, qcow, qcow2, vhd or qed",
+    "access": "ro, rw, r or w",
+    "backendtype": "phy, tap, qdisk or standalone",
     "devtype": "disk or cdrom",
+    "specification": "xen or virtio",
     "sector_size": "512, 1024, 2048 or 4096",
 }
 # As YAML reads them, and how an error shows them.
@@ -432,6 +433,39 @@ def test_that_a_script_may_take_any_target() -> None:
     assert disk(target=target, script="block-iscsi").spec["target"] == target
     (problem,) = problems_of_disk(target=target)
     assert problem.startswith(f"{DISK}: target: {target!r} is not absolute")
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"target": "phy:/dev/vg/a"}, "target: 'phy:/dev/vg/a' has a prefix, which xl reads in a"),
+        ({"target": "tap:qcow2:/a"}, "target: 'tap:qcow2:/a' has a prefix"),
+        (
+            {"target": "vg0/a"},
+            "target: 'vg0/a' is not absolute: write it from / on, such as /dev/v",
+        ),
+        ({"target": "rbd:a/b"}, "target: 'rbd:a/b' is for QEMU: write backendtype: qdisk"),
+        ({"backend": "phy"}, "backend: backend is the domain that serves the disk, and 'phy'"),
+    ],
+)
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_that_a_target_is_judged_as_the_modules_do(
+    options: Dict[str, Any], problem: str, state: str
+) -> None:
+    (found,) = problems_of_disk(**options, state=state)
+    assert found.startswith(f"{DISK}: {problem}")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"target": "vg0/a", "backend": "storage"},
+        {"target": "//a", "script": "s"},
+        {"target": "rbd:pool/a", "backendtype": "qdisk"},
+    ],
+)
+def test_that_others_may_make_sense_of_a_target(options: Dict[str, Any]) -> None:
+    assert disk(**options).spec["target"] == options["target"]
 
 
 @pytest.mark.parametrize(

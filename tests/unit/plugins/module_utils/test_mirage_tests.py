@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List
+import itertools
+from typing import Any, Dict, List, Sequence
 from xml.etree import ElementTree
 
 import pytest
@@ -41,6 +42,24 @@ def problems(*tests: object, **options: Any) -> List[str]:
 
 
 # ---- what is to be done ----
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+def test_that_the_order_in_a_config_means_nothing(order: Sequence[int]) -> None:
+    """MirageOS writes the blocks in the order of a hash table."""
+    slots = [("a.img", "xvdb"), ("b.img", "xvdd"), ("c.img", "xvdc")]
+    specs = [f"vdev={vdev}, target=@BLOCK:{file}@" for file, vdev in slots]
+    text = TEMPLATE.replace(
+        "format=raw, vdev=xvdb, access=rw, target=@BLOCK:data.img@",
+        "', '".join(specs[index] for index in order),
+    )
+    test = {"name": "t", "unikernel": "dist/hello.xen", "config": "c.xl", "memory": 32}
+    disks = [{"name": name, "size": "4KiB"} for name in "cab"]
+    more = {"networks": {"service": "br0"}, "disks": disks, "fetch": ["b"]}
+    plan = planned({**test, **more}, configs={"/home/me/c.xl": text})
+    entries = disk_plan.plan([plan.tests[0]["domain"]], DIRECTORY, DIRECTORY).entries
+    assert {one["name"]: one["vdev"] for one in entries} == {"a": "xvdb", "b": "xvdd", "c": "xvdc"}
+    assert plan.tests[0]["fetch"][1] == {"src": f"{DIRECTORY}/t-x1y2/b.raw", "dest": "t-b.raw"}
 
 
 def test_without_a_config() -> None:

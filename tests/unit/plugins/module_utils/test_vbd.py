@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, List, Tuple
 
@@ -45,6 +46,9 @@ DEFAULTS = {
     "script": None,
     "discard": None,
     "direct_io_safe": None,
+    "backend": None,
+    "trusted": None,
+    "specification": None,
     "state": "present",
     "wait": True,
     "wait_for": "connected",
@@ -209,7 +213,13 @@ def test_a_slot_that_is_taken(host: FakeHost, other: State, difference: str) -> 
         ({"vdev": None}, "vdev is missing"),
         ({"target": None}, "target is missing"),
         ({"vdev": "xvd"}, "lacks the letter"),
-        ({"target": "loop0"}, "is not absolute"),
+        ({"target": "loop0"}, "is not absolute: write it from / on"),
+        ({"target": "vg0/a"}, "such as /dev/vg0/a for a volume"),
+        ({"target": "phy:/dev/loop0"}, "write target: /dev/loop0"),
+        ({"target": "tap:qcow2:/a"}, "write target: /a and format: qcow2"),
+        ({"target": "rbd:pool/a"}, "is for QEMU: write backendtype: qdisk"),
+        ({"backend": "qdisk"}, "'qdisk' is a backendtype: write backendtype: qdisk"),
+        ({"backend": "storage"}, "domain storage, which is to serve the disk, is not running"),
         ({"target": "/srv/nope.raw"}, "'/srv/nope.raw' cannot be found: No such file"),
         ({"target": "/srv/\0"}, "cannot be found"),
         ({"target": "/"}, "neither a block device nor a regular file"),
@@ -275,6 +285,81 @@ def test_a_link_without_udev_is_its_loop_device(host: FakeHost) -> None:
     assert sentences(item) == [f"attach {item['target']} (rw) to domain web as xvda"]
     apply(item)
     assert attached() == [(1, "xvda", "/dev/loop2", "rw")]
+
+
+def test_a_target_that_only_qemu_understands(host: FakeHost) -> None:
+    item = wanted(target="rbd:pool/a", backendtype="qdisk", wait=False)
+    assert sentences(item) == ["attach rbd:pool/a (rw) to domain web as xvda"]
+    other = wanted(target="rbd:pool/a", backendtype="qdisk", domain="db")
+    assert "it is to be attached to domain web as xvda" in error_of(item, other)
+
+
+def served_by_db(host: FakeHost) -> None:
+    """Have what is attached served by db in place of dom0."""
+    here, there = ("/local/domain/0/backend", "/local/domain/2/backend")
+    host.store = {
+        path.replace(here, there): value.replace(here, there) for path, value in host.store.items()
+    }
+
+
+def test_a_disk_that_a_driver_domain_serves(host: FakeHost) -> None:
+    item = wanted(target="vg0/a", backend="db", trusted=False, specification="xen", wait=False)
+    with vbd.open_vbds(False) as vbds:
+        (action,) = vbds.plan(item).actions
+    assert action.sentence == "attach vg0/a (rw) to domain web as xvda"
+    twice = wanted(target="vg0/a", backend="2", vdev="xvdb")
+    assert "it is to be attached to domain web as xvda" in error_of(item, twice)
+    assert sentences(item, wanted(target="/dev/loop0", vdev="xvdb"))
+
+
+def test_every_word_about_a_driver_domain_reaches_xl(host: FakeHost) -> None:
+    host.behave(devices={"vg0/a": "8:10"})
+    with suppress(BlockdevError):  # This xl has it served by dom0, which is then not as wanted.
+        apply(wanted(target="vg0/a", backend="db", trusted=False, specification="xen", wait=False))
+    assert host.commands()[0] == (
+        "xl block-attach 1 format=raw, vdev=xvda, access=rw, devtype=disk, backend=db, untrusted, "
+        "specification=xen, target=vg0/a"
+    )
+
+
+def test_the_same_disk_of_a_driver_domain_is_no_change(host: FakeHost) -> None:
+    apply(wanted())
+    served_by_db(host)
+    assert sentences(wanted(backend="db")) == sentences(wanted(backend="2", trusted=True)) == []
+    assert "holds /dev/loop0, not /dev/loop0" in error_of(wanted())
+    assert sentences(wanted(state="absent", vdev=None)) == []
+    assert sentences(wanted(state="absent", vdev=None, backend="db")) == [
+        "detach /dev/loop0 (xvda) from domain web"
+    ]
+    assert sentences(wanted(state="absent", vdev=None, backend="gone")) == []
+
+
+def test_the_protocol_is_compared(host: FakeHost) -> None:
+    apply(wanted())
+    backend = "/local/domain/0/backend/vbd/1/51712/specification"
+    host.store = {**host.store, backend: "xen"}
+    assert sentences(wanted(specification="xen")) == []
+    assert "with specification: xen, not virtio" in error_of(wanted(specification="virtio"))
+
+
+@pytest.mark.parametrize(("word", "access"), [("r", "ro"), ("w", "rw")])
+def test_access_in_the_words_of_xl(host: FakeHost, word: str, access: str) -> None:
+    (state,) = apply(wanted(access=word, wait=False))
+    assert state["access"] == access
+    assert sentences(wanted(access=access)) == sentences(wanted(access=word)) == []
+
+
+def test_an_image_that_qemu_opens_may_have_been_bound_before(host: FakeHost) -> None:
+    """The plan named the loop device of such a disk once, and names the image now."""
+    apply(wanted())
+    backend = "/local/domain/0/backend/vbd/1/51712"
+    by_qemu = {f"{backend}/type": "qdisk", f"{backend}/params": "aio:/dev/loop0"}
+    store = {path: value for path, value in host.store.items() if "physical-device" not in path}
+    host.store = {**store, **by_qemu}
+    assert sentences(wanted(backendtype="qdisk", target="/srv/100.raw")) == []
+    assert "holds /dev/loop0, not /srv/101.raw" in error_of(
+        wanted(backendtype="qdisk", target="/srv/101.raw")
+    )
 
 
 def test_targets_that_only_a_script_understands(host: FakeHost) -> None:
@@ -617,11 +702,7 @@ def test_the_old_disk_comes_back_where_the_host_cannot_be_looked_at(
 
 def test_an_old_disk_of_a_driver_domain_does_not_come_back_as_one_of_dom0(host: FakeHost) -> None:
     apply(wanted())
-    here, there = ("/local/domain/0/backend", "/local/domain/2/backend")
-    moved = {
-        path.replace(here, there): value.replace(here, there) for path, value in host.store.items()
-    }
-    host.store = moved
+    served_by_db(host)
     host.behave(script_words={"/dev/loop1": "no"})
     with pytest.raises(PartlyDoneError, match="is served by another domain and was not put back"):
         apply(wanted(target="/dev/loop1", replace=True))

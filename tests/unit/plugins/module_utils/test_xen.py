@@ -141,6 +141,7 @@ def test_recorded_disks() -> None:
         devtype="disk",
         script="/etc/xen/scripts/block",
         discard=False,
+        specification="xen",
         physical_device=(7, 1),
         backend_state=4,
         frontend_state=4,
