@@ -54,7 +54,7 @@ options:
       - What moves a terminal's cursor or colours its text is taken out before, and a carriage return as well.
       - A guest that has printed it and still runs is followed for 2 s more. If it says in that time that it dies, the
         verdict is V(crashed). A guest that is to end so is expected by the line that tells its end, such as
-        V(solo5_exit\\(2\\)).
+        V(solo5_exit.2. called).
       - Without it, the guest is expected to end by itself. A domain whose config does not say
         C(on_crash = 'preserve') is taken away by C(xl) when it crashes, which looks the same.
     type: str
