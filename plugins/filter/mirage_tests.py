@@ -39,6 +39,7 @@ class FilterModule:
             "mirage_tests": mirage_tests,
             "mirage_blamed": testing.blamed,
             "mirage_results": testing.results,
+            "mirage_again": testing.again,
             "mirage_summary": testing.summary,
             "mirage_junit": testing.junit,
         }

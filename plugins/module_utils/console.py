@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import List, Optional, Pattern
 
+from ansible_collections.xen.blockdev.plugins.module_utils.console_endings import Ending
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 WINDOW = 256 * 1024
@@ -60,6 +61,10 @@ class Transcript:
         self._decode = codecs.getincrementaldecoder("utf-8")("replace").decode
         self._rest = ""
         self._text = ""
+        self._dropped = 0
+        """Characters that came before C(_text)."""
+        self._match_end = 0
+        """Where the last character of the match is, counted from the first one of all."""
 
     def feed(self, data: bytes, final: bool = False) -> None:
         """Take what the guest has printed next. C(final): nothing follows."""
@@ -70,18 +75,38 @@ class Transcript:
         self._text += _CONTROL.sub("", new[: len(new) - len(self._rest)])
         if self.match is None:
             self._search(max(before - SPAN, 0))
+        self._dropped += max(len(self._text) - WINDOW, 0)
         self._text = self._text[-WINDOW:]
 
     def _search(self, position: int) -> None:
         found = [
-            (match.start(), pattern is self._expect, match[0])
+            (match.start(), pattern is self._expect, match[0], match.end())
             for pattern in (self._fail, self._expect)
             for match in [pattern.search(self._text, position) if pattern else None]
             if match
         ]
         if found:
-            _start, wanted, text = min(found)
+            start, wanted, text, end = min(found)
             self.match = Match(wanted, text[:MATCH_LENGTH])
+            self._match_end = self._dropped + max(end - 1, start)
+
+    @property
+    def ending(self) -> Ending:
+        """What the guest has said about its end."""
+        ending = Ending()
+        for line in self._text.split("\n"):
+            ending = ending.after(line)
+        return ending
+
+    @property
+    def expects_end(self) -> bool:
+        """Whether the line in which the expected text ends is one that tells how the guest ends:
+        that is then what is expected of it."""
+        position = self._match_end - self._dropped
+        if not self.match or not self.match.wanted or position < 0:
+            return False
+        line = self._text[:position].rpartition("\n")[2] + self._text[position:].partition("\n")[0]
+        return Ending().after(line) != Ending()
 
     @property
     def tail(self) -> List[str]:
@@ -115,29 +140,44 @@ class Verdict:
 
 
 def of_match(match: Match) -> Verdict:
-    """The verdict once one of the expressions has matched."""
+    """The verdict where nothing but the text that matched counts."""
     if match.wanted:
         return Verdict("expected", True, f"it printed what was expected: {match.text!r}")
     return Verdict("unwanted", False, f"it printed what means failure: {match.text!r}")
 
 
-def of_end(status: str, expected: bool) -> Verdict:
-    """The verdict on a guest that has ended without such a match.
+def of_end(status: str, transcript: Transcript, expected: bool) -> Verdict:
+    """The verdict on a guest that has ended, or has printed what was expected and runs on.
 
+    How it ended counts whatever it has printed before, unless just that was expected.
     C(status): what has become of the domain, as xl.Listed has it, or C(absent). C(expected):
     whether a text was waited for.
     """
-    if status == "crashed":
-        return Verdict("crashed", False, "it crashed")
+    match, ending = transcript.match, transcript.ending
+    if match and (transcript.expects_end or not match.wanted):
+        return of_match(match)
+    if status == "crashed" or ending.failed:
+        return Verdict("crashed", False, _crash(ending))
+    if match:
+        return of_match(match)
     if expected:
         return Verdict("ended", False, "it ended without having printed what was expected")
     return Verdict("ended", True, "it ended by itself")
 
 
-def of_timeout(seconds: float, expected: bool) -> Verdict:
+def _crash(ending: Ending) -> str:
+    number = f" with status {ending.status}" if ending.status else ""
+    return f"it crashed{number}{_because(ending)}"
+
+
+def _because(ending: Ending) -> str:
+    return f": {ending.cause[:MATCH_LENGTH]}" if ending.cause else ""
+
+
+def of_timeout(seconds: float, expected: bool, ending: Ending) -> Verdict:
     """The verdict on a guest that is still running."""
     what = "it did not print what was expected" if expected else "it did not end"
-    return Verdict("timeout", False, f"{what} within {seconds:g} s")
+    return Verdict("timeout", False, f"{what} within {seconds:g} s{_because(ending)}")
 
 
 def of_lost(words: str) -> Verdict:

@@ -64,16 +64,18 @@ def plan(
     images_dir: str = IMAGES_DIR,
     config_dir: str = CONFIG_DIR,
     state: Optional[str] = None,
+    places: Optional[Sequence[str]] = None,
 ) -> DiskPlan:
     """Plan the disks of all domains.
 
     C(domains): the list of domains as the user wrote it. C(images_dir): where images go that have
     no path of their own, as ``<images_dir>/<domain>/<disk>.raw``. C(config_dir): where configs
-    are. C(state): ``absent`` plans every domain as if it were absent.
+    are. C(state): ``absent`` plans every domain as if it were absent. C(places): what each domain
+    is called in an error, by default its place in the list and its name.
     Raises DiskPlanError with everything that is wrong.
     """
     reader = InventoryReader(images_dir, config_dir, state)
-    planned = reader.domains(domains)
+    planned = reader.domains(domains, places)
     problems = [*reader.problems, *_contradictions(planned)]
     if problems:
         raise DiskPlanError("\n".join(problems))

@@ -12,7 +12,13 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, partial
 from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Set, cast
 
-from ansible_collections.xen.blockdev.plugins.module_utils import commands, console, dom0, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    commands,
+    console,
+    console_log,
+    dom0,
+    xl,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Plan,
@@ -38,6 +44,9 @@ LOOK_SECONDS = 1
 
 DRAIN_SECONDS = 2
 """How long nothing more comes from the console of a guest that has ended before it is let be."""
+
+AFTER_SECONDS = 2
+"""How long a guest that has printed what was expected is given to die of something after that."""
 
 CHUNK = 64 * 1024
 
@@ -96,14 +105,19 @@ class Consoles(Resource):
                 selector.register(follower.output, selectors.EVENT_READ, follower)
             look = time.monotonic() + LOOK_SECONDS
             while not all(follower.verdict for follower in self._followed):
-                for key, _events in selector.select(max(look - time.monotonic(), 0)):
-                    if not key.data.read():
-                        selector.unregister(key.fileobj)
+                _read(selector, max(look - time.monotonic(), 0))
                 if time.monotonic() >= look:
+                    asked = time.monotonic()
                     domains = {domain.domid: domain for domain in xl.listed()}
+                    # xl may have taken long, and nothing was read until it ended.
+                    _read(selector, 0)
                     for follower in self._followed:
-                        follower.look(domains.get(follower.domain.domid))
+                        follower.look(domains.get(follower.domain.domid), asked)
                     look = time.monotonic() + LOOK_SECONDS
+
+    @cached_property
+    def _logs(self) -> Dict[str, str]:
+        return console_log.found()
 
     @cached_property
     def _domains(self) -> Dict[str, xl.Listed]:
@@ -125,10 +139,20 @@ class Consoles(Resource):
 
     def _begin(self, follower: Follower, log: Optional[str], sentence: str) -> None:
         with explained(f"cannot {sentence}"):
-            follower.begin(None if log is None else self._stack.enter_context(_new_file(log)))
+            follower.begin(
+                None if log is None else self._stack.enter_context(_new_file(log)),
+                console_log.opened(self._logs.get(follower.domain.name)),
+            )
             self._stack.callback(follower.close)
             xl.unpause(follower.domain.domid)
             self._followed.append(follower)
+
+
+def _read(selector: selectors.BaseSelector, timeout: float) -> None:
+    """Take what the consoles give, waiting for the first of it so many seconds."""
+    for key, _events in selector.select(timeout):
+        if not key.data.read():
+            selector.unregister(key.fileobj)
 
 
 class Follower:
@@ -145,14 +169,21 @@ class Follower:
         self._timeout = timeout
         self._expected = expected
         self._log: Optional[int] = None
-        self._logged = 0
-        self._begun = self._heard = 0.0
+        self._daemon: Optional[console_log.ConsoleLog] = None
+        self._received = 0
+        self._recent = b""
+        """The last bytes that were received."""
+        self._begun = self._heard = self._matched = self._ended = 0.0
         self._seconds = 0.0
+        self._status: Optional[str] = None
+        """How the domain was listed when its guest was first seen to have ended."""
         self._open = True
         """Whether more can come from the console."""
 
-    def begin(self, log: Optional[int]) -> None:
-        """Attach to the console. C(log): an empty file, a descriptor, that gets all of it."""
+    def begin(self, log: Optional[int], daemon: Optional[console_log.ConsoleLog]) -> None:
+        """Attach to the console. C(log): an empty file, a descriptor, that gets all of it.
+        C(daemon): what xenconsoled logs of it, where it does."""
+        self._daemon = daemon
         # It would end at the end of its input, so that stays open.
         self._process = commands.start(
             ["xl", "console", str(self.domain.domid)], stdin=subprocess.PIPE
@@ -166,28 +197,53 @@ class Follower:
         """Take what there is; whether more can come."""
         data = os.read(self.output, CHUNK)
         self._open = bool(data)
-        self._heard = time.monotonic()
-        self._transcript.feed(data, final=not data)
-        if self._log is not None and self._logged < LOG_LIMIT:
-            self._logged += os.write(self._log, data[: LOG_LIMIT - self._logged])
-        if self._transcript.match and not self.verdict:
-            self._judge(console.of_match(self._transcript.match))
+        self._take(data, final=not data)
         return self._open
 
-    def look(self, domain: Optional[xl.Listed]) -> None:
-        """Tell whether to go on, now that xl lists the C(domain) like this, or not any more."""
-        now = time.monotonic()
+    def _take(self, data: bytes, final: bool = False) -> None:
+        self._heard = time.monotonic()
+        had_match = bool(self._transcript.match)
+        self._transcript.feed(data, final)
+        if self._log is not None and self._received < LOG_LIMIT:
+            os.write(self._log, data[: LOG_LIMIT - self._received])
+        self._received += len(data)
+        self._recent = (self._recent + data)[-console_log.RECENT :]
+        match = self._transcript.match
+        if match and not had_match:
+            self._matched = self._heard
+            if not match.wanted:
+                self._judge(console.of_match(match))
+
+    def look(self, domain: Optional[xl.Listed], asked: float) -> None:
+        """Tell whether to go on, now that xl lists the C(domain) like this, or not any more.
+        C(asked): when xl was asked."""
         if self.verdict:
             return
-        if domain is None or not domain.runs:
-            # Its last words may still be on their way.
-            if not self._open or now >= self._heard + DRAIN_SECONDS:
-                status = "absent" if domain is None else domain.status
-                self._judge(console.of_end(status, self._expected))
-        elif not self._open:
+        now = time.monotonic()
+        if self._status is None and (domain is None or not domain.runs):
+            self._status = "absent" if domain is None else domain.status
+            self._ended = now
+        if self._status is not None:
+            self._look_at_end(self._status, now)
+        elif self._transcript.match:
+            if now >= self._matched + AFTER_SECONDS or self._transcript.ending.status is not None:
+                self._judge(console.of_end("running", self._transcript, self._expected))
+        elif not self._open and self._heard < asked:
             self._judge(console.of_lost(self._last_words()))
         elif now >= self._begun + self._timeout:
-            self._judge(console.of_timeout(self._timeout, self._expected))
+            ending = self._transcript.ending
+            self._judge(console.of_timeout(self._timeout, self._expected, ending))
+
+    def _look_at_end(self, status: str, now: float) -> None:
+        """Judge a guest that has ended, unless its last words may still be on their way."""
+        if self._open and now < max(self._heard, self._ended) + DRAIN_SECONDS:
+            return
+        daemon = self._daemon
+        self._take(
+            daemon.beyond(self._received, self._recent, LOG_LIMIT) if daemon else b"", final=True
+        )
+        if not self.verdict:
+            self._judge(console.of_end(status, self._transcript, self._expected))
 
     def _last_words(self) -> str:
         return xl.words(commands.finish(self._process, xl.XL_SECONDS))
@@ -211,6 +267,8 @@ class Follower:
 
     def close(self) -> None:
         """Leave the console."""
+        if self._daemon:
+            self._daemon.close()
         self._process.kill()
         with self._process, suppress(OSError):  # closes its pipes
             pass

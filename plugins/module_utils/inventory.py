@@ -159,14 +159,16 @@ class InventoryReader(OptionsReader):
         self._config_dir = self.read("config_dir", read_directory, config_dir) or "/"
         self._all_absent = state is not None and self.read("state", STATE, state) == "absent"
 
-    def domains(self, written: object) -> List[Domain]:
-        """The domains; those are left out of which not even the name can be read."""
+    def domains(self, written: object, places: Optional[Sequence[str]] = None) -> List[Domain]:
+        """The domains; those are left out of which not even the name can be read. C(places): what
+        each is called in a problem."""
         domains = self.read("domains", read_list, written) or []
-        read = [self._domain(f"domains[{i}]", domain) for i, domain in enumerate(domains)]
+        if places is None:
+            places = [with_name(f"domains[{i}]", domain) for i, domain in enumerate(domains)]
+        read = [self._domain(place, domain) for place, domain in zip(places, domains)]
         return [domain for domain in read if domain]
 
     def _domain(self, place: str, written: object) -> Optional[Domain]:
-        place = with_name(place, written)
         options = self.options(place, written, DOMAIN_OPTIONS)
         name = str(options.get("name"))
         absent = self._all_absent or options.get("state") == "absent"

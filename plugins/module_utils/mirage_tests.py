@@ -36,8 +36,12 @@ MEMORY = 32
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """What XML 1.0 has no way to write."""
 
-PRESERVE = {"on_poweroff": "preserve", "on_reboot": "preserve", "on_crash": "preserve"}
-"""xl keeps a domain whose guest has ended, so that an end can be told from a crash."""
+PRESERVE = dict.fromkeys(("on_poweroff", "on_reboot", "on_crash", "on_watchdog"), "preserve")
+"""xl keeps a domain whose guest has ended, whatever its template says: so its console can be read
+to the end, and an end be told from a crash."""
+
+QUIET = "--solo5:quiet"
+"""With it Solo5 prints no exit status (bindings/cmdline.c)."""
 
 
 class MirageTestsError(BlockdevError):
@@ -50,8 +54,9 @@ class MirageTestsPlan(NamedTuple):
     copies: List[Options]
     """C(src) on the controller, C(dest), a directory on the host."""
     tests: List[Options]
-    """C(name); C(domain), an element of xen_domains; C(start) and C(console), items of xen_domain
-    and xen_console; C(fetch), a list of C(src) on the host and C(dest) below the report."""
+    """C(name) and C(retries); C(domain), an element of xen_domains; C(start) and C(console), items
+    of xen_domain and xen_console; C(fetch), a list of C(src) on the host and C(dest) below the
+    report."""
 
 
 # ---- from what was written to what is to be done ----
@@ -72,6 +77,12 @@ def _seconds(value: object) -> float:
     raise InventoryError(f"a number of seconds is wanted, not {shown(value)}")
 
 
+def _times(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
+        return int(value)
+    raise InventoryError(f"a whole number is wanted, 0 or more, not {shown(value)}")
+
+
 def _as_it_is(value: object) -> object:
     """For options that the plan of the disks judges."""
     return value
@@ -90,6 +101,7 @@ _OPTIONS: Dict[str, Reader] = {
     "expect": _expression("expect"),
     "fail": _expression("fail"),
     "timeout": _seconds,
+    "retries": _times,
 }
 
 
@@ -113,7 +125,7 @@ class _Reader(OptionsReader):
 
     def test(self, number: int, written: object, timeout: float) -> Optional[Options]:
         """What is to be done for one test; None where it cannot even be told which it is."""
-        place = with_name(f"mirage_vms[{number}]", written)
+        place = _place(number, written)
         options = self.options(place, written, _OPTIONS)
         if "name" not in options:
             return None
@@ -130,6 +142,7 @@ class _Reader(OptionsReader):
         log = f"{self._directory}/{domain}.log"
         return {
             "name": options["name"],
+            "retries": options.get("retries", 0),
             "domain": {"name": domain, **config, "disks": disks},
             "start": {"name": domain, "config": f"{self._directory}/{domain}.cfg"},
             "console": {
@@ -149,7 +162,8 @@ class _Reader(OptionsReader):
         """The options of the domain from which its config is made."""
         remote = options.get("remote_src", self._remote)
         kernel = self._on_host(options["unikernel"], remote)
-        more = {**PRESERVE, **options.get("options", {})}
+        more = {**options.get("options", {}), **PRESERVE}
+        self._refuse_other_ends(place, options.get("options", {}))
         if "config" in options:
             template = self._configs[self._on_controller(options["config"])]
             filled: Options = {
@@ -160,6 +174,15 @@ class _Reader(OptionsReader):
             self.problem(place, "networks fills a config, and there is none: write vif in options")
         memory = options.get("memory", MEMORY)
         return {"config": {"type": "pvh", "kernel": kernel, "memory": memory, **more}}
+
+    def _refuse_other_ends(self, place: str, options: Mapping[Any, object]) -> None:
+        for option in PRESERVE:
+            if options.get(option, "preserve") != "preserve":
+                self.problem(
+                    place,
+                    f"options: {option} is always 'preserve' in a test, so that the console can be "
+                    "read to its end: leave it out",
+                )
 
     def _disk(self, place: str, written: object) -> object:
         """The disk, with a source that will be on the host. The plan judges what is wrong in it."""
@@ -233,15 +256,40 @@ def plan(
     """
     reader = _Reader(directory, source_dir, configs, remote)
     read = [reader.test(number, test, timeout) for number, test in enumerate(tests)]
-    planned = [test for test in read if test]
-    problems = list(reader.problems)
-    try:
-        disk_plan.plan([test["domain"] for test in planned], directory, directory)
-    except BlockdevError as error:
-        problems += str(error).replace("domains[", "mirage_vms[").split("\n")
+    planned = {
+        _place(number, written): test
+        for number, (written, test) in enumerate(zip(tests, read))
+        if test
+    }
+    problems = [*reader.problems, *_problems(planned, directory)]
     if problems:
         raise MirageTestsError("\n".join(problems))
-    return MirageTestsPlan(reader.copies, planned)
+    return MirageTestsPlan(reader.copies, list(planned.values()))
+
+
+def _place(number: int, written: object) -> str:
+    return with_name(f"mirage_vms[{number}]", written)
+
+
+def _problems(tests: Mapping[str, Options], directory: str) -> List[str]:
+    """What is wrong with the domains of the tests, which are given by their places."""
+    domains = [test["domain"] for test in tests.values()]
+    try:
+        configs = disk_plan.plan(domains, directory, directory, places=list(tests)).configs
+    except BlockdevError as error:
+        return str(error).split("\n")
+    return [
+        f"{place}: {QUIET} hides with which status it ends, so that one that dies would pass: "
+        f"write expect, or leave {QUIET} out"
+        for (place, test), config in zip(tests.items(), configs)
+        if test["console"]["expect"] is None and _is_quiet(config["options"])
+    ]
+
+
+def _is_quiet(config: Mapping[str, Any]) -> bool:
+    """Whether Solo5 is told to be so. C(cmdline) stands for C(root) and C(extra) (xl.cfg(5))."""
+    words = config.get("cmdline") or config.get("extra")
+    return isinstance(words, str) and QUIET in words.split()
 
 
 # ---- results ----
@@ -275,13 +323,29 @@ def results(
     started: Mapping[str, Any],
     followed: Mapping[str, Any],
     failed: Mapping[str, Any],
+    earlier: Sequence[Options] = (),
 ) -> List[Options]:
-    """How each of the tests went: C(name), C(passed), C(verdict), C(reason), C(seconds), C(tail).
+    """How the tests went: C(name), C(passed), C(verdict), C(reason), C(seconds), C(tail), and in
+    C(tries) the same of each try.
 
     C(started), C(followed): what xen_domain and xen_console have reported, as Ansible registers
-    it. C(failed): the result of the task that failed before; empty where none did.
+    it. C(failed): the result of the task that failed before; empty where none did. C(earlier): the
+    results so far, which stay, those of a test that was tried again as tries before this one.
     """
-    return [_result(test, started, followed, failed) for test in tests]
+    found = {result["name"]: result for result in earlier}
+    for test in tests:
+        result = _result(test, started, followed, failed)
+        tries = found[test["name"]]["tries"] if test["name"] in found else []
+        found[test["name"]] = {**result, "tries": [*tries, result]}
+    return list(found.values())
+
+
+def again(tests: Sequence[Options], found: Sequence[Options]) -> List[Options]:
+    """The tests that ran out of time and may be tried once more. C(found): the results so far."""
+    tries = {
+        result["name"]: len(result["tries"]) for result in found if result["verdict"] == "timeout"
+    }
+    return [test for test in tests if 0 < tries.get(test["name"], 0) <= test["retries"]]
 
 
 def _result(
@@ -312,32 +376,58 @@ def _entry(report: Mapping[str, Any], domain: str) -> Optional[Mapping[str, Any]
 
 
 def summary(found: Sequence[Options]) -> List[str]:
-    """A line for each of the results, and for one that did not pass the console's last lines."""
+    """A line for each of the results, of a test that was tried again one for each try, and for one
+    that did not pass the console's last lines."""
     lines = []
     for result in found:
         mark = "ok" if result["passed"] else "failed"
-        lines.append(f"{mark}: {result['name']}: {result['reason']} ({result['seconds']:g} s)")
+        lines.append(f"{mark}: {result['name']}: {_sentence(result)}")
+        lines += [f"    {line}" for line in _tries(result)]
         if not result["passed"]:
             lines += [f"    | {line}" for line in result["tail"]]
     return lines
 
 
+def _sentence(result: Options) -> str:
+    return f"{result['reason']} ({result['seconds']:g} s)"
+
+
+def _tries(result: Options) -> List[str]:
+    """A line for each try of a test that had more than one."""
+    tries = result.get("tries", [result])
+    if len(tries) == 1:
+        return []
+    return [f"try {i} of {len(tries)}: {_sentence(one)}" for i, one in enumerate(tries, 1)]
+
+
 def junit(found: Sequence[Options], suite: str) -> str:
     """The results as the XML of JUnit, which CI systems show. C(suite): what was tested on."""
     failures = sum(not result["passed"] for result in found)
-    seconds = sum(result["seconds"] for result in found)
+    counts = {"tests": str(len(found)), "failures": str(failures)}
+    time = f"{sum(map(_seconds_of, found)):.1f}"
     root = ElementTree.Element("testsuites")
-    counts = {"tests": str(len(found)), "failures": str(failures), "time": f"{seconds:.1f}"}
-    parent = ElementTree.SubElement(root, "testsuite", {"name": suite, **counts})
+    parent = ElementTree.SubElement(root, "testsuite", {"name": suite, **counts, "time": time})
     parent.text = "\n"
     for result in found:
-        names = {"classname": suite, "name": result["name"], "time": f"{result['seconds']:.1f}"}
-        case = ElementTree.SubElement(parent, "testcase", names)
-        case.tail = "\n"
-        said = _NOT_XML.sub("\ufffd", "\n".join(result["tail"]))
-        if not result["passed"]:
-            message = _NOT_XML.sub("\ufffd", result["reason"])
-            attributes = {"type": result["verdict"], "message": message}
-            ElementTree.SubElement(case, "failure", attributes).text = said
-        ElementTree.SubElement(case, "system-out").text = said
+        _add_case(parent, result, suite)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
+
+
+def _add_case(parent: ElementTree.Element, result: Options, suite: str) -> None:
+    names = {"classname": suite, "name": result["name"], "time": f"{_seconds_of(result):.1f}"}
+    case = ElementTree.SubElement(parent, "testcase", names)
+    case.tail = "\n"
+    said = _in_xml("\n".join([*_tries(result), *result["tail"]]))
+    if not result["passed"]:
+        attributes = {"type": result["verdict"], "message": _in_xml(result["reason"])}
+        ElementTree.SubElement(case, "failure", attributes).text = said
+    ElementTree.SubElement(case, "system-out").text = said
+
+
+def _seconds_of(result: Options) -> float:
+    """How long all tries took."""
+    return float(sum(one["seconds"] for one in result.get("tries", [result])))
+
+
+def _in_xml(text: str) -> str:
+    return _NOT_XML.sub("\ufffd", text)

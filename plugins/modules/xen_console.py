@@ -13,6 +13,9 @@ author: xen.blockdev authors (!UNKNOWN)
 description:
   - Unpauses domains and follows their consoles from the first byte, until a text appears, the guest ends or the
     time is up. Any number of them are followed at once.
+  - How a guest ends is part of the verdict, whatever it has printed before. An exit status other than 0 that it prints
+    counts as a crash, because for Xen it is an ordinary poweroff. Such lines of Solo5 (MirageOS), OCaml, Mini-OS,
+    Unikraft, rumprun and Linux are known.
   - It tells how each guest did, and fails only where a guest could not be followed at all. Whether one that did
     badly is to fail the play is for a later task to say, when everything has been put away.
 extends_documentation_fragment:
@@ -49,6 +52,9 @@ options:
       - A regular expression of Python for the text that the guest is to print. C(^) and C($) stand for the
         beginning and the end of each line.
       - What moves a terminal's cursor or colours its text is taken out before, and a carriage return as well.
+      - A guest that has printed it and still runs is followed for 2 s more. If it says in that time that it dies, the
+        verdict is V(crashed). A guest that is to end so is expected by the line that tells its end, such as
+        V(solo5_exit.2. called).
       - Without it, the guest is expected to end by itself. A domain whose config does not say
         C(on_crash = 'preserve') is taken away by C(xl) when it crashes, which looks the same.
     type: str
@@ -74,6 +80,9 @@ options:
     default: false
 notes:
   - A match is looked for in what appears at once, up to 16384 characters.
+  - With C(on_poweroff = 'preserve') and so on in its config, a domain stays when its guest has ended, and its console is
+    read until nothing has come for 2 s. Otherwise the domain takes with it what was still in its console; what
+    C(xenconsoled) has logged completes it, where it runs with C(--log=guest) and without timestamps.
   - The guest is left as it is in the end. See M(xen.blockdev.xen_domain) for how to end it.
 seealso:
   - module: xen.blockdev.xen_domain
@@ -119,7 +128,8 @@ domains:
     verdict:
       description:
         - V(expected) when O(expect) appeared first, V(unwanted) when O(fail) did.
-        - V(ended) when the guest has ended by itself before, V(crashed) when it has crashed.
+        - V(ended) when the guest has ended by itself before.
+        - V(crashed) when it has crashed, or has said that it ends badly.
         - V(timeout) when none of this happened in time.
         - V(lost) when its console could not be read any more.
       type: str
@@ -127,7 +137,7 @@ domains:
       sample: expected
     passed: {description: Whether the guest did as expected., type: bool, returned: when it was followed, sample: true}
     reason:
-      description: The verdict as a sentence.
+      description: The verdict as a sentence, with the exit status and the line of the exception if there are any.
       type: str
       returned: when it was followed
       sample: "it printed what was expected: 'all 3 tests passed'"

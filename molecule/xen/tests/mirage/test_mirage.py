@@ -26,6 +26,9 @@ STAND_IN = {
     "remote_src": True,
     "memory": 96,
 }
+FLOOD = "".join(f"{f'flood {number} ':x<63}\n" for number in range(1024))
+"""64 KiB, many times what the ring of a console holds."""
+DIES = "\nFatal error: exception Not_found\nSolo5: solo5_exit(2) called\n"
 GRUB_CFG = """
 set pager=0
 cat (xen/51728)/greetings/hello.txt
@@ -111,6 +114,12 @@ def test_the_example_of_the_readme(xen, run_tests):
     nothing_is_left(xen)
 
 
+def prints(name, expect):
+    """A test that prints a file of this name and powers off at once."""
+    disks = [{"name": "tar", "source": "content", "filesystem": "tar"}]
+    return {"name": name, **stand_in(f"tar:51712:{name}"), "disks": disks, "expect": expect}
+
+
 def each_end():
     """Tests of which each ends in a way of its own; see C(write_sources) for their sources."""
     content = {"source": "content"}
@@ -142,6 +151,8 @@ def each_end():
             "fail": "FAILED",
         },
         {"name": "ends", **stand_in("done")},
+        prints("flood", "^unikernel: done$"),
+        prints("dies", "^unikernel: done$"),
         {"name": "bad-kernel", "unikernel": "no-kernel", "expect": "x"},
         {
             "name": "bad-disk",
@@ -155,6 +166,8 @@ def write_sources(directory):
     """The folders and the file that the tests of C(each_end) name."""
     files = {
         "content/greetings/hello.txt": "Hello from a disk\n",
+        "content/flood": FLOOD,
+        "content/dies": DIES,
         "boot/boot/grub/grub.cfg": GRUB_CFG,
         "no-kernel": "this is no kernel\n" * 1000,
     }
@@ -175,12 +188,17 @@ def test_each_has_its_own_end(xen, run_tests, tmp_path):
         "hangs": "timeout",
         "unwanted": "unwanted",
         "ends": "passed",
+        "flood": "passed",
+        "dies": "crashed",
         "bad-kernel": "error",
         "bad-disk": "error",
     }
     assert "failed: panics: it crashed" in report.output
     assert "unikernel: about to crash" in (report.files / "panics.log").read_text()
     assert "unikernel: hanging" in report.failures["hangs"].text
+    assert FLOOD in (report.files / "flood.log").read_bytes().decode().replace("\r", "")
+    wanted = "it crashed with status 2: Fatal error: exception Not_found"
+    assert report.failures["dies"].get("message") == wanted
     assert "cannot start domain bad-kernel-" in report.failures["bad-kernel"].get("message")
     assert "cannot allocate" in report.failures["bad-disk"].get("message")
     nothing_is_left(xen)

@@ -14,6 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.console import (
     Transcript,
     Verdict,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.console_endings import Ending
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -128,19 +129,76 @@ def test_a_sequence_that_never_ends_is_not_kept() -> None:
 # ---- verdicts ----
 
 
+EXCEPTION = b"Fatal error: exception Not_found\nSolo5: solo5_exit(2) called\n"
+
+
 @pytest.mark.parametrize(
-    ("status", "expected", "verdict"),
+    ("status", "printed", "expect", "verdict", "reason"),
     [
-        ("crashed", True, ("crashed", False)),
-        ("crashed", False, ("crashed", False)),
-        ("shutdown", True, ("ended", False)),
-        ("shutdown", False, ("ended", True)),
-        ("absent", False, ("ended", True)),
+        ("crashed", b"", None, "crashed", "it crashed"),
+        ("crashed", b"", "ok", "crashed", "it crashed"),
+        ("crashed", b"ok", "ok", "crashed", "it crashed"),
+        ("shutdown", b"", "ok", "ended", "it ended without having printed what was expected"),
+        ("shutdown", b"", None, "ended", "it ended by itself"),
+        ("absent", b"", None, "ended", "it ended by itself"),
+        ("shutdown", b"Solo5: solo5_exit(0) called\n", None, "ended", "it ended by itself"),
+        ("running", b"ok", "ok", "expected", "it printed what was expected: 'ok'"),
+        (
+            "shutdown",
+            b"Solo5: solo5_exit(0) called\n",
+            "ok",
+            "ended",
+            "it ended without having printed what was expected",
+        ),
+        (
+            "shutdown",
+            EXCEPTION,
+            None,
+            "crashed",
+            "it crashed with status 2: Fatal error: exception Not_found",
+        ),
+        (
+            "shutdown",
+            b"ok\n" + EXCEPTION,
+            "ok",
+            "crashed",
+            "it crashed with status 2: Fatal error: exception Not_found",
+        ),
+        (
+            "running",
+            b"ok\n" + EXCEPTION,
+            "ok",
+            "crashed",
+            "it crashed with status 2: Fatal error: exception Not_found",
+        ),
+        (
+            "shutdown",
+            EXCEPTION[:33],
+            None,
+            "crashed",
+            "it crashed: Fatal error: exception Not_found",
+        ),
+        (
+            "shutdown",
+            EXCEPTION,
+            "(?s)Not_found.*solo5_exit.2.",
+            "expected",
+            "it printed what was expected: 'Not_found\\nSolo5: solo5_exit(2)'",
+        ),
+        ("crashed", b"no", None, "unwanted", "it printed what means failure: 'no'"),
     ],
 )
-def test_the_end_of_a_guest(status: str, expected: bool, verdict: object) -> None:
-    found = console.of_end(status, expected)
-    assert (found.verdict, found.passed) == verdict
+def test_the_end_of_a_guest(
+    status: str, printed: bytes, expect: Optional[str], verdict: str, reason: str
+) -> None:
+    found = console.of_end(status, fed([printed], expect, "^no$"), expect is not None)
+    passed = verdict == "expected" or (verdict == "ended" and not expect)
+    assert found == Verdict(verdict, passed, reason)
+
+
+def test_an_end_that_is_expected_may_be_long_ago() -> None:
+    text = b"Solo5: solo5_exit(2) called\n" + b"." * console.WINDOW
+    assert not fed([text[:-1], b"x"], "solo5_exit.2.").expects_end
 
 
 @pytest.mark.parametrize(
@@ -149,11 +207,15 @@ def test_the_end_of_a_guest(status: str, expected: bool, verdict: object) -> Non
         (console.of_match(Match(True, "ok")), "expected", "it printed what was expected: 'ok'"),
         (console.of_match(Match(False, "no")), "unwanted", "it printed what means failure: 'no'"),
         (
-            console.of_timeout(2.5, True),
+            console.of_timeout(2.5, True, Ending()),
             "timeout",
             "it did not print what was expected within 2.5 s",
         ),
-        (console.of_timeout(60, False), "timeout", "it did not end within 60 s"),
+        (
+            console.of_timeout(60, False, Ending(cause="Fatal error: exception Exit")),
+            "timeout",
+            "it did not end within 60 s: Fatal error: exception Exit",
+        ),
         (console.of_lost("gone"), "lost", "its console was lost: gone"),
     ],
 )

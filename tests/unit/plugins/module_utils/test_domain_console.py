@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import Any, Dict, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import dom0, domain_console, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    console_log,
+    dom0,
+    domain_console,
+    xl,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.console import ConsoleError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -61,7 +66,22 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
     monkeypatch.setattr(dom0, "require_dom0", lambda: None)
     monkeypatch.setattr(domain_console, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(domain_console, "DRAIN_SECONDS", 0.2)
+    monkeypatch.setattr(domain_console, "AFTER_SECONDS", 0.2)
     return fake
+
+
+@pytest.fixture
+def daemon_log(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What xenconsoled logs of guest C(app)."""
+    monkeypatch.setattr(console_log, "PROC", str(tmp_path / "proc"))
+    log = tmp_path / "guest-app.log"
+    log.write_text("of an earlier domain\n")
+    process = tmp_path / "proc" / "7"
+    (process / "fd").mkdir(parents=True)
+    (process / "comm").write_text("xenconsoled\n")
+    (process / "fd" / "3").symlink_to("/dev/null")
+    (process / "fd" / "4").symlink_to(log)
+    return log
 
 
 def follow(*items: Dict[str, Any], check_mode: bool = False) -> List[State]:
@@ -129,6 +149,68 @@ def test_last_words_count(host: Host) -> None:
     host.guest("app", "echo ---s-- >$domid.flags; sleep 0.15; echo well; sleep 0.15; echo more")
     (state,) = follow({"name": "app", "expect": "more"})
     assert state["verdict"] == "expected"
+
+
+def test_what_came_while_xl_was_asked_counts(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy host: a guest prints its last words and ends while `xl list` takes its time."""
+
+    def listed() -> List[xl.Listed]:
+        if (host.home / "1.go").exists():
+            (host.home / "asked").touch()
+            wait_for(host.home / "1.ended")
+            time.sleep(2 * domain_console.DRAIN_SECONDS)
+        return host.listed()
+
+    monkeypatch.setattr(xl, "listed", listed)
+    host.guest(
+        "app",
+        "until [ -e asked ]; do sleep 0.01; done; echo well; echo ---s-- >$domid.flags; "
+        f"touch 1.ended; {STAYS}",
+    )
+    (state,) = follow({"name": "app", "expect": "well"})
+    assert state["verdict"] == "expected"
+
+
+def wait_for(path: Path) -> None:
+    while not path.exists():
+        time.sleep(0.01)
+
+
+def test_what_the_console_lost_is_in_the_log(host: Host, daemon_log: Path, tmp_path: Path) -> None:
+    host.guest(
+        "app",
+        "echo hello; printf 'hello\\nall ' >>guest-app.log; echo 'well' >>guest-app.log; "
+        "echo ---s-- >$domid.flags",
+    )
+    log = tmp_path / "log"
+    (state,) = follow({"name": "app", "expect": "^all well$", "log": str(log)})
+    assert state["verdict"] == "expected"
+    assert log.read_text() == "hello\nall well\n"
+
+
+def test_a_log_of_other_bytes_is_no_help(host: Host, daemon_log: Path) -> None:
+    host.guest(
+        "app",
+        "echo hello; echo '[2026-11-29 12:00:00] hello' >>guest-app.log; "
+        "echo '[2026-11-29 12:00:00] well' >>guest-app.log; echo ---s-- >$domid.flags",
+    )
+    (state,) = follow({"name": "app", "expect": "well"})
+    assert (state["verdict"], state["tail"]) == ("ended", ["hello"])
+
+
+def test_a_guest_that_dies_of_an_exception(host: Host) -> None:
+    died = "echo 'Fatal error: exception Exit'; echo 'Solo5: solo5_exit(2) called'; "
+    host.guest("dies", f"{died} echo ---s-- >$domid.flags; {STAYS}")
+    host.guest("later", f"echo well; {died} echo ---s-- >$domid.flags; {STAYS}")
+    host.guest("still", f"echo well; {died} {STAYS}")
+    host.guest("good", f"echo well; echo 'Solo5: solo5_exit(0) called'; {STAYS}")
+    dies, later, still, good = follow(
+        {"name": "dies"}, *({"name": name, "expect": "well"} for name in ("later", "still", "good"))
+    )
+    for state in (dies, later, still):
+        assert (state["verdict"], state["passed"]) == ("crashed", False)
+        assert state["reason"] == "it crashed with status 2: Fatal error: exception Exit"
+    assert good["verdict"] == "expected"
 
 
 def test_a_console_that_is_lost(host: Host) -> None:

@@ -20,6 +20,7 @@ PURE = {
     "actions",
     "config_syntax",
     "console",
+    "console_endings",
     "device_number",
     "disk_hints",
     "disk_options",

@@ -22,7 +22,7 @@ TEMPLATE = """name = '@NAME@'
 kernel = '@KERNEL@'
 type = 'pvh'
 memory = @MEMORY@
-on_crash = 'preserve'
+on_crash = 'restart'
 
 disk = [ 'format=raw, vdev=xvdb, access=rw, target=@BLOCK:data.img@' ]
 
@@ -67,7 +67,7 @@ def test_without_a_config() -> None:
         {
             "name": "hello",
             "unikernel": "dist/hello.xen",
-            "options": {"extra": "--disk=@SLOT:data@", "on_crash": "destroy"},
+            "options": {"extra": "--disk=@SLOT:data@", "on_crash": "preserve"},
             "disks": [
                 {"name": "data", "source": "content", "filesystem": "tar"},
                 {"name": "out", "size": "1MiB"},
@@ -89,7 +89,8 @@ def test_without_a_config() -> None:
             "memory": 32,
             "on_poweroff": "preserve",
             "on_reboot": "preserve",
-            "on_crash": "destroy",
+            "on_crash": "preserve",
+            "on_watchdog": "preserve",
             "extra": "--disk=@SLOT:data@",
         },
         "disks": [
@@ -165,6 +166,7 @@ def test_with_a_config() -> None:
         "on_crash": "preserve",
         "on_poweroff": "preserve",
         "on_reboot": "preserve",
+        "on_watchdog": "preserve",
         "vif": ["bridge=br0"],
     }
     assert [disk["vdev"] for disk in config["disks"]] == ["xvdb"]
@@ -228,12 +230,32 @@ HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
         ),
         ({**HELLO, "networks": {"a": "b"}}, "mirage_vms[0] (hello): networks fills a config"),
         ({**HELLO, "disks": [{"name": "a"}]}, None),
-        ({**HELLO, "disks": [{"nam": "a"}]}, "mirage_vms[0] (hello-x1y2), disks[0]: 'nam' is no "),
+        ({**HELLO, "disks": [{"nam": "a"}]}, "mirage_vms[0] (hello), disks[0]: 'nam' is no "),
         (
             {**HELLO, "options": {"extra": "@SLOT:none@"}},
-            "mirage_vms[0] (hello-x1y2)",
+            "mirage_vms[0] (hello): extra: @SLOT:none@",
         ),
-        ({**HELLO, "config": "dist/hello.xl.in"}, "mirage_vms[0] (hello-x1y2)"),
+        ({**HELLO, "config": "dist/hello.xl.in"}, "mirage_vms[0] (hello): "),
+        (
+            {**HELLO, "retries": -1},
+            "mirage_vms[0] (hello): retries: a whole number is wanted, 0 or",
+        ),
+        ({**HELLO, "retries": True}, "mirage_vms[0] (hello): retries: a whole number is wanted"),
+        (
+            {**HELLO, "options": {"on_poweroff": "destroy"}},
+            "mirage_vms[0] (hello): options: on_poweroff is always 'preserve' in a test",
+        ),
+        (
+            {**HELLO, "options": {"extra": "--solo5:quiet --x=1"}},
+            "mirage_vms[0] (hello): --solo5:quiet hides with which status it ends",
+        ),
+        (
+            {**HELLO, "options": {"cmdline": "--solo5:quiet", "extra": "none"}},
+            "mirage_vms[0] (hello): --solo5:quiet hides with which status it ends",
+        ),
+        ({**HELLO, "options": {"extra": "--solo5:quiet"}, "expect": "ok"}, None),
+        ({**HELLO, "options": {"extra": "--solo5:quieter"}}, None),
+        ({**HELLO, "options": {"cmdline": "x", "extra": "--solo5:quiet"}}, None),
         *(
             (
                 {**HELLO, "disks": [{"name": "a", "path": "/srv/a.raw", option: value}]},
@@ -251,10 +273,22 @@ def test_bad_input(test: object, problem: str) -> None:
 
 
 def test_names_are_taken_once() -> None:
-    assert (
-        "mirage_vms[1] (hello-x1y2): the domain is there already, see mirage_vms[0]"
-        in (problems(HELLO, HELLO)[0])
-    )
+    assert problems(HELLO, HELLO) == [
+        "mirage_vms[1] (hello): the domain is there already, see mirage_vms[0] (hello)"
+    ]
+
+
+def test_a_wrong_test_keeps_its_place_behind_one_that_cannot_be_read() -> None:
+    wrong = {**HELLO, "disks": [{"name": "a", "size": "domains[1]"}]}
+    nothing, size = problems("nothing", wrong)
+    assert nothing == "mirage_vms[0]: a dictionary is wanted, not 'nothing'"
+    assert size.startswith("mirage_vms[1] (hello), disks[0] (a): size: 'domains[1]'")
+
+
+def test_a_template_may_be_quiet_as_well() -> None:
+    configs = {"/home/me/quiet.xl": "name = 'x'\nextra = '--solo5:quiet'\n"}
+    (problem,) = problems({**HELLO, "config": "quiet.xl"}, configs=configs)
+    assert problem.startswith("mirage_vms[0] (hello): --solo5:quiet hides")
 
 
 # ---- results ----
@@ -269,18 +303,56 @@ FOLLOWED = {"domains": [{"name": "one-x1", "domid": 3, "changed": True, "actions
 NOTHING = {"passed": False, "seconds": 0.0, "tail": []}
 
 
+def tried(*tries: Dict[str, Any]) -> Dict[str, Any]:
+    """The result of a test that was tried so often."""
+    return {**tries[-1], "tries": list(tries)}
+
+
 def test_each_has_its_result() -> None:
+    two = {**NOTHING, "name": "two", "verdict": "error", "reason": "cannot start domain two-x1"}
     assert mirage_tests.results(TESTS, STARTED, FOLLOWED, {}) == [
-        {"name": "one", **GOOD},
-        {**NOTHING, "name": "two", "verdict": "error", "reason": "cannot start domain two-x1"},
+        tried({"name": "one", **GOOD}),
+        tried(two),
     ]
+
+
+def test_a_test_that_ran_out_of_time_is_tried_again() -> None:
+    late = {"verdict": "timeout", "passed": False, "reason": "late", "seconds": 60, "tail": ["x"]}
+    slow, once, bad = (
+        {"name": name, "retries": retries, "domain": {"name": f"{name}-x1", "disks": []}}
+        for name, retries in {"slow": 1, "once": 0, "bad": 1}.items()
+    )
+    tests = [slow, once, bad]
+    started = {"domains": [{"name": test["domain"]["name"]} for test in tests]}
+    ends = {"slow-x1": late, "once-x1": late, "bad-x1": BAD}
+    followed = {"domains": [{"name": name, **end} for name, end in ends.items()]}
+    found = mirage_tests.results(tests, started, followed, {})
+    assert mirage_tests.again(tests, found) == [slow]
+    for end in (late, GOOD):
+        followed = {"domains": [{"name": "slow-x1", **end}]}
+        more = mirage_tests.results([slow], started, followed, {}, found)
+        assert more == [
+            tried({"name": "slow", **late}, {"name": "slow", **end}),
+            *found[1:],
+        ]
+        assert mirage_tests.again(tests, more) == []
+    assert mirage_tests.summary(more[:1]) == [
+        "ok: slow: fine (0.5 s)",
+        "    try 1 of 2: late (60 s)",
+        "    try 2 of 2: fine (0.5 s)",
+    ]
+    suite = ElementTree.fromstring(mirage_tests.junit(more[:1], "lab"))[0]
+    assert suite.attrib == {"name": "lab", "tests": "1", "failures": "0", "time": "60.5"}
+    assert suite[0].findtext("system-out") == (
+        "try 1 of 2: late (60 s)\ntry 2 of 2: fine (0.5 s)\nok"
+    )
 
 
 def test_a_report_may_leave_out_what_is_nothing() -> None:
     found = {"verdict": "ended", "passed": True, "reason": "fine"}
     followed = {"domains": [{"name": "one-x1", **found}]}
     assert mirage_tests.results(TESTS[:1], STARTED, followed, {}) == [
-        {**NOTHING, "name": "one", **found}
+        tried({**NOTHING, "name": "one", **found})
     ]
 
 

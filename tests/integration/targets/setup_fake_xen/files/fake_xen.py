@@ -356,9 +356,13 @@ def console(domid):
             fcntl.flock(log, fcntl.LOCK_EX)
             domains, store = read(DOMAINS), read(STORE)
             name = store[f"/local/domain/{domid}/name"]
-            guests = json.loads((HOME / "behaviour.json").read_text())["consoles"]
+            behaviour = read(HOME / "behaviour.json")
+            guests = behaviour["consoles"]
             guest = guests.get(name) or guests[name.rpartition("-")[0]]
             if domains[domid]["flags"] != "--p---":
+                if "tries" in guest:  # one after the other
+                    guest = guest["tries"].pop(0)
+                    write(HOME / "behaviour.json", behaviour)
                 sys.stdout.write(guest["prints"])
                 sys.stdout.flush()
                 if "becomes" in guest:
