@@ -29,6 +29,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     config_file,
     config_syntax,
     device_number,
+    disk_list,
     disk_spec,
     domain_config,
     locks,
@@ -118,7 +119,7 @@ class DomainConfigs(Resource):
         if config.text is not None:
             config_file.refuse_other_domain(item["domain"], config.text)
         if config.text is not None and not config.rendered:
-            text = domain_config.replace_disks(config.text, [])
+            text = disk_list.replace_disks(config.text, [])
             plan = self._plan_text(item, config, text, f"empty the disk list of {config.path}")
             self._plan_links(plan, item, config, stays=True)
             return plan
@@ -268,7 +269,7 @@ def _wanted_text(item: Mapping[str, Any], config: Config, specs: Sequence[str]) 
         config_file.refuse_other_domain(item["domain"], config.text)
     if config.text is not None and not config.rendered:
         if options is None:
-            text = domain_config.replace_disks(config.text, specs)
+            text = disk_list.replace_disks(config.text, specs)
             return text, f"replace the disk list in {config.path}"
         if not item["overwrite"]:
             raise ConfigError(

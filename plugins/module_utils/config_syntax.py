@@ -113,6 +113,10 @@ Value = Union[str, int, List["Value"]]
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
+INDENT = "    "
+"""Before an item of a list that is written here."""
+
+
 class DomainConfigError(BlockdevError):
     """A text that is no xl configuration, or a value that cannot be written in one."""
 
@@ -137,6 +141,15 @@ def quote(text: str, mark: str = "'") -> str:
     other = "'" if mark == '"' else '"'
     escaped = {**_QUOTED, other: other}
     return mark + "".join(escaped.get(character, character) for character in text) + mark
+
+
+def write_list(lines: Iterable[str]) -> str:
+    """Write a list with one item a line, for the sake of whoever reads a diff.
+
+    C(lines): the items as they are to stand there, each with its comma.
+    """
+    body = "".join(f"{INDENT}{line}\n" for line in lines)
+    return f"[\n{body}]" if body else "[]"
 
 
 # --- the tokenizer ---------------------------------------------------------------------------

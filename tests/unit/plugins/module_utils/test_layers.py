@@ -21,6 +21,7 @@ PURE = {
     "config_syntax",
     "console",
     "device_number",
+    "disk_list",
     "disk_plan",
     "disk_spec",
     "domain_config",
