@@ -48,8 +48,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config_file import (
     ConfigError,
     targets_of,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import ConfigSlots
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import ConfigSlots, Consent
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     Directories,
     check_writable,
@@ -134,8 +134,7 @@ class DomainConfigs(Resource):
     def _plan_present(self, item: Mapping[str, Any], config: Config) -> Plan:
         specs = self._wanted_specs(item, config)
         text, sentence = _wanted_text(item, config, specs)
-        if not item["allow_slot_change"]:
-            self._slots.refuse_changes(item["domain"], config, specs)
+        self._slots.refuse(item["domain"], config, specs, _consent(item, config))
         plan = self._plan_text(item, config, text, sentence)
         plan.file = config.file
         self._plan_links(plan, item, config, stays=True)
@@ -208,19 +207,28 @@ class DomainConfigs(Resource):
     def _wanted_specs(self, item: Mapping[str, Any], config: Config) -> List[str]:
         """The disks as the config is to have them."""
         if item["disks"] is None:
-            return config.specs
-        disks = [disk_spec.said(disk) for disk in item["disks"]]
+            return config.meant
+        removed = _removed_disks(item)
         specs = []
-        for index, disk in enumerate(disks):
-            try:
-                # What is no disk at all is refused before its target is looked for.
-                config_syntax.quote(disk_spec.render(disk))
-                target = self._target(item, config, disk.get("target"))
-            except BlockdevError as error:
-                raise ConfigError(f"disks[{index}]: {error}") from None
-            specs.append(disk_spec.render(disk if target is None else {**disk, "target": target}))
-        _refuse_same_slot(disks)
+        for index, disk in enumerate(item["disks"]):
+            with explained(f"disks[{index}]"):
+                specs.append(self._wanted_spec(item, config, disk))
+        _refuse_same_slot(item["disks"])
+        if _unlisted_disks(item, config) == "keep":
+            specs += self._slots.unlisted(config, specs, removed)
         return specs
+
+    def _wanted_spec(self, item: Mapping[str, Any], config: Config, disk: Mapping[str, Any]) -> str:
+        """A disk as the config is to have it. What is not said of it stays where only the disk list
+        changes of a config that someone else wrote."""
+        # What is no disk at all is refused before its target is looked for.
+        config_syntax.quote(disk_spec.render(disk_spec.said(disk)))
+        target = self._target(item, config, disk.get("target"))
+        wanted = {**disk, "target": target}
+        if config.rendered or item["options"] is not None:
+            return disk_spec.render(disk_spec.said(wanted))
+        with explained("with what the config says of it and you do not"):
+            return disk_spec.render(self._slots.with_unsaid(config, wanted))
 
     def _target(
         self, item: Mapping[str, Any], config: Config, target: Optional[str]
@@ -252,6 +260,31 @@ def _is_backed_up(item: Mapping[str, Any], config: Config) -> bool:
     return bool(item["backup"]) or (item["backup"] is None and not config.rendered)
 
 
+def _unlisted_disks(item: Mapping[str, Any], config: Config) -> str:
+    """What becomes of disks that are not listed: C(refuse), C(keep) or C(remove)."""
+    return item["unlisted_disks"] or ("remove" if config.rendered else "refuse")
+
+
+def _removed_disks(item: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The disks that may go. Raises BlockdevError where one cannot be told."""
+    removed = item["removed_disks"] or []
+    for index, disk in enumerate(removed):
+        with explained(f"removed_disks[{index}]"):
+            if disk.get("vdev") is None and disk.get("target") is None:
+                raise ConfigError("a disk is known by its vdev, its target or both: give one")
+            if disk.get("vdev") is not None:
+                device_number.parse(disk["vdev"])
+    return removed
+
+
+def _consent(item: Mapping[str, Any], config: Config) -> Consent:
+    return Consent(
+        slot_change=item["allow_slot_change"],
+        losses=item["disks"] is None or _unlisted_disks(item, config) != "refuse",
+        removed=_removed_disks(item),
+    )
+
+
 def _refuse_same_slot(disks: Iterable[Mapping[str, Any]]) -> None:
     first: Dict[int, int] = {}
     for index, disk in enumerate(disks):
@@ -268,8 +301,15 @@ def _wanted_text(item: Mapping[str, Any], config: Config, specs: Sequence[str]) 
     if config.text is not None and (options is None or not item["overwrite"]):
         config_file.refuse_other_domain(item["domain"], config.text)
     if config.text is not None and not config.rendered:
+        if options is None and item["disks"] is None:
+            return config.text, ""
         if options is None:
             text = disk_list.replace_disks(config.text, specs)
+            if disk_list.mended(config.text) != config.text:
+                return text, (
+                    f"make disk in {config.path} a list of what is wanted, since xl takes no disk "
+                    "from a string"
+                )
             return text, f"replace the disk list in {config.path}"
         if not item["overwrite"]:
             raise ConfigError(
@@ -299,7 +339,7 @@ def _state(config: Config, text: Optional[str]) -> State:
     """The result keys of C(config) once it says C(text)."""
     found = replace(config, text=text)
     try:
-        disks: Optional[List[str]] = [config_file.shown(spec) for spec in found.specs]
+        disks: Optional[List[str]] = [config_file.shown(spec) for spec in found.meant]
     except config_syntax.DomainConfigError:
         disks = None  # It can still be replaced as a whole.
     return {"path": config.path, "disks": disks, "rendered": found.rendered}

@@ -377,6 +377,12 @@ INTERFACE = Interface(
         "autostart": {"type": "bool"},
         "autostart_dir": {"type": "path", "default": "/etc/xen/auto"},
         "allow_slot_change": {"type": "bool", "default": False},
+        "unlisted_disks": {"type": "str", "choices": ["refuse", "keep", "remove"]},
+        "removed_disks": {
+            "type": "list",
+            "elements": "dict",
+            "options": {"vdev": {"type": "str"}, "target": {"type": "str"}},
+        },
         "will_exist": {"type": "bool", "default": False},
     },
     files=True,

@@ -84,7 +84,7 @@ def test_a_link_is_written_through(host: Host) -> None:
 
 def test_a_copy_is_kept(foreign: Host) -> None:
     foreign.path.chmod(0o644)
-    options: State = {"disks": [], "backup": True}
+    options: State = {"disks": [], "unlisted_disks": "remove", "backup": True}
     assert sentences(foreign.planned(**options)) == [
         f"keep a copy of {foreign.path}",
         f"replace the disk list in {foreign.path}",
@@ -100,7 +100,7 @@ def test_a_copy_is_kept_of_what_someone_else_wrote_unless_that_is_not_wanted(
     foreign: Host,
 ) -> None:
     for state in ("present", "absent"):
-        options: State = {"disks": [], "state": state}
+        options: State = {"disks": [], "unlisted_disks": "remove", "state": state}
         assert len(foreign.planned(backup=None, **options).actions) == 2
         assert len(foreign.planned(backup=False, **options).actions) == 1
 
