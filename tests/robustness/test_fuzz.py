@@ -225,6 +225,7 @@ DOMAIN_KEYS = [
     "config_path",
     "autostart",
     "allow_slot_change",
+    "unlisted_disks",
     "overwrite",
     "template",
     "kernel",
