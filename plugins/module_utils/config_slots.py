@@ -154,9 +154,7 @@ class ConfigSlots:
 
     # ---- disks that go ----
 
-    def _unlisted(
-        self, config: Config, new: Iterable[str], removed: Sequence[Disk]
-    ) -> List[_Slot]:
+    def _unlisted(self, config: Config, new: Iterable[str], removed: Sequence[Disk]) -> List[_Slot]:
         wanted = [_slot(spec) for spec in new]
         keys = {slot.key for slot in wanted}
         return [

@@ -271,9 +271,7 @@ class _Page:
 
     def shares_line(self, item: Token) -> bool:
         """Whether another disk is on its line."""
-        return any(
-            other.line == item.line and other is not item for other in self.items
-        )
+        return any(other.line == item.line and other is not item for other in self.items)
 
     def is_one_a_line(self, item: Token) -> bool:
         """Whether the disks of its list are on lines of their own, as far as it goes."""
@@ -321,8 +319,8 @@ def _added(page: _Page, disks: Sequence[str], compared: _Comparison) -> List[_Ed
     edits = []
     for number, added in compared.added.items():
         item = page.items[max(number, 0)]
-        written = [_written(disks[new], item) for new in added]
-        edits += _put_behind(page, item, written) if number >= 0 else _put_before(page, item, written)
+        put = _put_before if number < 0 else _put_behind
+        edits += put(page, item, [_written(disks[new], item) for new in added])
     return edits
 
 

@@ -12,7 +12,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils import config_syntax,
 from ansible_collections.xen.blockdev.plugins.module_utils.config_syntax import DomainConfigError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configtext import (
-    OPTIONS,
     configs,
     encodable,
     joined,
@@ -314,6 +313,7 @@ def test_settings(text: str, read: dict[str, object]) -> None:
 
 
 # --- properties ------------------------------------------------------------------------------
+
 
 @settings(deadline=None)
 @given(encodable, st.dictionaries(option_names, values), specs)
