@@ -22,6 +22,7 @@ PURE = {
     "console",
     "device_number",
     "disk_list",
+    "disk_page",
     "disk_plan",
     "disk_spec",
     "domain_config",
