@@ -35,7 +35,7 @@ def places_of(settings: Sequence[Setting]) -> List[Setting]:
 
 
 class Edit(NamedTuple):
-    """What is between two positions of a text, in characters from its beginning, becomes C(text)."""
+    """What is between two positions, in characters from the beginning, becomes C(text)."""
 
     start: int
     end: int
@@ -219,7 +219,7 @@ def taken_out(page: Page, item: Token) -> List[Edit]:
     end = comma.end if comma and comma is around.comma else item.end
     if _is_noted(page, item, around):
         edits += _commented(page, item, start, end)
-    elif around.starts and not around.behind:
+    elif not page.text[page.line_start(start) : start].strip() and not around.behind:
         line_end = page.line_end(end)
         edits.append(Edit(page.line_start(start), min(line_end + 1, len(page.text)), ""))
     elif start < item.start:

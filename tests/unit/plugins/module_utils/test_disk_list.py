@@ -249,6 +249,12 @@ REMOVED = {
     "all lines": ("[\n'a',\n  'b'\n]", [], "[]"),
     "commas first": ("[ 'a'\n  , 'b'\n  , 'c'\n]", ["a", "c"], "[ 'a'\n  , 'c'\n]"),
     "commas first, the first": ("[ 'a'\n  , 'b' ]", ["b"], "[ \n  'b' ]"),
+    "commas on both sides": ("['a'\n , 'b', \n 'c']", ["a", "c"], "['a'\n , \n 'c']"),
+    "noted, commas on both sides": (
+        "['a'\n , 'b', # B\n 'c']",
+        ["a", "c"],
+        "['a'\n , # 'b', # B\n 'c']",
+    ),
     "noted, commas first": (
         "[ 'a' # A\n , 'b' # B\n , 'c' # C\n]",
         ["b"],
