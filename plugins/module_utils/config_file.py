@@ -20,6 +20,7 @@ from typing import Iterable, Iterator, List, Optional, Set
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     commands,
     config_syntax,
+    disk_list,
     disk_spec,
     dom0,
     domain_config,
@@ -70,10 +71,16 @@ class Config:
         return [] if self.text is None else domain_config.disks(self.text)
 
     @cached_property
+    def meant(self) -> List[str]:
+        """The same, and the disk of a C(disk = 'SPEC') as well, from which xl would start the
+        domain without it."""
+        return [] if self.text is None else domain_config.disks(disk_list.mended(self.text))
+
+    @cached_property
     def targets(self) -> Set[str]:
         """The targets of its disks, as far as they can be read."""
         with suppress(BlockdevError):
-            return set(targets_of(self.specs))
+            return set(targets_of(self.meant))
         return set()
 
 

@@ -15,6 +15,7 @@ from typing import (
     Any,
     Callable,
     Dict,
+    FrozenSet,
     Iterable,
     Iterator,
     List,
@@ -30,6 +31,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     config_file,
     config_syntax,
     device_number,
+    disk_list,
     disk_spec,
     disk_target,
     domain_config,
@@ -51,8 +53,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config_file import (
     targets_of,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.config_release import Releases
-from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import ConfigSlots
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import ConfigSlots, Consent
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     Directories,
     check_writable,
@@ -131,7 +133,7 @@ class DomainConfigs(Resource):
         if config.text is not None:
             config_file.refuse_other_domain(item["domain"], config.text)
         if config.text is not None and not config.rendered:
-            text = domain_config.replace_disks(config.text, [])
+            text = disk_list.replace_disks(config.text, [])
             plan = self._plan_text(item, config, text, f"empty the disk list of {config.path}")
             self._plan_links(plan, item, config, stays=True)
             self._plan_release(plan, item, config, text, [])
@@ -147,10 +149,9 @@ class DomainConfigs(Resource):
 
     def _plan_present(self, item: Mapping[str, Any], config: Config) -> Plan:
         disks = None if item["disks"] is None else _read_disks(item["disks"])
-        specs = config.specs if disks is None else self._wanted_specs(item, config, disks)
+        specs = config.meant if disks is None else self._wanted_specs(item, config, disks)
         text, sentence = _wanted_text(item, config, specs)
-        if not item["allow_slot_change"]:
-            self._slots.refuse_changes(item["domain"], config, specs, _free_slots(item["disks"]))
+        self._slots.refuse(item["domain"], config, specs, _consent(item, config))
         plan = self._plan_text(item, config, text, sentence)
         plan.file = config.file
         self._plan_links(plan, item, config, stays=True)
@@ -241,17 +242,27 @@ class DomainConfigs(Resource):
         self, item: Mapping[str, Any], config: Config, disks: Sequence[Mapping[str, Any]]
     ) -> List[str]:
         """The disks as the config is to have them."""
+        removed = _removed_disks(item)
         specs = []
         for index, disk in enumerate(disks):
-            target = disk.get("target")
-            try:
-                if disk_spec.backend_of(disk) is None:
-                    target = self._target(item, config, target)
-            except BlockdevError as error:
-                raise ConfigError(f"disks[{index}]: {error}") from None
-            specs.append(disk_spec.render(disk if target is None else {**disk, "target": target}))
+            with explained(f"disks[{index}]"):
+                specs.append(self._wanted_spec(item, config, disk))
         _refuse_same_slot(disks)
+        if _unlisted_disks(item, config) == "keep":
+            specs += self._slots.unlisted(config, specs, removed)
         return specs
+
+    def _wanted_spec(self, item: Mapping[str, Any], config: Config, disk: Mapping[str, Any]) -> str:
+        """A disk as the config is to have it. What is not said of it stays where only the disk list
+        changes of a config that someone else wrote."""
+        target = disk.get("target")
+        if disk_spec.backend_of(disk) is None:
+            target = self._target(item, config, target)
+        wanted = disk if target is None else {**disk, "target": target}
+        if config.rendered or item["options"] is not None:
+            return disk_spec.render(disk_spec.said(wanted))
+        with explained("with what the config says of it and you do not"):
+            return disk_spec.render(self._slots.with_unsaid(config, wanted))
 
     def _target(
         self, item: Mapping[str, Any], config: Config, target: Optional[str]
@@ -301,7 +312,7 @@ def _read_disks(written: Iterable[object]) -> List[Dict[str, Any]]:
         try:
             disk = _read_disk(element)
             disk_target.check(disk)
-            config_syntax.quote(disk_spec.render(disk))
+            config_syntax.quote(disk_spec.render(disk_spec.said(disk)))
             disks.append(disk)
         except BlockdevError as error:
             problems.append(f"disks[{index}]: {error}")
@@ -320,18 +331,42 @@ def _refuse_split(elements: Sequence[object]) -> None:
 def _read_disk(element: object) -> Dict[str, Any]:
     if not isinstance(element, Mapping):
         return disk_spec.parse(element)
-    said = disk_spec.said(element)
-    said.pop(_ALLOW, None)
-    return said
+    return {k: v for k, v in element.items() if v is not None and k != _ALLOW}
 
 
-def _free_slots(written: Optional[Iterable[object]]) -> Set[int]:
+def _free_slots(written: Optional[Iterable[object]]) -> FrozenSet[int]:
     """The xenstore keys of the disks that may be in another slot, or have another image."""
-    return {
+    return frozenset(
         device_number.parse(disk["vdev"]).xenstore_key
         for disk in written or ()
         if isinstance(disk, Mapping) and disk.get(_ALLOW)
-    }
+    )
+
+
+def _unlisted_disks(item: Mapping[str, Any], config: Config) -> str:
+    """What becomes of disks that are not listed: C(refuse), C(keep) or C(remove)."""
+    return item["unlisted_disks"] or ("remove" if config.rendered else "refuse")
+
+
+def _removed_disks(item: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """The disks that may go. Raises BlockdevError where one cannot be told."""
+    removed = item["removed_disks"] or []
+    for index, disk in enumerate(removed):
+        with explained(f"removed_disks[{index}]"):
+            if disk.get("vdev") is None and disk.get("target") is None:
+                raise ConfigError("a disk is known by its vdev, its target or both: give one")
+            if disk.get("vdev") is not None:
+                device_number.parse(disk["vdev"])
+    return removed
+
+
+def _consent(item: Mapping[str, Any], config: Config) -> Consent:
+    return Consent(
+        slot_change=item["allow_slot_change"],
+        free=_free_slots(item["disks"]),
+        losses=item["disks"] is None or _unlisted_disks(item, config) != "refuse",
+        removed=_removed_disks(item),
+    )
 
 
 def _refuse_same_slot(disks: Iterable[Mapping[str, Any]]) -> None:
@@ -350,8 +385,15 @@ def _wanted_text(item: Mapping[str, Any], config: Config, specs: Sequence[str]) 
     if config.text is not None and (options is None or not item["overwrite"]):
         config_file.refuse_other_domain(item["domain"], config.text)
     if config.text is not None and not config.rendered:
+        if options is None and item["disks"] is None:
+            return config.text, ""
         if options is None:
-            text = domain_config.replace_disks(config.text, specs)
+            text = disk_list.replace_disks(config.text, specs)
+            if disk_list.mended(config.text) != config.text:
+                return text, (
+                    f"make disk in {config.path} a list of what is wanted, since xl takes no disk "
+                    "from a string"
+                )
             return text, f"replace the disk list in {config.path}"
         if not item["overwrite"]:
             raise ConfigError(
@@ -394,7 +436,7 @@ def _state(config: Config, text: Optional[str]) -> State:
     """The result keys of C(config) once it says C(text)."""
     found = replace(config, text=text)
     try:
-        disks: Optional[List[str]] = [config_file.shown(spec) for spec in found.specs]
+        disks: Optional[List[str]] = [config_file.shown(spec) for spec in found.meant]
     except config_syntax.DomainConfigError:
         disks = None  # It can still be replaced as a whole.
     return {"path": config.path, "disks": disks, "rendered": found.rendered}

@@ -1,20 +1,26 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is in the slots of a domain's config, so that a guest finds no other disk in one of them."""
+"""What is in the slots of a domain's config, so that a guest finds no other disk in one of them,
+and loses none that nobody has given up."""
 
 from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import (
+    Any,
     Callable,
-    Container,
     Dict,
+    FrozenSet,
     Iterable,
     Iterator,
     List,
     Mapping,
     NamedTuple,
+    Optional,
     Sequence,
     Tuple,
 )
@@ -28,14 +34,33 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import Config, ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
+Disk = Mapping[str, Any]
+"""What is said of a disk, by disk_spec.KEYS; what is not said is left out or None."""
+
+
+@dataclass(frozen=True)
+class Consent:
+    """What a user gives up of a config."""
+
+    slot_change: bool
+    """Whether a guest may find other disks in its slots."""
+    free: FrozenSet[int]
+    """The xenstore keys of the slots in which it may, whatever slot_change says."""
+    losses: bool
+    """Whether all disks may go that are not listed."""
+    removed: Sequence[Disk]
+    """Which of these may go, each by its C(vdev), its C(target) or both."""
+
 
 class _Slot(NamedTuple):
     """A slot of a config and what is in it."""
 
+    spec: str
+    key: int
     vdev: str
-    target: str
-    image: object
-    """Equal for the same data, see ConfigSlots._image."""
+    target: Optional[str]
+    """None for a drive that is empty."""
+    disk: Disk
 
 
 class ConfigSlots:
@@ -46,35 +71,67 @@ class ConfigSlots:
 
     def __init__(self, bindings: Callable[[], Sequence[loop.Binding]]) -> None:
         self._bindings = bindings
+        self._image = lru_cache(maxsize=None)(self._image_behind)
 
-    def refuse_changes(
-        self, domain: str, config: Config, new: List[str], free: Container[int] = ()
-    ) -> None:
-        """Raise ConfigError where a guest would find another disk, or one in another place.
+    def with_unsaid(self, config: Config, disk: Disk) -> Dict[str, Any]:
+        """The disk, and what the config says of it and C(disk) does not.
 
-        C(free): the xenstore keys of slots of which that is meant.
+        That is kept where its slot has the same image already; another image has other options.
         """
+        key = device_number.parse(disk["vdev"]).xenstore_key
+        said = disk_spec.said(disk)
+        for slot in self._readable(config):
+            if slot.key == key and self._same(slot.target, disk.get("target")):
+                unsaid = {k: v for k, v in slot.disk.items() if disk.get(k) is None}
+                return {**unsaid, **said}
+        return said
+
+    def unlisted(self, config: Config, new: Sequence[str], removed: Iterable[Disk]) -> List[str]:
+        """The disks of the config that are not among C(new), in any slot, nor C(removed)."""
+        return [slot.spec for slot in self._unlisted(config, new, list(removed))]
+
+    def refuse(self, domain: str, config: Config, new: Sequence[str], consent: Consent) -> None:
+        """Raise ConfigError where a guest would find another disk, or one in another place, or
+        would lose one, without consent."""
+        problems = [] if consent.slot_change else self._changes(domain, config, new, consent.free)
+        lost = [] if consent.losses else self._unlisted(config, new, consent.removed)
+        if lost:
+            shown = ", ".join(f"{slot.vdev} ({self._named(slot.target)})" for slot in lost)
+            problems.append(
+                f"domain {domain} would lose the disks that are not listed: {shown}; list them, or "
+                "name those that are to go in removed_disks (in a plan, list them with state: "
+                "absent, their vdev and their target), or set unlisted_disks: keep to leave all of "
+                "them in the config, or unlisted_disks: remove to take all of them out"
+            )
+        if problems:
+            raise ConfigError("; ".join(problems))
+
+    # ---- slots that change ----
+
+    def _changes(
+        self, domain: str, config: Config, new: Sequence[str], free: FrozenSet[int]
+    ) -> List[str]:
         try:
-            if config.specs == new:
-                return
-            before = self._slots(config.specs)
+            if config.meant == new:
+                return []
+            before = self._by_key(config.meant)
         except BlockdevError as error:
             raise ConfigError(
                 f"what its slots hold cannot be told: {error}; allow_slot_change: true replaces "
                 "its disk list all the same"
             ) from None
-        changes = self._slot_changes(domain, before, self._slots(new))
+        changes = self._slot_changes(domain, before, self._by_key(new))
         problems = [problem for key, problem in changes if key not in free]
         if not problems:
-            return
+            return []
         hint = "set allow_slot_change: true if that is meant"
-        if any(loop.number_of(slot.target) is not None for slot in before.values()):
+        if any(loop.number_of(str(slot.target)) is not None for slot in before.values()):
             hint += " or if only the loop devices have other numbers since the last boot"
         hint += (
             "; otherwise give each disk the vdev that it had (in a plan, a disk that goes can also "
             "be kept with state: absent)"
         )
-        raise ConfigError("; ".join([*problems, hint]))
+        return [*problems, hint]
 
     def _slot_changes(
         self, domain: str, before: Mapping[int, _Slot], after: Mapping[int, _Slot]
@@ -84,28 +141,65 @@ class ConfigSlots:
         left = [slot for key, slot in before.items() if key not in after]
         for key, new in after.items():
             old = before.get(key)
-            if old and old.image != new.image:
+            if old and not self._same_disk(old, new):
                 was, would = self._named(old.target), self._named(new.target)
                 yield key, f"slot {new.vdev} of domain {domain} has {was} and would get {would}"
             for other in left if old is None else ():
-                if other.image == new.image:
+                if self._same_disk(other, new):
                     what = f"{self._named(new.target)} is in slot {other.vdev} of domain {domain}"
                     yield key, f"{what} and would move to {new.vdev}"
 
-    def _slots(self, specs: Iterable[str]) -> Dict[int, _Slot]:
+    def _by_key(self, specs: Iterable[str]) -> Dict[int, _Slot]:
         """By xenstore key, the slots that hold something; a cdrom drive may be empty."""
-        slots = {}
-        for disk in map(disk_spec.parse, specs):
-            vdev, target = str(disk["vdev"]), disk.get("target")
-            key = device_number.parse(vdev).xenstore_key
-            if target is not None:
-                backend = disk_spec.backend_of(disk)
-                # A path of another domain says nothing about what is here.
-                image = (backend, target) if backend else self._image(str(target))
-                slots[key] = _Slot(vdev, str(target), image)
-        return slots
+        slots: Dict[int, _Slot] = {}
+        for slot in map(_slot, specs):
+            if slots.setdefault(slot.key, slot) is not slot:
+                raise ConfigError(f"there are two disks in slot {slot.vdev}")
+        return {key: slot for key, slot in slots.items() if slot.target is not None}
 
-    def _image(self, target: str) -> object:
+    # ---- disks that go ----
+
+    def _unlisted(self, config: Config, new: Iterable[str], removed: Sequence[Disk]) -> List[_Slot]:
+        wanted = [_slot(spec) for spec in new]
+        keys = {slot.key for slot in wanted}
+        return [
+            slot
+            for slot in self._readable(config)
+            if slot.key not in keys
+            and not any(slot.target and self._same_disk(slot, one) for one in wanted)
+            and not any(self._fits(slot, one) for one in removed)
+        ]
+
+    def _fits(self, slot: _Slot, removed: Disk) -> bool:
+        """Whether the disk in the slot is the one that is given up; a drive may be empty now."""
+        vdev, target = removed.get("vdev"), removed.get("target")
+        return (vdev is None or device_number.parse(vdev).xenstore_key == slot.key) and (
+            target is None or slot.target is None or self._same(slot.target, target)
+        )
+
+    def _readable(self, config: Config) -> Iterator[_Slot]:
+        """The slots of those disks that can be read: of others see _changes."""
+        with suppress(BlockdevError):
+            for spec in config.meant:
+                with suppress(BlockdevError):
+                    yield _slot(spec)
+
+    # ---- images ----
+
+    def _same_disk(self, one: _Slot, other: _Slot) -> bool:
+        """Whether two slots have the same data. A path of another domain says nothing about what is
+        here."""
+        backends = [disk_spec.backend_of(slot.disk) for slot in (one, other)]
+        if any(backends):
+            return backends[0] == backends[1] and one.target == other.target
+        return self._same(one.target, other.target)
+
+    def _same(self, target: Optional[str], other: Optional[str]) -> bool:
+        if target is None or other is None or target == other:
+            return target == other
+        return self._image(target) == self._image(other)
+
+    def _image_behind(self, target: str) -> object:
         """What a target leads to: the same for a file and all loop devices and links to them.
 
         A target that leads nowhere is known by its name only; so is a loop device that is not
@@ -125,10 +219,20 @@ class ConfigSlots:
                 return binding.backing_rdev or binding.file
         return status.st_rdev
 
-    def _named(self, target: str) -> str:
+    def _named(self, target: Optional[str]) -> str:
         """The target, and what a bare loop device is bound to, which its number does not tell."""
+        if target is None:
+            return "an empty drive"
         number = loop.number_of(target)
         if number is None:
             return target
         files = [one.backing_file for one in self._bindings() if one.number == number]
         return f"{target} ({f'{files[0]} now' if files else 'not bound now'})"
+
+
+def _slot(spec: str) -> _Slot:
+    """Raises BlockdevError where the disk, or its slot, cannot be read."""
+    disk = disk_spec.parse(spec)
+    vdev, target = str(disk["vdev"]), disk.get("target")
+    key = device_number.parse(vdev).xenstore_key
+    return _Slot(spec, key, vdev, None if target is None else str(target), disk)

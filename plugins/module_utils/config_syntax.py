@@ -17,6 +17,7 @@ as UTF-8 with C(surrogateescape), so that bytes which are not UTF-8 pass through
 
 from __future__ import annotations
 
+import keyword
 import re
 from collections.abc import Iterable, Sequence
 from typing import Dict, List, NamedTuple, NoReturn, Union
@@ -42,7 +43,7 @@ _ESCAPES = {
     "t": "\t",
     "v": "\v",
 }
-_QUOTED = {plain: "\\" + letter for letter, plain in _ESCAPES.items() if plain != '"'}
+_QUOTED = {plain: "\\" + letter for letter, plain in _ESCAPES.items()}
 
 OPTION = r"[a-z][._0-9a-z]*"
 """The name of an option, and STRING a string with its quotation marks, as parts of patterns."""
@@ -59,6 +60,40 @@ _TOKEN = re.compile(
     | (?P<string>{STRING})
     | (?P<sign>\+=|[=,;[\]])""",
     re.VERBOSE,
+)
+_PYTHON_WORDS = {*keyword.kwlist, "exec", "print"}
+_IS_PYTHON = (
+    "is Python, in which configs of xm and of Oracle VM were written; xl runs none: write the "
+    "value itself and leave out all other lines"
+)
+# What people write that is no token of xl's, from there to the end of the line, and what it is.
+_FLAWS = tuple(
+    (re.compile(pattern, re.DOTALL), problem)
+    for pattern, problem in (
+        (r".*\0", "a NUL character: this is no text file"),
+        (r"\r", "a carriage return: xl takes LF line ends only, convert the file (dos2unix)"),
+        (
+            r"\ufeff",
+            "a byte order mark, which xl does not skip: save the file as UTF-8 without it "
+            r"(sed -i 's/\xEF\xBB\xBF//' FILE)",
+        ),
+        (r"#", "a comment without a line end, which xl refuses: end the file with a newline"),
+        (
+            r".*\\[ \t]*\Z",
+            "it ends in a backslash, but xl continues no line: write the value on one line; only "
+            "a list may go on over several, and needs no backslash",
+        ),
+        (r"['\"]", "a string that does not end on its line: {rest}"),
+        (r"@", "{rest} looks like a placeholder that was not filled in; xl cannot read it"),
+        (
+            r"OVM_\w*",
+            "{found} is an option of Oracle VM, whose vm.cfg xl cannot read: write a config for xl "
+            "and leave out the lines that begin with OVM_",
+        ),
+        (r"(True|False|None)\b", f"{{found}} {_IS_PYTHON} (True is 1, False is 0)"),
+        (r"[(%*+{]", f"{{found}} {_IS_PYTHON}"),
+        ("[\u2018\u2019\u201c\u201d]", "{found} is no quotation mark to xl: write ' or \""),
+    )
 )
 _STATEMENT_ENDS = ("newline", ";", "end")
 _SHOWN = {
@@ -78,12 +113,17 @@ Value = Union[str, int, List["Value"]]
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
+INDENT = "    "
+"""Before an item of a list that is written here."""
+
+
 class DomainConfigError(BlockdevError):
     """A text that is no xl configuration, or a value that cannot be written in one."""
 
 
-def quote(text: str) -> str:
-    """Write a string as xl reads it back: in single quotes, with xl's few escapes.
+def quote(text: str, mark: str = "'") -> str:
+    """Write a string as xl reads it back: between two of C(mark), either kind of quotation mark,
+    with xl's few escapes.
 
     Raises DomainConfigError for anything but a string, for a NUL, which would end the string
     early, and for a lone surrogate that stands for no byte.
@@ -98,7 +138,18 @@ def quote(text: str) -> str:
         raise DomainConfigError(
             f"{text!r} has a character that cannot be encoded as UTF-8: {error.reason}"
         ) from error
-    return "'" + "".join(_QUOTED.get(character, character) for character in text) + "'"
+    other = "'" if mark == '"' else '"'
+    escaped = {**_QUOTED, other: other}
+    return mark + "".join(escaped.get(character, character) for character in text) + mark
+
+
+def write_list(lines: Iterable[str]) -> str:
+    """Write a list with one item a line, for the sake of whoever reads a diff.
+
+    C(lines): the items as they are to stand there, each with its comma.
+    """
+    body = "".join(f"{INDENT}{line}\n" for line in lines)
+    return f"[\n{body}]" if body else "[]"
 
 
 # --- the tokenizer ---------------------------------------------------------------------------
@@ -140,19 +191,16 @@ def tokenize(text: str) -> List[Token]:
 
 
 def _refuse_character(text: str, position: int, line: int) -> NoReturn:
+    line_start = text.rfind("\n", 0, position) + 1
     rest = text[position:].split("\n", 1)[0]
-    if "\0" in rest:
-        problem = "a NUL character: this is no text file"
-    elif rest[0] == "\r":
-        problem = "a carriage return: xl takes LF line ends only, convert the file (dos2unix)"
-    elif rest[0] in "'\"":
-        problem = f"a string that does not end on its line: {rest}"
-    elif rest[0] == "#":
-        problem = "a comment without a line end, which xl refuses: end the file with a newline"
-    elif rest[0] == "@":
-        problem = f"{rest} looks like a placeholder that was not filled in; xl cannot read it"
-    else:
-        problem = f"{rest!r} is neither an option name, a number nor a quoted string"
+    word = re.match(r"\s*(\w*)", text[line_start:position])
+    if word and word[1] in _PYTHON_WORDS and "\0" not in rest:
+        raise _syntax_error(line, f"{word[1]} {_IS_PYTHON}")
+    for pattern, problem in _FLAWS:
+        match = pattern.match(rest)
+        if match:
+            raise _syntax_error(line, problem.format(rest=rest, found=match.group()))
+    problem = f"{rest!r} is neither an option name, a number nor a quoted string"
     raise _syntax_error(line, problem)
 
 
@@ -225,6 +273,8 @@ class Parser:
 
     def _setting(self) -> Setting:
         option = self._expect("option")
+        if option.text in _PYTHON_WORDS and self._next.kind not in ("=", "+="):
+            raise _syntax_error(option.line, f"{option.text} {_IS_PYTHON}")
         operator = self._expect("=", "+=")
         value_start = self._next.start
         value = self._value()

@@ -312,10 +312,18 @@ def _config(domain: Domain) -> Entry:
     if not domain.absent:
         if "disks" in domain.options or domain.config is not None:
             config["disks"] = [_in_config(disk) for disk in _present(domain)]
+            removed = [_given_up(disk) for disk in domain.disks if disk.absent]
+            config.update({"removed_disks": removed} if removed else {})
         if domain.config is not None:
             config["options"] = domain.config
-        config.update(chosen(domain.options, ("allow_slot_change", "overwrite")))
+        consents = ("allow_slot_change", "unlisted_disks", "overwrite")
+        config.update(chosen(domain.options, consents))
     return {**config, **chosen(domain.options, ("autostart",))}
+
+
+def _given_up(disk: Disk) -> Entry:
+    """An absent disk, as a config may lose it: by its slot only where the user wrote that one."""
+    return {"target": disk.target, **chosen(disk.options, ("vdev",))}
 
 
 # ---- selecting ----

@@ -398,3 +398,21 @@ class _Reader:
 
 def _shown(value: object) -> str:
     return f"{value!r:.200}" if isinstance(value, (str, bool)) else type_name(value)
+
+
+# ---- comparing ----
+
+
+def meaning(disk: Mapping[str, Any]) -> Dict[str, Any]:
+    """What xl makes of a disk that it can read: equal for disks that it takes alike.
+
+    Has all of KEYS: xl's default for what is not said, None where it has no single one, and the
+    xenstore key as C(vdev). Raises DeviceNumberError where C(vdev) is no slot.
+    """
+    defaults = {"format": "raw", "devtype": "disk", "direct_io_safe": False, "specification": "xen"}
+    resolved = {**dict.fromkeys(KEYS), **defaults, **disk}
+    resolved["vdev"] = device_number.parse(disk["vdev"]).xenstore_key
+    resolved["access"] = access_of(disk)
+    if resolved["target"] is None:
+        resolved["format"] = "empty"
+    return resolved

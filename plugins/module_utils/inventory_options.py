@@ -232,6 +232,7 @@ DOMAIN_OPTIONS: Dict[str, Reader] = {
     "config_path": read_host_path,
     "autostart": read_flag,
     "allow_slot_change": read_flag,
+    "unlisted_disks": one_of("refuse", "keep", "remove"),
     "overwrite": read_flag,
     "template": read_template,
     "kernel": read_path,

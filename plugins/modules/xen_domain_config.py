@@ -13,8 +13,14 @@ author: xen.blockdev authors (!UNKNOWN)
 description:
   - Writes the files from which C(xl create) starts domains, any number of them in one call.
   - A config that is not there, or that this module wrote before, is rendered from O(options) and O(disks). In
-    one that someone else wrote, only the disk list is replaced and every other byte stays as it is, unless
+    one that someone else wrote, only the disk list is changed and every other byte stays as it is, unless
     O(overwrite=true).
+  - In such a list, disks are compared by what C(xl) makes of them. A disk that is as wanted keeps its text, its
+    place and its comments. One that differs is replaced in its place and its style, and what O(disks) does not
+    say of it stays, such as O(disks[].discard). A new disk goes behind the one that precedes it in O(disks). The
+    order of the disks that are there stays, because the boot loader of a PV guest reads the first one. A removed
+    disk that has a comment, beside it or right above it, becomes a comment itself.
+  - A C(disk) that is a string, from which C(xl) would start the domain without any disk, becomes a list.
   - A config is written as a whole or not at all, and keeps the owner, the mode and the SELinux context that it
     has. A new one has mode V(0600), because it may hold the password of a console.
   - A guest finds its disks by their slots. So an image is not moved to another slot, and no other image is put
@@ -99,6 +105,23 @@ options:
       autostart: {description: See O(autostart)., type: bool}
       autostart_dir: {description: See O(autostart_dir)., type: path}
       allow_slot_change: {description: See O(allow_slot_change)., type: bool}
+      unlisted_disks:
+        description: See O(unlisted_disks).
+        type: str
+        choices: [refuse, keep, remove]
+        version_added: 1.1.0
+      removed_disks:
+        description: See O(removed_disks).
+        type: list
+        elements: dict
+        version_added: 1.1.0
+        suboptions: &removed
+          vdev:
+            description: The slot in which it is.
+            type: str
+          target:
+            description: The target that it has, by any path, link or loop device. An empty drive fits any target.
+            type: str
       will_exist: {description: See O(will_exist)., type: bool}
       known_images: {description: See O(known_images)., type: list, elements: str}
       owner: {description: See O(owner)., type: str}
@@ -139,7 +162,8 @@ options:
       - The disks, each a dictionary or a string in the syntax of C(xl), as in C(disk = [ ... ]). Both mean the
         same, and a list can have both. A slot can be given only once.
       - Strings are taken since version 1.1.0.
-      - Without it, a config keeps the disks that it has, and a new one has none. V([]) takes all disks out.
+      - Without it, a config keeps the disks that it has, and a new one has none. V([]) takes all disks out, with
+        the consent that O(unlisted_disks) asks for.
     type: list
     elements: raw
     suboptions: *disk
@@ -198,6 +222,25 @@ options:
       - O(disks[].allow_slot_change) is for the slot of one disk.
     type: bool
     default: false
+  unlisted_disks:
+    description:
+      - What becomes of disks that the config has and O(disks) does not list, empty drives as well.
+      - V(refuse) is an error that names them, V(keep) leaves them in the config, V(remove) takes them out.
+      - Unless this is given, it is V(refuse) for a config that someone else wrote, also with O(overwrite=true),
+        and V(remove) for one that this module wrote.
+      - A disk that moves to another slot is listed there. O(state=absent) takes all disks out.
+    type: str
+    choices: [refuse, keep, remove]
+    version_added: 1.1.0
+  removed_disks:
+    description:
+      - Disks that are to go from the config, whatever O(unlisted_disks) says. Each is known by its slot, its target
+        or both, which must fit then.
+      - A plan gives here the disks that it has as absent.
+    type: list
+    elements: dict
+    version_added: 1.1.0
+    suboptions: *removed
   will_exist:
     description:
       - In check mode, plan as if the images of all disks were bound to loop devices. Set it where an earlier
@@ -257,6 +300,15 @@ EXAMPLES = r"""
       - /srv/xen/base.qcow2,qcow2,xvdb,r
       - {vdev: xvdc, target: /dev/vg0/new, allow_slot_change: true}
 
+- name: Take one disk out of a config that someone else wrote, and leave all others as they are
+  xen.blockdev.xen_domain_config:
+    domain: db
+    disks:
+      - {vdev: xvda, target: /dev/vg0/db}
+    removed_disks:
+      - {vdev: xvdb, target: /dev/vg0/old}
+    unlisted_disks: keep
+
 - name: Write the configs of all domains in one call, readable for a group
   xen.blockdev.xen_domain_config:
     configs: "{{ xen_domains | xen.blockdev.domain_configs }}"
@@ -302,6 +354,7 @@ EXAMPLES = r"""
         specification: xen
     overwrite: true
     allow_slot_change: true
+    unlisted_disks: remove
     validate: false
 
 - name: Plan in check mode for a loop device that an earlier task would have bound
@@ -334,7 +387,7 @@ configs:
       sample: /etc/xen/web.cfg
     disks:
       description:
-        - The disks in the config, as C(xl) writes them. P(xen.blockdev.from_xl_disk#filter) takes them apart.
+        - The disks in the config, as they are written there. P(xen.blockdev.from_xl_disk#filter) takes them apart.
       type: list
       elements: str
       returned: unless the config could not be planned
@@ -415,6 +468,12 @@ INTERFACE = Interface(
         "autostart": {"type": "bool"},
         "autostart_dir": {"type": "path", "default": "/etc/xen/auto"},
         "allow_slot_change": {"type": "bool", "default": False},
+        "unlisted_disks": {"type": "str", "choices": ["refuse", "keep", "remove"]},
+        "removed_disks": {
+            "type": "list",
+            "elements": "dict",
+            "options": {"vdev": {"type": "str"}, "target": {"type": "str"}},
+        },
         "will_exist": {"type": "bool", "default": False},
         "known_images": {"type": "list", "elements": "str"},
     },

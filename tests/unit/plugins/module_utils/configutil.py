@@ -30,6 +30,8 @@ DEFAULTS: Dict[str, Any] = {
     "autostart": None,
     "autostart_dir": "/nowhere",
     "allow_slot_change": False,
+    "unlisted_disks": None,
+    "removed_disks": None,
     "will_exist": False,
     "known_images": None,
 }

@@ -10,9 +10,14 @@ from pathlib import Path
 from typing import Any, Iterator, List, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import commands, dom0
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    commands,
+    config_file,
+    dom0,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.config_syntax import DomainConfigError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import (
     FOREIGN,
     Host,
@@ -79,12 +84,21 @@ def test_a_link_is_written_through(host: Host) -> None:
     assert host.path.exists()
 
 
+def test_a_disk_that_is_a_string_is_read_but_not_used(host: Host) -> None:
+    """xl would start the domain without it, and so nothing here starts it."""
+    host.path.write_text("name = 'web'\ndisk = 'phy:/dev/vg0/a,xvda,w'\n")
+    config = config_file.find(str(host.path))
+    assert config.meant == ["phy:/dev/vg0/a,xvda,w"]
+    with pytest.raises(DomainConfigError, match="without any disk"):
+        config.specs  # noqa: B018 - it is read for its error
+
+
 # ---- writing ----
 
 
 def test_a_copy_is_kept(foreign: Host) -> None:
     foreign.path.chmod(0o644)
-    options: State = {"disks": [], "backup": True}
+    options: State = {"disks": [], "unlisted_disks": "remove", "backup": True}
     assert sentences(foreign.planned(**options)) == [
         f"keep a copy of {foreign.path}",
         f"replace the disk list in {foreign.path}",
@@ -100,7 +114,7 @@ def test_a_copy_is_kept_of_what_someone_else_wrote_unless_that_is_not_wanted(
     foreign: Host,
 ) -> None:
     for state in ("present", "absent"):
-        options: State = {"disks": [], "state": state}
+        options: State = {"disks": [], "unlisted_disks": "remove", "state": state}
         assert len(foreign.planned(backup=None, **options).actions) == 2
         assert len(foreign.planned(backup=False, **options).actions) == 1
 

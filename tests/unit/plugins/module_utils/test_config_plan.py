@@ -183,18 +183,14 @@ def test_only_the_disk_list_of_a_foreign_config_is_replaced(foreign: Host) -> No
     assert sentences(plan) == [f"replace the disk list in {foreign.path}"]
     state = foreign.done(**options)
     assert not state["rendered"]
-    assert state["disks"] == [
-        "vdev=xvda, target=/dev/vg0/old",
-        "vdev=51768, target=/dev/vg0/b",
-    ]
-    before, after = FOREIGN.split(b"disk = "), foreign.path.read_bytes().split(b"disk = ")
-    assert before[0] == after[0]
-    assert before[1].split(b"]\n", 1)[1] == after[1].split(b"]\n", 1)[1]
+    assert state["disks"] == ["phy:/dev/vg0/old,xvda,w", "/dev/vg0/b,,51768"]
+    new = b"# the system\n         '/dev/vg0/b,,51768',\n"
+    assert foreign.path.read_bytes() == FOREIGN.replace(b"# the system\n", new)
     assert mode_of(foreign.path) == 0o644
 
 
 def test_what_is_shown_can_be_shown(foreign: Host) -> None:
-    plan = foreign.planned(disks=[])
+    plan = foreign.planned(disks=[], unlisted_disks="remove")
     assert plan.texts
     "".join(plan.texts).encode()
     foreign.path.write_bytes(FOREIGN.replace(b"/old", b"/\xff"))
@@ -205,7 +201,7 @@ def test_options_do_not_replace_a_foreign_config(foreign: Host) -> None:
     error = foreign.refused(options={}, disks=[])
     assert error.startswith(f"{foreign.path}: someone else wrote this config")
     assert "overwrite: true" in error
-    foreign.done(options={"memory": 1}, disks=[], overwrite=True)
+    foreign.done(options={"memory": 1}, disks=[], overwrite=True, unlisted_disks="remove")
     assert foreign.path.read_text() == domain_config.render("web", {"memory": 1}, [])
 
 
@@ -219,7 +215,7 @@ def test_overwrite_replaces_what_xl_could_not_read(host: Host) -> None:
 
 
 def test_overwrite_without_options_keeps_the_rest(foreign: Host) -> None:
-    foreign.done(disks=[], overwrite=True)
+    foreign.done(disks=[], overwrite=True, unlisted_disks="remove")
     assert b"memory = 64" in foreign.path.read_bytes()
 
 
@@ -230,7 +226,7 @@ def test_overwrite_without_options_keeps_the_rest(foreign: Host) -> None:
         ("name = 'db'\n", "the config of domain db, not of web"),
         ("memory = 1\n", "it sets no name; add name = 'web'"),
         ("name = @NAME@\n", "placeholder"),
-        ("name = 'web'\ndisk = 'x'\n", "a single string"),
+        ("name = 'web'\ndisk = [['x']]\n", "a list inside its list"),
         ("name = 'web'\r\n", "carriage return"),
         (domain_config.render("db", {}, []), "the config of domain db, not of web"),
     ],
@@ -246,6 +242,163 @@ def test_the_config_of_another_domain_is_overwritten_on_demand(host: Host) -> No
     assert "not of web" in host.refused(overwrite=True)
     host.done(options={}, overwrite=True)
     assert domain_config.name(host.path.read_text()) == "web"
+
+
+# ---- the disks of someone else's config ----
+
+PEOPLE = """name = "web"
+disk = [
+  'phy:/dev/vg0/root,xvda,w', # root
+  "/srv/data.qcow2,qcow2,xvdb,r,discard,backendtype=qdisk",
+  ',,hdc:cdrom',
+]
+"""
+ROOT = disk("/dev/vg0/root", "51712")
+DATA = disk("/srv/data.qcow2", "xvdb")
+DRIVE = {"target": None, "vdev": "hdc", "devtype": "cdrom", "format": "empty"}
+
+
+@pytest.fixture
+def people(host: Host) -> Host:
+    host.path.write_text(PEOPLE)
+    return host
+
+
+def test_the_same_disks_are_no_change_and_make_no_copy(people: Host) -> None:
+    for disks in ([ROOT, DATA, DRIVE], [DRIVE, DATA, ROOT]):
+        assert people.planned(disks=disks, backup=True).actions == []
+
+
+def test_what_is_not_said_of_a_disk_stays(people: Host) -> None:
+    people.done(disks=[ROOT, {**DATA, "access": "rw"}, DRIVE])
+    assert people.path.read_text() == PEOPLE.replace(
+        "qcow2,xvdb,r,discard,backendtype=qdisk", "qcow2,xvdb,rw,backendtype=qdisk,discard"
+    )
+
+
+def test_what_is_said_of_a_disk_is_changed(people: Host) -> None:
+    text = PEOPLE.replace("xvda,w'", "xvda,w,direct-io-safe'")
+    people.path.write_text(text)
+    people.done(disks=[{**ROOT, "direct_io_safe": False}, DATA, DRIVE])
+    new = PEOPLE.replace("phy:/dev/vg0/root,xvda,w", "/dev/vg0/root,,xvda,rw")
+    assert people.path.read_text() == new
+
+
+def test_another_image_has_options_of_its_own(people: Host) -> None:
+    other = disk("/srv/other.qcow2", "xvdb", access="ro")
+    people.done(disks=[ROOT, {**other, "format": "qcow2"}, DRIVE], allow_slot_change=True)
+    assert '"/srv/other.qcow2,qcow2,xvdb,ro"' in people.path.read_text()
+
+
+def test_what_does_not_go_with_what_stays_is_refused(people: Host) -> None:
+    people.path.write_text(PEOPLE.replace(",,hdc", "/srv/a.iso,,hdc"))
+    error = people.refused(disks=[ROOT, DATA, disk("/srv/a.iso", "hdc", access="rw")])
+    assert "disks[2]: with what the config says of it and you do not: xl makes a cdrom" in error
+
+
+def test_a_config_that_is_replaced_as_a_whole_keeps_nothing_unsaid(people: Host) -> None:
+    disks = [ROOT, {**DATA, "format": "qcow2"}, DRIVE]
+    state = people.done(disks=disks, options={}, overwrite=True)
+    assert state["disks"][1] == "format=qcow2, vdev=xvdb, target=/srv/data.qcow2"
+
+
+@pytest.mark.parametrize("more", [{}, {"options": {}, "overwrite": True}])
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_disks_are_not_lost_without_a_word(people: Host, more: State, check_mode: bool) -> None:
+    error = people.refused(disks=[ROOT], check_mode=check_mode, **more)
+    assert (
+        "domain web would lose the disks that are not listed: xvdb (/srv/data.qcow2), "
+        "hdc (an empty drive); list them, or name those that are to go in removed_disks"
+    ) in error
+    assert "state: absent" in error and "unlisted_disks: keep" in error
+    error = people.refused(disks=[], allow_slot_change=True, **more)
+    assert "xvda (/dev/vg0/root), xvdb (/srv/data.qcow2), hdc (an empty drive)" in error
+
+
+def test_all_that_is_wrong_with_the_disks_is_said_at_once(people: Host) -> None:
+    error = people.refused(disks=[disk("/dev/vg0/other"), DRIVE])
+    assert "slot xvda of domain web has /dev/vg0/root" in error
+    assert "would lose the disks that are not listed: xvdb" in error
+
+
+def test_unlisted_disks_go_or_stay_where_that_is_said(people: Host) -> None:
+    assert people.planned(disks=[ROOT], unlisted_disks="keep").actions == []
+    people.done(disks=[ROOT, disk("/dev/vg0/new", "xvdc")], unlisted_disks="keep")
+    new = "# root\n  '/dev/vg0/new,,xvdc',\n"
+    assert people.path.read_text() == PEOPLE.replace("# root\n", new)
+    assert people.done(disks=[ROOT], unlisted_disks="remove")["disks"] == [
+        "phy:/dev/vg0/root,xvda,w"
+    ]
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [
+        [{"vdev": "51728", "target": None}, {"vdev": "hdc", "target": None}],
+        [{"vdev": None, "target": "/srv/data.qcow2"}, {"vdev": "hdc", "target": "/srv/any"}],
+        [{"vdev": "xvdb", "target": "/srv/data.qcow2"}, {"vdev": "5632", "target": None}],
+    ],
+)
+@pytest.mark.parametrize("unlisted", [None, "refuse", "keep"])
+def test_disks_that_are_given_up_go(people: Host, removed: Any, unlisted: str) -> None:
+    options = {"disks": [ROOT], "removed_disks": removed, "unlisted_disks": unlisted}
+    assert people.done(**options)["disks"] == ["phy:/dev/vg0/root,xvda,w"]
+
+
+@pytest.mark.parametrize(
+    "removed",
+    [
+        [{"vdev": "xvdc", "target": None}],
+        [{"vdev": None, "target": "/srv/other.qcow2"}],
+        [{"vdev": "xvdb", "target": "/srv/other.qcow2"}],
+        [{"vdev": "xvdc", "target": "/srv/data.qcow2"}],
+    ],
+)
+def test_a_disk_that_is_given_up_is_no_other(people: Host, removed: Any) -> None:
+    error = people.refused(disks=[ROOT, DRIVE], removed_disks=removed)
+    assert "would lose the disks that are not listed: xvdb (/srv/data.qcow2);" in error
+
+
+@pytest.mark.parametrize(
+    ("removed", "error"),
+    [
+        ({"vdev": None, "target": None}, "removed_disks[0]: a disk is known by its vdev"),
+        ({"vdev": "sdzz", "target": None}, "removed_disks[0]: "),
+    ],
+)
+def test_bad_removed_disks(people: Host, removed: Any, error: str) -> None:
+    assert error in people.refused(disks=[ROOT], removed_disks=[removed])
+
+
+def test_a_disk_that_moves_is_not_lost(people: Host) -> None:
+    options = {"disks": [disk("/dev/vg0/root", "xvdd"), DATA, DRIVE], "allow_slot_change": True}
+    assert people.done(**options)["disks"][0] == "/dev/vg0/root,,xvdd"
+    assert "# 'phy:/dev/vg0/root,xvda,w', # root\n" in people.path.read_text()
+
+
+def test_our_own_config_loses_disks_without_a_word(host: Host) -> None:
+    host.done(disks=[ROOT, DRIVE])
+    assert "hdc" in host.refused(disks=[ROOT], unlisted_disks="refuse")
+    assert len(host.done(disks=[ROOT], unlisted_disks="keep")["disks"]) == 2
+    assert len(host.done(disks=[ROOT])["disks"]) == 1
+
+
+def test_a_string_is_read_and_made_a_list(host: Host) -> None:
+    host.path.write_text("name = 'web'\ndisk = \"phy:/dev/vg0/root,xvda,w\" # root\n")
+    plan = host.planned(disks=[ROOT])
+    (sentence,) = sentences(plan)
+    assert sentence.startswith(f"make disk in {host.path} a list of what is wanted, since xl")
+    assert plan.before["disks"] == ["phy:/dev/vg0/root,xvda,w"]
+    assert "xvda (/dev/vg0/root)" in host.refused(disks=[DATA])
+    assert host.planned().actions == []
+    host.done(disks=[ROOT])
+    assert host.path.read_text().endswith('disk = [ "phy:/dev/vg0/root,xvda,w" ] # root\n')
+
+
+def test_two_disks_in_one_slot_cannot_be_told(host: Host) -> None:
+    host.path.write_text("name='web'\ndisk=['/dev/b,,xvda', '/dev/vg0/root,,51712']\n")
+    assert "there are two disks in slot 51712" in host.refused(disks=[ROOT])
+    assert len(host.done(disks=[ROOT], allow_slot_change=True)["disks"]) == 1
 
 
 # ---- absent ----

@@ -7,6 +7,8 @@ from __future__ import annotations
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config_syntax import DomainConfigError
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize(
@@ -33,3 +35,11 @@ def test_quote(text: str, written: str) -> None:
 def test_quote_refuses(text: str, message: str) -> None:
     with pytest.raises(DomainConfigError, match=message):
         config_syntax.quote(text)
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0")))
+def test_either_mark_reads_back(text: str) -> None:
+    for mark in "'\"":
+        written = config_syntax.quote(text, mark)
+        assert written[0] == written[-1] == mark
+        assert config_syntax.parse(f"a = {written}")[0].value == text

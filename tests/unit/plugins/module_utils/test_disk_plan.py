@@ -183,7 +183,8 @@ def test_that_the_example_has_a_config_and_nothing_to_warn_of() -> None:
     plan = disk_plan.plan([EXAMPLE])
     disks = [BOOT_DISK, DATA_DISK, LUN_DISK, BASE_DISK]
     config = {"domain": "web", "path": "/etc/xen/web.cfg", "state": "present"}
-    assert plan.configs == [{**config, "disks": disks}]
+    removed = [{"target": f"{LINKS}/srv/xen/web/old.raw"}]
+    assert plan.configs == [{**config, "disks": disks, "removed_disks": removed}]
     assert plan.warnings == []
 
 
@@ -432,6 +433,7 @@ def test_that_every_config_is_accepted_by_its_module() -> None:
             name="full",
             config={"memory": 1},
             allow_slot_change=True,
+            unlisted_disks="keep",
             autostart=True,
             config_path="/c",
         ),
@@ -548,6 +550,28 @@ def test_that_a_config_goes_with_its_domain_only() -> None:
     ):
         (config,) = plan.configs
         assert config == {"domain": "web", "path": "/etc/xen/web.cfg", "state": "absent"}
+
+
+def test_that_absent_disks_may_go_from_the_config() -> None:
+    """By their slots only where those are written: others come from the order of the list."""
+    (config,) = disk_plan.plan(
+        [
+            domain(
+                {"name": "boot", "state": "absent"},
+                {"name": "old", "target": "/dev/vg/old", "state": "absent"},
+                {"name": "cd", "vdev": "hdc", "target": "/srv/a.iso", "state": "absent"},
+                {"name": "data"},
+                unlisted_disks="keep",
+            )
+        ]
+    ).configs
+    assert config["removed_disks"] == [
+        {"target": f"{LINKS}/srv/xen/web/boot.raw"},
+        {"target": "/dev/vg/old"},
+        {"target": "/srv/a.iso", "vdev": "hdc"},
+    ]
+    assert config["unlisted_disks"] == "keep"
+    assert "removed_disks" not in disk_plan.plan([domain({"name": "data"})]).configs[0]
 
 
 def test_that_the_disk_in_a_slot_can_be_swapped() -> None:

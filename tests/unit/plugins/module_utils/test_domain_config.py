@@ -11,6 +11,15 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import config_syntax, domain_config
 from ansible_collections.xen.blockdev.plugins.module_utils.config_syntax import DomainConfigError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configtext import (
+    configs,
+    encodable,
+    joined,
+    mutated,
+    option_names,
+    specs,
+    values,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -133,8 +142,6 @@ def test_what_is_nearly_too_deep_or_too_large_reads_back() -> None:
 def test_disks_that_cannot_be_written_are_refused(disks: list[str], message: str) -> None:
     with pytest.raises(DomainConfigError, match=message):
         domain_config.render("web", {}, disks)
-    with pytest.raises(DomainConfigError, match=message):
-        domain_config.replace_disks("name = 'web'\n", disks)
 
 
 def test_render_refuses_a_name_that_is_no_string() -> None:
@@ -145,7 +152,6 @@ def test_render_refuses_a_name_that_is_no_string() -> None:
 def test_is_rendered() -> None:
     rendered = domain_config.render("web", {}, ["a"])
     assert domain_config.is_rendered(rendered)
-    assert domain_config.is_rendered(domain_config.replace_disks(rendered, ["b"]))
     assert not domain_config.is_rendered("name = 'web'\n")
     assert not domain_config.is_rendered("name = 'web'\n" + rendered)
 
@@ -192,7 +198,9 @@ def test_disks(text: str, disks: list[str]) -> None:
         ("name = 'web'\r\n", "line 1 .*carriage return.*LF"),
         ("a = 1\rb = 2\n", "line 1 .*carriage return.*LF"),
         ("a = 1\nextra = 'x\nb = 2\n", "line 2 .*does not end on its line: 'x"),
-        ("extra = 'x\\\ny'\n", "line 1 .*does not end on its line"),
+        ("extra = 'x\\\ny'\n", "line 1 .*ends in a backslash.*one line"),
+        ("a = 1\nkernel = '/k' \\  \n", "line 2 .*ends in a backslash.*one line"),
+        ("disk = [ 'a', \\\n'b' ]\n", "line 1 .*ends in a backslash.*needs no backslash"),
         ("extra = 'x\"\n", "line 1 .*does not end on its line"),
         ("a = 1\n# the end", "line 2 .*comment without a line end"),
         ("extra = '\0'", "line 1 .*NUL"),
@@ -208,8 +216,26 @@ def test_disks(text: str, disks: list[str]) -> None:
         ("= 1", "= stands where an option name is expected"),
         ("memory = -1", "'-1' is neither"),
         ("Memory = 1", "'Memory = 1' is neither"),
-        ("\ufeffname = 'x'", "is neither"),
-        ("import os\n", "os stands where"),
+        ("\ufeffname = 'x'", "line 1 .*byte order mark.*without it"),
+        ("a = 1\n\ufeffname = 'x'", "line 2 .*byte order mark"),
+        ("import os\n", "line 1 .*import is Python.*write the value itself"),
+        ("import os, re\n", "import is Python"),
+        ("from os import path\n", "from is Python"),
+        ("a = 1\ndef f(x):\n", "line 2 .*def is Python"),
+        ("  if a == 1:\n", "if is Python"),
+        ("print 'x'\n", "print is Python"),
+        ("pae = True\n", "True is Python.*True is 1, False is 0"),
+        ("acpi = False\n", "False is Python"),
+        ("cpus = None\n", "None is Python"),
+        ("arch = os.uname()[4]\n", "line 1 .*\\( is Python"),
+        ("kernel = os.path.join('/boot', 'k')\n", "\\( is Python"),
+        ("disk = [ 'phy:' + vg ]\n", "\\+ is Python"),
+        ("name = 'web%d' % 1\n", "% is Python"),
+        ("vif = {}\n", "{ is Python"),
+        ("memory = 2 * 512\n", "\\* is Python"),
+        ("memory = 1\nOVM_simple_name = 'web'\n", "line 2 .*OVM_simple_name .*Oracle VM.*leave"),
+        ("OVM_high_availability = False\n", "OVM_high_availability is an option of Oracle VM"),
+        ("name = \u2018web\u2019\n", "\u2018 is no quotation mark to xl"),
         ("a = 1\nb = '\\q'", r"line 2 .*unknown escape \\q"),
         ("b = '\\x41'", r"unknown escape \\x"),
         ("b = '\\101'", "loses numeric escapes"),
@@ -220,8 +246,6 @@ def test_what_is_not_xl_syntax_is_refused(text: str, message: str) -> None:
     for read in (domain_config.disks, domain_config.name, domain_config.settings):
         with pytest.raises(DomainConfigError, match=message):
             read(text)
-    with pytest.raises(DomainConfigError, match=message):
-        domain_config.replace_disks(text, ["new"])
 
 
 def test_lists_too_deep_for_any_parser_are_refused() -> None:
@@ -240,8 +264,6 @@ def test_lists_too_deep_for_any_parser_are_refused() -> None:
 def test_disks_that_xl_would_lose_are_refused(text: str, message: str) -> None:
     with pytest.raises(DomainConfigError, match=message):
         domain_config.disks(text)
-    with pytest.raises(DomainConfigError, match=message):
-        domain_config.replace_disks(text, ["new"])
 
 
 @pytest.mark.parametrize(
@@ -290,185 +312,7 @@ def test_settings(text: str, read: dict[str, object]) -> None:
     assert [type(value) for value in found.values()] == [type(value) for value in read.values()]
 
 
-# --- replace_disks ---------------------------------------------------------------------------
-
-NEW = "disk = [\n    'new',\n]"
-
-REPLACED = {
-    "mirage": (
-        "name = 'x'\ndisk = [ 'format=raw, target=@BLOCK:disk.img@' ]\nvif = [ 'b' ]\n",
-        f"name = 'x'\n{NEW}\nvif = [ 'b' ]\n",
-    ),
-    "empty text": ("", f"{NEW}\n"),
-    "no disk setting": ("name = 'x'\n", f"name = 'x'\n{NEW}\n"),
-    "no disk setting, no newline": ("name = 'x'", f"name = 'x'\n{NEW}\n"),
-    "no newline at the end": ("disk = ['a']", NEW),
-    "odd blanks stay": ("  disk\t=['a']  ;  vcpus=1", f"  disk\t={NEW[7:]}  ;  vcpus=1"),
-    "several lines": (
-        "# one\ndisk = [\n\t'a',\n\n\t\"b\"\n\t]\n\n# two\n",
-        f"# one\n{NEW}\n\n# two\n",
-    ),
-    "look-alikes": (
-        "# disk = ['a']\nextra = \"disk = ['b']\"; disk = ['c'] # disk = ['d'] ]\n",
-        f"# disk = ['a']\nextra = \"disk = ['b']\"; {NEW} # disk = ['d'] ]\n",
-    ),
-    "brackets in a string": ("disk = ['a]', '[#b']\n", f"{NEW}\n"),
-    "+= alone": ("disk += ['a']\n", f"disk += {NEW[7:]}\n"),
-    "+= lines go": (
-        "disk = ['a']\nvcpus = 1\n  disk += [\n 'b',\n ]  \ndisk+=['c']\nmemory = 2\n",
-        f"{NEW}\nvcpus = 1\nmemory = 2\n",
-    ),
-    "+= at the end": ("disk = ['a']\nvcpus = 1\ndisk += ['b']", f"{NEW}\nvcpus = 1\n"),
-    "earlier string": ("disk = 'a'\ndisk = ['b']\n", f"{NEW}\n"),
-    "separators": (
-        "disk=['a']; disk += ['b']; vcpus=1; disk += ['c'] ; memory=2\n",
-        f"disk={NEW[7:]}; vcpus=1; memory=2\n",
-    ),
-    "last on a line": ("disk=['a']\nvcpus=1; disk+=['b']\n", f"disk={NEW[7:]}\nvcpus=1; \n"),
-    "alone but for ;": ("disk=['a']\ndisk+=['b'] ;\nvcpus=1\n", f"disk={NEW[7:]}\nvcpus=1\n"),
-    "comment beside what goes": (
-        "disk=['a']\ndisk += ['b'] # b\nvcpus=1\n",
-        f"disk={NEW[7:]}\n # b\nvcpus=1\n",
-    ),
-    "comment right behind the list": ("disk=['a']# a\n", f"disk={NEW[7:]}# a\n"),
-    "after a list that ends on its line": (
-        "disk=['a']\nvif=[\n]; disk += ['b']\n",
-        f"disk={NEW[7:]}\nvif=[\n]; \n",
-    ),
-    "other bytes": (
-        "#\udcff\x0c\r\nextra='\x01\u2028\r' # \x85\ndisk=[]\n",
-        f"#\udcff\x0c\r\nextra='\x01\u2028\r' # \x85\ndisk={NEW[7:]}\n",
-    ),
-}
-
-
-@pytest.mark.parametrize(("text", "expected"), REPLACED.values(), ids=REPLACED)
-def test_replace_disks(text: str, expected: str) -> None:
-    replaced = domain_config.replace_disks(text, ["new"])
-    assert replaced == expected
-    assert domain_config.replace_disks(replaced, ["new"]) == expected
-
-
-COMMENTED = textwrap.dedent(
-    """\
-    disk = [ # the disks
-        'a', # root
-        # 'old',
-        'b' # data
-        # the end
-    ]
-    """
-)
-COMMENTS = {
-    "replaced one by one": (
-        ["A", "it's"],
-        ["# the disks", "'A', # root", "# 'old',", r"'it\'s', # data", "# the end"],
-    ),
-    "one more": (
-        ["a", "b", "c"],
-        ["# the disks", "'a', # root", "# 'old',", "'b', # data", "'c',", "# the end"],
-    ),
-    "the first gone": (
-        ["b"],
-        ["# 'old',", "'b', # data", "# root", "# the disks", "# the end"],
-    ),
-    "swapped": (
-        ["b", "a"],
-        ["# 'old',", "'b', # data", "# the disks", "'a', # root", "# the end"],
-    ),
-    "none left": ([], ["# root", "# data", "# the disks", "# 'old',", "# the end"]),
-}
-
-
-@pytest.mark.parametrize(("disks", "lines"), COMMENTS.values(), ids=COMMENTS)
-def test_comments_inside_the_list_are_kept(disks: list[str], lines: list[str]) -> None:
-    expected = "disk = [\n" + "".join(f"    {line}\n" for line in lines) + "]\n"
-    assert domain_config.replace_disks(COMMENTED, disks) == expected
-
-
-def test_comments_of_a_removed_setting_are_kept() -> None:
-    text = "disk = [\n'a', # one\n]\ndisk += [\n'b', # two\n]\n"
-    expected = "disk = [\n    'A', # one\n    'B', # two\n]\n"
-    assert domain_config.replace_disks(text, ["A", "B"]) == expected
-
-
-def test_an_emptied_list() -> None:
-    assert domain_config.replace_disks("disk = ['a']; vcpus = 1", []) == "disk = []; vcpus = 1"
-
-
 # --- properties ------------------------------------------------------------------------------
-
-encodable = st.text(
-    st.characters(exclude_categories=["Cs"], exclude_characters="\0")
-    | st.characters(min_codepoint=0xDC80, max_codepoint=0xDCFF, categories=["Cs"])
-).map(lambda text: text.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape"))
-specs = st.lists(encodable | st.sampled_from(["a", "b", "'", "\\", "disk = ['x']"]), max_size=5)
-option_names = st.from_regex(r"[a-z][._0-9a-z]{0,8}", fullmatch=True).filter(
-    lambda option: option not in ("name", "disk")
-) | st.sampled_from(["vif", "memory", "kernel", "on_crash"])
-scalars = encodable | st.integers(-(2**63), 2**63 - 1) | st.booleans()
-values = st.recursive(scalars, lambda inner: st.lists(inner, max_size=4), max_leaves=10)
-
-
-def joined(parts: st.SearchStrategy[str], max_size: int | None = None) -> st.SearchStrategy[str]:
-    return st.lists(parts, max_size=max_size).map("".join)
-
-
-blanks = st.sampled_from(["", "", " ", "\t", "  "])
-comments = st.sampled_from(["#", "# x", "# disk = ['x']", "#'", '# "]', "#]\r", "# \udcff[;"])
-line_ends = st.builds("{}{}\n".format, blanks, st.just("") | comments)
-gaps = st.sampled_from(["", " "]) | joined(blanks | line_ends, max_size=3)
-escapes = st.sampled_from(["\\" + letter for letter in "\\'\"abfnrtv"])
-string_parts = st.sampled_from([*"abx0=,;[]# \r\t\x01é\udcff", "disk=["]) | escapes
-strings = joined(string_parts | st.just('"')).map("'{}'".format) | joined(
-    string_parts | st.just("'")
-).map('"{}"'.format)
-written_scalars = strings | st.sampled_from(["0", "512", "0x1f", "1fx"])
-
-
-def written_lists(items: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
-    padded = st.builds("{}{}{}".format, gaps, items, gaps)
-    last = st.sampled_from(["", ","])
-    body = st.builds(lambda parts, end: ",".join(parts) + end, st.lists(padded, min_size=1), last)
-    return st.builds("[{}{}]".format, body | st.just(""), gaps)
-
-
-flat_lists = written_lists(written_scalars)
-OPTIONS = ["name", "vif", "disk.x", "d", "disks"]
-statements = st.builds(
-    "{}{}{}{}{}".format,
-    st.sampled_from(OPTIONS),
-    blanks,
-    st.just("="),
-    blanks,
-    written_scalars | flat_lists | written_lists(written_scalars | flat_lists),
-)
-disk_statements = st.builds(
-    "disk{}{}{}{}".format, blanks, st.sampled_from(["=", "+="]), blanks, flat_lists
-)
-separators = st.builds(
-    "{}{}{}".format, blanks, st.sampled_from(["\n", ";", ";\n"]) | line_ends, gaps
-)
-configs = st.builds(
-    "{}{}{}".format,
-    gaps,
-    joined(st.builds("{}{}".format, statements | disk_statements, separators), max_size=6),
-    st.just("") | statements | disk_statements,
-)
-edits = st.tuples(
-    st.integers(0, 200),
-    st.integers(0, 3),
-    st.sampled_from([*"'\"[],;=+#\n\\ \r@-a1é", "disk", "\\101"]),
-)
-
-
-@st.composite
-def mutated(draw: st.DrawFn) -> str:
-    text = draw(configs)
-    for position, deleted, inserted in draw(st.lists(edits, min_size=1, max_size=3)):
-        place = position % (len(text) + 1)
-        text = text[:place] + inserted + text[place + deleted :]
-    return text
 
 
 @settings(deadline=None)
@@ -501,32 +345,12 @@ def name_or_error(text: str) -> str | None:
 
 
 @settings(deadline=None)
-@given(configs, specs)
-def test_replaced_disks_read_back_and_settle(text: str, new: list[str]) -> None:
-    replaced = domain_config.replace_disks(text, new)
-    assert domain_config.disks(replaced) == new
-    assert name_or_error(replaced) == name_or_error(text)
-    assert domain_config.replace_disks(replaced, new) == replaced
-    assert domain_config.replace_disks(text, domain_config.disks(text)) == text
-
-
-@settings(deadline=None)
-@given(joined(st.builds("{}{}".format, statements, separators)), flat_lists, specs)
-def test_bytes_outside_the_list_stay(other: str, disk_list: str, new: list[str]) -> None:
-    prefix, suffix = other + "disk =", ";" + other
-    replaced = domain_config.replace_disks(prefix + disk_list + suffix, new)
-    assert replaced.startswith(prefix)
-    assert replaced.endswith(suffix)
-
-
-@settings(deadline=None)
-@given(st.text() | mutated() | joined(st.sampled_from([*"disk=+[]',\"#\n;\\ @1\r\0\ud800"])), specs)
-def test_no_other_exception(text: str, new: list[str]) -> None:
+@given(st.text() | mutated() | joined(st.sampled_from([*"disk=+[]',\"#\n;\\ @1\r\0\ud800"])))
+def test_no_other_exception(text: str) -> None:
     for call in (
         lambda: domain_config.disks(text),
         lambda: domain_config.name(text),
         lambda: domain_config.settings(text),
-        lambda: domain_config.replace_disks(text, new),
         lambda: config_syntax.quote(text),
         lambda: domain_config.render(text, {text: text, "extra": [text, [text]]}, [text]),
     ):
@@ -586,19 +410,3 @@ def test_xl_reads_the_same_disks(text: str) -> None:
             assert config.valid
             assert disks == (config.get("disk") or [])
             assert name_or_error(text) == config.get("name") or isinstance(config.get("name"), list)
-
-
-@needs_xl
-@settings(max_examples=400, deadline=None)
-@given(configs | mutated(), specs)
-def test_xl_sees_the_new_disks_and_nothing_else_changed(text: str, new: list[str]) -> None:
-    try:
-        replaced = domain_config.replace_disks(text, new)
-    except DomainConfigError:
-        return
-    with xlutil.Config(LIBRARY, text) as before, xlutil.Config(LIBRARY, replaced) as after:
-        assert after.valid
-        assert (after.get("disk") or []) == new
-        assert [after.get(option) for option in OPTIONS] == [
-            before.get(option) for option in OPTIONS
-        ]

@@ -227,7 +227,8 @@ def test_that_an_unknown_option_of_a_domain_is_refused() -> None:
     assert problems_of_domain(disk=[]) == [f"{DOMAIN}: 'disk' is no option: did you mean disks?"]
     assert problems_of_domain(vcpus=1) == [
         f"{DOMAIN}: 'vcpus' is no option: there are name, state, disks, config, config_path, "
-        "autostart, allow_slot_change, overwrite, template, kernel, memory, networks"
+        "autostart, allow_slot_change, unlisted_disks, overwrite, template, kernel, memory, "
+        "networks"
     ]
 
 

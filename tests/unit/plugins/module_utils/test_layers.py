@@ -24,6 +24,8 @@ PURE = {
     "device_number",
     "disk_hints",
     "disk_options",
+    "disk_list",
+    "disk_page",
     "disk_plan",
     "disk_spec",
     "disk_target",
