@@ -215,9 +215,12 @@ class DomainConfigs(Resource):
                 # What is no disk at all is refused before its target is looked for.
                 config_syntax.quote(disk_spec.render(disk))
                 target = self._target(item, config, disk.get("target"))
+                self._slots.refuse_foreign(config, disk)
             except BlockdevError as error:
                 raise ConfigError(f"disks[{index}]: {error}") from None
-            specs.append(disk_spec.render(disk if target is None else {**disk, "target": target}))
+            # What is xl's default for a target is said, too: a reader need not know it.
+            found = {} if target is None else {"format": "raw", **disk, "target": target}
+            specs.append(disk_spec.render({**disk, **found}))
         _refuse_same_slot(disks)
         return specs
 

@@ -6,13 +6,26 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, NamedTuple, Sequence
+from contextlib import suppress
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Sequence,
+    Set,
+)
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
     disk_spec,
     loop,
     loop_link,
+    raw_content,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import Config, ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -35,6 +48,8 @@ class ConfigSlots:
 
     def __init__(self, bindings: Callable[[], Sequence[loop.Binding]]) -> None:
         self._bindings = bindings
+        self._raw: Dict[str, Set[object]] = {}
+        """See _raw_images, by the config's file."""
 
     def refuse_changes(self, domain: str, config: Config, new: List[str]) -> None:
         """Raise ConfigError where a guest would find another disk, or one in another place."""
@@ -58,6 +73,35 @@ class ConfigSlots:
             "be kept with state: absent)"
         )
         raise ConfigError("; ".join([*problems, hint]))
+
+    def refuse_foreign(self, config: Config, disk: Mapping[str, Any]) -> None:
+        """Raise BlockdevError where the config would take as raw what looks like another format.
+
+        C(disk): as the user says it. Nothing is asked where he says the format, where only a hotplug
+        script or another domain understands the target, and of what the config has as raw already:
+        its guest may have written the signature.
+        """
+        target = str(disk.get("target", ""))
+        if not os.path.isabs(target) or any(map(disk.get, ("format", "script", "backend"))):
+            return
+        path = loop_link.path_of(target) if loop_link.is_link(target) else target
+        with suppress(FileNotFoundError, NotADirectoryError, ValueError):
+            status = os.stat(path)
+            if self._image(target) not in self._raw_images(config):
+                raw_content.refuse_foreign(path, status)
+
+    def _raw_images(self, config: Config) -> Set[object]:
+        """What the config has as raw, see _image; as far as it can be read."""
+        if config.file not in self._raw:
+            disks: List[Dict[str, object]] = []
+            with suppress(BlockdevError):
+                disks = [disk_spec.parse(spec) for spec in config.specs]
+            self._raw[config.file] = {
+                self._image(str(disk["target"]))
+                for disk in disks
+                if "target" in disk and disk.get("format", "raw") == "raw"
+            }
+        return self._raw[config.file]
 
     def _slot_changes(
         self, domain: str, before: Mapping[int, _Slot], after: Mapping[int, _Slot]

@@ -110,12 +110,12 @@ class Disk:
 
     @property
     def spec(self) -> Options:
-        """The disk as xl_disk takes it."""
+        """The disk as xl_disk takes it. It says its format only where the user has said it: the
+        modules do not take what looks like another format as raw unless it is."""
         spec = {
             "target": self.target,
             "vdev": self.vdev,
             **chosen(self.options, VBD_OPTIONS),
-            "format": self.format,
             "access": self.access,
         }
         if not spec.get("direct_io_safe"):

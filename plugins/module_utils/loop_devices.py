@@ -17,6 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_control,
     loop_info,
     loop_link,
+    raw_content,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
@@ -25,6 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR, parse_size
@@ -152,6 +154,9 @@ class LoopDevices(Resource):
                 f"{path} has {size} bytes, less than a sector: its loop device would be "
                 "empty; grow it first (xen_raw_disk)"
             )
+        if item["format"] is None:
+            with explained(f"cannot bind {path}"):
+                raw_content.refuse_foreign(path, status)
         plan = self._plan_binding(item, path, number, status, size)
         if size % SECTOR:
             plan.warnings.append(

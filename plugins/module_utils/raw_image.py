@@ -24,6 +24,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     image_file,
     image_source,
     loop,
+    raw_content,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
@@ -196,6 +197,7 @@ class RawImages(Resource):
     def _growth(self, item: Mapping[str, Any], image: Image, size: int) -> Action:
         full = item["allocation"] == "full"
         check_writable(image.file, f"grow {image.path}")
+        _refuse_foreign(item, image, f"grow {_from_to(image, size)}")
         image_file.check_limit(image, image.directory, size)
         if full:
             self._reserve(image, image.directory, size - image_file.allocated(image.status))
@@ -208,6 +210,7 @@ class RawImages(Resource):
                 "shrink: true if that is meant, or leave size out"
             )
         self._refuse_in_use(image, f"shrink {image.path}")
+        _refuse_foreign(item, image, f"shrink {_from_to(image, size)}")
         check_writable(image.file, f"shrink {image.path}")
         return Action(f"shrink {_from_to(image, size)}", lambda: image_file.shrink(image, size))
 
@@ -360,6 +363,13 @@ def _fill_file_system(
         then=f", {file_system.words}",
         warnings=[f"{image.path}: {warning}" for warning in file_system.warnings(size)],
     )
+
+
+def _refuse_foreign(item: Mapping[str, Any], image: Image, what: str) -> None:
+    """Raise BlockdevError where a new size would break an image that is not raw."""
+    if item["format"] is None:
+        with explained(f"cannot {what}"):
+            raw_content.refuse_foreign(image.file, image.status)
 
 
 def _from_to(image: Image, size: int) -> str:

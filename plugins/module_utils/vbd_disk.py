@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
@@ -13,6 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     dom0,
     loop,
     loop_link,
+    raw_content,
     sharing,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
@@ -22,8 +24,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vb
 
 SHARING_HINT = "detach that first, or attach it with access: ro in both places"
 
-SPEC_OPTIONS = ("format", "backendtype", "devtype", "script", "discard", "direct_io_safe")
-"""The options of an item that go into the disk's specification as they are."""
+SPEC_OPTIONS = ("backendtype", "devtype", "script", "discard", "direct_io_safe")
+"""The options of an item that go into the disk's specification as they are, beside its format."""
 
 Slot = Tuple[int, int]
 """Domain id and xenstore key."""
@@ -77,10 +79,16 @@ class Wanted:
         return disk_spec.access_of(self.item)
 
     @property
+    def format(self) -> str:
+        """What is in the target."""
+        return str(self.item["format"] or "raw")
+
+    @property
     def spec(self) -> str:
         """The disk as xl writes it. Raises DiskSpecError."""
         options = {name: self.item[name] for name in SPEC_OPTIONS}
         slot = {"target": self.target, "vdev": self.vdev, "access": self.access}
+        slot["format"] = self.format
         return disk_spec.render(disk_spec.said({**options, **slot}))
 
     def as_disk(self) -> Disk:
@@ -123,6 +131,16 @@ class Attached:
             target = loop.device_of_link(target, lambda: self._usage.bindings)
         return target, self._storages.of_path(target)
 
+    def refuse_foreign(self, wanted: Wanted, found: Optional[Disk]) -> None:
+        """Raise BlockdevError where what is not raw would be attached as raw, unless the user says
+        that it is. C(found): what the slot holds. What a guest has as raw already stays so: it may
+        have written the signature itself."""
+        has_it = found and found.vbd.format == "raw" and wanted.storage.is_same(found.storage)
+        if has_it or wanted.item["format"] is not None or not wanted.storage.is_known:
+            return
+        with suppress(FileNotFoundError):
+            raw_content.refuse_foreign(wanted.target, os.stat(wanted.target))
+
     def refuse(self, disk: Disk) -> None:
         """Raise XenError where the disk must not be attached: where one in another slot has the
         same data, unless both only read it, or dom0 itself uses that."""
@@ -140,10 +158,11 @@ def differences(wanted: Wanted, found: Disk) -> List[str]:
         return [f"not {wanted.target}"]
     pairs = {
         "access": (vbd.access, wanted.access),
+        "format": (vbd.format, wanted.format),
         "script": (vbd.script, _script_path(wanted.item["script"])),
         **{
             name: (getattr(vbd, name), wanted.item[name])
-            for name in ("format", "backendtype", "devtype", "discard", "direct_io_safe")
+            for name in ("backendtype", "devtype", "discard", "direct_io_safe")
         },
     }
     return [
@@ -184,5 +203,5 @@ def own_script(vbd: Vbd) -> Optional[str]:
 
 def spec_of(vbd: Vbd) -> str:
     """An attached disk as xl writes it, to attach it again. Raises DiskSpecError."""
-    options = {name: getattr(vbd, name) for name in (*SPEC_OPTIONS, "target", "vdev", "access")}
+    options = {name: getattr(vbd, name) for name in (*SPEC_OPTIONS, "format", "target", "vdev", "access")}
     return disk_spec.render(disk_spec.said({**options, "script": own_script(vbd)}))

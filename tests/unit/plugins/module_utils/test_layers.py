@@ -35,6 +35,7 @@ PURE = {
     "mirage_tests",
     "passwords",
     "placeholders",
+    "signatures",
     "units",
     "xenstore",
 }

@@ -40,7 +40,8 @@ DEFAULTS: Dict[str, Any] = {
     "state": "present",
     "size": None,
     "source": None,
-    "source_format": "raw",
+    "source_format": None,
+    "format": None,
     "filesystem": None,
     "label": None,
     "fat_sector_size": None,
@@ -100,6 +101,40 @@ def refused(path: object, **options: Any) -> str:
     with pytest.raises(BlockdevError) as error:
         planned(path, **options)
     return str(error.value)
+
+
+QCOW2 = b"QFI\xfb\0\0\0\3"
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"size": "2M"}, "grow {} from 1MiB to 2MiB"),
+        ({"size": "512", "shrink": True}, "shrink {} from 1MiB to 512"),
+    ],
+)
+def test_an_image_that_looks_like_another_format_gets_no_new_size(
+    tmp_path: Path, options: Dict[str, Any], what: str
+) -> None:
+    path = image(tmp_path / "a.raw", MIB, QCOW2)
+    assert refused(path, **options) == (
+        f"cannot {what.format(path)}: {path} has the signature of a qcow2 image; if it is one, give "
+        "the disk format: qcow2, or make a raw image of it (xen_raw_disk with source and "
+        "source_format: qcow2); if it is a raw disk all the same, set format: raw"
+    )
+    assert done(path, format="raw", **options)["size"] == path.stat().st_size != MIB
+
+
+def test_an_image_that_keeps_its_size_may_look_like_anything(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw", MIB, QCOW2)
+    for options in ({}, {"size": MIB}):
+        assert not planned(path, **options).actions
+    done(path, state="absent")
+
+
+def test_a_tar_archive_is_the_disk_of_a_unikernel(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw", MIB, bytes(257) + b"ustar")
+    assert done(path, size="2M")["size"] == 2 * MIB
 
 
 def no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
