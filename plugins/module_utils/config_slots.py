@@ -85,10 +85,12 @@ class ConfigSlots:
         if not os.path.isabs(target) or any(map(disk.get, ("format", "script", "backend"))):
             return
         path = loop_link.path_of(target) if loop_link.is_link(target) else target
-        with suppress(FileNotFoundError, NotADirectoryError, ValueError):
+        try:
             status = os.stat(path)
-            if self._image(target) not in self._raw_images(config):
-                raw_content.refuse_foreign(path, status)
+        except OSError:
+            return  # xl itself says so when the domain starts, and may find it there by then.
+        if self._image(target) not in self._raw_images(config):
+            raw_content.refuse_foreign(path, status)
 
     def _raw_images(self, config: Config) -> Set[object]:
         """What the config has as raw, see _image; as far as it can be read."""

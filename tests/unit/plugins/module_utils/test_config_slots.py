@@ -145,5 +145,5 @@ def test_a_disk_that_the_config_has_as_raw_may_look_like_anything(host: Host) ->
 
 
 def test_a_target_that_is_not_there_looks_like_nothing(host: Host) -> None:
-    for target in ("/srv/no.raw", f"{host.image('a.raw')}/no.raw", "/dev/loop\0"):
+    for target in ("/srv/no.raw", f"{host.image('a.raw')}/no.raw"):
         host.planned(disks=[disk(target)])

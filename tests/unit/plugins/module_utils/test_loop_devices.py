@@ -23,6 +23,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_link,
     udev_rule,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
@@ -73,7 +74,9 @@ def test_what_looks_like_another_format_is_not_bound_unless_it_is_said_to_be_raw
         file.truncate(8 * MIB)
         file.seek(offset)
         file.write(magic)
-    error = refused(item(image))
+    with pytest.raises(BlockdevError) as caught:
+        devices().plan(item(image))
+    error = str(caught.value)
     assert error.startswith(f"cannot bind {image}: {image} has the signature of {found}; if it is")
     assert error.endswith("; if it is a raw disk all the same, set format: raw")
     assert sentences(devices().plan(item(image, format="raw")))

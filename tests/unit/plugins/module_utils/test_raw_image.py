@@ -110,7 +110,7 @@ QCOW2 = b"QFI\xfb\0\0\0\3"
     ("options", "what"),
     [
         ({"size": "2M"}, "grow {} from 1MiB to 2MiB"),
-        ({"size": "512", "shrink": True}, "shrink {} from 1MiB to 512"),
+        ({"size": "512", "shrink": True}, "shrink {} from 1MiB to 512 bytes"),
     ],
 )
 def test_an_image_that_looks_like_another_format_gets_no_new_size(
