@@ -77,9 +77,9 @@ class ConfigSlots:
     def refuse_foreign(self, config: Config, disk: Mapping[str, Any]) -> None:
         """Raise BlockdevError where the config would take as raw what looks like another format.
 
-        C(disk): as the user says it. Nothing is asked where he says the format, where only a hotplug
-        script or another domain understands the target, and of what the config has as raw already:
-        its guest may have written the signature.
+        C(disk): as the user says it. It may be anything where he says the format, where only a
+        hotplug script or another domain understands the target, and where the config has it as raw
+        already: its guest may have written the signature.
         """
         target = str(disk.get("target", ""))
         if not os.path.isabs(target) or any(map(disk.get, ("format", "script", "backend"))):

@@ -19,6 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     device_number,
     disk_spec,
     domain_template,
+    image_place,
     loop_link,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import DeviceNumber
@@ -244,6 +245,9 @@ class InventoryReader(OptionsReader):
                 f"path {shown(path)} cannot have a loop device with a name that follows it: use "
                 "letters, digits and . _ - / only, or loop: false",
             )
+        place = image_place.problem_of_kernel(path)
+        if disk.image and not disk.absent and place:
+            self.problem(disk.place, f"path {shown(path)}: {place}")
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
             self.problem(disk.place, f"path {shown(path)} {EXPANDED}")

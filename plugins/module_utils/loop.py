@@ -98,6 +98,9 @@ class Binding:
     """Of the device, in bytes. It does not follow the file by itself."""
     sector_size: int
     """The logical block size, in bytes."""
+    recorded: str = ""
+    """The path of the backing file when it was bound, as whoever bound it said; no more than the
+    first 63 bytes of it."""
 
     @property
     def device(self) -> str:
@@ -185,6 +188,7 @@ def _read_open(number: int, device: int, backing_file: str) -> Binding:
         flags=info.flags,
         size=_number(device, BLKGETSIZE64, "=Q"),
         sector_size=_number(device, BLKSSZGET, "=i"),
+        recorded=os.fsdecode(info.file_name.rstrip(b"\0")),
     )
 
 

@@ -44,6 +44,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image_file import Ima
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import Source
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import File, file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.renamed import FormerNames
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     MIRAGE_BLOCK,
     SizeError,
@@ -100,6 +101,7 @@ class RawImages(Resource):
 
     def __init__(self, usage: Usage, check_mode: bool) -> None:
         self._usage = usage
+        self._former_names = FormerNames(usage)
         self._check_mode = check_mode
         self._wanted: Dict[object, str] = {}
         self._deleted: Set[File] = set()
@@ -149,8 +151,11 @@ class RawImages(Resource):
         device = self._deleted_images.get(image.file)
         if device:
             raise ImageError(f"cannot create {image.path}: {loop.lives_on(image.file, device)}")
-        directories = self._plan_directory(image, item["parents"])
+        with explained(f"cannot create {image.path}"):
+            self._former_names.refuse_new(image.file)
         place = nearest(image.directory)
+        image_file.check_place(image, place, item["volatile"])
+        directories = self._plan_directory(image, item["parents"])
         check_writable(place, f"create {image.path}")
         filling = self._filling(item, image)
         image_file.check_limit(image, place, filling.size)

@@ -19,13 +19,17 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage, Storages
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
+    Storage,
+    Storages,
+    backing_file,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 
 SHARING_HINT = "detach that first, or attach it with access: ro in both places"
 
-SPEC_OPTIONS = ("backendtype", "devtype", "script", "discard", "direct_io_safe")
-"""The options of an item that go into the disk's specification as they are, beside its format."""
+SPEC_OPTIONS = ("format", "backendtype", "devtype", "script", "discard", "direct_io_safe")
+"""The options of an item that go into the disk's specification as they are."""
 
 Slot = Tuple[int, int]
 """Domain id and xenstore key."""
@@ -88,7 +92,7 @@ class Wanted:
         """The disk as xl writes it. Raises DiskSpecError."""
         options = {name: self.item[name] for name in SPEC_OPTIONS}
         slot = {"target": self.target, "vdev": self.vdev, "access": self.access}
-        slot["format"] = self.format
+        options["format"] = self.format
         return disk_spec.render(disk_spec.said({**options, **slot}))
 
     def as_disk(self) -> Disk:
@@ -183,7 +187,16 @@ def _shown(value: object) -> str:
 def taken(wanted: Wanted, found: Disk) -> str:
     """What an error says of a slot that holds another disk than is wanted."""
     clauses = ", ".join(differences(wanted, found))
-    return f"slot {wanted.vdev} of domain {wanted.domain.name} holds {found.vbd.target}, {clauses}"
+    slot = f"slot {wanted.vdev} of domain {wanted.domain.name}"
+    return f"{slot} holds {_with_new_name(found.vbd)}, {clauses}"
+
+
+def _with_new_name(vbd: Vbd) -> str:
+    """The target, and what it is called now if the image was renamed since it was attached."""
+    target = vbd.target
+    path = loop_link.path_of(target) if loop_link.is_link(target) else target
+    now = None if loop.number_of(path) is not None else backing_file(vbd)
+    return target if now in (None, os.path.realpath(path)) else f"{target} (which is {now} now)"
 
 
 def sentence(wanted: Wanted, found: Optional[Disk]) -> str:
@@ -203,5 +216,5 @@ def own_script(vbd: Vbd) -> Optional[str]:
 
 def spec_of(vbd: Vbd) -> str:
     """An attached disk as xl writes it, to attach it again. Raises DiskSpecError."""
-    options = {name: getattr(vbd, name) for name in (*SPEC_OPTIONS, "format", "target", "vdev", "access")}
+    options = {name: getattr(vbd, name) for name in (*SPEC_OPTIONS, "target", "vdev", "access")}
     return disk_spec.render(disk_spec.said({**options, "script": own_script(vbd)}))

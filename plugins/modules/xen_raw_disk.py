@@ -49,6 +49,7 @@ options:
       preserve: {description: See O(preserve)., type: bool}
       allocation: {description: See O(allocation)., type: str, choices: [sparse, full]}
       shrink: {description: See O(shrink)., type: bool}
+      volatile: {description: See O(volatile)., type: bool, version_added: 1.1.0}
       parents: {description: See O(parents)., type: bool}
       released_by:
         description: See O(released_by).
@@ -183,6 +184,15 @@ options:
         that is an error.
     type: bool
     default: false
+  volatile:
+    description:
+      - Whether a new image may be made where it is gone when the host boots, which is on a C(tmpfs) or C(ramfs)
+        and below C(/run). Otherwise that is an error. Symbolic links in the path are followed first.
+      - Below C(/dev), C(/proc) and C(/sys) no image is made in any case, except in C(/dev/shm). An image that
+        exists is used wherever it is.
+    type: bool
+    default: false
+    version_added: 1.1.0
   parents:
     description:
       - Whether the directories above a new image are created where they do not exist. Otherwise
@@ -386,6 +396,7 @@ INTERFACE = Interface(
         "preserve": {"type": "bool", "default": False},
         "allocation": {"type": "str", "choices": ["sparse", "full"], "default": "sparse"},
         "shrink": {"type": "bool", "default": False},
+        "volatile": {"type": "bool", "default": False},
         "parents": {"type": "bool", "default": False},
         "released_by": RELEASED_BY,
         "unbound_paths": {"type": "list", "elements": "str"},

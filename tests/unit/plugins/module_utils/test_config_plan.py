@@ -93,7 +93,9 @@ def test_our_config_is_rendered_again_with_its_owner_and_mode(host: Host) -> Non
 
 def test_disks_that_are_not_given_stay(host: Host) -> None:
     host.done(disks=[disk("/dev/vg0/a")])
-    assert host.done(options={"memory": 64})["disks"] == ["format=raw, vdev=xvda, target=/dev/vg0/a"]
+    assert host.done(options={"memory": 64})["disks"] == [
+        "format=raw, vdev=xvda, target=/dev/vg0/a"
+    ]
     assert host.done(disks=[])["disks"] == []
 
 
@@ -426,7 +428,10 @@ def test_a_link_that_the_config_has_is_not_given_up_while_it_lacks(
     host.bind(host.image("b.raw"), 4)
     other = loop_link.link_of(f"{host.home}/b.raw")
     plan = host.planned(disks=[disk(link), disk(other, "xvdb")])
-    assert plan.after["disks"] == [f"format=raw, vdev=xvda, target={link}", "format=raw, vdev=xvdb, target=/dev/loop4"]
+    assert plan.after["disks"] == [
+        f"format=raw, vdev=xvda, target={link}",
+        "format=raw, vdev=xvdb, target=/dev/loop4",
+    ]
     host.node(link, 4)
     lexists = os.path.lexists
     monkeypatch.setattr(os.path, "lexists", lambda path: path == link or lexists(path))

@@ -105,7 +105,7 @@ TEXTS = (
     *("path", "target", "source", "owner", "group", "mode"),
     *("seuser", "serole", "setype", "selevel", "script", "label"),
 )
-FLAGS = ("loop", "preserve", "shrink", "direct_io", "discard", "direct_io_safe")
+FLAGS = ("loop", "preserve", "shrink", "volatile", "direct_io", "discard", "direct_io_safe")
 CHOICES = {
     "state": "present or absent",
     "allocation": "sparse or full",
@@ -367,6 +367,7 @@ IMAGE_VALUES = {
     "preserve": True,
     "allocation": "full",
     "shrink": True,
+    "volatile": True,
     "owner": "root",
     "group": "root",
     "mode": "0600",

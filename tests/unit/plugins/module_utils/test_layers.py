@@ -26,6 +26,7 @@ PURE = {
     "domain_config",
     "domain_template",
     "errors",
+    "image_place",
     "inventory",
     "inventory_options",
     "lab_options",

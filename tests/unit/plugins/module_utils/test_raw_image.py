@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import image_file, locks, loop
+from ansible_collections.xen.blockdev.plugins.module_utils import files, image_file, locks, loop
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import opened_real
@@ -48,6 +48,7 @@ DEFAULTS: Dict[str, Any] = {
     "preserve": False,
     "allocation": "sparse",
     "shrink": False,
+    "volatile": False,
     "parents": False,
     "released_by": None,
     "unbound_paths": None,
@@ -118,8 +119,8 @@ def test_an_image_that_looks_like_another_format_gets_no_new_size(
 ) -> None:
     path = image(tmp_path / "a.raw", MIB, QCOW2)
     assert refused(path, **options) == (
-        f"cannot {what.format(path)}: {path} has the signature of a qcow2 image; if it is one, give "
-        "the disk format: qcow2, or make a raw image of it (xen_raw_disk with source and "
+        f"cannot {what.format(path)}: {path} has the signature of a qcow2 image; if it is one, "
+        "give the disk format: qcow2, or make a raw image of it (xen_raw_disk with source and "
         "source_format: qcow2); if it is a raw disk all the same, set format: raw"
     )
     assert done(path, format="raw", **options)["size"] == path.stat().st_size != MIB
@@ -601,7 +602,7 @@ def test_a_file_system_that_grants_leases_to_some(
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
         return real(descriptor, command, argument)
 
-    monkeypatch.setattr(image_file, "MOUNTS", str(mounts))
+    monkeypatch.setattr(files, "MOUNTS", str(mounts))
     monkeypatch.setattr(fcntl, "fcntl", no_lease)
     plan = planned(path, size=512, shrink=True)
     if works:

@@ -729,7 +729,9 @@ def test_what_looks_like_another_format_is_not_attached_unless_it_is_said_to_be_
     apply(wanted(format="raw"))
     assert not sentences(wanted(format=None))
     swapped = wanted(format=None, access="ro", replace=True)
-    assert sentences(swapped) == ["replace /dev/loop0 (rw) in domain web as xvda by /dev/loop0 (ro)"]
+    assert sentences(swapped) == [
+        "replace /dev/loop0 (rw) in domain web as xvda by /dev/loop0 (ro)"
+    ]
 
 
 def test_a_disk_without_a_format_is_attached_as_raw(host: FakeHost) -> None:
