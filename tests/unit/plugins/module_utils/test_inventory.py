@@ -348,6 +348,21 @@ def test_that_a_path_means_the_same_to_ansible_and_xl() -> None:
     assert disk(path="/$HOME/a", format="qcow2").target == "/$HOME/a"
 
 
+@pytest.mark.parametrize("path", ["/dev/vg0/web", "/proc/a", "/sys/a/b"])
+def test_that_no_image_is_made_where_the_kernel_makes_things(path: str) -> None:
+    assert problems_of_disk(path=path) == [
+        f"{DISK}: path {path!r}: /{path.split('/')[1]} is no place for images; if this is to be a "
+        "block device, create or activate it first, and name it as the disk's target"
+    ]
+    assert disk(path=path, state="absent").path == path
+    assert disk(path=path, format="qcow2").path == path
+
+
+@pytest.mark.parametrize("path", ["/dev/shm/a", "/run/a", "/devices/a", "/srv/dev/a"])
+def test_that_an_image_may_be_elsewhere(path: str) -> None:
+    assert disk(path=path).path == path
+
+
 @pytest.mark.parametrize("options", [{"loop": False}, {"format": "qcow2"}])
 def test_that_xl_can_be_told_the_path(options: Dict[str, Any]) -> None:
     (problem,) = problems_of_disk(path="/a\nb", **options)

@@ -138,6 +138,49 @@ def test_a_tar_archive_is_the_disk_of_a_unikernel(tmp_path: Path) -> None:
     assert done(path, size="2M")["size"] == 2 * MIB
 
 
+def in_memory(monkeypatch: pytest.MonkeyPatch, path: Path, kind: str) -> None:
+    device = path.stat().st_dev
+    mounts = path / "mountinfo"
+    mounts.write_text(f"1 1 {os.major(device)}:{os.minor(device)} / / rw - {kind} x rw\n")
+    monkeypatch.setattr(files, "MOUNTS", str(mounts))
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ramfs", "devtmpfs"])
+def test_no_image_in_memory_unless_that_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    in_memory(monkeypatch, tmp_path, kind)
+    for parents in (True, False):
+        assert refused(tmp_path / "new/a.raw", size=MIB, parents=parents) == (
+            f"cannot create {tmp_path}/new/a.raw: {tmp_path} is in memory ({kind}), so it would be "
+            "gone when the host boots again; choose another directory, or set volatile: true"
+        )
+    assert done(tmp_path / "a.raw", size=MIB, volatile=True)["size"] == MIB
+    assert done(tmp_path / "a.raw", size=2 * MIB)["size"] == 2 * MIB
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "nfs4", "overlay"])
+def test_an_image_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    in_memory(monkeypatch, tmp_path, kind)
+    assert planned(tmp_path / "a.raw", size=MIB).actions
+
+
+@pytest.mark.parametrize("path", ["/dev/vg0/web", "/dev/web", "/proc/a", "/sys/a"])
+def test_no_image_where_the_kernel_makes_things(tmp_path: Path, path: str) -> None:
+    words = "is no place for images; if this is to be a block device, create or activate it first"
+    for options in ({}, {"volatile": True, "parents": True}):
+        assert words in refused(path, size=MIB, **options)
+    (tmp_path / "link").symlink_to(os.path.dirname(path))
+    assert words in refused(tmp_path / "link" / os.path.basename(path), size=MIB)
+
+
+def test_an_image_below_run_is_gone_at_every_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_file, "mounted_types", lambda _device: {"overlay"})
+    path = "/run/xen-blockdev-test/a.raw"
+    assert "it is below /run, so it would be gone" in refused(path, size=MIB, parents=True)
+    assert planned(path, size=MIB, parents=True, volatile=True).actions
+
+
 def no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_directory: int) -> int:
         raise OSError(errno.EOPNOTSUPP, "no such files here")
