@@ -149,7 +149,9 @@ def check_place(image: ImagePath, place: str, volatile: bool) -> None:
         raise ImageError(f"cannot create {image.path}: {problem}")
     in_memory = mounted_types(os.stat(place).st_dev) & image_place.IN_MEMORY
     if not volatile and (in_memory or image_place.is_emptied(image.file)):
-        where = f"{place} is in memory ({', '.join(in_memory)})" if in_memory else "it is below /run"
+        where = "it is below /run"
+        if in_memory:
+            where = f"{place} is in memory ({', '.join(in_memory)})"
         raise ImageError(
             f"cannot create {image.path}: {where}, so it would be gone when the host boots again; "
             "choose another directory, or set volatile: true"
