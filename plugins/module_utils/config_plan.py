@@ -259,10 +259,16 @@ class DomainConfigs(Resource):
         if disk_spec.backend_of(disk) is None:
             target = self._target(item, config, target)
         wanted = disk if target is None else {**disk, "target": target}
-        if config.rendered or item["options"] is not None:
-            return disk_spec.render(disk_spec.said(wanted))
-        with explained("with what the config says of it and you do not"):
-            return disk_spec.render(self._slots.with_unsaid(config, wanted))
+        if config.text is not None and not config.rendered and item["options"] is None:
+            with explained("with what the config says of it and you do not"):
+                wanted = self._slots.with_unsaid(config, wanted)
+                spec = disk_spec.render(wanted)
+        else:
+            # What is xl's default for a target is said, too: a reader need not know it.
+            default = {} if target is None else {"format": "raw"}
+            spec = disk_spec.render({**default, **disk_spec.said(wanted)})
+        self._slots.refuse_foreign(config, wanted)
+        return spec
 
     def _target(
         self, item: Mapping[str, Any], config: Config, target: Optional[str]

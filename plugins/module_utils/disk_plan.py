@@ -255,7 +255,7 @@ def _entries(disks: Sequence[Disk]) -> List[Entry]:
 
 
 def _present_layers(disk: Disk) -> Entry:
-    here = {"path": disk.path, "state": "present"}
+    here = {"path": disk.path, "state": "present", **chosen(disk.options, ["format"])}
     layers: Entry = {}
     if disk.image:
         layers["image"] = {**here, **chosen(disk.options, IMAGE_OPTIONS)}

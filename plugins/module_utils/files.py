@@ -195,6 +195,19 @@ def sync_directories(directories: Iterable[str]) -> None:
         raise BlockdevError("; ".join(failed))
 
 
+def mounted_types(device: int) -> Set[str]:
+    """The types of the file system with the number C(device) (st_dev), by its mounts: one, or none
+    where its files have another number than its mounts, as on btrfs."""
+    number = f"{os.major(device)}:{os.minor(device)}".encode()
+    with open(MOUNTS, "rb") as mountinfo:
+        mounts = [line.partition(b" - ") for line in mountinfo]
+    return {
+        os.fsdecode(kind.split(b" ")[0])
+        for mount, _dash, kind in mounts
+        if mount.split(b" ")[2] == number
+    }
+
+
 def replace_file(path: str, data: bytes, mode: int, keep: bool = False) -> None:
     """Put C(data) into the file at C(path), which is there as a whole then, or as it was.
 

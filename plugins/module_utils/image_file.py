@@ -19,11 +19,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Callable, Iterator
 
-from ansible_collections.xen.blockdev.plugins.module_utils import locks
+from ansible_collections.xen.blockdev.plugins.module_utils import image_place, locks
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
-    MOUNTS,
     by_number,
     is_file_path,
+    mounted_types,
     opened,
     opened_directory,
     opened_real,
@@ -46,7 +46,7 @@ GROWTH_SECONDS = 300
 _NO_LEASE = (errno.EAGAIN, errno.EINVAL, errno.ENOLCK)
 """Somebody else has the file open or, as the other two always mean, there are no leases on it."""
 
-_REMOTE = re.compile(rb"nfs|cifs|smb")
+_REMOTE = re.compile("nfs|cifs|smb")
 """Types of network file systems on which EAGAIN may mean the latter."""
 
 FALLOCATE = Tool("fallocate", "sets blocks aside in an image", "util-linux")
@@ -139,6 +139,23 @@ def _kind(mode: int) -> str:
 def allocated(status: os.stat_result) -> int:
     """Bytes; st_blocks counts 512 of them on every file system (stat(2))."""
     return status.st_blocks * 512
+
+
+def check_place(image: ImagePath, place: str, volatile: bool) -> None:
+    """Raise ImageError where no image can be made, and where it would be gone with the next boot
+    unless that is wanted (C(volatile)). C(place): the directory, or what there is of it."""
+    problem = image_place.problem_of_kernel(image.file)
+    if problem:
+        raise ImageError(f"cannot create {image.path}: {problem}")
+    in_memory = mounted_types(os.stat(place).st_dev) & image_place.IN_MEMORY
+    if not volatile and (in_memory or image_place.is_emptied(image.file)):
+        where = "it is below /run"
+        if in_memory:
+            where = f"{place} is in memory ({', '.join(in_memory)})"
+        raise ImageError(
+            f"cannot create {image.path}: {where}, so it would be gone when the host boots again; "
+            "choose another directory, or set volatile: true"
+        )
 
 
 def check_limit(image: ImagePath, place: str, size: int) -> None:
@@ -296,13 +313,7 @@ def _check_same(image: Image, descriptor: int) -> None:
 
 def _is_remote(descriptor: int) -> bool:
     """Whether an open file is on a network file system, by its mount."""
-    device = os.fstat(descriptor).st_dev
-    number = f"{os.major(device)}:{os.minor(device)}".encode()
-    with open(MOUNTS, "rb") as mountinfo:
-        mounts = [line.partition(b" - ") for line in mountinfo]
-    return any(
-        mount.split(b" ")[2] == number and _REMOTE.match(kind) for mount, _dash, kind in mounts
-    )
+    return any(map(_REMOTE.match, mounted_types(os.fstat(descriptor).st_dev)))
 
 
 @contextmanager

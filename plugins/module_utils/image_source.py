@@ -14,11 +14,14 @@ import json
 import os
 import struct
 from dataclasses import dataclass
-from typing import Any, Callable, List, Mapping
+from typing import Any, Callable, List, Mapping, Optional
 
+from ansible_collections.xen.blockdev.plugins.module_utils import signatures
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError, Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.raw_content import head_and_tail
+from ansible_collections.xen.blockdev.plugins.module_utils.signatures import Signature
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
 FORMATS = ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"]
@@ -30,18 +33,6 @@ QEMU_IMG = Tool(
 
 QEMU_FORMATS = {"vhd": "vpc"}
 """Formats that qemu-img knows under another name."""
-
-MAGICS = (
-    (0, b"QFI\xfb", "qcow2"),
-    (0, b"conectix", "vhd"),
-    (0, b"vhdxfile", "vhdx"),
-    (0, b"KDMV", "vmdk"),
-    (0, b"COWD", "vmdk"),
-    (0, b"# Disk DescriptorFile", "vmdk"),
-    (0x40, b"\x7f\x10\xda\xbe", "vdi"),
-    (0, b"QED\0", "qed"),
-)
-"""Offset and bytes by which a format is known. A VHD of fixed size has them in its footer only."""
 
 VHD_FOOTER = struct.Struct(">8s52xI448x")
 """The footer of a VHD, in a dynamic one also its header: cookie and disk type."""
@@ -73,15 +64,16 @@ class Source:
     """Bytes of the disk that it holds, rounded up to whole sectors."""
 
 
-def read(path: str, source_format: str, status: os.stat_result) -> Source:
+def read(path: str, source_format: Optional[str], status: os.stat_result) -> Source:
     """Look into the regular file C(path), which C(status) was read from.
 
-    C(source_format): one of FORMATS. Raises ImageError where the file is not whole in itself or
-    has another format, as far as that can be told, and where it cannot be read.
+    C(source_format): one of FORMATS, or None where nobody has said it and the source is raw. Raises
+    ImageError where the file is not whole in itself or has another format, as far as that can be
+    told, and where it cannot be read.
     """
     try:
-        if source_format == "raw":
-            return _read_raw(path, status)
+        if source_format is None or source_format == "raw":
+            return _read_raw(path, status, said=source_format is not None)
         return _read_foreign(path, source_format, status)
     except OSError as error:
         raise ImageError(f"cannot read {path}: {error.strerror}") from None
@@ -133,20 +125,23 @@ def _refuse_changed(source: Source, descriptor: int) -> None:
         raise ImageError(f"{source.path} was changed meanwhile; run again")
 
 
-def _read_raw(path: str, status: os.stat_result) -> Source:
-    """A raw source; ImageError where it has the marks of another format."""
-    with opened(path, os.O_RDONLY) as descriptor:
-        head = os.pread(descriptor, SECTOR, 0)
-        tail = os.pread(descriptor, SECTOR, max(status.st_size - SECTOR, 0))
-    found = next((name for at, magic, name in MAGICS if head[at:].startswith(magic)), None)
-    if found is None and tail.startswith(b"conectix"):
-        found = "vhd"
-    if found:
-        raise ImageError(
-            f"cannot copy {path} as a raw image: it has the marks of a {found} image; if it is "
-            f"one, set source_format: {found}"
-        )
+def _read_raw(path: str, status: os.stat_result, said: bool) -> Source:
+    """A raw source; ImageError where it has the signature of another format and nobody C(said) that
+    it is raw."""
+    if not said:
+        with opened(path, os.O_RDONLY) as descriptor:
+            found = signatures.of_source(*head_and_tail(descriptor))
+        if found:
+            raise ImageError(f"cannot copy {path} as a raw image: {_advice(found)}")
     return Source(path, "raw", status, _whole_sectors(status.st_size))
+
+
+def _advice(found: Signature) -> str:
+    remedy = f"set source_format: {found.source_format}" if found.source_format else found.remedy
+    raw = "if a guest is to have just these bytes, set source_format: raw and format: raw"
+    if found is signatures.TAR:
+        raw = "if a MirageOS unikernel is to read it as it is, set source_format: raw"
+    return f"it has the signature of {found.words}; if it is one, {remedy}; {raw}"
 
 
 def _read_foreign(path: str, source_format: str, status: os.stat_result) -> Source:

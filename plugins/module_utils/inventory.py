@@ -20,6 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     disk_spec,
     disk_target,
     domain_template,
+    image_place,
     loop_link,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import DeviceNumber
@@ -121,12 +122,12 @@ class Disk:
 
     @property
     def spec(self) -> Options:
-        """The disk as xl_disk takes it."""
+        """The disk as xl_disk takes it. It says its format only where the user has said it: the
+        modules do not take what looks like another format as raw unless it is."""
         spec = {
             "target": self.target,
             "vdev": self.vdev,
             **chosen(self.options, VBD_OPTIONS),
-            "format": self.format,
             "access": self.access,
         }
         if not spec.get("direct_io_safe"):
@@ -257,6 +258,9 @@ class InventoryReader(OptionsReader):
                 f"path {shown(path)} cannot have a loop device with a name that follows it: use "
                 "letters, digits and . _ - / only, or loop: false",
             )
+        place = image_place.problem_of_kernel(path)
+        if disk.image and not disk.absent and place:
+            self.problem(disk.place, f"path {shown(path)}: {place}")
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
             self.problem(disk.place, f"path {shown(path)} {EXPANDED}")

@@ -184,6 +184,7 @@ IMAGE_OPTIONS: Dict[str, Reader] = {
     "preserve": read_flag,
     "allocation": one_of("sparse", "full"),
     "shrink": read_flag,
+    "volatile": read_flag,
     "owner": read_text,
     "group": read_text,
     "mode": read_text,

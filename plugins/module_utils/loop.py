@@ -42,6 +42,9 @@ MARK = b"xen.blockdev:"
 """How the name that a binding has in the kernel (C(lo_file_name)) begins where this collection made
 it. The kernel keeps that name for whoever binds, and makes nothing of it."""
 
+NAME_BYTES = 63
+"""What the kernel keeps of such a name (LO_NAME_SIZE in linux/loop.h, less a NUL)."""
+
 DELETED = " (deleted)"
 """What the kernel puts behind the path of a file that is not there any more (d_path)."""
 
@@ -104,6 +107,10 @@ class Binding:
     """The logical block size, in bytes."""
     marked: bool = False
     """Whether a module of this collection bound it, see mark. What its boot units bind is not."""
+    recorded: str = ""
+    """The path of the backing file when it was bound, as whoever bound it said."""
+    recorded_whole: bool = True
+    """Whether that is all of the path. The kernel keeps only the beginning of a long one."""
 
     @property
     def device(self) -> str:
@@ -145,7 +152,7 @@ def number_of(device: str) -> Optional[int]:
 def mark(path: str) -> bytes:
     """The name by which a binding of the image at C(path) is known as one of ours, cut to the 63
     bytes that the kernel keeps."""
-    return (MARK + os.fsencode(path))[:63]
+    return (MARK + os.fsencode(path))[:NAME_BYTES]
 
 
 def file_id(status: os.stat_result) -> File:
@@ -178,6 +185,7 @@ def read(number: int) -> Optional[Binding]:
 def _read_open(number: int, device: int, backing_file: str) -> Binding:
     info = status_of(device)
     path, deleted = _split_deleted(backing_file, info.file)
+    recorded = info.file_name.rstrip(b"\0")
     return Binding(
         number=number,
         rdev=os.fstat(device).st_rdev,
@@ -191,6 +199,8 @@ def _read_open(number: int, device: int, backing_file: str) -> Binding:
         size=_number(device, BLKGETSIZE64, "=Q"),
         sector_size=_number(device, BLKSSZGET, "=i"),
         marked=info.file_name.startswith(MARK),
+        recorded=os.fsdecode(recorded[len(MARK) :] if recorded.startswith(MARK) else recorded),
+        recorded_whole=len(recorded) < NAME_BYTES,
     )
 
 

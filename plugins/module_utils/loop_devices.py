@@ -19,6 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_info,
     loop_link,
     loop_node,
+    raw_content,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
@@ -27,7 +28,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.renamed import FormerNames
 from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR, parse_size
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User, join, released
@@ -48,6 +51,7 @@ class LoopDevices(Resource):
         self, usage: Usage, units: BootUnits, udev_rule: UdevRule, check_mode: bool
     ) -> None:
         self._usage = usage
+        self._former_names = FormerNames(usage)
         self._units = units
         self._udev_rule = udev_rule
         self._check_mode = check_mode
@@ -172,6 +176,7 @@ class LoopDevices(Resource):
         self, item: Mapping[str, Any], path: str, number: Optional[int], planned: Optional[int]
     ) -> Plan:
         """The image is not there."""
+        self._refuse_renamed(path, None)
         if self._check_mode and (item["will_exist"] or planned is not None):
             return self._plan_binding(item, path, number, None, planned)
         for binding in loop.deleted_from(path, self._deleted):
@@ -191,6 +196,10 @@ class LoopDevices(Resource):
                 f"{path} has {size} bytes, less than a sector: its loop device would be "
                 "empty; grow it first (xen_raw_disk)"
             )
+        self._refuse_renamed(path, loop.file_id(status))
+        if item["format"] is None:
+            with explained(f"cannot bind {path}"):
+                raw_content.refuse_foreign(path, status)
         plan = self._plan_binding(item, path, number, status, size)
         if size % SECTOR:
             plan.warnings.append(
@@ -198,6 +207,11 @@ class LoopDevices(Resource):
                 f"{size % SECTOR} bytes are not seen through the loop device"
             )
         return plan
+
+    def _refuse_renamed(self, path: str, file: Optional[loop.File]) -> None:
+        """Raise BlockdevError where a device that stays holds what had the name of C(file)."""
+        with explained(f"cannot bind {path}"):
+            self._former_names.refuse_binding(path, file, self._bindings.values())
 
     def _plan_binding(
         self,

@@ -24,6 +24,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     image_file,
     image_source,
     loop,
+    raw_content,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
@@ -43,6 +44,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image_file import Ima
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import Source
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import File, file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.renamed import FormerNames
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     MIRAGE_BLOCK,
     SizeError,
@@ -99,6 +101,7 @@ class RawImages(Resource):
 
     def __init__(self, usage: Usage, check_mode: bool) -> None:
         self._usage = usage
+        self._former_names = FormerNames(usage)
         self._check_mode = check_mode
         self._wanted: Dict[object, str] = {}
         self._deleted: Set[File] = set()
@@ -148,8 +151,11 @@ class RawImages(Resource):
         device = self._deleted_images.get(image.file)
         if device:
             raise ImageError(f"cannot create {image.path}: {loop.lives_on(image.file, device)}")
-        directories = self._plan_directory(image, item["parents"])
+        with explained(f"cannot create {image.path}"):
+            self._former_names.refuse_new(image.file)
         place = nearest(image.directory)
+        image_file.check_place(image, place, item["volatile"])
+        directories = self._plan_directory(image, item["parents"])
         check_writable(place, f"create {image.path}")
         filling = self._filling(item, image)
         image_file.check_limit(image, place, filling.size)
@@ -196,6 +202,7 @@ class RawImages(Resource):
     def _growth(self, item: Mapping[str, Any], image: Image, size: int) -> Action:
         full = item["allocation"] == "full"
         check_writable(image.file, f"grow {image.path}")
+        _refuse_foreign(item, image, f"grow {_from_to(image, size)}")
         image_file.check_limit(image, image.directory, size)
         if full:
             self._reserve(image, image.directory, size - image_file.allocated(image.status))
@@ -208,6 +215,7 @@ class RawImages(Resource):
                 "shrink: true if that is meant, or leave size out"
             )
         self._refuse_in_use(image, f"shrink {image.path}")
+        _refuse_foreign(item, image, f"shrink {_from_to(image, size)}")
         check_writable(image.file, f"shrink {image.path}")
         return Action(f"shrink {_from_to(image, size)}", lambda: image_file.shrink(image, size))
 
@@ -360,6 +368,13 @@ def _fill_file_system(
         then=f", {file_system.words}",
         warnings=[f"{image.path}: {warning}" for warning in file_system.warnings(size)],
     )
+
+
+def _refuse_foreign(item: Mapping[str, Any], image: Image, what: str) -> None:
+    """Raise BlockdevError where a new size would break an image that is not raw."""
+    if item["format"] is None:
+        with explained(f"cannot {what}"):
+            raw_content.refuse_foreign(image.file, image.status)
 
 
 def _from_to(image: Image, size: int) -> str:

@@ -178,6 +178,7 @@ class Vbds(Resource):
             # Another program may be about to attach just this disk.
             first = "run again, and if it stays so " if found.vbd.is_coming else ""
             raise XenError(f"{vbd_disk.taken(wanted, found)}; {first}set replace: true to swap it")
+        self._attached.refuse_foreign(wanted, found)
         self._attached.refuse(wanted.as_disk())
 
     def _bring(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Dict, List, Mapping, Optional, Tuple
@@ -15,13 +16,18 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     dom0,
     loop,
     loop_link,
+    raw_content,
     sharing,
     xen,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage, Storages
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
+    Storage,
+    Storages,
+    backing_file,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 
 SHARING_HINT = "detach that first, or attach it with access: ro in both places"
@@ -85,10 +91,16 @@ class Wanted:
         return disk_spec.access_of(self.item)
 
     @property
+    def format(self) -> str:
+        """What is in the target."""
+        return str(self.item["format"] or "raw")
+
+    @property
     def spec(self) -> str:
         """The disk as xl writes it. Raises DiskSpecError."""
         options = {name: self.item[name] for name in SPEC_OPTIONS}
         slot = {"target": self.target, "vdev": self.vdev, "access": self.access}
+        options["format"] = self.format
         return disk_spec.render(disk_spec.said({**options, **slot}))
 
     def as_disk(self) -> Disk:
@@ -153,6 +165,16 @@ class Attached:
         """The running domains; few disks need them."""
         return xen.domains(xen.read_store())
 
+    def refuse_foreign(self, wanted: Wanted, found: Optional[Disk]) -> None:
+        """Raise BlockdevError where what is not raw would be attached as raw, unless the user says
+        that it is. C(found): what the slot holds. What a guest has as raw already stays so: it may
+        have written the signature itself."""
+        has_it = found and found.vbd.format == "raw" and wanted.storage.is_same(found.storage)
+        if has_it or wanted.item["format"] is not None or not wanted.storage.is_known:
+            return
+        with suppress(FileNotFoundError):
+            raw_content.refuse_foreign(wanted.target, os.stat(wanted.target))
+
     def refuse(self, disk: Disk) -> None:
         """Raise XenError where the disk must not be attached: where one in another slot has the
         same data, unless both only read it, or dom0 itself uses that."""
@@ -172,6 +194,7 @@ def differences(wanted: Wanted, found: Disk) -> List[str]:
         "access": (vbd.access, wanted.access),
         "script": (vbd.script, _script_path(wanted.item["script"])),
         **{name: (getattr(vbd, name), wanted.item[name]) for name in READ_BACK},
+        "format": (vbd.format, wanted.format),
     }
     return [
         f"with {name}: {_shown(is_now)}, not {_shown(wanted_value)}"
@@ -191,7 +214,16 @@ def _shown(value: object) -> str:
 def taken(wanted: Wanted, found: Disk) -> str:
     """What an error says of a slot that holds another disk than is wanted."""
     clauses = ", ".join(differences(wanted, found))
-    return f"slot {wanted.vdev} of domain {wanted.domain.name} holds {found.vbd.target}, {clauses}"
+    slot = f"slot {wanted.vdev} of domain {wanted.domain.name}"
+    return f"{slot} holds {_with_new_name(found.vbd)}, {clauses}"
+
+
+def _with_new_name(vbd: Vbd) -> str:
+    """The target, and what it is called now if the image was renamed since it was attached."""
+    target = vbd.target
+    path = loop_link.path_of(target) if loop_link.is_link(target) else target
+    now = None if loop.number_of(path) is not None else backing_file(vbd)
+    return target if now in (None, os.path.realpath(path)) else f"{target} (which is {now} now)"
 
 
 def sentence(wanted: Wanted, found: Optional[Disk]) -> str:

@@ -61,7 +61,11 @@ options:
                 image itself, as the script unbinds the device when the guest ends.
             type: str
           format:
-            description: Format of the target, by default V(raw).
+            description:
+              - Format of the target, by default V(raw).
+              - Where it is left out and the target looks like another format (such as qcow2, vhd, a compressed
+                file or a zip archive, but not tar), that is an error, unless the config has it as V(raw) already.
+                A guest can write such a signature into its raw disk itself. Say V(raw) for such a disk.
             type: str
             choices: [raw, qcow, qcow2, vhd, qed, empty]
           vdev:

@@ -41,6 +41,7 @@ options:
       path: {description: See O(path)., type: path, required: true}
       device: {description: See O(device)., type: str}
       state: {description: See O(state)., type: str, choices: [present, absent]}
+      format: {description: See O(format)., type: str, choices: [raw], version_added: 1.1.0}
       direct_io: {description: See O(direct_io)., type: bool}
       persistent: {description: See O(persistent)., type: bool}
       udev_rule: {description: See O(udev_rule)., type: bool}
@@ -74,6 +75,16 @@ options:
     type: str
     choices: [present, absent]
     default: present
+  format:
+    description:
+      - The format of the image. A loop device shows the bytes of the file as they are, so it is always V(raw).
+      - Without this, an image with the signature of another format (such as qcow2, vhd, a compressed file or a
+        zip archive, but not tar) is not bound, as a guest would write into what is not its disk. A guest can
+        write such a signature into its raw disk itself. Say V(raw) for such an image. One that is bound
+        already stays bound.
+    type: str
+    choices: [raw]
+    version_added: 1.1.0
   direct_io:
     description:
       - Whether the device bypasses the page cache of dom0. A new binding does not unless this is V(true);
@@ -337,6 +348,7 @@ def main() -> None:
                 "path": {"type": "path"},
                 "device": {"type": "str"},
                 "state": STATE,
+                "format": {"type": "str", "choices": ["raw"]},
                 "direct_io": {"type": "bool"},
                 "persistent": {"type": "bool"},
                 "udev_rule": {"type": "bool", "default": False},

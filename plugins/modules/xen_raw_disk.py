@@ -42,12 +42,14 @@ options:
       size: {description: See O(size)., type: raw}
       source: {description: See O(source)., type: path}
       source_format: {description: See O(source_format)., type: str, choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]}
+      format: {description: See O(format)., type: str, choices: [raw], version_added: 1.1.0}
       filesystem: {description: See O(filesystem)., type: str, choices: [ext2, ext3, ext4, vfat, tar]}
       label: {description: See O(label)., type: str}
       fat_sector_size: {description: See O(fat_sector_size)., type: int, choices: [512, 4096]}
       preserve: {description: See O(preserve)., type: bool}
       allocation: {description: See O(allocation)., type: str, choices: [sparse, full]}
       shrink: {description: See O(shrink)., type: bool}
+      volatile: {description: See O(volatile)., type: bool, version_added: 1.1.0}
       parents: {description: See O(parents)., type: bool}
       released_by:
         description: See O(released_by).
@@ -106,13 +108,24 @@ options:
     description:
       - Format of O(source). It is never guessed, since a guest can write into its raw disk what
         looks like an image of another format and names any file of the host as its content.
-      - With V(raw), a source with the marks of another format is refused.
+      - A source is taken as V(raw) where this is left out. It is refused then if it has the signature of
+        another format, such as qcow2, or of a compressed file or an archive. The error names it.
+      - V(raw), said in so many words, copies every byte whatever the source looks like. Give it for a tar
+        archive that a MirageOS unikernel is to read.
       - Any other format needs C(qemu-img) on the managed host (package C(qemu-utils) on Debian).
         An image that takes data from other files (a backing file, an external data file) is
         refused, and so is one that changes while it is copied.
     type: str
     choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]
-    default: raw
+  format:
+    description:
+      - The format of the image at O(path), which is always V(raw) for this module.
+      - Without this, an image with the signature of another format (such as qcow2, vhd, a compressed file or a
+        zip archive, but not tar) is not grown or cut, as that would break it. A guest can write such a
+        signature into its raw disk itself. Say V(raw) for such an image.
+    type: str
+    choices: [raw]
+    version_added: 1.1.0
   filesystem:
     description:
       - What a new image gets on its whole disk, without partitions. The content is that of the
@@ -171,6 +184,15 @@ options:
         that is an error.
     type: bool
     default: false
+  volatile:
+    description:
+      - Whether a new image may be made where it is gone when the host boots, which is on a C(tmpfs) or C(ramfs)
+        and below C(/run). Otherwise that is an error. Symbolic links in the path are followed first.
+      - Below C(/dev), C(/proc) and C(/sys) no image is made in any case, except in C(/dev/shm). An image that
+        exists is used wherever it is.
+    type: bool
+    default: false
+    version_added: 1.1.0
   parents:
     description:
       - Whether the directories above a new image are created where they do not exist. Otherwise
@@ -366,13 +388,15 @@ INTERFACE = Interface(
         "state": STATE,
         "size": {"type": "raw"},
         "source": {"type": "path"},
-        "source_format": {"type": "str", "choices": FORMATS, "default": "raw"},
+        "source_format": {"type": "str", "choices": FORMATS},
+        "format": {"type": "str", "choices": ["raw"]},
         "filesystem": {"type": "str", "choices": FILE_SYSTEMS},
         "label": {"type": "str"},
         "fat_sector_size": {"type": "int", "choices": list(SECTOR_SIZES)},
         "preserve": {"type": "bool", "default": False},
         "allocation": {"type": "str", "choices": ["sparse", "full"], "default": "sparse"},
         "shrink": {"type": "bool", "default": False},
+        "volatile": {"type": "bool", "default": False},
         "parents": {"type": "bool", "default": False},
         "released_by": RELEASED_BY,
         "unbound_paths": {"type": "list", "elements": "str"},

@@ -102,12 +102,14 @@ options:
     type: str
   format:
     description:
-      - What is in the target. It is never probed, because a guest can write the beginning of another format
-        into a raw image.
+      - What is in the target, by default V(raw). It is never guessed, because a guest can write the beginning of
+        another format into a raw image.
+      - Where it is left out and the target looks like another format (such as qcow2, vhd, a compressed file or a
+        zip archive, but not tar), that is an error, unless the slot has the target as V(raw) already. Say V(raw)
+        if it is a raw disk all the same.
       - V(raw) is served by the kernel's C(blkback), the other formats by QEMU.
     type: str
     choices: [raw, qcow, qcow2, vhd, qed]
-    default: raw
   access:
     description:
       - Whether the guest may write. A cdrom is always V(ro).
@@ -431,7 +433,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.vbd import open_vbds
 
 DEFAULTS = {
     name: {**disk_options.WITH_TARGET[name].argument_spec, "default": default}
-    for name, default in (("format", "raw"), ("access", "rw"), ("devtype", "disk"))
+    for name, default in (("access", "rw"), ("devtype", "disk"))
 }
 
 

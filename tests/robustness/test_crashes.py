@@ -408,7 +408,7 @@ def test_full_file_system(
     place = mounted("-t", "tmpfs", "-o", "size=2m,mode=0755", "full")
     source_image(folder)
     image(place)
-    full = {"size": 4 * MIB, "allocation": "full"}
+    full = {"size": 4 * MIB, "allocation": "full", "volatile": True}
     too_large = [
         {"path": str(place / "b.raw"), **full},
         {"path": str(place / "c.raw"), "source": str(folder / "s.raw"), **full},
@@ -419,7 +419,8 @@ def test_full_file_system(
         assert str(place) in outcome.message
         harness.count("full file systems")
     (place / "filler").write_bytes(bytes(700 * KIB))
-    outcome = harness.call("xen_raw_disk", path=str(place / "d.raw"), source=str(folder / "s.raw"))
+    small = {"path": str(place / "d.raw"), "source": str(folder / "s.raw"), "volatile": True}
+    outcome = harness.call("xen_raw_disk", **small)
     assert outcome.failed
     assert os.strerror(errno.ENOSPC) in outcome.message
     (place / "auto").mkdir()

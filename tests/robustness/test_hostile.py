@@ -214,7 +214,7 @@ def test_what_a_guest_wrote_to_its_disk_is_not_looked_into(
     source = tmp_path / "guest.raw"
     source.write_bytes(qcow2_that_names(str(secret)).replace(b"QFI\xfb", magic).ljust(MIB, b"\0"))
     outcome = call("xen_raw_disk", path=f"{folder}/a.raw", source=str(source))
-    assert "has the marks of a" in refused_without(secret, outcome, folder)
+    assert "has the signature of a" in refused_without(secret, outcome, folder)
 
 
 def test_what_looks_like_no_image_at_its_beginning_is_copied_as_bytes(

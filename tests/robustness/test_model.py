@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import loop
+from ansible_collections.xen.blockdev.plugins.module_utils import loop, renamed
 from ansible_collections.xen.blockdev.tests.exhaustive import EXHAUSTIVE
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome
@@ -51,6 +51,8 @@ class Device:
     """A loop device, as the model has it."""
 
     size: int
+    name: str
+    """What the image was called when it was bound."""
     autoclear: bool = False
     """Whether it goes with its last user."""
     read_only: bool = False
@@ -127,6 +129,8 @@ class Machine(RuleBasedStateMachine):
         self.mount_points.mkdir()
         self.template = template
         self.images: Dict[str, Image] = {}
+        self.leaving: List[str] = []
+        """What the call that is made takes away."""
         self.deleted: List[Tuple[str, Image]] = []
         """What was deleted behind our back and lives on in loop devices, with the names it had."""
         for name in NAMES[:2]:
@@ -193,6 +197,7 @@ class Machine(RuleBasedStateMachine):
         harness.count("steps of random sequences")
         wanted = []
         refused = False
+        self.leaving = [item["path"] for item in items if item.get("state") == "absent"]
         for item in items:
             try:
                 wanted.append(model(item))
@@ -236,6 +241,7 @@ class Machine(RuleBasedStateMachine):
             return Step(["delete"], lambda: forget(self.images, name))
         if image is None:
             refuse(any(name == old for old, _image in self.deleted))
+            refuse(self.is_bound_elsewhere(name))
             copied = "source" in item
             refuse(copied and size is not None and size < FORMATTED)
             new = Image(size or FORMATTED, formatted=copied)
@@ -254,7 +260,9 @@ class Machine(RuleBasedStateMachine):
         if image is None or len(image.devices) > 1:
             raise RefusedError
         if not image.devices:
-            return Step(["bind"], lambda: image.devices.append(Device(image.size)))
+            refuse(self.is_bound_elsewhere(item["path"]))
+            device = Device(image.size, item["path"])
+            return Step(["bind"], lambda: image.devices.append(device))
         device = image.devices[0]
         refuse(device.read_only)
         actions = ["set"] if device.size != image.size else []
@@ -275,6 +283,13 @@ class Machine(RuleBasedStateMachine):
             self.bury()
 
         return Step(["unbind"] * len(devices), effect)
+
+    def is_bound_elsewhere(self, name: str) -> bool:
+        """Whether another image was bound by this name, which it had then, and stays so. Of a long
+        path the kernel keeps too little to tell."""
+        kept = len(os.fsencode(self.folder / name)) < renamed.RECORDED_BYTES
+        others = [one for old, one in self.images.items() if old not in (name, *self.leaving)]
+        return kept and any(device.name == name for one in others for device in one.devices)
 
     # ---- what happens behind our back ----
 
@@ -307,7 +322,7 @@ class Machine(RuleBasedStateMachine):
         if len(image.devices) < 2:
             harness.count("steps of random sequences")
             run("losetup", "--find", str(self.folder / name))
-            image.devices.append(Device(image.size))
+            image.devices.append(Device(image.size, name))
             self.follow(data, name)
 
     @precondition(lambda self: self.lone_devices(used=True))
@@ -359,7 +374,7 @@ class Machine(RuleBasedStateMachine):
             run("mount", "-o", "ro", self.device_of(image), str(mount_point))
         else:
             run("mount", "-o", "ro,loop", str(self.folder / name), str(mount_point))
-            image.devices.append(Device(image.size, autoclear=True, read_only=True))
+            image.devices.append(Device(image.size, name, autoclear=True, read_only=True))
         image.devices[0].mounted = mount_point
         self.follow(data, name)
 

@@ -70,7 +70,9 @@ class Host:
         return str(path)
 
     def node(self, path: str, number: int) -> None:
-        self._nodes[path] = SimpleNamespace(st_mode=stat.S_IFBLK, st_rdev=os.makedev(7, number))
+        self._nodes[path] = SimpleNamespace(
+            st_mode=stat.S_IFBLK, st_rdev=os.makedev(7, number), st_dev=0, st_ino=number
+        )
 
     def bind(self, path: str, number: int, link: bool = False, offset: int = 0) -> str:
         """Say that an image is bound, and return the link to its loop device."""

@@ -26,6 +26,7 @@ MIB = 1024**2
 DEFAULTS: Dict[str, Any] = {
     "device": None,
     "state": "present",
+    "format": None,
     "direct_io": None,
     "persistent": None,
     "udev_rule": False,

@@ -139,3 +139,40 @@ def test_an_old_list_that_cannot_be_told(host: Host) -> None:
     assert "what its slots hold cannot be told" in error and "allow_slot_change" in error
     host.planned()
     host.done(disks=[disk("/dev/a")], allow_slot_change=True)
+
+
+# ---- what looks like another format ----
+
+
+def write_qcow2(path: str) -> None:
+    with open(path, "r+b") as file:
+        file.write(b"QFI\xfb\0\0\0\3")
+
+
+def test_a_new_disk_that_looks_like_another_format_is_said_to_be_raw_first(host: Host) -> None:
+    image = host.image("a.qcow2")
+    host.bind(image, 3)
+    write_qcow2(image)
+    for target in (image, loop_link.link_of(image)):
+        error = host.refused(disks=[disk(target)])
+        assert f"disks[0]: {image} has the signature of a qcow2 image" in error
+        for said in ("raw", "qcow2"):
+            host.planned(disks=[disk(target, format=said)])
+        for other in ("script", "backend"):
+            host.planned(disks=[disk(target, **{other: "storage"})])
+
+
+def test_a_disk_that_the_config_has_as_raw_may_look_like_anything(host: Host) -> None:
+    image = host.image("a.raw")
+    host.bind(image, 3)
+    host.path.write_text(f"name='web'\ndisk=['{image},raw,xvda,w', ',,xvdb,cdrom']\n")
+    write_qcow2(image)
+    for target in (image, loop_link.link_of(image), "/dev/loop3"):
+        host.planned(disks=[disk(target)])
+    host.path.write_text(f"name='web'\ndisk=['{image},qcow2,xvda,w']\n")
+    assert "has the signature" in host.refused(disks=[disk(image)])
+
+
+def test_a_target_that_is_not_there_looks_like_nothing(host: Host) -> None:
+    for target in ("/srv/no.raw", f"{host.image('a.raw')}/no.raw"):
+        host.planned(disks=[disk(target)])

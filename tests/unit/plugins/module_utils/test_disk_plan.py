@@ -115,16 +115,14 @@ LEFT_IN_USE = {**OURS, "in_use": "leave"}
 BOOT_DISK = {
     "target": f"{LINKS}/srv/xen/web/boot.raw",
     "vdev": "xvda",
-    "format": "raw",
     "access": "rw",
 }
 DATA_DISK = {
     "target": f"{LINKS}/srv/xen/web/data.raw",
     "vdev": "xvdc",
-    "format": "raw",
     "access": "ro",
 }
-LUN_DISK = {"target": "/dev/vg0/web", "vdev": "51768", "format": "raw", "access": "rw"}
+LUN_DISK = {"target": "/dev/vg0/web", "vdev": "51768", "access": "rw"}
 BASE_DISK = {"target": "/srv/base.qcow2", "vdev": "xvdb", "format": "qcow2", "access": "rw"}
 EXAMPLE_ENTRIES = {
     "boot": {
@@ -1242,3 +1240,12 @@ def test_that_marking_a_disk_absent_moves_no_other(domains: Domains) -> None:
     assert {planned["vbd"]["state"] for planned in everything.entries} <= {"absent"}
     assert {config["state"] for config in everything.configs} <= {"absent"}
     assert everything.warnings == []
+
+
+def test_that_a_format_is_passed_on_only_where_the_user_says_it() -> None:
+    said, unsaid = {"name": "a", "format": "raw"}, {"name": "b"}
+    planned = disk_plan.plan([domain(said, unsaid)])
+    disks = planned.configs[0]["disks"]
+    for entry_, config_disk, formats in zip(planned.entries, disks, ({"raw"}, {None})):
+        items = [entry_["image"], entry_["loop"], entry_["vbd"], config_disk]
+        assert {one.get("format") for one in items} == formats

@@ -28,11 +28,11 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil 
 )
 
 
-def read(path: Path, source_format: str = "raw") -> Source:
+def read(path: Path, source_format: Optional[str] = None) -> Source:
     return image_source.read(str(path), source_format, path.stat())
 
 
-def refused(path: Path, source_format: str = "raw") -> str:
+def refused(path: Path, source_format: Optional[str] = None) -> str:
     with pytest.raises(ImageError) as error:
         read(path, source_format)
     return str(error.value)
@@ -46,6 +46,9 @@ def copied(source: Source, new: Path, size: Optional[int] = None, full: bool = F
 
 # Raw sources
 
+JUST_THESE = "if a guest is to have just these bytes, set source_format: raw and format: raw"
+TO_MIRAGE = "if a MirageOS unikernel is to read it as it is, set source_format: raw"
+
 
 def test_size_is_in_whole_sectors(tmp_path: Path) -> None:
     for size, expected in ((0, 0), (1, 512), (512, 512), (700, 1024), (MIB, MIB)):
@@ -53,26 +56,23 @@ def test_size_is_in_whole_sectors(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("offset", "magic", "source_format"),
+    ("offset", "magic", "found", "remedy", "raw"),
     [
-        (0, b"QFI\xfb", "qcow2"),
-        (0, b"conectix", "vhd"),
-        (MIB - 512, b"conectix", "vhd"),
-        (0, b"vhdxfile", "vhdx"),
-        (0, b"KDMV", "vmdk"),
-        (0, b"# Disk DescriptorFile", "vmdk"),
-        (0x40, struct.pack("<I", 0xBEDA107F), "vdi"),
-        (0, b"QED\0", "qed"),
+        (0, b"QFI\xfb", "a qcow2 image", "set source_format: qcow2", JUST_THESE),
+        (MIB - 512, b"conectix", "a vhd image", "set source_format: vhd", JUST_THESE),
+        (0, b"\xfd7zXZ\0", "a file compressed by xz", "uncompress it first (xz -d)", JUST_THESE),
+        (257, b"ustar", "a tar archive", "unpack it first (tar -xf)", TO_MIRAGE),
     ],
 )
-def test_raw_source_with_the_marks_of_another_format(
-    tmp_path: Path, offset: int, magic: bytes, source_format: str
+def test_source_with_the_signature_of_another_format(
+    tmp_path: Path, offset: int, magic: bytes, found: str, remedy: str, raw: str
 ) -> None:
     path = image(tmp_path / "base.raw", MIB, bytes(offset) + magic)
     assert refused(path) == (
-        f"cannot copy {path} as a raw image: it has the marks of a {source_format} image; if it "
-        f"is one, set source_format: {source_format}"
+        f"cannot copy {path} as a raw image: it has the signature of {found}; if it is one, "
+        f"{remedy}; {raw}"
     )
+    assert read(path, "raw").format == "raw"
 
 
 def test_marks_elsewhere_are_content(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_source_that_has_gone(tmp_path: Path) -> None:
     status = path.stat()
     path.unlink()
     with pytest.raises(ImageError, match=f"cannot read {path}: No such file"):
-        image_source.read(str(path), "raw", status)
+        image_source.read(str(path), None, status)
 
 
 # Copies of raw sources

@@ -105,7 +105,10 @@ TEXTS = (
     *("path", "target", "source", "owner", "group", "mode"),
     *("seuser", "serole", "setype", "selevel", "script", "label", "backend"),
 )
-FLAGS = ("loop", "preserve", "shrink", "direct_io", "discard", "direct_io_safe", "trusted")
+FLAGS = (
+    *("loop", "preserve", "shrink", "volatile", "direct_io", "discard", "direct_io_safe"),
+    "trusted",
+)
 CHOICES = {
     "state": "present or absent",
     "allocation": "sparse or full",
@@ -350,6 +353,21 @@ def test_that_a_path_means_the_same_to_ansible_and_xl() -> None:
     assert disk(path="/$HOME/a", format="qcow2").target == "/$HOME/a"
 
 
+@pytest.mark.parametrize("path", ["/dev/vg0/web", "/proc/a", "/sys/a/b"])
+def test_that_no_image_is_made_where_the_kernel_makes_things(path: str) -> None:
+    assert problems_of_disk(path=path) == [
+        f"{DISK}: path {path!r}: /{path.split('/')[1]} is no place for images; if this is to be a "
+        "block device, create or activate it first, and name it as the disk's target"
+    ]
+    assert disk(path=path, state="absent").path == path
+    assert disk(path=path, format="qcow2").path == path
+
+
+@pytest.mark.parametrize("path", ["/dev/shm/a", "/run/a", "/devices/a", "/srv/dev/a"])
+def test_that_an_image_may_be_elsewhere(path: str) -> None:
+    assert disk(path=path).path == path
+
+
 @pytest.mark.parametrize("options", [{"loop": False}, {"format": "qcow2"}])
 def test_that_xl_can_be_told_the_path(options: Dict[str, Any]) -> None:
     (problem,) = problems_of_disk(path="/a\nb", **options)
@@ -369,6 +387,7 @@ IMAGE_VALUES = {
     "preserve": True,
     "allocation": "full",
     "shrink": True,
+    "volatile": True,
     "owner": "root",
     "group": "root",
     "mode": "0600",
@@ -477,7 +496,7 @@ def test_that_others_may_make_sense_of_a_target(options: Dict[str, Any]) -> None
         ({"script": ""}, "script is empty: leave it out"),
         ({"script": "s", "target": "a\nb"}, "target cannot contain '\\n'"),
         ({"script": "s", "target": ""}, "target is empty"),
-        ({"script": "s", "target": "\ud800"}, "'format=raw, vdev=xvda, access=rw, "),
+        ({"script": "s", "target": "\ud800"}, "'vdev=xvda, access=rw, "),
         ({"devtype": "cdrom", "access": "rw"}, "xl makes a cdrom read-only"),
     ],
 )

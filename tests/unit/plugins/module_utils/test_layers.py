@@ -32,6 +32,7 @@ PURE = {
     "domain_config",
     "domain_template",
     "errors",
+    "image_place",
     "inventory",
     "inventory_options",
     "lab_options",
@@ -41,6 +42,7 @@ PURE = {
     "mirage_tests",
     "passwords",
     "placeholders",
+    "signatures",
     "units",
     "xenstore",
 }

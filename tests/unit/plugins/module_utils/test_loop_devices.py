@@ -24,6 +24,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_link,
     udev_rule,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
@@ -63,6 +64,27 @@ def test_binds_to_a_free_device(image: Path) -> None:
     assert plan.before == UNBOUND
     assert plan.after == {**UNBOUND, "size": MIB, "direct_io": False}
     assert plan.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("offset", "magic", "found"),
+    [(0, b"QFI\xfb", "a qcow2 image"), (8 * MIB - 512, b"conectix", "a vhd image")],
+)
+def test_what_looks_like_another_format_is_not_bound_unless_it_is_said_to_be_raw(
+    image: Path, offset: int, magic: bytes, found: str
+) -> None:
+    with image.open("r+b") as file:
+        file.truncate(8 * MIB)
+        file.seek(offset)
+        file.write(magic)
+    with pytest.raises(BlockdevError) as caught:
+        devices().plan(item(image))
+    error = str(caught.value)
+    assert error.startswith(f"cannot bind {image}: {image} has the signature of {found}; if it is")
+    assert error.endswith("; if it is a raw disk all the same, set format: raw")
+    assert sentences(devices().plan(item(image, format="raw")))
+    # A guest may have written that to what it has.
+    assert not sentences(devices(bound(image)).plan(item(image)))
 
 
 def test_binds_to_the_device_that_is_wanted(image: Path) -> None:

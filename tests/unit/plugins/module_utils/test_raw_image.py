@@ -18,7 +18,7 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import image_file, locks, loop
+from ansible_collections.xen.blockdev.plugins.module_utils import files, image_file, locks, loop
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import opened_real
@@ -40,13 +40,15 @@ DEFAULTS: Dict[str, Any] = {
     "state": "present",
     "size": None,
     "source": None,
-    "source_format": "raw",
+    "source_format": None,
+    "format": None,
     "filesystem": None,
     "label": None,
     "fat_sector_size": None,
     "preserve": False,
     "allocation": "sparse",
     "shrink": False,
+    "volatile": False,
     "parents": False,
     "released_by": None,
     "unbound_paths": None,
@@ -100,6 +102,83 @@ def refused(path: object, **options: Any) -> str:
     with pytest.raises(BlockdevError) as error:
         planned(path, **options)
     return str(error.value)
+
+
+QCOW2 = b"QFI\xfb\0\0\0\3"
+
+
+@pytest.mark.parametrize(
+    ("options", "what"),
+    [
+        ({"size": "2M"}, "grow {} from 1MiB to 2MiB"),
+        ({"size": "512", "shrink": True}, "shrink {} from 1MiB to 512 bytes"),
+    ],
+)
+def test_an_image_that_looks_like_another_format_gets_no_new_size(
+    tmp_path: Path, options: Dict[str, Any], what: str
+) -> None:
+    path = image(tmp_path / "a.raw", MIB, QCOW2)
+    assert refused(path, **options) == (
+        f"cannot {what.format(path)}: {path} has the signature of a qcow2 image; if it is one, "
+        "give the disk format: qcow2, or make a raw image of it (xen_raw_disk with source and "
+        "source_format: qcow2); if it is a raw disk all the same, set format: raw"
+    )
+    assert done(path, format="raw", **options)["size"] == path.stat().st_size != MIB
+
+
+def test_an_image_that_keeps_its_size_may_look_like_anything(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw", MIB, QCOW2)
+    for options in ({}, {"size": MIB}):
+        assert not planned(path, **options).actions
+    done(path, state="absent")
+
+
+def test_a_tar_archive_is_the_disk_of_a_unikernel(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw", MIB, bytes(257) + b"ustar")
+    assert done(path, size="2M")["size"] == 2 * MIB
+
+
+def in_memory(monkeypatch: pytest.MonkeyPatch, path: Path, kind: str) -> None:
+    device = path.stat().st_dev
+    mounts = path / "mountinfo"
+    mounts.write_text(f"1 1 {os.major(device)}:{os.minor(device)} / / rw - {kind} x rw\n")
+    monkeypatch.setattr(files, "MOUNTS", str(mounts))
+
+
+@pytest.mark.parametrize("kind", ["tmpfs", "ramfs", "devtmpfs"])
+def test_no_image_in_memory_unless_that_is_wanted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    in_memory(monkeypatch, tmp_path, kind)
+    for parents in (True, False):
+        assert refused(tmp_path / "new/a.raw", size=MIB, parents=parents) == (
+            f"cannot create {tmp_path}/new/a.raw: {tmp_path} is in memory ({kind}), so it would be "
+            "gone when the host boots again; choose another directory, or set volatile: true"
+        )
+    assert done(tmp_path / "a.raw", size=MIB, volatile=True)["size"] == MIB
+    assert done(tmp_path / "a.raw", size=2 * MIB)["size"] == 2 * MIB
+
+
+@pytest.mark.parametrize("kind", ["ext4", "xfs", "nfs4", "overlay"])
+def test_an_image_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    in_memory(monkeypatch, tmp_path, kind)
+    assert planned(tmp_path / "a.raw", size=MIB).actions
+
+
+@pytest.mark.parametrize("path", ["/dev/vg0/web", "/dev/web", "/proc/a", "/sys/a"])
+def test_no_image_where_the_kernel_makes_things(tmp_path: Path, path: str) -> None:
+    words = "is no place for images; if this is to be a block device, create or activate it first"
+    for options in ({}, {"volatile": True, "parents": True}):
+        assert words in refused(path, size=MIB, **options)
+    (tmp_path / "link").symlink_to(os.path.dirname(path))
+    assert words in refused(tmp_path / "link" / os.path.basename(path), size=MIB)
+
+
+def test_an_image_below_run_is_gone_at_every_boot(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_file, "mounted_types", lambda _device: {"overlay"})
+    path = "/run/xen-blockdev-test/a.raw"
+    assert "it is below /run, so it would be gone" in refused(path, size=MIB, parents=True)
+    assert planned(path, size=MIB, parents=True, volatile=True).actions
 
 
 def no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -566,7 +645,7 @@ def test_a_file_system_that_grants_leases_to_some(
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
         return real(descriptor, command, argument)
 
-    monkeypatch.setattr(image_file, "MOUNTS", str(mounts))
+    monkeypatch.setattr(files, "MOUNTS", str(mounts))
     monkeypatch.setattr(fcntl, "fcntl", no_lease)
     plan = planned(path, size=512, shrink=True)
     if works:

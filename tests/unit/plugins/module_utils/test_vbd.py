@@ -12,6 +12,7 @@ from typing import Any, List, Tuple
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     dom0,
+    raw_content,
     sharing,
     vbd,
     vbd_disk,
@@ -821,3 +822,33 @@ def test_a_disk_of_a_driver_domain_is_not_compared_with_ours(host: FakeHost) -> 
     foreign = xen.Vbd(2, "db", 51712, "xvda", "/dev/loop0", "rw", backend_domid=3)
     storages = Storages(host.bindings)
     assert not storages.of_vbd(foreign).overlaps(storages.of_path("/dev/loop0"))
+
+
+# ---- what looks like another format ----
+
+
+def test_what_looks_like_another_format_is_not_attached_unless_it_is_said_to_be_raw(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: str, _status: object) -> None:
+        raise BlockdevError(f"{path} has the signature of a qcow2 image")
+
+    monkeypatch.setattr(raw_content, "refuse_foreign", refuse)
+    assert error_of(wanted(format=None)) == (
+        "cannot attach /dev/loop0 (rw) to domain web as xvda: /dev/loop0 has the signature of a "
+        "qcow2 image"
+    )
+    for said in ("raw", "qcow2"):
+        assert sentences(wanted(format=said))
+    assert sentences(wanted(format=None, script="block-iscsi"))
+    apply(wanted(format="raw"))
+    assert not sentences(wanted(format=None))
+    swapped = wanted(format=None, access="ro", replace=True)
+    assert sentences(swapped) == [
+        "replace /dev/loop0 (rw) in domain web as xvda by /dev/loop0 (ro)"
+    ]
+
+
+def test_a_disk_without_a_format_is_attached_as_raw(host: FakeHost) -> None:
+    assert apply(wanted(format=None)) == apply(wanted(format="raw"))
+    assert "with format: raw, not qcow2" in error_of(wanted(format="qcow2"))

@@ -149,7 +149,9 @@ class FakeHost:
     def device(self, path: str, major: int, minor: int) -> None:
         """Have a block device."""
         rdev = os.makedev(major, minor)
-        self._statuses[path] = SimpleNamespace(st_mode=stat.S_IFBLK, st_rdev=rdev)
+        self._statuses[path] = SimpleNamespace(
+            st_mode=stat.S_IFBLK, st_rdev=rdev, st_dev=0, st_ino=rdev
+        )
         self.behave(devices={**self._behaviour["devices"], path: f"{major:x}:{minor:x}"})
 
     def file(self, path: str, inode: int) -> None:
