@@ -26,6 +26,7 @@ PURE = {
     "domain_config",
     "domain_template",
     "errors",
+    "image_header",
     "inventory",
     "inventory_options",
     "lab_options",
