@@ -128,6 +128,7 @@ class Domains(Resource):
             claims = self._wanted_claims(item, config)
             others = [one for one in self._host.claims if one.domain not in self._ending]
             domain_disks.refuse(claims, others + self._started, self._host.usage)
+            doubts = domain_disks.doubts(claims, self._host.usage)
         self._started += claims
         after = {"running": True, "status": "paused" if item["paused"] else "running"}
         start = _locked(sentence, partial(_start, item, config))
@@ -141,6 +142,7 @@ class Domains(Resource):
             after=after,
             read_back=partial(self._read_back_running, name),
             actions=[Action(sentence, settle_and_start)],
+            warnings=doubts,
         )
 
     def _wanted_claims(self, item: Mapping[str, Any], config: Config) -> List[Claim]:

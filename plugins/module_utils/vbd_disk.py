@@ -17,7 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage, Storages
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 
 SHARING_HINT = "detach that first, or attach it with access: ro in both places"
@@ -103,7 +103,7 @@ class Attached:
         """C(usage): the users of this host's devices and files at that moment."""
         # In this order: xl's script binds an image before its disk is there.
         vbds = usage.vbds
-        self._storages = Storages(usage.bindings)
+        self._storages = usage.storages
         self._usage = usage
         disks = [Disk(vbd, self._storages.of_vbd(vbd)) for vbd in vbds]
         self.disks: Dict[Slot, Disk] = {disk.slot: disk for disk in disks}
@@ -121,7 +121,7 @@ class Attached:
             return target, Storage(target)
         if loop_link.is_link(target):
             target = loop.device_of_link(target, lambda: self._usage.bindings)
-        return target, self._storages.of_path(target)
+        return target, self._storages.of_path(target, item["format"])
 
     def refuse(self, disk: Disk) -> None:
         """Raise XenError where the disk must not be attached: where one in another slot has the
@@ -129,6 +129,10 @@ class Attached:
         others = [other.claim for other in self.disks.values() if other.slot != disk.slot]
         sharing.refuse_sharing(disk.claim, others, SHARING_HINT)
         sharing.refuse_use_by_dom0(disk.claim, self._usage)
+
+    def doubts(self, disk: Disk) -> List[str]:
+        """What cannot be known of who else has the data of a disk: see sharing.doubts."""
+        return sharing.doubts(disk.claim, self._usage)
 
 
 def differences(wanted: Wanted, found: Disk) -> List[str]:
