@@ -19,8 +19,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     loop_actions,
     xen,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.block_device import LOOP_MAJOR
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, File
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import LOOP_MAJOR
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 
 SCRIPT = f"{dom0.SCRIPTS}/block"

@@ -129,9 +129,11 @@ class Domains(Resource):
             claims = self._wanted_claims(item, config)
             others = [one for one in self._host.claims if one.domain not in self._ending]
             domain_disks.refuse(claims, others + self._started, self._host.usage)
+            doubts = domain_disks.doubts(claims, self._host.usage)
         self._started += claims
         after = {"running": True, "status": "paused" if item["paused"] else "running"}
-        plan = Plan(_state(None), after, partial(self._read_back_running, name))
+        read_back = partial(self._read_back_running, name)
+        plan = Plan(_state(None), after, read_back, warnings=doubts)
         warn = partial(plan.warn, sentence)
         start = _locked(sentence, partial(_start, item, config, warn))
 

@@ -62,7 +62,7 @@ class Host:
     @cached_property
     def storages(self) -> Storages:
         """What lies behind the targets of disks."""
-        return Storages(self.usage.bindings)
+        return self.usage.storages
 
     @cached_property
     def claims(self) -> List[Claim]:
@@ -111,7 +111,7 @@ def _storage(disk: Mapping[str, object], target: str, host: Host, missing_is_mad
     try:
         if loop_link.is_link(target):
             _check_link(target, host.usage.bindings)
-        return host.storages.of_path(target)
+        return host.storages.of_path(target, disk.get("format"))
     except (MissingError, loop.LoopError):
         if missing_is_made:
             return Storage(target)
@@ -139,3 +139,8 @@ def refuse(wanted: Sequence[Claim], others: Iterable[Claim], usage: Usage) -> No
             sharing.refuse_sharing(claim, taken, SHARING_HINT)
             sharing.refuse_use_by_dom0(claim, usage)
         taken.append(claim)
+
+
+def doubts(wanted: Sequence[Claim], usage: Usage) -> List[str]:
+    """What cannot be known of who else has the data of the disks: see sharing.doubts."""
+    return [doubt for claim in wanted for doubt in sharing.doubts(claim, usage)]

@@ -253,7 +253,7 @@ class RawImages(Resource):
     def _refuse_in_use(
         self, image: Image, what: str, leaves: Callable[[User], bool] = lambda user: False
     ) -> None:
-        users = self._usage.of_file(image.status, leaves)
+        users = self._usage.of_file(image.status, leaves, image.file)
         if users:
             # A bound image is most often that of a guest, which is what matters most.
             rdevs = [user.rdev for user in users if user.rdev is not None]
@@ -261,7 +261,7 @@ class RawImages(Resource):
             raise ImageError(f"cannot {what}: {join(users)}; {_remedies(users)}")
 
     def _warn_of_users(self, source: Source) -> List[str]:
-        users = self._usage.of_file(source.status)
+        users = self._usage.of_file(source.status, path=source.path)
         if not users:
             return []
         return [

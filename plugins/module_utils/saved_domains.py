@@ -42,6 +42,8 @@ class SavedDisk:
     read_only: bool
     file: str
     """Where the domain is saved."""
+    format: str = "raw"
+    """What is in the target, as xl calls that."""
 
 
 def read_all() -> List[SavedDisk]:
@@ -124,4 +126,5 @@ def _disk(domain: str, disk: Mapping[str, Any], path: str) -> SavedDisk:
         # libxl leaves out what is 0.
         read_only=not disk.get("readwrite"),
         file=path,
+        format=str(disk.get("format", "raw")),
     )

@@ -10,10 +10,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from typing import Iterable, Iterator
+from typing import Iterable, Iterator, List, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import SAVED_REMEDY, Usage, User
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
+    SAVED_REMEDY,
+    Usage,
+    User,
+    join,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 
@@ -47,44 +52,102 @@ class Claim:
         """What the domain of C(vbd) has by it; C(storage) is what lies behind its target."""
         return cls(vbd.domain, vbd.vdev, vbd.target, vbd.access, storage, planned)
 
+    @property
+    def uses(self) -> Sequence[Use]:
+        """What the domain reads and writes by it: the target, and the files behind that."""
+        writes = self.access != "ro"
+        behind = (
+            Use(one.storage, writes and one.is_written, one.role) for one in self.storage.behind
+        )
+        return (Use(self.storage, writes), *behind)
+
+
+@dataclass(frozen=True)
+class Use:
+    """Data that a domain reads, or writes as well, by one of its disks."""
+
+    storage: Storage
+    writes: bool
+    role: Optional[str] = None
+    """What it is to the disk, see vbd_target.Behind; None for the disk itself."""
+
+    @property
+    def words(self) -> str:
+        """How an error about the disk calls it."""
+        return f"its {self.role} {self.storage.name}" if self.role else "it"
+
 
 def refuse_sharing(wanted: Claim, others: Iterable[Claim], hint: str) -> None:
     """Raise XenError where one of the C(others) is for the same data, unless both only read it.
 
     C(hint): what the error tells to do.
     """
+    uses = wanted.uses
     for other in others:
-        if not other.storage.overlaps(wanted.storage) or other.access == wanted.access == "ro":
-            continue
-        is_same = other.target == wanted.target
-        it = "it" if is_same else f"it shares data with {other.target}, which"
-        is_attached = "is to be attached" if other.planned else "is attached"
-        raise XenError(
-            f"{it} {is_attached} to domain {other.domain} as {other.vdev} ({other.access}); {hint}"
-        )
+        for theirs in other.uses:
+            for mine in uses:
+                if (mine.writes or theirs.writes) and mine.storage.overlaps(theirs.storage):
+                    raise XenError(f"{_relation(wanted, mine, other, theirs)}; {hint}")
+
+
+def _relation(wanted: Claim, mine: Use, other: Claim, theirs: Use) -> str:
+    is_attached = (
+        f"is {'to be ' if other.planned else ''}attached to domain {other.domain} as {other.vdev} "
+        f"({other.access})"
+    )
+    if theirs.role:
+        return f"{mine.words} is the {theirs.role} of {other.target}, which {is_attached}"
+    if other.target == (mine.storage.name if mine.role else wanted.target):
+        return f"{mine.words} {is_attached}"
+    unit = mine.storage.unit_with(theirs.storage)
+    both = f" (both are {unit})" if unit else ""
+    return f"{mine.words} shares data with {other.target}{both}, which {is_attached}"
 
 
 def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
     """Raise XenError where dom0 itself uses what is behind the target, or keeps it for a domain
-    that is saved."""
-    users = [user for rdev in wanted.storage.devices for user in _users(rdev, usage)]
-    if wanted.storage.file and wanted.storage.rdev is None:
-        users += usage.of_file(os.stat(wanted.target))
-    for user in users:
-        if user.kind in DOM0_USES:
-            raise XenError(f"it is {user.sentence} in dom0; end that first")
-        if user.kind == "saved" and not (user.read_only and wanted.access == "ro"):
-            raise XenError(f"it is {user.sentence}; {SAVED_REMEDY}")
-    if any(map(usage.is_claimed, wanted.storage.devices)):
-        raise XenError(
-            "dom0 keeps it for something that shows nowhere else, such as a file system on several "
-            "devices or an iSCSI target; end that first"
-        )
+    that is saved, or where the domain would write beside a process that writes."""
+    for use in wanted.uses:
+        for user in _users(use.storage, usage):
+            if user.kind in DOM0_USES:
+                raise XenError(f"{use.words} is {user.sentence} in dom0; end that first")
+            if user.kind == "saved" and (use.writes or not user.read_only):
+                raise XenError(f"{use.words} is {user.sentence}; {SAVED_REMEDY}")
+        if any(map(usage.is_claimed, use.storage.devices)):
+            raise XenError(
+                f"dom0 keeps {use.words} for something that shows nowhere else, such as a file "
+                "system on several devices or an iSCSI target; end that first"
+            )
+        writers = usage.writers(use.storage) if wanted.access != "ro" else ()
+        if writers:
+            raise XenError(f"{use.words} is {join(writers)} in dom0; end that first")
 
 
-def _users(rdev: int, usage: Usage) -> Iterator[User]:
+def doubts(wanted: Claim, usage: Usage) -> List[str]:
+    """What speaks against giving the disk to its domain but is not known for certain, or does no
+    harm to the data, a sentence each."""
+    place = f"{wanted.target} for domain {wanted.domain} as {wanted.vdev}"
+    found = [f"{place}: {doubt}" for doubt in wanted.storage.doubts]
+    if wanted.access != "ro":
+        return found
+    return found + [
+        f"{place}: {use.words} is {user.sentence}, so the guest may read what changes meanwhile"
+        for use in wanted.uses
+        for user in usage.writers(use.storage)
+    ]
+
+
+def _users(storage: Storage, usage: Usage) -> Iterator[User]:
+    """The users of the data but for processes."""
+    for rdev in storage.devices:
+        yield from _users_of_device(rdev, usage)
+    if storage.file and storage.rdev is None:
+        yield from usage.of_file(os.stat(storage.name), path=storage.name, processes=False)
+
+
+def _users_of_device(rdev: int, usage: Usage) -> Iterator[User]:
     """The users of a block device, and of loop devices over it or over its partitions."""
     for user in usage.of_device(rdev, processes=False):
         yield user
         if user.kind == "loop" and user.rdev is not None:
-            yield from _users(user.rdev, usage)
+            yield from _users_of_device(user.rdev, usage)

@@ -12,26 +12,41 @@ from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+)
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    block_device,
     loop,
     loop_link,
+    mounts,
+    open_files,
     saved_domains,
     xen,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.block_device import entries, sysfs
 from ansible_collections.xen.blockdev.plugins.module_utils.device_number import parse
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import MOUNTS, opened
+from ansible_collections.xen.blockdev.plugins.module_utils.open_files import OpenFile, Process
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
+    Behind,
+    Identity,
     Storage,
     Storages,
     device_path,
-    entries,
-    sysfs,
 )
-
-SWAPS = "/proc/swaps"
 
 GLANCES_SECONDS = (0.02, 0.1, 0.3, 1)
 """The pauses before each further look at who has a block device open. Whoever looks at all of them,
@@ -59,6 +74,8 @@ class User:
     """Of a vbd: whether a process, QEMU, serves it, which has it open then. The kernel does not."""
     read_only: bool = False
     """Of a disk of a saved domain: whether it only reads it."""
+    domid: Optional[int] = None
+    """Of a vbd: the domain's id. Of a process: that of the domain whose QEMU it is."""
 
 
 Leaves = Callable[[User], bool]
@@ -95,18 +112,15 @@ class Usage:
             *self._bound_devices.get(rdev, ()),
             *_holders(rdev),
             *self._vbds_of_devices.get(rdev, ()),
-            *self._saved_devices.get(rdev, ()),
+            *self._saved_by.get(rdev, ()),
         ]
         left = [user for user in users if not leaves(user)]
-        for name, partition in _partitions(rdev):
+        for name, partition in block_device.partitions(rdev):
             left += [
                 replace(user, sentence=f"partition {name} {user.sentence}")
                 for user in self.of_device(partition, leaves, processes)
             ]
-        # Processes are told only where nothing better is, and QEMU not beside what it serves.
-        if left or not processes or any(user.by_process for user in users):
-            return left
-        return self._processes(rdev)
+        return left or (self._processes({rdev}, users) if processes else [])
 
     def is_claimed(self, rdev: int) -> bool:
         """Whether the kernel keeps the block device for one user alone, as for a mount, also where
@@ -120,39 +134,96 @@ class Usage:
         except OSError as error:
             return error.errno == errno.EBUSY
 
-    def of_file(self, status: os.stat_result, leaves: Leaves = lambda user: False) -> List[User]:
-        """Who uses the regular file that C(status) was read from, but for those that C(leaves)."""
-        file = loop.file_id(status)
+    def of_file(
+        self,
+        status: os.stat_result,
+        leaves: Leaves = lambda user: False,
+        path: Optional[str] = None,
+        processes: bool = True,
+    ) -> List[User]:
+        """Who uses the regular file that C(status) was read from, but for those that C(leaves).
+
+        C(path): where it is, so that the file in which an overlay keeps it counts as well.
+        C(processes): whether those count that have it open.
+        """
+        files: Set[Identity] = {loop.file_id(status)}
+        if path is not None:
+            files.update(self.storages.real_files(path, status))
         users = [
-            *self._bound_files.get(file, ()),
-            *self._swap_files.get(file, ()),
-            *self._vbds_of_files.get(file, ()),
-            *self._saved_files.get(file, ()),
+            user
+            for file in files
+            for group in (self._bound_files, self._swap_files, self._vbds_of_files, self._saved_by)
+            for user in group.get(file, ())
         ]
         left = [user for user in users if not leaves(user)]
-        if left or any(user.by_process for user in users):
-            return left
-        return self._open_files.get(file, [])
+        return left or (self._processes(files, users) if processes else [])
+
+    def writers(self, storage: Storage) -> List[User]:
+        """The processes that have something open for writing by which C(storage) is reached.
+
+        The QEMU of a domain that has a disk with this data is none: that disk is known. One that
+        still has a disk open which its domain has lost is one.
+        """
+        users = self._opened(self.storages.written_with(storage), for_writing=True)
+        if any(user.domid is not None for user in users):
+            domids = {vbd.domid for vbd in self.vbds if self.storages.of_vbd(vbd).overlaps(storage)}
+            users = [user for user in users if user.domid not in domids]
+        return users
 
     def attachments(self, rdev: int) -> List[User]:
         """The vbds of the block device with the number C(rdev)."""
         return self._vbds_of_devices.get(rdev, [])
 
-    def _processes(self, rdev: int) -> List[User]:
-        """The processes that have a block device open, and do not only glance at it."""
-        users = self._open_devices.get(rdev, [])
-        for number in range(len(GLANCES_SECONDS)):
+    def _processes(self, identities: Iterable[Identity], others: Sequence[User]) -> List[User]:
+        """The processes that have it open, where nothing better is known; QEMU is none beside the
+        disks that it serves. C(others): all others who use it."""
+        if any(user.by_process for user in others):
+            return []
+        domids = {user.domid for user in others if user.domid is not None}
+        return [user for user in self._opened(identities) if user.domid not in domids]
+
+    def _opened(self, identities: Iterable[Identity], for_writing: bool = False) -> List[User]:
+        """The processes that have one of these open, and do not only glance at it."""
+        users = self._seen(0, identities, for_writing)
+        for number in range(1, len(GLANCES_SECONDS) + 1):
             if not users:
                 break
-            users = [user for user in users if user in self._later(number).get(rdev, ())]
+            later = self._seen(number, identities, for_writing)
+            users = [user for user in users if user in later]
         return users
 
-    def _later(self, number: int) -> Dict[int, List[User]]:
-        """What processes have open at the further look with this C(number), taken when needed."""
-        if number == len(self._later_looks):
-            time.sleep(GLANCES_SECONDS[number])
-            self._later_looks.append(_block_devices(_open_by_processes()))
-        return self._later_looks[number]
+    def _seen(self, number: int, identities: Iterable[Identity], for_writing: bool) -> List[User]:
+        """The same at one look."""
+        look = self._look(number)
+        opened = [one for identity in identities for one in look.get(identity, ())]
+        pids = dict.fromkeys(one.pid for one in opened if not for_writing or one.is_for_writing)
+        return [_process(pid, for_writing) for pid in pids]
+
+    def _look(self, number: int) -> Dict[Identity, List[OpenFile]]:
+        """What processes have open at the look with this C(number), taken when needed."""
+        if number == len(self._looks):
+            if number:
+                time.sleep(GLANCES_SECONDS[number - 1])
+            look: Dict[Identity, List[OpenFile]] = defaultdict(list)
+            for one in open_files.opened():
+                for identity in self._reached_by(one):
+                    look[identity].append(one)
+            self._looks.append(look)
+        return self._looks[number]
+
+    def _reached_by(self, opened: OpenFile) -> Iterable[Identity]:
+        if stat.S_ISBLK(opened.status.st_mode):
+            return self.storages.reached_by(opened.status.st_rdev)
+        return self.storages.files_of_opened(opened)
+
+    @cached_property
+    def _looks(self) -> List[Dict[Identity, List[OpenFile]]]:
+        return []
+
+    @cached_property
+    def storages(self) -> Storages:
+        """What lies behind the targets of disks."""
+        return Storages(self.bindings)
 
     @cached_property
     def bindings(self) -> List[loop.Binding]:
@@ -165,90 +236,81 @@ class Usage:
         return xen.attached_devices()
 
     @cached_property
-    def _bound_files(self) -> Dict[loop.File, List[User]]:
-        return _grouped((one.file, _bound_to(one)) for one in self.bindings)
+    def _bound_files(self) -> Dict[Identity, List[User]]:
+        return _grouped(
+            (file, _bound_to(one))
+            for one in self.bindings
+            for file in self.storages.files_of_binding(one)
+        )
 
     @cached_property
     def _bound_devices(self) -> Dict[int, List[User]]:
         return _grouped((one.backing_rdev, _bound_to(one)) for one in self.bindings)
 
     @cached_property
-    def _vbds_of_devices(self) -> Dict[int, List[User]]:
-        return _grouped((rdev, _disk_of(vbd)) for vbd in self.vbds for rdev in _devices_of(vbd))
+    def _vbds_of_devices(self) -> Dict[Identity, List[User]]:
+        direct = ((rdev, _disk_of(vbd)) for vbd in self.vbds for rdev in _devices_of(vbd))
+        return _grouped((*direct, *self._behind_vbds))
 
     @cached_property
-    def _vbds_of_files(self) -> Dict[loop.File, List[User]]:
-        return _grouped(
-            (loop.file_id(status), _disk_of(vbd))
+    def _vbds_of_files(self) -> Dict[Identity, List[User]]:
+        direct = (
+            (file, _disk_of(vbd))
             for vbd in self.vbds
             for status in _statuses([vbd.target])
+            for file in (loop.file_id(status), *self.storages.real_files(vbd.target, status))
         )
+        return _grouped((*direct, *self._behind_vbds))
 
     @cached_property
-    def _saved(self) -> List[Tuple[Storage, User]]:
-        """Each disk of the saved domains that is there, and what lies behind it."""
-        storages = Storages(self.bindings)
-        found = []
+    def _behind_vbds(self) -> List[Tuple[Identity, User]]:
+        """The backing files of attached disks."""
+        return [
+            (identity, _disk_behind(vbd, one))
+            for vbd in self.vbds
+            for one in self.storages.of_vbd(vbd).behind
+            for identity in one.storage.identities
+        ]
+
+    @cached_property
+    def _saved_by(self) -> Dict[Identity, List[User]]:
+        """Who will use what lies behind the disks of the saved domains."""
+        found: List[Tuple[Identity, User]] = []
         for disk in saved_domains.read_all():
             # The link of an image that is not bound leads nowhere, and the image counts then.
             path = loop_link.path_of(disk.target) if loop_link.is_link(disk.target) else disk.target
             with suppress(XenError):
-                found.append((storages.of_path(path), _disk_of_saved(disk)))
-        return found
-
-    @cached_property
-    def _saved_devices(self) -> Dict[int, List[User]]:
-        return _grouped((rdev, user) for storage, user in self._saved for rdev in storage.devices)
-
-    @cached_property
-    def _saved_files(self) -> Dict[Optional[loop.File], List[User]]:
-        return _grouped((storage.file, user) for storage, user in self._saved)
+                found += _reached_by_saved(disk, self.storages.of_path(path, disk.format))
+        return _grouped(found)
 
     @cached_property
     def _mounts(self) -> Dict[int, List[User]]:
         return _grouped(
             (rdev, User("mount", f"mounted on {mount_point}"))
-            for rdev, mount_point in _mounts(MOUNTS)
+            for rdev, mount_point in mounts.read(MOUNTS)
         )
 
     @cached_property
     def _mounts_elsewhere(self) -> Dict[int, List[User]]:
-        return _grouped(_mounts_in_other_namespaces())
+        return _grouped(
+            (rdev, User("mount", f"mounted on {mount_point} as {process} sees it"))
+            for rdev, mount_point, process in mounts.read_other_namespaces()
+        )
 
     @cached_property
     def _swaps(self) -> Dict[int, List[User]]:
         return _grouped(
             (status.st_rdev, User("swap", "used as swap"))
-            for status in _statuses(_swap_paths())
+            for status in _statuses(mounts.swap_paths())
             if stat.S_ISBLK(status.st_mode)
         )
 
     @cached_property
-    def _swap_files(self) -> Dict[loop.File, List[User]]:
+    def _swap_files(self) -> Dict[Identity, List[User]]:
         return _grouped(
             (loop.file_id(status), User("swap", "used as swap"))
-            for status in _statuses(_swap_paths())
+            for status in _statuses(mounts.swap_paths())
         )
-
-    @cached_property
-    def _open_devices(self) -> Dict[int, List[User]]:
-        return _block_devices(self._opened)
-
-    @cached_property
-    def _later_looks(self) -> List[Dict[int, List[User]]]:
-        return []
-
-    @cached_property
-    def _open_files(self) -> Dict[loop.File, List[User]]:
-        return _grouped(
-            (loop.file_id(status), user)
-            for status, user in self._opened
-            if stat.S_ISREG(status.st_mode)
-        )
-
-    @cached_property
-    def _opened(self) -> List[Tuple[os.stat_result, User]]:
-        return list(_open_by_processes())
 
 
 def _grouped(pairs: Iterable[Tuple[Any, User]]) -> Dict[Any, List[User]]:
@@ -258,25 +320,47 @@ def _grouped(pairs: Iterable[Tuple[Any, User]]) -> Dict[Any, List[User]]:
     return groups
 
 
-def _block_devices(opened: Iterable[Tuple[os.stat_result, User]]) -> Dict[int, List[User]]:
-    return _grouped(
-        (status.st_rdev, user) for status, user in opened if stat.S_ISBLK(status.st_mode)
-    )
-
-
 def _bound_to(binding: loop.Binding) -> User:
     return User("loop", f"bound to {binding.device}", rdev=binding.rdev)
 
 
+def _process(pid: str, for_writing: bool) -> User:
+    process = Process(pid)
+    how = "open for writing" if for_writing else "open"
+    return User("process", f"{how} in {process.words}", domid=process.domid)
+
+
 def _disk_of(vbd: xen.Vbd) -> User:
-    sentence = f"attached to domain {vbd.domain} as {vbd.vdev}"
     by_process = vbd.physical_device is None
-    return User("vbd", sentence, vbd.domain, vbd.xenstore_key, by_process=by_process)
+    return User(
+        "vbd",
+        _place(vbd),
+        vbd.domain,
+        vbd.xenstore_key,
+        by_process=by_process,
+        domid=vbd.domid,
+    )
 
 
-def _disk_of_saved(disk: saved_domains.SavedDisk) -> User:
+def _disk_behind(vbd: xen.Vbd, one: Behind) -> User:
+    sentence = f"the {one.role} of {vbd.target}, which is {_place(vbd)}"
+    return replace(_disk_of(vbd), sentence=sentence)
+
+
+def _place(vbd: xen.Vbd) -> str:
+    return f"attached to domain {vbd.domain} as {vbd.vdev}"
+
+
+def _reached_by_saved(
+    disk: saved_domains.SavedDisk, storage: Storage
+) -> Iterator[Tuple[Identity, User]]:
     sentence = f"disk {disk.vdev} of domain {disk.domain}, which is saved in {disk.file}"
-    return User("saved", sentence, read_only=disk.read_only)
+    user = User("saved", sentence, read_only=disk.read_only)
+    yield from ((identity, user) for identity in storage.identities)
+    for one in storage.behind:
+        read_only = disk.read_only or not one.is_written
+        behind = User("saved", f"the {one.role} of {disk.target}, {sentence}", read_only=read_only)
+        yield from ((identity, behind) for identity in one.storage.identities)
 
 
 def _devices_of(vbd: xen.Vbd) -> Iterator[int]:
@@ -294,58 +378,6 @@ def _statuses(paths: Iterable[str]) -> Iterator[os.stat_result]:
             yield os.stat(path)
 
 
-def _mounts(mounts: str) -> Iterator[Tuple[int, str]]:
-    """Device number and mount point of each mount in C(mounts) (proc_pid_mountinfo(5)).
-
-    btrfs shows a device number of its own making, so the mount's source counts as well.
-    """
-    with open(mounts, "rb") as mountinfo:
-        for line in mountinfo:
-            fields = line.split(b" ")
-            mount_point = os.fsdecode(_unescaped(fields[4]))
-            major, minor = fields[2].split(b":")
-            rdevs = {os.makedev(int(major), int(minor))}
-            source = os.fsdecode(_unescaped(fields[fields.index(b"-") + 2]))
-            if source.startswith("/"):
-                rdevs.update(s.st_rdev for s in _statuses([source]) if stat.S_ISBLK(s.st_mode))
-            for rdev in rdevs:
-                yield rdev, mount_point
-
-
-def _mounts_in_other_namespaces() -> Iterator[Tuple[int, User]]:
-    """What processes have mounted that do not share our mounts, such as those of containers."""
-    seen = {_mount_namespace("self")}
-    for pid in _processes():
-        namespace = _mount_namespace(pid)
-        if namespace in seen:
-            continue
-        with suppress(OSError):  # it has ended; another one may share its mounts
-            mounts = list(_mounts(f"/proc/{pid}/mountinfo"))
-            seen.add(namespace)
-            for rdev, mount_point in mounts:
-                process = f"process {pid} ({_command(pid)})"
-                yield rdev, User("mount", f"mounted on {mount_point} as {process} sees it")
-
-
-def _mount_namespace(pid: str) -> Optional[str]:
-    with suppress(OSError):
-        return os.readlink(f"/proc/{pid}/ns/mnt")
-    return None
-
-
-def _swap_paths() -> List[str]:
-    try:
-        with open(SWAPS, "rb") as swaps:
-            return [os.fsdecode(_unescaped(line.split()[0])) for line in swaps.readlines()[1:]]
-    except FileNotFoundError:
-        return []
-
-
-def _unescaped(text: bytes) -> bytes:
-    """Text of /proc in which blanks, newlines and backslashes stand as three octal digits."""
-    return text.decode("unicode_escape").encode("latin-1")
-
-
 def _holders(rdev: int) -> List[User]:
     """The device-mapper and md devices that are built on a block device."""
     holders = f"{sysfs(rdev)}/holders"
@@ -360,34 +392,3 @@ def _mapper_name(holder: str) -> Optional[str]:
     with suppress(OSError), open(f"{holder}/dm/name", encoding="utf-8") as mapper:
         return f"/dev/mapper/{mapper.read().strip()}"
     return None
-
-
-def _partitions(rdev: int) -> Iterator[Tuple[str, int]]:
-    """Name and device number of each partition of a block device."""
-    path = sysfs(rdev)
-    for name in entries(path):
-        if os.path.exists(f"{path}/{name}/partition"):
-            with open(f"{path}/{name}/dev", encoding="ascii") as dev:
-                major, minor = dev.read().split(":")
-            yield f"/dev/{name}", os.makedev(int(major), int(minor))
-
-
-def _open_by_processes() -> Iterator[Tuple[os.stat_result, User]]:
-    """What every process but this one has open (proc_pid_fd(5))."""
-    for pid in _processes():
-        descriptors = f"/proc/{pid}/fd"
-        statuses = list(_statuses(f"{descriptors}/{name}" for name in entries(descriptors)))
-        if statuses:
-            user = User("process", f"open in process {pid} ({_command(pid)})")
-            yield from ((status, user) for status in statuses)
-
-
-def _processes() -> List[str]:
-    """The process numbers of all but this one."""
-    return [pid for pid in entries("/proc") if pid.isdigit() and int(pid) != os.getpid()]
-
-
-def _command(pid: str) -> str:
-    with suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
-        return comm.read().strip()
-    return "ended meanwhile"

@@ -165,6 +165,7 @@ class Vbds(Resource):
         sentence = vbd_disk.sentence(wanted, found)
         with explained(f"cannot {sentence}"):
             self._refuse(wanted, found)
+            plan.warnings += self._attached.doubts(wanted.as_disk())
         self._disks[wanted.slot] = wanted.as_disk()
         plan.after = _expected_state(wanted)
         warn = partial(plan.warn, sentence)
@@ -277,7 +278,8 @@ class Vbds(Resource):
             with explained(f"cannot {sentence}"), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
                 _detach(item, domain, vbd, _absent_state(domain, [vbd]))
 
-        return Action(sentence, detach)
+        # A frontend cannot tell dom0 whether its guest has the disk mounted.
+        return Action(f"{sentence}, also if its guest has it mounted", detach)
 
     def _read_back_absent(self, domain: Domain, disks: Sequence[Disk]) -> State:
         left = [disk for disk in disks if self._is_left(disk)]

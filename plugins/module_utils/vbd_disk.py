@@ -23,11 +23,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
-    Storage,
-    Storages,
-    backing_file,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage, backing_file
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 
 SHARING_HINT = "detach that first, or attach it with access: ro in both places"
@@ -125,7 +121,7 @@ class Attached:
         vbds = usage.vbds
         self.bindings = usage.bindings
         """The bound loop devices."""
-        self._storages = Storages(self.bindings)
+        self._storages = usage.storages
         self._usage = usage
         disks = [Disk(vbd, self._storages.of_vbd(vbd)) for vbd in vbds]
         self.disks: Dict[Slot, Disk] = {disk.slot: disk for disk in disks}
@@ -149,7 +145,7 @@ class Attached:
             return target, Storage(target)
         if loop_link.is_link(target):
             target = loop.device_of_link(target, lambda: self._usage.bindings)
-        return target, self._storages.of_path(target)
+        return target, self._storages.of_path(target, item["format"])
 
     def _domid(self, backend: str) -> int:
         """The id of the domain that is to serve a disk. Raises XenError unless it runs here."""
@@ -170,7 +166,7 @@ class Attached:
         that it is. C(found): what the slot holds. What a guest has as raw already stays so: it may
         have written the signature itself."""
         has_it = found and found.vbd.format == "raw" and wanted.storage.is_same(found.storage)
-        if has_it or wanted.item["format"] is not None or not wanted.storage.is_known:
+        if has_it or wanted.item["format"] is not None or not wanted.storage.identities:
             return
         with suppress(FileNotFoundError):
             raw_content.refuse_foreign(wanted.target, os.stat(wanted.target))
@@ -181,6 +177,10 @@ class Attached:
         others = [other.claim for other in self.disks.values() if other.slot != disk.slot]
         sharing.refuse_sharing(disk.claim, others, SHARING_HINT)
         sharing.refuse_use_by_dom0(disk.claim, self._usage)
+
+    def doubts(self, disk: Disk) -> List[str]:
+        """What cannot be known of who else has the data of a disk: see sharing.doubts."""
+        return sharing.doubts(disk.claim, self._usage)
 
 
 def differences(wanted: Wanted, found: Disk) -> List[str]:

@@ -16,8 +16,10 @@ description:
   - Never starts a guest on another guest's disk. Before anything is touched, every disk in the config is
     looked at by what is behind it, and the start is refused where there is nothing, where another slot of
     this or another domain has it, unless both only read it, where dom0 has mounted it, uses it as swap, has
-    given it to the device mapper or keeps it for itself otherwise, and where it is a disk of a domain that
-    C(xendomains) has saved. That is what M(xen.blockdev.xen_vbd_attach) refuses as well, also where
+    given it to the device mapper or keeps it for itself otherwise, where it is a disk of a domain that
+    C(xendomains) has saved, and, unless the guest only reads it, where it is the backing file of another
+    domain's image or a process in dom0 has it open for writing. Where it cannot be known who else has the
+    data, a warning says so. That is what M(xen.blockdev.xen_vbd_attach) refuses as well, also where
     Xen itself would let it pass.
   - Disks with a hotplug script, those of a driver domain and empty drives are left to C(xl), as this host
     cannot tell what is behind them.

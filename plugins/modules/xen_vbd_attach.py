@@ -14,11 +14,14 @@ description:
   - Attaches disks to running domains and detaches them with C(xl), any number of them in one call, and reads
     in xenstore what became of it. The exit codes of C(xl) are not trusted.
   - A disk is compared by what is behind it and not by its path. A block device is its major and minor number, an
-    image its device and inode, whether it is attached as a file or through a loop device.
+    image its device and inode, whether it is attached as a file or through a loop device. Two paths of one LUN are one
+    disk, as is a file on an overlay file system and the file that it is there.
   - What two users must not share is refused, also where Xen itself would let it pass. That is a device or image
     that another slot of this or another domain has, unless both only read it, a disk and what is made of it, such
     as its partitions and logical volumes, what dom0 has mounted, uses as swap, has given to the device mapper or
     keeps for itself otherwise, and the disks of a domain that C(xendomains) has saved.
+  - Refused as well are, unless the domain only reads, the backing file of an image that a domain has, and what a process
+    in dom0 has open for writing. Where it cannot be known who else has the data, a warning says so.
   - An attach that fails leaves the slot empty, and its error has the words of the hotplug script.
 extends_documentation_fragment:
   - xen.blockdev.attributes
@@ -167,6 +170,8 @@ options:
   state:
     description:
       - V(present) attaches the disk. V(absent) detaches it.
+      - V(absent) also takes away a disk that the guest has mounted, because dom0 cannot know that. What the guest
+        had not written yet is lost then, and its file system is damaged. Unmount it in the guest first.
     type: str
     choices: [present, absent]
     default: present
@@ -232,8 +237,8 @@ options:
     type: bool
     default: false
 notes:
-  - Unmount a disk in the guest before it is detached. The guest's kernel is asked to let go of it, not its programs;
-    Linux 6.1, for one, lets go of a disk that is mounted, and what was not written yet is lost.
+  - Unmount a disk in the guest before it is detached or replaced. The guest's kernel is asked to let go of it, not its
+    programs; Linux 6.1, for one, lets go of a disk that is mounted, and what was not written yet is lost.
   - The disk is also entered by C(xl) into the configuration of the running domain, but not into the config file
     from which it was started. See M(xen.blockdev.xen_domain_config) for that.
   - No host sees what another one attaches. Two dom0s with the same LUN can give it to two guests.

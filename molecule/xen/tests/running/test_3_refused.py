@@ -123,6 +123,87 @@ def test_disk_of_which_a_guest_has_a_volume(xen, slots):
     refused(xen, "it shares data with /dev/lab/lun, which is attached to", target=device, **SLOT)
 
 
+def attached(xen, **options):
+    """Attach a disk to the guest second, where it must be refused nothing."""
+    result, _vbd = xen.vbd(**options, **SLOT)
+    assert not result.get("failed"), result
+
+
+def detached(xen, before):
+    """Take the disk away again."""
+    xen.vbd(state="absent", **SLOT)
+    xen.await_keys("second", *before)
+
+
+def test_two_paths_of_a_lun(xen, slots):
+    before = xen.settled("second")
+    xen.shell("modprobe scsi_debug add_host=2 vpd_use_hostno=0 dev_size_mb=8")
+    try:
+        xen.shell("udevadm settle")
+        paths = xen.shell(
+            "ls -d /sys/bus/pseudo/drivers/scsi_debug/adapter*/host*/target*/*/block/*"
+        )
+        first, second = [f"/dev/{path.rpartition('/')[2]}" for path in paths.splitlines()]
+        attached(xen, target=first)
+        words = f"it shares data with {first} (both are naa."
+        refused(xen, words, "attached to domain second", domain="pv", vdev="xvdm", target=second)
+    finally:
+        detached(xen, before)
+        xen.shell("modprobe -r scsi_debug")
+
+
+def test_two_inodes_of_a_file_on_an_overlay(xen, slots):
+    before = xen.settled("second")
+    xen.shell(
+        "mkdir -p /srv/overlay && cd /srv/overlay && mkdir -p lower upper work merged && "
+        "truncate -s 1M upper/up.raw && mount -t overlay overlay "
+        "-o lowerdir=$PWD/lower,upperdir=$PWD/upper,workdir=$PWD/work merged"
+    )
+    upper, merged = (f"/srv/overlay/{name}/up.raw" for name in ("upper", "merged"))
+    try:
+        for first, second in ((merged, upper), (upper, merged)):
+            attached(xen, target=first)
+            words = f"it shares data with {first}, which is attached to domain second"
+            refused(xen, words, domain="pv", vdev="xvdm", target=second)
+            detached(xen, before)
+    finally:
+        detached(xen, before)
+        xen.shell("umount /srv/overlay/merged && rm -r /srv/overlay")
+
+
+def test_image_that_a_process_writes(xen, slots):
+    writer = "f = open('/srv/free.raw', 'r+b'); print(1, flush=True); import time; time.sleep(3600)"
+    pid = xen.shell(
+        "rm -f /run/writes; setsid python3 -c %s >/run/writes 2>&1 </dev/null & "
+        "until [ -s /run/writes ]; do sleep 0.1; done; echo $!",
+        writer,
+    )
+    try:
+        refused(xen, f"it is open for writing in process {pid} (python3)", target=FREE, **SLOT)
+    finally:
+        xen.shell(f"kill {pid}")
+
+
+def test_backing_file_of_a_guests_image(xen, slots):
+    before = xen.settled("second")
+    top = "/srv/top.qcow2"
+    xen.shell(f"qemu-img create -q -f qcow2 -b {FREE} -F raw {top}")
+    try:
+        attached(xen, target=top, format="qcow2")
+        words = f"the backing file of {top}, which is attached to domain second as xvdm"
+        refused(xen, words, domain="pv", vdev="xvdm", target=FREE)
+        result = xen.module("xen_raw_disk", path=FREE, state="absent")
+        assert result["failed"]
+        assert words in result["msg"]
+        # QEMU closes it a moment after the slot is empty, and is not taken for somebody else.
+        attached(xen, target=top, format="qcow2", access="ro", replace=True)
+        detached(xen, before)
+        attached(xen, target=top, format="qcow2")
+    finally:
+        detached(xen, before)
+        xen.shell(f"rm {top}")
+
+
 def test_hotplug_script_that_fails(xen, slots):
     result, _vbd = xen.vbd(target="volume-of-nobody", script="block-failing", **SLOT)
     assert result["failed"]

@@ -606,7 +606,9 @@ def test_an_image_that_is_left_to_the_script_is_named_itself(host: Host) -> None
     state = host.done(disks=[disk(link)])
     assert state["disks"] == [f"format=raw, vdev=xvda, target={image}"]
     host.vbds = [replace(vbd, target=link)]
-    assert host.planned(disks=[disk(link)]).after["disks"] == [f"vdev=xvda, target={link}"]
+    assert host.planned(disks=[disk(link)]).after["disks"] == [
+        f"format=raw, vdev=xvda, target={link}"
+    ]
 
 
 def test_the_link_of_another_path_of_the_image_follows_it_as_well(host: Host) -> None:

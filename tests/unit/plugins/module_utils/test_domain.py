@@ -347,6 +347,21 @@ def test_what_dom0_uses(host: FakeHost, monkeypatch: pytest.MonkeyPatch, kind: s
             assert len(sentences(wanted("app"))) == 1
 
 
+def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = User("process", "open for writing in process 12 (dd)")
+    monkeypatch.setattr(QuietUsage, "writing", [writer])
+    config(host, "app", disk())
+    assert error_of(wanted("app")).endswith(
+        "disk xvda (/dev/loop0): it is open for writing in process 12 (dd) in dom0; end that first"
+    )
+    config(host, "app", disk(access="ro"))
+    (one,) = planned(wanted("app"))
+    assert one.warnings == [
+        "/dev/loop0 for domain app as xvda: it is open for writing in process 12 (dd), so the "
+        "guest may read what changes meanwhile"
+    ]
+
+
 @pytest.mark.parametrize(
     ("target", "message"),
     [

@@ -32,6 +32,7 @@ PURE = {
     "domain_config",
     "domain_template",
     "errors",
+    "image_header",
     "image_place",
     "inventory",
     "inventory_options",

@@ -12,6 +12,7 @@ from typing import Any, List, Tuple
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     dom0,
+    image_header,
     raw_content,
     sharing,
     vbd,
@@ -28,6 +29,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_disk import Attached
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storages
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.test_image_header import (
+    extension,
+    qcow2,
+)
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
     WEB_UUID,
     FakeHost,
@@ -443,6 +448,78 @@ def test_a_disk_and_what_is_built_on_it(host: FakeHost, first: str) -> None:
     assert f"it shares data with /dev/{first}" in error
 
 
+@pytest.fixture
+def paths(host: FakeHost) -> FakeHost:
+    """sda and sdb, each with a partition, are two paths of a LUN; sdc is another one."""
+    for number, name in ((16, "sdb"), (17, "sdb1"), (32, "sdc")):
+        host.device(f"/dev/{name}", 8, number)
+    host.partition((8, 16), (8, 17))
+    host.unit("naa.6001405a", (8, 0), (8, 16))
+    host.unit("naa.6001405b", (8, 32))
+    host.device("/dev/volume", 253, 0)
+    host.stack((253, 0), (8, 1))
+    return host
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        ("sda", "sdb", " (both are naa.6001405a)"),
+        ("sda1", "sdb1", " (both are naa.6001405a from sector 2048)"),
+        ("sda", "sdb1", ""),
+        ("sda1", "sdb", ""),
+        ("volume", "sdb", ""),
+        ("sdb1", "volume", ""),
+    ],
+)
+def test_two_paths_of_a_unit(paths: FakeHost, first: str, second: str, both: str) -> None:
+    apply(wanted(target=f"/dev/{first}"))
+    error = error_of(wanted(target=f"/dev/{second}", domain="db"))
+    assert f"it shares data with /dev/{first}{both}, which is attached to domain web" in error
+    apply(wanted(target="/dev/sdc", domain="db"))
+
+
+def test_what_dom0_does_with_another_path(paths: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    mounted = User("mount", "mounted on /mnt")
+    monkeypatch.setattr(QuietUsage, "users", {os.makedev(8, 16): [mounted]})
+    assert "it is mounted on /mnt in dom0" in error_of(wanted(target="/dev/sda"))
+
+
+def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    writer = User("process", "open for writing in process 12 (dd)")
+    monkeypatch.setattr(QuietUsage, "writing", [writer])
+    assert error_of(wanted()) == (
+        "cannot attach /dev/loop0 (rw) to domain web as xvda: it is open for writing in process 12 "
+        "(dd) in dom0; end that first"
+    )
+    (one,) = plan(wanted(access="ro"))
+    assert one.warnings == [
+        "/dev/loop0 for domain web as xvda: it is open for writing in process 12 (dd), so the "
+        "guest may read what changes meanwhile"
+    ]
+    apply(wanted(access="ro"))
+    assert plan(wanted(access="ro"))[0].warnings == []
+
+
+def test_backing_files(host: FakeHost, tmp_path: Path) -> None:
+    """Several may read one; nobody may write to it."""
+    base, other = tmp_path / "base.raw", tmp_path / "other.qcow2"
+    base.touch()
+    top = tmp_path / "top.qcow2"
+    for image in (top, other):
+        image.write_bytes(qcow2(b"base.raw", extension(image_header.BACKING_FORMAT, b"raw")))
+    apply(wanted(target=str(top), format="qcow2", wait=False))
+    assert sentences(wanted(target=str(other), format="qcow2", domain="db"))
+    assert sentences(wanted(target=str(base), access="ro", domain="db"))
+    error = error_of(wanted(target=str(base), domain="db"))
+    words = f"it is the backing file of {top}, which is attached to domain web as xvda (rw)"
+    assert words in error
+    apply(wanted(state="absent", target=None))
+    apply(wanted(target=str(base)))
+    error = error_of(wanted(target=str(other), format="qcow2", domain="db"))
+    assert f"its backing file {base} is attached to domain web as xvda (rw)" in error
+
+
 def test_two_volumes_of_a_group(host: FakeHost) -> None:
     for minor in (0, 1):
         host.device(f"/dev/volume{minor}", 253, minor)
@@ -739,7 +816,7 @@ def test_detach(host: FakeHost) -> None:
     apply(wanted())
     (one,) = plan(absent(target=None))
     assert [action.sentence for action in one.actions] == [
-        "detach /dev/loop0 (xvda) from domain web"
+        "detach /dev/loop0 (xvda) from domain web, also if its guest has it mounted"
     ]
     assert one.before == {**GONE, "slots": [51712], "detached": []}
     assert apply(absent(target=None)) == [GONE]
@@ -782,7 +859,7 @@ def test_absent_and_present_in_one_slot_with_one_target(host: FakeHost) -> None:
 def test_a_target_that_is_gone_is_known_by_its_name(host: FakeHost) -> None:
     host.store = xenstore.parse(recorded_store())
     assert sentences(absent(vdev=None, target="/srv/xen/c.raw")) == [
-        "detach /srv/xen/c.raw (xvdq) from domain web"
+        "detach /srv/xen/c.raw (xvdq) from domain web, also if its guest has it mounted"
     ]
 
 

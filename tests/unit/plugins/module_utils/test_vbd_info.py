@@ -11,8 +11,8 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    block_device,
     vbd_info,
-    vbd_target,
     xen,
     xenstore,
 )
@@ -43,7 +43,7 @@ def looked_at(monkeypatch: pytest.MonkeyPatch) -> List[Tuple[Optional[str], Opti
 
 def test_report(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     host.store = xenstore.parse(recorded_store())
-    directory = Path(vbd_target.SYS_BLOCK_BY_NUMBER) / "7:1" / "loop"
+    directory = Path(block_device.SYS_BLOCK_BY_NUMBER) / "7:1" / "loop"
     directory.mkdir(parents=True)
     (directory / "backing_file").write_text("/srv/xen/b.raw\n")
     (directory / "../uevent").write_text("MAJOR=7\nMINOR=1\nDEVNAME=loop1\nDEVTYPE=disk\n")

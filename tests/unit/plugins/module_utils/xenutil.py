@@ -13,9 +13,16 @@ from types import SimpleNamespace
 from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import dom0, locks, loop, vbd_target, xl
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    block_device,
+    dom0,
+    locks,
+    loop,
+    xl,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
+from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
 
 TESTS = Path(__file__).parents[3]
 DATA = TESTS / "unit" / "data"
@@ -73,12 +80,16 @@ class QuietUsage(Usage):
 
     users: Dict[int, List[User]] = {}  # noqa: RUF012
     file_users: List[User] = []  # noqa: RUF012
+    writing: List[User] = []  # noqa: RUF012
 
     def of_device(self, rdev: int, *_options: object, **_more: object) -> List[User]:
         return self.users.get(rdev, [])
 
-    def of_file(self, status: os.stat_result, *_leaves: object) -> List[User]:
+    def of_file(self, status: os.stat_result, *_leaves: object, **_more: object) -> List[User]:
         return self.file_users
+
+    def writers(self, storage: Storage) -> List[User]:
+        return self.writing
 
 
 class FakeHost:
@@ -113,7 +124,7 @@ class FakeHost:
             set_to(dom0, name, str(self.home / name))
         set_to(xl, "POLL_SECONDS", 0.01)
         set_to(locks, "OWN_DIR", str(self.home / "locks"))
-        set_to(vbd_target, "SYS_BLOCK_BY_NUMBER", str(self.home / "block"))
+        set_to(block_device, "SYS_BLOCK_BY_NUMBER", str(self.home / "block"))
         set_to(loop, "scan", lambda: self.bindings)
         real_stat = os.stat
         set_to(os, "stat", lambda path, **kw: self._statuses.get(path) or real_stat(path, **kw))
@@ -164,8 +175,17 @@ class FakeHost:
         directory = self.home / "block" / "{}:{}".format(*disk)
         (directory / "part").mkdir(parents=True)
         (directory / "dev").write_text("{}:{}\n".format(*disk))
+        (directory / "part" / "dev").write_text("{}:{}\n".format(*partition))
         (directory / "part" / "partition").write_text("1\n")
+        (directory / "part" / "start").write_text("2048\n")
         (self.home / "block" / "{}:{}".format(*partition)).symlink_to(directory / "part")
+
+    def unit(self, wwid: str, *numbers: Tuple[int, int]) -> None:
+        """Make block devices ways to one unit."""
+        for number in numbers:
+            directory = self.home / "block" / "{}:{}".format(*number) / "device"
+            directory.mkdir(parents=True)
+            (directory / "wwid").write_text(f"{wwid}\n")
 
     def stack(self, upper: Tuple[int, int], lower: Tuple[int, int]) -> None:
         """Make one block device of the other one, as device-mapper does."""

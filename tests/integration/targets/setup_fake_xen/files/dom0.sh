@@ -24,6 +24,8 @@ mount --rbind /proc "$home/root/real_proc"
 for entry in /proc/[!0-9]*; do
     [ "$entry" = /proc/xen ] || ln -s "$home/root/real_proc/${entry#/proc/}" "$home/root/$entry"
 done
+# The processes that there are by now, so that it is seen what they have open.
+ln -s "$home"/root/real_proc/[0-9]* "$home/root/proc/"
 mount --rbind "$home/root/sys" /sys
 mount --bind "$home/root/proc" /proc
 

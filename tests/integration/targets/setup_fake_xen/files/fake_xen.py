@@ -120,12 +120,13 @@ def attach(store, behaviour, arguments):
         return 0
     script_words = behaviour.get("script_words", {}).get(target)
     killed = is_script_killed(behaviour)
+    is_raw = disk.get("format", "raw") == "raw"
     disk_nodes = {
-        "params": target,
+        "params": target if is_raw else f"{disk['format']}:{target}",
         "script": f"/etc/xen/scripts/{disk.get('script', 'block')}",
         "online": "1",
         "dev": disk["vdev"],
-        "type": "phy",
+        "type": "phy" if is_raw else "qdisk",
         "mode": "r" if disk.get("access") == "ro" else "w",
         "device-type": "disk",
         "discard-enable": "0" if "no-discard" in flags else "1",
@@ -139,8 +140,9 @@ def attach(store, behaviour, arguments):
     elif not script_words:
         state = "2" if behaviour.get("never_connects") else "4"
         served = {"state": state, "hotplug-status": "connected"}
-        served.update({"physical-device": device_of(behaviour, target), "sectors": "32768"})
-        served["sector-size"] = "512"
+        served.update({"sectors": "32768", "sector-size": "512"})
+        if is_raw:
+            served["physical-device"] = device_of(behaviour, target)
     put(store, entry, {**disk_nodes, "state": "1", "backend": backend})
     put(store, backend, {**disk_nodes, **served})
     put(store, frontend, {"state": "4" if served["state"] == "4" else "1"})

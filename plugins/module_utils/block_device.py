@@ -1,0 +1,136 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What sysfs tells of a block device: what it is made of, and which unit it is a way to.
+
+A device number is this host's name of a way to a disk. Two ways to one disk have two numbers: the
+paths of a LUN (``sda``, ``sdb``), or an RBD image that is mapped twice. The unit itself has a name
+that every way to it shows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from contextlib import suppress
+from typing import FrozenSet, Iterator, List, Optional, Set, Tuple
+
+LOOP_MAJOR = 7
+"""Of loop devices: Documentation/admin-guide/devices.txt of Linux."""
+
+SYS_BLOCK_BY_NUMBER = "/sys/dev/block"
+SYS_RBD = "/sys/bus/rbd/devices"
+
+UNIQUE = re.compile(r"(naa|eui|nvme|uuid)\.(?=.*[1-9a-f]).+", re.IGNORECASE)
+"""The wwid of a unit that is unique by its standard (scsi_vpd_lun_id and wwid_show of Linux). Only
+zeros are what a device says that has none."""
+
+BY_VENDOR = re.compile(r"t10\.(.{8})(?=.*[1-9])(.*\S)")
+"""One that is as unique as the vendor has made it: 8 characters of the vendor, then what tells the
+units apart. Nothing does where that is missing."""
+
+RBD_NODES = ("cluster_fsid", "pool", "pool_ns", "name", "current_snap")
+"""Documentation/ABI/testing/sysfs-bus-rbd of Linux; C(pool_ns) is not in all versions."""
+
+
+def sysfs(rdev: int) -> str:
+    """Where the kernel tells of the block device C(rdev)."""
+    return f"{SYS_BLOCK_BY_NUMBER}/{os.major(rdev)}:{os.minor(rdev)}"
+
+
+def entries(path: str) -> List[str]:
+    """The names in a directory of sysfs or /proc; none where it is not there or not readable."""
+    try:
+        return sorted(os.listdir(path))
+    except OSError:
+        return []
+
+
+def below(rdev: int) -> FrozenSet[int]:
+    """The block devices that this one is on: of a partition the disk, of a logical volume the
+    physical ones, of a multipath device its paths, and what these are on."""
+    found: Set[int] = set()
+    ahead = [rdev]
+    while ahead:
+        news = set(_next_below(ahead.pop())) - found
+        found |= news
+        ahead += news
+    return frozenset(found)
+
+
+def _next_below(rdev: int) -> Iterator[int]:
+    """The disk of a partition, or what device-mapper or md has made a device of."""
+    device = os.path.realpath(sysfs(rdev))
+    yield from disks(rdev)
+    for name in entries(f"{device}/slaves"):
+        yield from _number_in(f"{device}/slaves/{name}")
+
+
+def disks(rdev: int) -> Iterator[int]:
+    """The disk of a partition; none of what is no partition."""
+    device = os.path.realpath(sysfs(rdev))
+    if os.path.exists(f"{device}/partition"):
+        yield from _number_in(os.path.dirname(device))
+
+
+def _number_in(directory: str) -> Iterator[int]:
+    with suppress(OSError), open(f"{directory}/dev", encoding="ascii") as dev:
+        yield _number(dev.read())
+
+
+def partitions(rdev: int) -> Iterator[Tuple[str, int]]:
+    """Path and device number of each partition of a block device."""
+    path = sysfs(rdev)
+    for name in entries(path):
+        if os.path.exists(f"{path}/{name}/partition"):
+            with open(f"{path}/{name}/dev", encoding="ascii") as dev:
+                yield f"/dev/{name}", _number(dev.read())
+
+
+def _number(text: str) -> int:
+    major, minor = text.split(":")
+    return os.makedev(int(major), int(minor))
+
+
+def numbers() -> Iterator[int]:
+    """The numbers (st_rdev) of all block devices of this host."""
+    for name in entries(SYS_BLOCK_BY_NUMBER):
+        with suppress(ValueError):
+            yield _number(name)
+
+
+def units(rdev: int) -> FrozenSet[str]:
+    """The names of the unit that the block device is a way to; none where it tells none.
+
+    A partition is named by its disk and the sector at which it begins.
+    """
+    if os.major(rdev) == LOOP_MAJOR:
+        return frozenset()
+    device = os.path.realpath(sysfs(rdev))
+    if not os.path.exists(f"{device}/partition"):
+        return frozenset(_units_of_disk(device))
+    start = _read(f"{device}/start")
+    disks = _units_of_disk(os.path.dirname(device)) if start else ()
+    return frozenset(f"{disk} from sector {start}" for disk in disks)
+
+
+def _units_of_disk(device: str) -> Iterator[str]:
+    """C(device): its directory in sysfs."""
+    for node in ("wwid", "device/wwid"):
+        wwid = _read(f"{device}/{node}") or ""
+        if UNIQUE.fullmatch(wwid):
+            yield wwid
+        elif BY_VENDOR.fullmatch(wwid):
+            # So that units of two sizes are never taken for one.
+            yield f"{' '.join(wwid.split())} with {_read(f'{device}/size')} sectors"
+    rbd = re.fullmatch("rbd([0-9]+)", os.path.basename(device))
+    if rbd:
+        nodes = [_read(f"{SYS_RBD}/{rbd[1]}/{node}") or "" for node in RBD_NODES]
+        if nodes[3]:
+            cluster, pool, namespace, name, snapshot = nodes
+            yield f"rbd {pool}/{namespace}/{name}@{snapshot} of cluster {cluster}"
+
+
+def _read(path: str) -> Optional[str]:
+    with suppress(OSError), open(path, encoding="utf-8", errors="replace") as node:
+        return node.read().strip("\0 \n")
+    return None
