@@ -267,7 +267,7 @@ class DomainConfigs(Resource):
             # What is xl's default for a target is said, too: a reader need not know it.
             default = {} if target is None else {"format": "raw"}
             spec = disk_spec.render({**default, **disk_spec.said(wanted)})
-        self._slots.refuse_foreign(config, wanted)
+        self._slots.refuse_foreign(config, {**wanted, "target": disk.get("target")})
         return spec
 
     def _target(

@@ -144,7 +144,7 @@ class ConfigSlots:
         hotplug script or another domain understands the target, and where the config has it as raw
         already: its guest may have written the signature.
         """
-        target = str(disk.get("target", ""))
+        target = disk.get("target") or ""
         if (
             disk_spec.backend_of(disk) is not None
             or not os.path.isabs(target)

@@ -53,7 +53,7 @@ def _check(item: Mapping[str, Any]) -> None:
         raise ImageError("fat_sector_size goes with filesystem: vfat only; leave it out")
     if item["preserve"] and kind != "tar":
         raise ImageError("preserve goes with filesystem: tar only; leave it out")
-    if kind is not None and item["source_format"] != "raw":
+    if kind is not None and item["source_format"] not in (None, "raw"):
         raise ImageError(
             "with filesystem, source is a directory and not an image: leave source_format out"
         )

@@ -154,7 +154,7 @@ class _Reader(OptionsReader):
             },
             "fetch": [
                 {"src": log, "dest": f"{options['name']}.log"},
-                *self._fetched(place, options, domain, disks),
+                *self._fetched(place, options, domain),
             ],
         }
 
@@ -195,8 +195,8 @@ class _Reader(OptionsReader):
         return {**left, "source": self._on_host(written["source"], remote is True)}
 
     def _disk_of_others(self, place: str, written: Mapping[str, object]) -> Options:
-        """An image that is there already, and stays as it is. The guest gets the file by xl's own
-        script, for a loop device that it has is not the test's to bind and to unbind."""
+        """An image that is there already, and stays as it is: a target, of which the plan makes
+        nothing and takes nothing back. The guest gets the file by xl's own script."""
         for option in [*IMAGE_OPTIONS, "loop"]:
             if written.get(option) not in (None, False):
                 self.problem(
@@ -204,12 +204,13 @@ class _Reader(OptionsReader):
                     f"{option} does not apply: what has a path is there already, and no test may "
                     "change or bind it; leave out path for an image of the test's own",
                 )
-        is_raw = written.get("format", "raw") == "raw"
-        return {**written, "loop": False} if is_raw else dict(written)
+        left = {
+            option: value for option, value in written.items() if option not in ("path", "loop")
+        }
+        return {"target": written["path"], **left}
 
-    def _fetched(
-        self, place: str, options: Options, domain: str, disks: Sequence[object]
-    ) -> List[Options]:
+    def _fetched(self, place: str, options: Options, domain: str) -> List[Options]:
+        disks = options.get("disks", [])
         written = {
             disk["name"]: disk for disk in disks if isinstance(disk, dict) and "name" in disk
         }

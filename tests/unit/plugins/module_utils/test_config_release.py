@@ -52,9 +52,11 @@ def test_another_image_in_the_slot_lets_the_old_one_go(host: Host, old: str) -> 
     assert plan.warnings == [said(old)]
 
 
-@pytest.mark.parametrize("target", ["/dev/vg0/web", "iqn=x"])
-def test_a_block_device_in_its_place_lets_it_go(host: Host, old: str, target: str) -> None:
-    assert released(changed(host, disk(target))) == [old]
+@pytest.mark.parametrize(
+    "new", [disk("/dev/vg0/web"), disk("iqn=x", script="block-iscsi")], ids=["volume", "script"]
+)
+def test_a_block_device_in_its_place_lets_it_go(host: Host, old: str, new: Any) -> None:
+    assert released(changed(host, new)) == [old]
 
 
 def test_a_disk_that_is_left_out_goes(host: Host, old: str) -> None:

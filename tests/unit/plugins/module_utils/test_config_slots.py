@@ -168,11 +168,18 @@ def test_a_disk_that_the_config_has_as_raw_may_look_like_anything(host: Host) ->
     host.path.write_text(f"name='web'\ndisk=['{image},raw,xvda,w', ',,xvdb,cdrom']\n")
     write_qcow2(image)
     for target in (image, loop_link.link_of(image), "/dev/loop3"):
-        host.planned(disks=[disk(target)])
+        host.planned(disks=[disk(target)], unlisted_disks="keep")
+
+
+def test_a_disk_that_the_config_has_in_its_format_keeps_that(host: Host) -> None:
+    image = host.image("a.qcow2")
+    write_qcow2(image)
     host.path.write_text(f"name='web'\ndisk=['{image},qcow2,xvda,w']\n")
+    assert not host.planned(disks=[disk(image)]).actions
+    host.done(disks=[disk(image, format="qcow2")], options={}, overwrite=True)
     assert "has the signature" in host.refused(disks=[disk(image)])
 
 
 def test_a_target_that_is_not_there_looks_like_nothing(host: Host) -> None:
     for target in ("/srv/no.raw", f"{host.image('a.raw')}/no.raw"):
-        host.planned(disks=[disk(target)])
+        host.planned(disks=[disk(target)], unlisted_disks="keep")

@@ -199,7 +199,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
 def test_nothing_is_left_where_there_is_no_space(tmp_path: Path, small: Path, kind: str) -> None:
     source = folder(tmp_path / "f", {"big": os.urandom(5 * MIB)})
-    plan = planned(small / "a.raw", filesystem=kind, source=source)
+    plan = planned(small / "a.raw", filesystem=kind, source=source, volatile=True)
     with pytest.raises((BlockdevError, OSError)):
         plan.actions[0].run()
     assert os.listdir(small) == []

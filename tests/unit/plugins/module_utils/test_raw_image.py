@@ -71,7 +71,11 @@ class KnownUsage(Usage):
         self.users = list(users)
 
     def of_file(
-        self, status: os.stat_result, leaves: Callable[[User], bool] = lambda user: False
+        self,
+        status: os.stat_result,
+        leaves: Callable[[User], bool] = lambda user: False,
+        path: str = "",
+        processes: bool = True,
     ) -> List[User]:
         return [user for user in self.users if not leaves(user)]
 

@@ -335,7 +335,7 @@ def test_the_same_disk_of_a_driver_domain_is_no_change(host: FakeHost) -> None:
     assert "holds /dev/loop0, not /dev/loop0" in error_of(wanted())
     assert sentences(wanted(state="absent", vdev=None)) == []
     assert sentences(wanted(state="absent", vdev=None, backend="db")) == [
-        "detach /dev/loop0 (xvda) from domain web"
+        "detach /dev/loop0 (xvda) from domain web, also if its guest has it mounted"
     ]
     assert sentences(wanted(state="absent", vdev=None, backend="gone")) == []
 
