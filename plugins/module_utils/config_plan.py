@@ -265,7 +265,7 @@ class DomainConfigs(Resource):
                 spec = disk_spec.render(wanted)
         else:
             # What is xl's default for a target is said, too: a reader need not know it.
-            default = {} if target is None else {"format": "raw"}
+            default = {"format": "raw", "access": disk_spec.access_of(wanted)} if target else {}
             spec = disk_spec.render({**default, **disk_spec.said(wanted)})
         self._slots.refuse_foreign(config, {**wanted, "target": disk.get("target")})
         return spec

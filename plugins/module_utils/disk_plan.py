@@ -300,7 +300,10 @@ def _absent_vbd(disk: Disk, elsewhere_in_domain: bool) -> Entry:
 
 
 def _in_config(disk: Disk) -> Entry:
-    return {**disk.spec, **chosen(disk.options, ("allow_slot_change",))}
+    """What the user says of the disk. What is xl's default is left out: a config that someone else
+    wrote keeps what it says of the disk already."""
+    said = {name: value for name, value in disk.spec.items() if name != "access"}
+    return {**said, **chosen(disk.options, ("access", "direct_io_safe", "allow_slot_change"))}
 
 
 def _config(domain: Domain) -> Entry:

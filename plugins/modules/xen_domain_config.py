@@ -395,7 +395,7 @@ configs:
       type: list
       elements: str
       returned: unless the config could not be planned
-      sample: ["format=raw, vdev=xvda, target=/dev/disk/by-loop-file/srv/xen/web/boot.raw"]
+      sample: ["format=raw, vdev=xvda, access=rw, target=/dev/disk/by-loop-file/srv/xen/web/boot.raw"]
     rendered:
       description:
         - Whether the config is one that this module rendered. V(false) for one that someone else wrote, and

@@ -71,7 +71,7 @@ def test_the_plan_tells_what_comes(host: Host) -> None:
     assert sentences(plan) == [f"write {host.path}"]
     assert plan.file == str(host.path)
     assert plan.before == {**here(host), "disks": [], "rendered": False}
-    assert plan.after["disks"] == ["format=raw, vdev=xvda, target=/dev/vg0/a"]
+    assert plan.after["disks"] == ["format=raw, vdev=xvda, access=rw, target=/dev/vg0/a"]
     assert plan.texts and plan.texts[0] == "" and "target=/dev/vg0/a" in plan.texts[1]
     assert not host.path.exists()
 
@@ -96,14 +96,14 @@ def test_our_config_is_rendered_again_with_its_owner_and_mode(host: Host) -> Non
 def test_disks_that_are_not_given_stay(host: Host) -> None:
     host.done(disks=[disk("/dev/vg0/a")])
     assert host.done(options={"memory": 64})["disks"] == [
-        "format=raw, vdev=xvda, target=/dev/vg0/a"
+        "format=raw, vdev=xvda, access=rw, target=/dev/vg0/a"
     ]
     assert host.done(disks=[])["disks"] == []
 
 
 def test_direct_io_safe_false_is_the_default(host: Host) -> None:
     state = host.done(disks=[disk("/dev/vg0/a", direct_io_safe=False, discard=False)])
-    assert state["disks"] == ["format=raw, vdev=xvda, no-discard, target=/dev/vg0/a"]
+    assert state["disks"] == ["format=raw, vdev=xvda, access=rw, no-discard, target=/dev/vg0/a"]
 
 
 def test_disks_may_be_strings_of_xl(host: Host) -> None:
@@ -301,7 +301,7 @@ def test_what_does_not_go_with_what_stays_is_refused(people: Host) -> None:
 def test_a_config_that_is_replaced_as_a_whole_keeps_nothing_unsaid(people: Host) -> None:
     disks = [ROOT, {**DATA, "format": "qcow2"}, DRIVE]
     state = people.done(disks=disks, options={}, overwrite=True)
-    assert state["disks"][1] == "format=qcow2, vdev=xvdb, target=/srv/data.qcow2"
+    assert state["disks"][1] == "format=qcow2, vdev=xvdb, access=rw, target=/srv/data.qcow2"
 
 
 @pytest.mark.parametrize("more", [{}, {"options": {}, "overwrite": True}])
@@ -593,7 +593,7 @@ def test_a_domain_that_starts_is_warned_of_once_and_whoever_said_so(host: Host, 
 def test_a_link_of_udev_stays(host: Host) -> None:
     link = host.bind(host.image("a.raw"), 3, link=True)
     plan = host.planned(disks=[disk(link)])
-    assert plan.after["disks"] == [f"format=raw, vdev=xvda, target={link}"]
+    assert plan.after["disks"] == [f"format=raw, vdev=xvda, access=rw, target={link}"]
     assert plan.warnings == []
 
 
@@ -604,10 +604,10 @@ def test_an_image_that_is_left_to_the_script_is_named_itself(host: Host) -> None
     vbd = Vbd(1, "web", 51712, "xvda", image, "rw", script=script, physical_device=(7, 3))
     host.vbds = [vbd]
     state = host.done(disks=[disk(link)])
-    assert state["disks"] == [f"format=raw, vdev=xvda, target={image}"]
+    assert state["disks"] == [f"format=raw, vdev=xvda, access=rw, target={image}"]
     host.vbds = [replace(vbd, target=link)]
     assert host.planned(disks=[disk(link)]).after["disks"] == [
-        f"format=raw, vdev=xvda, target={link}"
+        f"format=raw, vdev=xvda, access=rw, target={link}"
     ]
 
 
@@ -616,7 +616,7 @@ def test_the_link_of_another_path_of_the_image_follows_it_as_well(host: Host) ->
     os.link(image, host.home / "hard.raw")
     link = host.bind(image, 3, link=True)
     plan = host.planned(disks=[disk(loop_link.link_of(f"{host.home}/hard.raw"))])
-    assert plan.after["disks"] == [f"format=raw, vdev=xvda, target={link}"]
+    assert plan.after["disks"] == [f"format=raw, vdev=xvda, access=rw, target={link}"]
     assert plan.warnings == []
 
 
@@ -626,7 +626,7 @@ def test_without_udev_numbers_are_named_and_one_warning_says_so(host: Host) -> N
     configs = host.configs()
     first = configs.plan(host.item(disks=disks))
     second = configs.plan(host.item(path=str(host.home / "db.cfg"), disks=disks[:1]))
-    assert first.after["disks"][1] == "format=raw, vdev=xvdb, target=/dev/loop1"
+    assert first.after["disks"][1] == "format=raw, vdev=xvdb, access=rw, target=/dev/loop1"
     (warning,) = first.warnings
     assert "/dev/loop0, /dev/loop1, /dev/loop2 and 2 more" in warning
     assert second.warnings == []
@@ -652,14 +652,14 @@ def test_a_link_that_the_config_has_is_not_given_up_while_it_lacks(
     other = loop_link.link_of(f"{host.home}/b.raw")
     plan = host.planned(disks=[disk(link), disk(other, "xvdb")])
     assert plan.after["disks"] == [
-        f"format=raw, vdev=xvda, target={link}",
-        "format=raw, vdev=xvdb, target=/dev/loop4",
+        f"format=raw, vdev=xvda, access=rw, target={link}",
+        "format=raw, vdev=xvdb, access=rw, target=/dev/loop4",
     ]
     host.node(link, 4)
     lexists = os.path.lexists
     monkeypatch.setattr(os.path, "lexists", lambda path: path == link or lexists(path))
     plan = host.planned(disks=[disk(link)])
-    assert plan.after["disks"] == ["format=raw, vdev=xvda, target=/dev/loop3"]
+    assert plan.after["disks"] == ["format=raw, vdev=xvda, access=rw, target=/dev/loop3"]
 
 
 def test_no_disk_on_a_loop_device_no_scan(host: Host) -> None:
@@ -676,14 +676,14 @@ def test_an_image_that_is_not_bound(host: Host, exists: bool) -> None:
     assert "a.raw" in host.refused(disks=[disk(link)], will_exist=True)
     assert "a.raw" in host.refused(disks=[disk(link)], check_mode=True)
     plan = host.planned(check_mode=True, disks=[disk(link)], will_exist=True)
-    assert plan.after["disks"] == [f"format=raw, vdev=xvda, target={link}"]
+    assert plan.after["disks"] == [f"format=raw, vdev=xvda, access=rw, target={link}"]
     assert plan.warnings == []
 
 
 def test_in_check_mode_a_bound_image_is_found_all_the_same(host: Host) -> None:
     link = host.bind(host.image("a.raw"), 3)
     plan = host.planned(check_mode=True, disks=[disk(link)], will_exist=True)
-    assert plan.after["disks"] == ["format=raw, vdev=xvda, target=/dev/loop3"]
+    assert plan.after["disks"] == ["format=raw, vdev=xvda, access=rw, target=/dev/loop3"]
 
 
 @pytest.mark.parametrize(
