@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Tuple
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
@@ -98,6 +98,9 @@ class Resource:
         Raises BlockdevError where the item cannot be had.
         """
         raise NotImplementedError
+
+    def expect(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """Look at all items, before the first of them is planned."""
 
     def warnings(self) -> List[str]:
         """What the user should know of what no item speaks of, once all items are planned."""

@@ -110,7 +110,11 @@ class AutostartLinks:
         self._directories = directories
         self._known: Dict[str, _Directory] = {}
         self._places: Set[Place] = set()
-        """Where the configs of this call are."""
+        """Where the configs of this call are, whose links are looked after one by one."""
+
+    def expect(self, config: str) -> None:
+        """Note that the config with the path C(config) will be planned for."""
+        self._places.add(_place(config))
 
     def extend_plan(
         self, plan: Plan, subject: Subject, directory: str, parents: bool, wanted: Optional[bool]
@@ -125,9 +129,8 @@ class AutostartLinks:
         """
         links = self._directory(directory)
         place = _place(subject.file)
-        self._places.add(place)
         plan.before["autostart"] = bool(links.leading_to(place))
-        former = links.leading_to_former(subject, self._places)
+        former = links.leading_to_former(subject, {place, *self._places})
         if wanted:
             plan.actions += self._remove_links(links, subject, former)
             plan.actions += self._start(links, subject, place, parents, former)

@@ -8,7 +8,7 @@ What a config says is decided, and checked by xl where xl runs, before any confi
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from functools import lru_cache, partial
 from typing import (
@@ -113,6 +113,12 @@ class DomainConfigs(Resource):
             return self._plan_present(item, config)
         except BlockdevError as error:
             raise ConfigError(f"{config.path}: {error}") from None
+
+    def expect(self, items: Sequence[Mapping[str, Any]]) -> None:
+        """See Resource.expect: a domain may have several configs, each with links of its own."""
+        for item in items:
+            with suppress(ConfigError):
+                self._autostart.expect(config_file.path_of(item["domain"], item["path"]))
 
     def rank(self, item: Mapping[str, Any]) -> int:
         """See Resource.rank; a link that goes makes room as well, for one of the same name."""

@@ -196,6 +196,7 @@ def require_root(module: AnsibleModule) -> None:
 def _plan(
     module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun], resource: Resource
 ) -> None:
+    resource.expect([run.item for run in runs])
     for run in _in_order(runs, resource):
         try:
             run.item = interface.checked(run.item)

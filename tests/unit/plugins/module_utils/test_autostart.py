@@ -410,6 +410,18 @@ def test_a_start_from_another_config_is_said_where_nothing_is_wanted(host: Host)
     ]
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+def test_a_config_of_the_domain_that_the_same_call_looks_after_keeps_its_links(
+    host: Host, wanted: bool
+) -> None:
+    old = former(host, "web-old.cfg")
+    links = AutostartLinks(Directories())
+    links.expect(str(old))
+    plan = Plan(before={}, after={}, read_back=dict)
+    links.extend_plan(plan, host.subject(), str(host.auto), False, wanted)
+    assert not any("web-old.cfg" in action.sentence for action in plan.actions)
+
+
 def test_links_to_configs_of_others_stay(host: Host) -> None:
     former(host, "db.cfg", domain="db")
     (host.home / "someone.cfg").write_text("name = 'web'\n")
