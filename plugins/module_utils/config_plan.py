@@ -255,7 +255,7 @@ class DomainConfigs(Resource):
                 specs.append(self._wanted_spec(item, config, disk))
         _refuse_same_slot(disks)
         if _unlisted_disks(item, config) == "keep":
-            specs += self._slots.unlisted(config, specs, removed)
+            specs = self._slots.with_unlisted(config, specs, removed)
         return specs
 
     def _wanted_spec(self, item: Mapping[str, Any], config: Config, disk: Mapping[str, Any]) -> str:
@@ -377,6 +377,7 @@ def _consent(item: Mapping[str, Any], config: Config) -> Consent:
         slot_change=item["allow_slot_change"],
         free=_free_slots(item["disks"]),
         losses=item["disks"] is None or _unlisted_disks(item, config) != "refuse",
+        unreadable=item["disks"] is None or _unlisted_disks(item, config) == "remove",
         removed=_removed_disks(item),
     )
 

@@ -50,6 +50,8 @@ class Consent:
     """The xenstore keys of the slots in which it may, whatever slot_change says."""
     losses: bool
     """Whether all disks may go that are not listed."""
+    unreadable: bool
+    """Whether those may go that cannot be read."""
     removed: Sequence[Disk]
     """Which of these may go, each by its C(vdev), its C(target) or both."""
 
@@ -87,12 +89,27 @@ class ConfigSlots:
         for slot in self._readable(config):
             if slot.key == key and self._same(slot.target, disk.get("target")):
                 unsaid = {k: v for k, v in slot.disk.items() if disk.get(k) is None}
-                return {**unsaid, **said}
+                both = {**unsaid, **said}
+                _refuse_unsaid(unsaid, both)
+                return both
         return said
 
-    def unlisted(self, config: Config, new: Sequence[str], removed: Iterable[Disk]) -> List[str]:
-        """The disks of the config that are not among C(new), in any slot, nor C(removed)."""
-        return [slot.spec for slot in self._unlisted(config, new, list(removed))]
+    def with_unlisted(
+        self, config: Config, new: Sequence[str], removed: Iterable[Disk]
+    ) -> List[str]:
+        """The disks C(new), and those of the config that are in none of them nor C(removed), in the
+        order that they have in the config. A disk in another slot comes behind the one that it
+        follows in C(new), and last if it follows none: a boot loader reads the first."""
+        there = [slot.key for slot in self._readable(config)]
+        groups: Dict[Optional[int], List[str]] = {
+            slot.key: [slot.spec] for slot in self._unlisted(config, new, list(removed))
+        }
+        before: Optional[int] = None
+        for spec in new:
+            key = _slot(spec).key
+            before = key if key in there else before
+            groups.setdefault(before, []).append(spec)
+        return [spec for key in (*there, None) for spec in groups.get(key, ())]
 
     def refuse(self, domain: str, config: Config, new: Sequence[str], consent: Consent) -> None:
         """Raise ConfigError where a guest would find another disk, or one in another place, or
@@ -107,6 +124,8 @@ class ConfigSlots:
                 "absent, their vdev and their target), or set unlisted_disks: keep to leave all of "
                 "them in the config, or unlisted_disks: remove to take all of them out"
             )
+        if not consent.unreadable:
+            problems += self._unreadable(config)
         if problems:
             raise ConfigError("; ".join(problems))
 
@@ -121,8 +140,8 @@ class ConfigSlots:
             before = self._by_key(config.meant)
         except BlockdevError as error:
             raise ConfigError(
-                f"what its slots hold cannot be told: {error}; allow_slot_change: true replaces "
-                "its disk list all the same"
+                f"what its slots hold cannot be told: {error}; mend that first, or replace the "
+                "whole disk list by allow_slot_change: true with unlisted_disks: remove"
             ) from None
         changes = self._slot_changes(domain, before, self._by_key(new))
         problems = [problem for key, problem in changes if key not in free]
@@ -212,16 +231,30 @@ class ConfigSlots:
     def _fits(self, slot: _Slot, removed: Disk) -> bool:
         """Whether the disk in the slot is the one that is given up; a drive may be empty now."""
         vdev, target = removed.get("vdev"), removed.get("target")
-        return (vdev is None or device_number.parse(vdev).xenstore_key == slot.key) and (
-            target is None or slot.target is None or self._same(slot.target, target)
-        )
+        if vdev is not None and device_number.parse(vdev).xenstore_key != slot.key:
+            return False
+        if target is None or slot.target is None:
+            return vdev is not None
+        return self._same(slot.target, target)
 
     def _readable(self, config: Config) -> Iterator[_Slot]:
-        """The slots of those disks that can be read: of others see _changes."""
+        """The slots of those disks that can be read: of others see _unreadable."""
         with suppress(BlockdevError):
             for spec in config.meant:
                 with suppress(BlockdevError):
                     yield _slot(spec)
+
+    def _unreadable(self, config: Config) -> Iterator[str]:
+        """What is wrong with disks that cannot be read and would be lost."""
+        with suppress(BlockdevError):
+            for spec in config.meant:
+                try:
+                    _slot(spec)
+                except BlockdevError as error:
+                    yield (
+                        f"the config's disk {spec!r} would be lost: {error}; mend it first, or set "
+                        "unlisted_disks: remove"
+                    )
 
     # ---- images ----
 
@@ -275,3 +308,21 @@ def _slot(spec: str) -> _Slot:
     vdev, target = str(disk["vdev"]), disk.get("target")
     key = device_number.parse(vdev).xenstore_key
     return _Slot(spec, key, vdev, None if target is None else str(target), disk)
+
+
+def _refuse_unsaid(unsaid: Disk, both: Disk) -> None:
+    """Raise ConfigError for what the config says of a disk and whatever else handles the disk would
+    take for the default: a running guest would get another disk than it has after its next start.
+
+    C(unsaid): what only the config says. C(both): what is said of the disk with it.
+    """
+    if unsaid.get("access") == "ro" and both.get("devtype") != "cdrom":
+        raise ConfigError(
+            "the config has this disk read-only; say access: ro, or access: rw to let the guest "
+            "write to it"
+        )
+    if unsaid.get("format", "raw") not in ("raw", "empty"):
+        raise ConfigError(
+            f"the config has this disk as {unsaid['format']}; say format: {unsaid['format']}, or "
+            "format: raw if it is a raw disk"
+        )

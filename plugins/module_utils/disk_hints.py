@@ -68,8 +68,8 @@ def of_missing_format(word: str, target: str) -> Optional[str]:
     ending = posixpath.splitext(target)[1][1:]
     guessed = ending if ending in ("qcow", "qcow2", "vhd", "qed") else "raw"
     return (
-        f"the format field is missing before {word!r}: write {target},{guessed},{word}; the "
-        f"order is {ORDER}"
+        f"the format field is missing before {word!r}: write {target},{guessed},{word} and "
+        f"the access behind it; the order is {ORDER}"
     )
 
 
@@ -81,7 +81,8 @@ def of_misplaced_slot(word: str, vdev: str, target: str, prefix: str) -> Optiona
     if prefix:
         return (
             f"there is no format field behind the prefix {prefix!r}, but {vdev!r} is in the place "
-            f"of the slot: write {prefix}{target},{word}; the order is {PREFIXED_ORDER}"
+            f"of the slot: write {prefix}{target},{word} and the access behind it; the "
+            f"order is {PREFIXED_ORDER}"
         )
     return (
         f"{word!r} is in the place of the access and {vdev!r} in that of the slot: the order is "

@@ -256,7 +256,7 @@ disk = [
 ]
 """
 ROOT = disk("/dev/vg0/root", "51712")
-DATA = disk("/srv/data.qcow2", "xvdb")
+DATA = disk("/srv/data.qcow2", "xvdb", format="qcow2", access="ro")
 DRIVE = {"target": None, "vdev": "hdc", "devtype": "cdrom", "format": "empty"}
 
 
@@ -276,6 +276,19 @@ def test_what_is_not_said_of_a_disk_stays(people: Host) -> None:
     assert people.path.read_text() == PEOPLE.replace(
         "qcow2,xvdb,r,discard,backendtype=qdisk", "qcow2,xvdb,rw,backendtype=qdisk,discard"
     )
+
+
+@pytest.mark.parametrize(
+    ("unsaid", "error"),
+    [
+        ("access", "the config has this disk read-only; say access: ro, or access: rw to let"),
+        ("format", "the config has this disk as qcow2; say format: qcow2, or format: raw if"),
+    ],
+)
+def test_what_others_would_take_for_the_default_is_to_be_said(
+    people: Host, unsaid: str, error: str
+) -> None:
+    assert error in people.refused(disks=[ROOT, {**DATA, unsaid: None}, DRIVE])
 
 
 def test_what_is_said_of_a_disk_is_changed(people: Host) -> None:
@@ -299,7 +312,7 @@ def test_what_does_not_go_with_what_stays_is_refused(people: Host) -> None:
 
 
 def test_a_config_that_is_replaced_as_a_whole_keeps_nothing_unsaid(people: Host) -> None:
-    disks = [ROOT, {**DATA, "format": "qcow2"}, DRIVE]
+    disks = [ROOT, {**DATA, "access": None}, DRIVE]
     state = people.done(disks=disks, options={}, overwrite=True)
     assert state["disks"][1] == "format=qcow2, vdev=xvdb, access=rw, target=/srv/data.qcow2"
 
@@ -328,6 +341,10 @@ def test_unlisted_disks_go_or_stay_where_that_is_said(people: Host) -> None:
     people.done(disks=[ROOT, disk("/dev/vg0/new", "xvdc")], unlisted_disks="keep")
     new = "# root\n  '/dev/vg0/new,,xvdc',\n"
     assert people.path.read_text() == PEOPLE.replace("# root\n", new)
+    people.done(disks=[disk("/dev/vg0/first", "xvdd")], unlisted_disks="keep")
+    assert people.path.read_text() == PEOPLE.replace("# root\n", new).replace(
+        "',,hdc:cdrom',\n", "',,hdc:cdrom',\n  '/dev/vg0/first,,xvdd',\n"
+    )
     assert people.done(disks=[ROOT], unlisted_disks="remove")["disks"] == [
         "phy:/dev/vg0/root,xvda,w"
     ]
@@ -354,6 +371,7 @@ def test_disks_that_are_given_up_go(people: Host, removed: Any, unlisted: str) -
         [{"vdev": None, "target": "/srv/other.qcow2"}],
         [{"vdev": "xvdb", "target": "/srv/other.qcow2"}],
         [{"vdev": "xvdc", "target": "/srv/data.qcow2"}],
+        [{"vdev": None, "target": "/srv/any.iso"}],
     ],
 )
 def test_a_disk_that_is_given_up_is_no_other(people: Host, removed: Any) -> None:

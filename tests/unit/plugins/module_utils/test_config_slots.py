@@ -138,7 +138,12 @@ def test_an_old_list_that_cannot_be_told(host: Host) -> None:
     error = host.refused(disks=[disk("/dev/a")])
     assert "what its slots hold cannot be told" in error and "allow_slot_change" in error
     host.planned()
-    host.done(disks=[disk("/dev/a")], allow_slot_change=True)
+    for unlisted in (None, "keep"):
+        options = {"allow_slot_change": True, "unlisted_disks": unlisted}
+        assert "the config's disk '/dev/a,raw,xvd,w' would be lost: 'xvd' lacks" in (
+            host.refused(disks=[disk("/dev/a")], **options)
+        )
+    host.done(disks=[disk("/dev/a")], allow_slot_change=True, unlisted_disks="remove")
 
 
 # ---- what looks like another format ----
@@ -171,11 +176,12 @@ def test_a_disk_that_the_config_has_as_raw_may_look_like_anything(host: Host) ->
         host.planned(disks=[disk(target)], unlisted_disks="keep")
 
 
-def test_a_disk_that_the_config_has_in_its_format_keeps_that(host: Host) -> None:
+def test_a_disk_that_the_config_has_in_its_format_is_not_raw(host: Host) -> None:
     image = host.image("a.qcow2")
     write_qcow2(image)
     host.path.write_text(f"name='web'\ndisk=['{image},qcow2,xvda,w']\n")
-    assert not host.planned(disks=[disk(image)]).actions
+    assert "say format: qcow2" in host.refused(disks=[disk(image)])
+    assert not host.planned(disks=[disk(image, format="qcow2")]).actions
     host.done(disks=[disk(image, format="qcow2")], options={}, overwrite=True)
     assert "has the signature" in host.refused(disks=[disk(image)])
 

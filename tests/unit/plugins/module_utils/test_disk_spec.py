@@ -241,13 +241,19 @@ def test_that_what_is_wrong_in_a_specification_is_said(spec: str, problem: str) 
 # What people write, and the words that tell them what to write instead. xl refuses each of them.
 HINTS = [
     ("phy:/dev/vg/g,raw,xvda,rw", "there is no format field behind the prefix 'phy:'"),
-    ("phy:/dev/vg/g,raw,xvda,rw", "write phy:/dev/vg/g,xvda; the order is target,vdev,access"),
+    (
+        "phy:/dev/vg/g,raw,xvda,rw",
+        "write phy:/dev/vg/g,xvda and the access behind it; the order is target,vdev,access",
+    ),
     ("phy:/dev/vg/g,,xvda,rw", "no format field behind the prefix 'phy:', but '' is in"),
     ("tap:aio:/x,raw,xvda,w", "no format field behind the prefix 'tap:aio:'"),
-    ("file:/x.iso,raw,hdc:cdrom,r", "write file:/x.iso,hdc:cdrom;"),
+    ("file:/x.iso,raw,hdc:cdrom,r", "write file:/x.iso,hdc:cdrom and the access"),
     ("/c.qcow2,xvda,rw", "the format field is missing before 'xvda': write /c.qcow2,qcow2,xvda"),
     ("/c.vhd,xvda,rw", "write /c.vhd,vhd,xvda"),
-    ("/dev/vg0/a,xvda,w", "write /dev/vg0/a,raw,xvda; the order is target,format,vdev,access"),
+    (
+        "/dev/vg0/a,xvda,w",
+        "write /dev/vg0/a,raw,xvda and the access behind it; the order is target,format,",
+    ),
     ("/x.iso,hdc:cdrom,r", "write /x.iso,raw,hdc:cdrom"),
     ("/x,xvda,raw,w", "the format field is missing before 'xvda'"),
     ("/x,51712,w", "the format field is missing before '51712'"),
