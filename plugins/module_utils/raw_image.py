@@ -140,7 +140,11 @@ class RawImages(Resource):
 
     def _refuse_twice(self, image: ImagePath) -> None:
         key = file_id(image.status) if isinstance(image, Image) else image.file
-        if key in self._wanted:
+        # A new file may have the inode of one that another run has deleted since it was seen here.
+        is_reused = isinstance(key, tuple) and not loop.is_at(
+            self._wanted.get(key, image.path), key
+        )
+        if key in self._wanted and not is_reused:
             raise ImageError(
                 f"{image.path} is the same image as {self._wanted[key]}: name it once in a call"
             )

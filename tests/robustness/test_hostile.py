@@ -127,7 +127,9 @@ def test_a_config_says_exactly_what_was_asked(folder: Path, payload: str) -> Non
         if options:
             assert said["kernel"] == payload
             assert said["args"] == [payload, [payload, "-1"]]
-        assert [specs.parse(spec) for spec in domain_config.disks(text)] == (wanted or [])
+        defaults = {"format": "raw", "access": "rw"}
+        found = [specs.parse(spec) for spec in domain_config.disks(text)]
+        assert found == [{**defaults, **disk} for disk in wanted or ()]
         path.unlink()
 
 

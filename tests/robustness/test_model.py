@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import loop, renamed
+from ansible_collections.xen.blockdev.plugins.module_utils import loop
 from ansible_collections.xen.blockdev.tests.exhaustive import EXHAUSTIVE
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome
@@ -53,6 +53,8 @@ class Device:
     size: int
     name: str
     """What the image was called when it was bound."""
+    marked: bool = False
+    """Whether a module bound it."""
     autoclear: bool = False
     """Whether it goes with its last user."""
     read_only: bool = False
@@ -261,7 +263,7 @@ class Machine(RuleBasedStateMachine):
             raise RefusedError
         if not image.devices:
             refuse(self.is_bound_elsewhere(item["path"]))
-            device = Device(image.size, item["path"])
+            device = Device(image.size, item["path"], marked=True)
             return Step(["bind"], lambda: image.devices.append(device))
         device = image.devices[0]
         refuse(device.read_only)
@@ -287,9 +289,13 @@ class Machine(RuleBasedStateMachine):
     def is_bound_elsewhere(self, name: str) -> bool:
         """Whether another image was bound by this name, which it had then, and stays so. Of a long
         path the kernel keeps too little to tell."""
-        kept = len(os.fsencode(self.folder / name)) < renamed.RECORDED_BYTES
+        size = len(os.fsencode(self.folder / name))
         others = [one for old, one in self.images.items() if old not in (name, *self.leaving)]
-        return kept and any(device.name == name for one in others for device in one.devices)
+        return any(
+            device.name == name and size + device.marked * len(loop.MARK) < loop.NAME_BYTES
+            for one in others
+            for device in one.devices
+        )
 
     # ---- what happens behind our back ----
 
