@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Iterable, Iterator, List, Optional, Set
+from typing import List, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     commands,
@@ -26,7 +26,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     domain_config,
     xl,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
+from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import (
+    CONFIG_DIR,
+    MAX_SIZE,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     is_file_path,
@@ -35,9 +38,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     replace_file,
     resolved,
 )
-
-MAX_SIZE = 2**20
-"""Bytes. What is larger is a disk image, say, that was named by mistake."""
 
 
 class ConfigError(BlockdevError):
@@ -80,17 +80,8 @@ class Config:
     def targets(self) -> Set[str]:
         """The targets of its disks, as far as they can be read."""
         with suppress(BlockdevError):
-            return set(targets_of(self.meant))
+            return set(disk_spec.targets_of(self.meant))
         return set()
-
-
-def targets_of(specs: Iterable[str]) -> Iterator[str]:
-    """The targets of the disks that can be read, but for empty drives."""
-    for spec in specs:
-        with suppress(BlockdevError):
-            target = disk_spec.parse(spec).get("target")
-            if target is not None:
-                yield str(target)
 
 
 def path_of(domain: str, path: Optional[str]) -> str:

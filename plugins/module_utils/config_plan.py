@@ -50,7 +50,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.autostart import Auto
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import (
     Config,
     ConfigError,
-    targets_of,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.config_release import Releases
 from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import ConfigSlots, Consent
@@ -199,7 +198,9 @@ class DomainConfigs(Resource):
     def _warnings(self, config: Config, specs: Iterable[str], starting: Optional[str]) -> List[str]:
         """One warning for all configs that name loop devices by number, and another one for those
         of domains that start at boot. C(starting): the domain that does, if any."""
-        numbered = [target for target in targets_of(specs) if loop.number_of(target) is not None]
+        numbered = [
+            target for target in disk_spec.targets_of(specs) if loop.number_of(target) is not None
+        ]
         severity = 1 if starting is None else 2
         if not numbered or severity <= self._warned:
             return []

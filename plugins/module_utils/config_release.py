@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import os
 import re
-import stat
-from contextlib import suppress
 from typing import (
     Callable,
     Dict,
     Iterable,
-    Iterator,
     List,
     Optional,
     Pattern,
@@ -25,12 +22,13 @@ from typing import (
     Tuple,
 )
 
-from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec, loop
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
-from ansible_collections.xen.blockdev.plugins.module_utils.config_file import (
-    MAX_SIZE,
-    Config,
-    targets_of,
+from ansible_collections.xen.blockdev.plugins.module_utils.config_file import Config
+from ansible_collections.xen.blockdev.plugins.module_utils.config_images import (
+    file_of,
+    image_of,
+    read_all,
 )
 
 
@@ -69,7 +67,7 @@ class Releases:
         plan.before["released"] = []
         plan.after["released"] = released
         if text != config.text:
-            wanted = self._images(targets_of(specs))
+            wanted = self._images(disk_spec.targets_of(specs))
             self._keep(wanted)
             gone = _without(self._images(config.targets), {*wanted, *known})
             for image in self._named_nowhere(gone, [config.directory, *directories]):
@@ -104,12 +102,7 @@ class Releases:
         return set(filter(None, map(self._image, targets)))
 
     def _image(self, target: str) -> Optional[str]:
-        if loop_link.is_link(target):
-            return loop_link.path_of(target)
-        number = loop.number_of(target)
-        if number is not None:
-            return next((b.backing_file for b in self._bindings() if b.number == number), None)
-        return target if os.path.isabs(target) and os.path.isfile(target) else None
+        return image_of(target, self._bindings)
 
     def _named_nowhere(self, images: List[str], directories: Iterable[str]) -> List[str]:
         """Those that no config names, by whatever path, nor anything that cannot be read as one."""
@@ -127,7 +120,7 @@ class Releases:
         texts: Dict[str, Optional[str]] = {}
         for directory in directories:
             if directory not in self._others:
-                self._others[directory] = dict(_read_all(directory))
+                self._others[directory] = dict(read_all(directory))
             texts.update(self._others[directory])
         texts.update(self._texts)
         return {file: text for file, text in texts.items() if text is not None}
@@ -136,29 +129,8 @@ class Releases:
 def _without(images: Iterable[str], others: Iterable[str]) -> List[str]:
     """The images that are none of the others, which may have other paths; in order."""
     left = set(images) - set(others)
-    files = set(map(_file, others)) if left else set()
-    return sorted(image for image in left if _file(image) not in files)
-
-
-def _file(image: str) -> object:
-    """What makes the image this one; its path where there is none."""
-    with suppress(OSError, ValueError):
-        return loop.file_id(os.stat(image))
-    return image
-
-
-def _read_all(directory: str) -> Iterator[Tuple[str, str]]:
-    """File and text of what may be a config here; not of copies, and of what is hidden."""
-    with suppress(FileNotFoundError, NotADirectoryError):
-        for name in sorted(os.listdir(directory)):
-            file = os.path.realpath(os.path.join(directory, name))
-            if name.startswith(".") or name.endswith("~"):
-                continue
-            with suppress(FileNotFoundError):
-                status = os.stat(file)
-                if stat.S_ISREG(status.st_mode) and status.st_size <= MAX_SIZE:
-                    with open(file, encoding="utf-8", errors="surrogateescape") as config:
-                        yield file, config.read()
+    files = set(map(file_of, others)) if left else set()
+    return sorted(image for image in left if file_of(image) not in files)
 
 
 def _warning(image: str) -> str:

@@ -42,6 +42,15 @@ RELEASED_BY: Dict[str, Any] = {
 }
 """The users that, in check mode, an earlier task would have taken away: see usage.released."""
 
+NAMED_IN: Dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "directories": {"type": "list", "elements": "path", "required": True},
+        "but_for": {"type": "list", "elements": "path"},
+    },
+}
+"""Where the configs are that count as users of an image: see config_images.NamingConfigs."""
+
 
 @dataclass
 class Interface:

@@ -13,7 +13,8 @@ to xl's default. Specifications are written in one of two styles, both of which 
 from __future__ import annotations
 
 import re
-from typing import Any, Dict, Iterator, Mapping, Match, Optional, Tuple
+from contextlib import suppress
+from typing import Any, Dict, Iterable, Iterator, Mapping, Match, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import device_number, disk_hints
 from ansible_collections.xen.blockdev.plugins.module_utils.disk_options import OPTIONS
@@ -416,3 +417,12 @@ def meaning(disk: Mapping[str, Any]) -> Dict[str, Any]:
     if resolved["target"] is None:
         resolved["format"] = "empty"
     return resolved
+
+
+def targets_of(specs: Iterable[str]) -> Iterator[str]:
+    """The targets of the disks that can be read, but for empty drives."""
+    for spec in specs:
+        with suppress(BlockdevError):
+            target = parse(spec).get("target")
+            if target is not None:
+                yield str(target)

@@ -56,6 +56,9 @@ _USUAL_ORDER = (
     "vif",
 )
 
+MAX_SIZE = 2**20
+"""Bytes. What is larger is a disk image, say, that was named by mistake."""
+
 CONFIG_DIR = "/etc/xen"
 """Where xl's users keep the configs, as NAME.cfg; xl itself takes any path."""
 

@@ -8,7 +8,7 @@ import os
 import stat
 from contextlib import contextmanager, nullcontext
 from functools import cached_property, partial
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     block_script,
@@ -28,6 +28,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
+from ansible_collections.xen.blockdev.plugins.module_utils.config_images import NamingConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.renamed import FormerNames
@@ -52,6 +53,7 @@ class LoopDevices(Resource):
     ) -> None:
         self._usage = usage
         self._former_names = FormerNames(usage)
+        self._configs = NamingConfigs(lambda: usage.bindings)
         self._units = units
         self._udev_rule = udev_rule
         self._check_mode = check_mode
@@ -398,6 +400,9 @@ class LoopDevices(Resource):
         def leaves(user: User) -> bool:
             return self._check_mode and released(item, user)
 
+        named = self._configs.of(path, item["named_in"]) if bindings else []
+        if named:
+            return dict.fromkeys(bindings, _named(path, bindings, named))
         left = {}
         for binding in bindings:
             users = join(self._usage.of_device(binding.rdev, leaves))
@@ -411,6 +416,15 @@ class LoopDevices(Resource):
                     "absent)"
                 )
         return left
+
+
+def _named(path: str, bindings: Iterable[Binding], configs: Iterable[str]) -> str:
+    """The warning of an image that stays bound because a domain may be started from a config."""
+    devices = ", ".join(binding.device for binding in bindings)
+    return (
+        f"{path} stays bound to {devices}, although this play does not need it: "
+        f"{', '.join(configs)} names it; take the disk out of that config first"
+    )
 
 
 def _wanted_number(device: Optional[str]) -> Optional[int]:

@@ -32,6 +32,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Resource,
     State,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.config_images import NamingConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     Directories,
@@ -102,6 +103,7 @@ class RawImages(Resource):
     def __init__(self, usage: Usage, check_mode: bool) -> None:
         self._usage = usage
         self._former_names = FormerNames(usage)
+        self._configs = NamingConfigs(lambda: usage.bindings)
         self._check_mode = check_mode
         self._wanted: Dict[object, str] = {}
         self._deleted: Set[File] = set()
@@ -232,6 +234,12 @@ class RawImages(Resource):
                 "image itself, or remove the link with ansible.builtin.file"
             )
         self._refuse_in_use(image, f"delete {image.path}", lambda user: self._leaves(item, user))
+        named = self._configs.of(image.file, item["named_in"])
+        if named:
+            raise ImageError(
+                f"cannot delete {image.path}: {', '.join(named)} names it; take the disk out of "
+                "that config first"
+            )
         check_writable(image.directory, f"delete {image.path}")
         self._deleted.add(file_id(image.status))
         if image.status.st_nlink == 1:

@@ -28,6 +28,7 @@ description:
   - Where C(/dev) lacks the node of a loop device, as in a container, the node is made if that is allowed.
 extends_documentation_fragment:
   - xen.blockdev.attributes
+  - xen.blockdev.named_in
   - xen.blockdev.released_by
 options:
   devices:
@@ -52,6 +53,13 @@ options:
       postpone: {description: See O(postpone)., type: bool}
       will_exist: {description: See O(will_exist)., type: bool}
       planned_sizes: {description: See O(planned_sizes)., type: dict}
+      named_in:
+        description: See O(named_in).
+        type: dict
+        version_added: 1.1.0
+        suboptions:
+          directories: {description: "See O(named_in.directories).", type: list, elements: path, required: true}
+          but_for: {description: "See O(named_in.but_for).", type: list, elements: path}
       released_by:
         description: See O(released_by).
         type: list
@@ -331,6 +339,7 @@ devices:
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
+    NAMED_IN,
     RELEASED_BY,
     STATE,
     Interface,
@@ -359,6 +368,7 @@ def main() -> None:
                 "postpone": {"type": "bool", "default": False},
                 "will_exist": {"type": "bool", "default": False},
                 "planned_sizes": {"type": "dict"},
+                "named_in": NAMED_IN,
                 "released_by": RELEASED_BY,
             },
         ),

@@ -26,6 +26,7 @@ description:
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.file_attributes
+  - xen.blockdev.named_in
   - xen.blockdev.released_by
 options:
   disks:
@@ -51,6 +52,13 @@ options:
       shrink: {description: See O(shrink)., type: bool}
       volatile: {description: See O(volatile)., type: bool, version_added: 1.1.0}
       parents: {description: See O(parents)., type: bool}
+      named_in:
+        description: See O(named_in).
+        type: dict
+        version_added: 1.1.0
+        suboptions:
+          directories: {description: "See O(named_in.directories).", type: list, elements: path, required: true}
+          but_for: {description: "See O(named_in.but_for).", type: list, elements: path}
       released_by:
         description: See O(released_by).
         type: list
@@ -369,6 +377,7 @@ disks:
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
+    NAMED_IN,
     RELEASED_BY,
     STATE,
     Interface,
@@ -398,6 +407,7 @@ INTERFACE = Interface(
         "shrink": {"type": "bool", "default": False},
         "volatile": {"type": "bool", "default": False},
         "parents": {"type": "bool", "default": False},
+        "named_in": NAMED_IN,
         "released_by": RELEASED_BY,
         "unbound_paths": {"type": "list", "elements": "str"},
     },

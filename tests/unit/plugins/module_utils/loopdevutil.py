@@ -37,6 +37,7 @@ DEFAULTS: Dict[str, Any] = {
     "postpone": False,
     "will_exist": False,
     "planned_sizes": None,
+    "named_in": None,
     "released_by": None,
 }
 

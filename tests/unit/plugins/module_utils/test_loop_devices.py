@@ -624,6 +624,21 @@ def test_takes_back_what_has_a_unit_of_ours(image: Path) -> None:
     assert sentences(devices(units=units).plan(item(image, **OURS))) == [forget]
 
 
+@pytest.mark.parametrize("options", [OURS, {"state": "absent"}])
+def test_an_image_that_another_config_names_stays_bound(image: Path, options: Any) -> None:
+    config = image.parent / "web.cfg"
+    config.write_text(f"name='web'\ndisk=['{loop_link.link_of(str(image))},,xvda']\n")
+    named_in = {"directories": [str(image.parent)], "but_for": None}
+    plan = devices(bound(image)).plan(item(image, named_in=named_in, **options))
+    assert plan.actions == []
+    assert plan.after["device"] == "/dev/loop3"
+    assert f"stays bound to /dev/loop3, although this play does not need it: {config} names it" in (
+        plan.warnings[0]
+    )
+    named_in["but_for"] = [str(config)]
+    assert devices(bound(image)).plan(item(image, named_in=named_in, **options)).actions
+
+
 def test_a_unit_stays_as_long_as_its_device_is_in_use(image: Path) -> None:
     plan = devices(bound(image), units=with_unit(image), users={3: [WEB]}).plan(item(image, **OURS))
     assert plan.actions == []

@@ -50,6 +50,7 @@ DEFAULTS: Dict[str, Any] = {
     "shrink": False,
     "volatile": False,
     "parents": False,
+    "named_in": None,
     "released_by": None,
     "unbound_paths": None,
 }
@@ -799,6 +800,18 @@ def test_users_that_will_have_gone_count_not_in_check_mode(tmp_path: Path) -> No
     assert "open in" in refused(path, check_mode=True, **{**going, "users": [PROCESS]})
     shrinking = {**going, "state": "present", "size": 512, "shrink": True}
     assert "bound to" in refused(path, check_mode=True, **shrinking)
+
+
+def test_an_image_that_a_config_names_is_not_deleted(tmp_path: Path) -> None:
+    path = image(tmp_path / "a.raw")
+    config = tmp_path / "web.cfg"
+    config.write_text(f"name='web'\ndisk=['{path},,xvda']\n")
+    named_in = {"directories": [str(tmp_path)], "but_for": None}
+    assert refused(path, state="absent", named_in=named_in) == (
+        f"cannot delete {path}: {config} names it; take the disk out of that config first"
+    )
+    named_in["but_for"] = [str(config)]
+    assert planned(path, state="absent", named_in=named_in).actions
 
 
 def test_deletes(tmp_path: Path) -> None:
