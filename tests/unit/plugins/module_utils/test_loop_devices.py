@@ -632,9 +632,8 @@ def test_an_image_that_another_config_names_stays_bound(image: Path, options: An
     plan = devices(bound(image)).plan(item(image, named_in=named_in, **options))
     assert plan.actions == []
     assert plan.after["device"] == "/dev/loop3"
-    assert f"stays bound to /dev/loop3, although this play does not need it: {config} names it" in (
-        plan.warnings[0]
-    )
+    words = f"stays bound to /dev/loop3, although this play does not need it: {config} names it"
+    assert words in plan.warnings[0]
     named_in["but_for"] = [str(config)]
     assert devices(bound(image)).plan(item(image, named_in=named_in, **options)).actions
 
