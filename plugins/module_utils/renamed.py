@@ -48,7 +48,9 @@ class FormerNames:
         for binding in bindings:
             if binding.deleted or binding.file == file:
                 continue
-            if self._was_bound_by(binding, real) or _has_link(binding, real):
+            if self._was_bound_by(binding, real) or (
+                _may_have_been_bound_by(binding, real) and _has_link(binding, real)
+            ):
                 raise RenamedError(self._bound_elsewhere(path, binding))
 
     def refuse_new(self, path: str) -> None:
@@ -123,6 +125,13 @@ def _place(path: str) -> str:
     """The path without symbolic links above its last part."""
     directory, name = os.path.split(path)
     return os.path.join(os.path.realpath(directory), name)
+
+
+def _may_have_been_bound_by(binding: Binding, path: str) -> bool:
+    """Whether nothing recorded says that the device was bound by another path. A link alone may be
+    left from an image that had the device before, where udev does not run."""
+    recorded = os.fsencode(binding.recorded)
+    return os.fsencode(path).startswith(recorded) and not (recorded and binding.recorded_whole)
 
 
 def _has_link(binding: Binding, path: str) -> bool:

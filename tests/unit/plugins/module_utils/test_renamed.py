@@ -163,7 +163,10 @@ def test_a_link_that_still_has_the_old_name(
     link.parent.mkdir(parents=True)
     link.symlink_to("/dev/null")
     assert of_new(path, bound(old)) is None
-    held = bound(old, rdev=os.stat("/dev/null").st_rdev)
+    rdev = os.stat("/dev/null").st_rdev
+    # Another image has the device by now, and nobody took the link away.
+    assert of_new(path, bound(old, rdev=rdev, recorded="/srv/other.raw")) is None
+    held = bound(old, rdev=rdev)
     assert f"/dev/loop3 holds the image that was {path}, which is {old} now" in str(
         of_new(path, held)
     )
