@@ -35,9 +35,9 @@ def test_only_the_domain_that_is_left_starts_at_boot(host):
     assert host.file(f"{DIR}/auto").listdir() == ["web.cfg"]
 
 
-def test_what_the_plan_does_not_name_stays(host):
+def test_of_what_no_config_names_any_more_the_image_stays(host):
     assert host.file(f"{IMAGES}/shared.raw").exists
-    assert device(host, f"{IMAGES}/shared.raw")
+    assert not device(host, f"{IMAGES}/shared.raw")
 
 
 def test_the_slot_has_the_new_disk(host):
