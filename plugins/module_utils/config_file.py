@@ -20,7 +20,6 @@ from typing import List, Optional, Set
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     commands,
     config_syntax,
-    disk_list,
     disk_spec,
     dom0,
     domain_config,
@@ -72,9 +71,8 @@ class Config:
 
     @cached_property
     def meant(self) -> List[str]:
-        """The same, and the disk of a C(disk = 'SPEC') as well, from which xl would start the
-        domain without it."""
-        return [] if self.text is None else domain_config.disks(disk_list.mended(self.text))
+        """The same, and the disk of a C(disk = 'SPEC') as well: see domain_config.meant."""
+        return [] if self.text is None else domain_config.meant(self.text)
 
     @cached_property
     def targets(self) -> Set[str]:

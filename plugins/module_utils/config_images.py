@@ -5,11 +5,28 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from contextlib import suppress
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from functools import lru_cache
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Pattern,
+    Sequence,
+    Tuple,
+)
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    config_syntax,
     disk_spec,
     domain_config,
     loop,
@@ -36,7 +53,72 @@ def file_of(image: str) -> object:
     return image
 
 
-def read_all(directory: str) -> Iterator[Tuple[str, str]]:
+class _Names(NamedTuple):
+    """What a config names."""
+
+    files: FrozenSet[object]
+    """The images of its disks, see file_of."""
+    words: str
+    """All else that may name an image: its text without comments, or all of one that nobody can
+    read, such as xm's, which is Python."""
+
+
+class NamingConfigs:
+    """Tells which configs name an image. A directory, and a text, is read once.
+
+    C(bindings) gives the host's bound loop devices; it is asked when an image is looked for.
+    """
+
+    def __init__(self, bindings: Callable[[], Sequence[loop.Binding]]) -> None:
+        self._bindings = bindings
+        self._texts: Dict[str, List[Tuple[str, str]]] = {}
+        self._names = lru_cache(maxsize=None)(self._names_of)
+
+    def of(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[str]:
+        """The files of the configs that name the image at the path C(image), whatever they call it.
+
+        C(named_in): the option of that name; None looks nowhere.
+        """
+        if named_in is None:
+            return []
+        skipped = set(map(os.path.realpath, named_in["but_for"] or ()))
+        texts = self.texts(named_in["directories"])
+        others = {file: text for file, text in texts.items() if file not in skipped}
+        return sorted(self.among(image, others))
+
+    def texts(self, directories: Iterable[str]) -> Dict[str, str]:
+        """By file, what the configs in the directories say."""
+        for directory in directories:
+            if directory not in self._texts:
+                self._texts[directory] = list(_read_all(directory))
+        return dict(one for directory in directories for one in self._texts[directory])
+
+    def among(self, image: str, texts: Mapping[str, str]) -> Iterator[str]:
+        """The keys of those of the C(texts) that name the image."""
+        file, pattern = file_of(image), self._pattern(image)
+        for key, text in texts.items():
+            names = self._names(text)
+            if file in names.files or pattern.search(names.words):
+                yield key
+
+    def _names_of(self, text: str) -> _Names:
+        try:
+            targets = [disk_spec.parse(spec).get("target") for spec in domain_config.meant(text)]
+            tokens = config_syntax.tokenize(text)
+        except BlockdevError:
+            return _Names(frozenset(), text)
+        images = (image_of(str(target), self._bindings) for target in targets if target)
+        return _Names(
+            frozenset(file_of(image) for image in images if image),
+            "\n".join(token.text for token in tokens if token.kind != "comment"),
+        )
+
+    def _pattern(self, image: str) -> Pattern[str]:
+        names = [image, *(b.device for b in self._bindings() if b.backing_file == image)]
+        return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?![A-Za-z0-9._/-])")
+
+
+def _read_all(directory: str) -> Iterator[Tuple[str, str]]:
     """File and text of what may be a config here; not of copies, and of what is hidden."""
     with suppress(FileNotFoundError, NotADirectoryError):
         for name in sorted(os.listdir(directory)):
@@ -48,44 +130,3 @@ def read_all(directory: str) -> Iterator[Tuple[str, str]]:
                 if stat.S_ISREG(status.st_mode) and status.st_size <= domain_config.MAX_SIZE:
                     with open(file, encoding="utf-8", errors="surrogateescape") as config:
                         yield file, config.read()
-
-
-class NamingConfigs:
-    """The configs that name an image; a directory is read once, when it is first asked for.
-
-    C(bindings) gives the host's bound loop devices.
-    """
-
-    def __init__(self, bindings: Callable[[], Sequence[loop.Binding]]) -> None:
-        self._bindings = bindings
-        self._texts: Dict[str, List[Tuple[str, str]]] = {}
-
-    def of(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[str]:
-        """The files of the configs that name the image at the path C(image), whatever they call it.
-
-        C(named_in): the option of that name; None looks nowhere.
-        """
-        if named_in is None:
-            return []
-        skipped = set(map(os.path.realpath, named_in["but_for"] or ()))
-        texts = {
-            file: text for place in named_in["directories"] for file, text in self._read(place)
-        }
-        return sorted(
-            file
-            for file, text in texts.items()
-            if file not in skipped and self._is_named(image, text)
-        )
-
-    def _read(self, directory: str) -> List[Tuple[str, str]]:
-        if directory not in self._texts:
-            self._texts[directory] = list(read_all(directory))
-        return self._texts[directory]
-
-    def _is_named(self, image: str, text: str) -> bool:
-        try:
-            targets = list(disk_spec.targets_of(domain_config.disks(text)))
-        except BlockdevError:
-            return image in text  # Nobody can tell what it is; xm's configs are Python.
-        images = (image_of(target, self._bindings) for target in targets)
-        return any(one is not None and file_of(one) == file_of(image) for one in images)

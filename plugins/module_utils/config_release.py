@@ -9,14 +9,12 @@ named, and that no config names any more, needs no loop device. Its data is nobo
 from __future__ import annotations
 
 import os
-import re
 from typing import (
     Callable,
     Dict,
     Iterable,
     List,
     Optional,
-    Pattern,
     Sequence,
     Set,
     Tuple,
@@ -26,9 +24,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec, loo
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.config_images import (
+    NamingConfigs,
     file_of,
     image_of,
-    read_all,
 )
 
 
@@ -40,10 +38,9 @@ class Releases:
 
     def __init__(self, bindings: Callable[[], Sequence[loop.Binding]]) -> None:
         self._bindings = bindings
+        self._configs = NamingConfigs(bindings)
         self._texts: Dict[str, Optional[str]] = {}
         """What the configs that are planned will say, by their files."""
-        self._others: Dict[str, Dict[str, str]] = {}
-        """What is in a directory, by its files."""
         self._plans: Dict[str, Tuple[Plan, List[str]]] = {}
         """By image, the plan that lets it go, and its warning."""
 
@@ -105,32 +102,20 @@ class Releases:
         return image_of(target, self._bindings)
 
     def _named_nowhere(self, images: List[str], directories: Iterable[str]) -> List[str]:
-        """Those that no config names, by whatever path, nor anything that cannot be read as one."""
+        """Those that no config names, in what is there and in what is planned."""
         texts = self._all_texts(directories) if images else {}
-        targets = (Config(file, file, text).targets for file, text in texts.items())
-        left = _without(images, self._images(target for found in targets for target in found))
-        return [one for one in left if not any(map(self._pattern(one).search, texts.values()))]
-
-    def _pattern(self, image: str) -> Pattern[str]:
-        names = [image, *(b.device for b in self._bindings() if b.backing_file == image)]
-        return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?![A-Za-z0-9._/-])")
+        return [one for one in images if not any(self._configs.among(one, texts))]
 
     def _all_texts(self, directories: Iterable[str]) -> Dict[str, str]:
         """By file, what the configs in the directories say, those that are planned as they will."""
-        texts: Dict[str, Optional[str]] = {}
-        for directory in directories:
-            if directory not in self._others:
-                self._others[directory] = dict(read_all(directory))
-            texts.update(self._others[directory])
-        texts.update(self._texts)
+        texts = {**self._configs.texts(directories), **self._texts}
         return {file: text for file, text in texts.items() if text is not None}
 
 
 def _without(images: Iterable[str], others: Iterable[str]) -> List[str]:
     """The images that are none of the others, which may have other paths; in order."""
-    left = set(images) - set(others)
-    files = set(map(file_of, others)) if left else set()
-    return sorted(image for image in left if file_of(image) not in files)
+    files = set(map(file_of, others))
+    return sorted(image for image in images if file_of(image) not in files)
 
 
 def _warning(image: str) -> str:

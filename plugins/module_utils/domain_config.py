@@ -26,6 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config_syntax import 
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.disk_list import (
     effective_disks,
+    mended,
     write_disks,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import type_name
@@ -182,6 +183,12 @@ def disks(text: str) -> List[str]:
     disks: C(disk) is a single string, or its list holds another list.
     """
     return effective_disks(parse(text))
+
+
+def meant(text: str) -> List[str]:
+    """The same, and the disk of a C(disk = 'SPEC') as well, from which xl would start the domain
+    without it."""
+    return disks(mended(text))
 
 
 def settings(text: str) -> Dict[str, Value]:

@@ -28,7 +28,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
-from ansible_collections.xen.blockdev.plugins.module_utils.config_images import NamingConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.renamed import FormerNames
@@ -53,7 +52,6 @@ class LoopDevices(Resource):
     ) -> None:
         self._usage = usage
         self._former_names = FormerNames(usage)
-        self._configs = NamingConfigs(lambda: usage.bindings)
         self._units = units
         self._udev_rule = udev_rule
         self._check_mode = check_mode
@@ -400,7 +398,7 @@ class LoopDevices(Resource):
         def leaves(user: User) -> bool:
             return self._check_mode and released(item, user)
 
-        named = self._configs.of(path, item["named_in"]) if bindings else []
+        named = self._usage.naming(path, item["named_in"]) if bindings else []
         if named:
             return dict.fromkeys(bindings, _named(path, bindings, named))
         left = {}
@@ -418,12 +416,12 @@ class LoopDevices(Resource):
         return left
 
 
-def _named(path: str, bindings: Iterable[Binding], configs: Iterable[str]) -> str:
+def _named(path: str, bindings: Iterable[Binding], configs: Iterable[User]) -> str:
     """The warning of an image that stays bound because a domain may be started from a config."""
     devices = ", ".join(binding.device for binding in bindings)
     return (
         f"{path} stays bound to {devices}, although this play does not need it: "
-        f"{', '.join(configs)} names it; take the disk out of that config first"
+        f"{join(configs)}; take the disk out of that config first"
     )
 
 

@@ -16,6 +16,7 @@ from typing import (
     List,
     Mapping,
     Optional,
+    Sequence,
     Set,
 )
 
@@ -32,7 +33,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.config_images import NamingConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     Directories,
@@ -103,7 +103,6 @@ class RawImages(Resource):
     def __init__(self, usage: Usage, check_mode: bool) -> None:
         self._usage = usage
         self._former_names = FormerNames(usage)
-        self._configs = NamingConfigs(lambda: usage.bindings)
         self._check_mode = check_mode
         self._wanted: Dict[object, str] = {}
         self._deleted: Set[File] = set()
@@ -233,13 +232,10 @@ class RawImages(Resource):
                 f"cannot delete {image.path}: it is a symbolic link to {image.file}; name the "
                 "image itself, or remove the link with ansible.builtin.file"
             )
-        self._refuse_in_use(image, f"delete {image.path}", lambda user: self._leaves(item, user))
-        named = self._configs.of(image.file, item["named_in"])
-        if named:
-            raise ImageError(
-                f"cannot delete {image.path}: {', '.join(named)} names it; take the disk out of "
-                "that config first"
-            )
+        named = self._usage.naming(image.file, item["named_in"])
+        self._refuse_in_use(
+            image, f"delete {image.path}", lambda user: self._leaves(item, user), named
+        )
         check_writable(image.directory, f"delete {image.path}")
         self._deleted.add(file_id(image.status))
         if image.status.st_nlink == 1:
@@ -263,9 +259,14 @@ class RawImages(Resource):
         return unbound or (bool(attached) and all(released(item, vbd) for vbd in attached))
 
     def _refuse_in_use(
-        self, image: Image, what: str, leaves: Callable[[User], bool] = lambda user: False
+        self,
+        image: Image,
+        what: str,
+        leaves: Callable[[User], bool] = lambda user: False,
+        named: Sequence[User] = (),
     ) -> None:
-        users = self._usage.of_file(image.status, leaves, image.file)
+        """C(named): the configs that count as users as well."""
+        users = [*named, *self._usage.of_file(image.status, leaves, image.file)]
         if users:
             # A bound image is most often that of a guest, which is what matters most.
             rdevs = [user.rdev for user in users if user.rdev is not None]
@@ -399,6 +400,7 @@ def _remedies(users: List[User]) -> str:
         "vbd": "detach it first (xen_vbd_attach with state: absent)",
         "saved": SAVED_REMEDY,
         "swap": "take it out of use first (swapoff)",
+        "config": "take the disk out of that config first",
     }
     return ", ".join(dict.fromkeys(remedies.get(user.kind, "end that first") for user in users))
 

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import (
+    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
@@ -48,6 +49,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     device_path,
 )
 
+if TYPE_CHECKING:
+    from ansible_collections.xen.blockdev.plugins.module_utils.config_images import NamingConfigs
+
 GLANCES_SECONDS = (0.02, 0.1, 0.3, 1)
 """The pauses before each further look at who has a block device open. Whoever looks at all of them,
 such as blkid, lsblk, udev or another run of a module, has each open for a moment, which lasts as
@@ -61,7 +65,7 @@ class User:
     """One user of a file or a block device."""
 
     kind: str
-    """``loop``, ``vbd``, ``saved``, ``mount``, ``swap``, ``holder`` or ``process``."""
+    """``loop``, ``vbd``, ``saved``, ``mount``, ``swap``, ``holder``, ``process`` or ``config``."""
     sentence: str
     """What it does with it, for a message: ``mounted on /mnt``."""
     domain: Optional[str] = None
@@ -170,6 +174,15 @@ class Usage:
             users = [user for user in users if user.domid not in domids]
         return users
 
+    def naming(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[User]:
+        """The configs that name the image at the path C(image), whether their domains run or not.
+
+        C(named_in): the option of that name; None looks nowhere.
+        """
+        if named_in is None:
+            return []
+        return [User("config", f"{file} names it") for file in self._configs.of(image, named_in)]
+
     def attachments(self, rdev: int) -> List[User]:
         """The vbds of the block device with the number C(rdev)."""
         return self._vbds_of_devices.get(rdev, [])
@@ -234,6 +247,15 @@ class Usage:
     def vbds(self) -> List[xen.Vbd]:
         """Every vbd of every domain; none where this is no Xen host."""
         return xen.attached_devices()
+
+    @cached_property
+    def _configs(self) -> NamingConfigs:
+        # Most calls take nothing away, and Python compiles a module's files at each of them.
+        from ansible_collections.xen.blockdev.plugins.module_utils import (  # noqa: PLC0415
+            config_images,
+        )
+
+        return config_images.NamingConfigs(lambda: self.bindings)
 
     @cached_property
     def _bound_files(self) -> Dict[Identity, List[User]]:

@@ -131,6 +131,20 @@ def test_what_another_config_names_stays(host: Host, old: str, directory: str, t
     assert released(changed(host, autostart_dir=auto)) == [old]
 
 
+def test_a_comment_names_nothing(host: Host, old: str) -> None:
+    (host.home / "db.cfg").write_text(f"# disk = [ '{old},,xvda' ]\nname = 'db'\n")
+    host.path.write_text(f"name = 'web'\ndisk = [\n  '{old},,xvda', # root\n]\n")
+    plan = changed(host, unlisted_disks="remove")
+    assert released(plan) == [old]
+    # The disk has become a comment itself.
+    assert plan.texts is not None and f"# '{old},,xvda', # root" in plan.texts[1]
+
+
+def test_what_another_option_names_stays(host: Host, old: str) -> None:
+    (host.home / "db.cfg").write_text(f"device_model_args = [ '-drive', 'file={old}' ]\n")
+    assert released(changed(host)) == []
+
+
 def test_what_another_config_names_by_another_path_stays(host: Host, old: str) -> None:
     (host.home / "alias").symlink_to(old)
     (host.home / "db.cfg").write_text(f"disk = [ '{host.home}/alias,raw,xvda,w' ]")

@@ -810,6 +810,11 @@ def test_an_image_that_a_config_names_is_not_deleted(tmp_path: Path) -> None:
     assert refused(path, state="absent", named_in=named_in) == (
         f"cannot delete {path}: {config} names it; take the disk out of that config first"
     )
+    bound = User("loop", "bound to /dev/loop3")
+    assert refused(path, state="absent", named_in=named_in, users=[bound]) == (
+        f"cannot delete {path}: {config} names it, bound to /dev/loop3; take the disk out of that "
+        "config first, unbind it first (xen_loopdev with state: absent)"
+    )
     named_in["but_for"] = [str(config)]
     assert planned(path, state="absent", named_in=named_in).actions
 
