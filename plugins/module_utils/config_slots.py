@@ -76,8 +76,6 @@ class ConfigSlots:
     def __init__(self, bindings: Callable[[], Sequence[loop.Binding]]) -> None:
         self._bindings = bindings
         self._image = lru_cache(maxsize=None)(self._image_behind)
-        self._raw: Dict[str, Set[object]] = {}
-        """See _raw_images, by the config's file."""
 
     def with_unsaid(self, config: Config, disk: Disk) -> Dict[str, Any]:
         """The disk, and what the config says of it and C(disk) does not.
@@ -156,41 +154,6 @@ class ConfigSlots:
         )
         return [*problems, hint]
 
-    def refuse_foreign(self, config: Config, disk: Mapping[str, Any]) -> None:
-        """Raise BlockdevError where the config would take as raw what looks like another format.
-
-        C(disk): as the user says it. It may be anything where he says the format, where only a
-        hotplug script or another domain understands the target, and where the config has it as raw
-        already: its guest may have written the signature.
-        """
-        target = disk.get("target") or ""
-        if (
-            disk_spec.backend_of(disk) is not None
-            or not os.path.isabs(target)
-            or any(map(disk.get, ("format", "script")))
-        ):
-            return
-        path = loop_link.path_of(target) if loop_link.is_link(target) else target
-        try:
-            status = os.stat(path)
-        except OSError:
-            return  # xl itself says so when the domain starts, and may find it there by then.
-        if self._image(target) not in self._raw_images(config):
-            raw_content.refuse_foreign(path, status)
-
-    def _raw_images(self, config: Config) -> Set[object]:
-        """What the config has as raw, see _image; as far as it can be read."""
-        if config.file not in self._raw:
-            disks: List[Dict[str, object]] = []
-            with suppress(BlockdevError):
-                disks = [disk_spec.parse(spec) for spec in config.meant]
-            self._raw[config.file] = {
-                self._image(str(disk["target"]))
-                for disk in disks
-                if "target" in disk and disk.get("format", "raw") == "raw"
-            }
-        return self._raw[config.file]
-
     def _slot_changes(
         self, domain: str, before: Mapping[int, _Slot], after: Mapping[int, _Slot]
     ) -> Iterator[Tuple[int, str]]:
@@ -258,6 +221,36 @@ class ConfigSlots:
 
     # ---- images ----
 
+    def refuse_foreign(self, config: Config, disk: Mapping[str, Any]) -> None:
+        """Raise BlockdevError where the config would take as raw what looks like another format.
+
+        C(disk): as the user says it. It may be anything where he says the format, where only a
+        hotplug script or another domain understands the target, and where the config has it as raw
+        already: its guest may have written the signature.
+        """
+        target = disk.get("target") or ""
+        if (
+            disk_spec.backend_of(disk) is not None
+            or not os.path.isabs(target)
+            or any(map(disk.get, ("format", "script")))
+        ):
+            return
+        path = loop_link.path_of(target) if loop_link.is_link(target) else target
+        try:
+            status = os.stat(path)
+        except OSError:
+            return  # xl itself says so when the domain starts, and may find it there by then.
+        if self._image(target) not in self._raw_images(config):
+            raw_content.refuse_foreign(path, status)
+
+    def _raw_images(self, config: Config) -> Set[object]:
+        """What the config has as raw, see _image; as far as it can be read."""
+        return {
+            self._image(slot.target)
+            for slot in self._readable(config)
+            if slot.target is not None and slot.disk.get("format", "raw") == "raw"
+        }
+
     def _same_disk(self, one: _Slot, other: _Slot) -> bool:
         """Whether two slots have the same data. A path of another domain says nothing about what is
         here."""
@@ -302,6 +295,7 @@ class ConfigSlots:
         return f"{target} ({f'{files[0]} now' if files else 'not bound now'})"
 
 
+@lru_cache(maxsize=1024)
 def _slot(spec: str) -> _Slot:
     """Raises BlockdevError where the disk, or its slot, cannot be read."""
     disk = disk_spec.parse(spec)

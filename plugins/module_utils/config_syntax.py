@@ -20,7 +20,8 @@ from __future__ import annotations
 import keyword
 import re
 from collections.abc import Iterable, Sequence
-from typing import Dict, List, NamedTuple, NoReturn, Union
+from functools import lru_cache
+from typing import Dict, List, NamedTuple, NoReturn, Tuple, Union
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
@@ -318,7 +319,13 @@ class Parser:
 
 def parse(text: str) -> List[Setting]:
     """Give every statement of a text. Raises DomainConfigError if it is no valid configuration."""
-    return Parser(tokenize(text)).settings()
+    return list(_parsed(text))
+
+
+@lru_cache(maxsize=16)
+def _parsed(text: str) -> Tuple[Setting, ...]:
+    """A config is asked for its name, its disks and more, one after the other."""
+    return tuple(Parser(tokenize(text)).settings())
 
 
 def effective(settings: Iterable[Setting]) -> Dict[str, _Value]:
