@@ -13,7 +13,6 @@ import os
 from typing import Collection, Dict, Iterable
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    dom0,
     locks,
     loop,
     loop_actions,
@@ -23,8 +22,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.block_device import L
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, File
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 
-SCRIPT = f"{dom0.SCRIPTS}/block"
-
 
 def devices(vbds: Iterable[Vbd]) -> Dict[int, Vbd]:
     """The loop devices that the script unbinds when a disk goes, by number (st_rdev), and the disk
@@ -32,20 +29,13 @@ def devices(vbds: Iterable[Vbd]) -> Dict[int, Vbd]:
     return {
         os.makedev(*vbd.physical_device): vbd
         for vbd in vbds
-        if vbd.physical_device and _is_unbound_by_script(vbd)
-    }
-
-
-def _is_unbound_by_script(vbd: Vbd) -> bool:
-    """Whether the script's C(remove) unbinds what the disk has: it looks again whether the target
-    is a regular file (C(truetype))."""
-    return (
-        vbd.backend_domid == 0
-        and vbd.script == SCRIPT
-        and vbd.physical_device is not None
+        if vbd.physical_device
         and vbd.physical_device[0] == LOOP_MAJOR
+        and vbd.backend_domid == 0
+        and vbd.script == locks.XL_SCRIPT
+        # Its C(remove) looks again whether the target is a regular file (C(truetype)).
         and os.path.isfile(vbd.target)
-    )
+    }
 
 
 def has(file: File, bindings: Iterable[Binding], scripts: Dict[int, Vbd]) -> bool:

@@ -293,7 +293,7 @@ class DomainConfigs(Resource):
         try:
             found = loop.device_of_link(target, self._bindings)
             image = loop_link.path_of(target)
-            if block_script.has(loop.file_id(os.stat(image)), self._bindings(), self._scripts()):
+            if self._is_left_to_script(image):
                 return image
             if loop_link.is_link(found) or os.path.lexists(target) or target not in config.targets:
                 return found
@@ -302,6 +302,13 @@ class DomainConfigs(Resource):
             if self._check_mode and item["will_exist"]:
                 return target
             raise
+
+    def _is_left_to_script(self, image: str) -> bool:
+        file = loop.file_id(os.stat(image))
+        bound = [one for one in self._bindings() if one.file == file]
+        # The script marks none, so most often nobody has to ask xenstore.
+        is_ours = any(one.marked for one in bound)
+        return not is_ours and block_script.has(file, bound, self._scripts())
 
 
 # ---- what is wanted ----

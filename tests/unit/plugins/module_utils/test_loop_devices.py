@@ -100,7 +100,7 @@ def test_what_the_script_has_bound_is_left_to_it(
     script = "/etc/xen/scripts/block"
     vbd = Vbd(1, "web", 51712, "xvda", str(image), "rw", script=script, physical_device=(7, 5))
     monkeypatch.setattr(KnownUsage, "vbds", [vbd], raising=False)
-    theirs = bound(image, 5, flags=loop.READ_ONLY, size=512)
+    theirs = bound(image, 5, flags=loop.READ_ONLY, size=512, marked=False)
     options = {"sector_size": 4096, "direct_io": True, "device": "/dev/loop9", "persistent": True}
     resource = devices(theirs, bound(image, 6))
     assert "bound more than once" in refused(resource, image, **options)
