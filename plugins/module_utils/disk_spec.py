@@ -236,6 +236,15 @@ def parse(spec: object) -> Dict[str, object]:
         raise DiskSpecError(f"disk specification {_shown(spec)}: {error}") from error
 
 
+def targets_of(specs: Iterable[str]) -> Iterator[str]:
+    """The targets of the disks that can be read, but for empty drives."""
+    for spec in specs:
+        with suppress(BlockdevError):
+            target = parse(spec).get("target")
+            if target is not None:
+                yield str(target)
+
+
 def without_prefixes(target: str) -> Dict[str, object]:
     """What the deprecated prefixes at the beginning of a target say to xl: C(target) is what is
     left of it, beside that may be C(format) and C(script). Raises DiskSpecError for a prefix that
@@ -417,12 +426,3 @@ def meaning(disk: Mapping[str, Any]) -> Dict[str, Any]:
     if resolved["target"] is None:
         resolved["format"] = "empty"
     return resolved
-
-
-def targets_of(specs: Iterable[str]) -> Iterator[str]:
-    """The targets of the disks that can be read, but for empty drives."""
-    for spec in specs:
-        with suppress(BlockdevError):
-            target = parse(spec).get("target")
-            if target is not None:
-                yield str(target)

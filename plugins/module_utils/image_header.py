@@ -12,8 +12,13 @@ import struct
 from dataclasses import dataclass
 from typing import Dict, Optional
 
+from ansible_collections.xen.blockdev.plugins.module_utils import signatures
+
 CHAINED = ("qcow", "qcow2", "qed", "vhd")
 """The formats, as xl calls them, whose images may name other files."""
+
+PROBED = ("qcow", "qcow2", "qed")
+"""Those by which a backing file of a format that nobody tells may lead to others."""
 
 HEADER_BYTES = (2**16, 2**21)
 """Where what is looked for is: in the first cluster, of the usual size and at most."""
@@ -26,7 +31,6 @@ EXTERNAL_DATA = 1 << 2
 
 QED_HAS_BACKING = 1
 QED_BACKING_IS_RAW = 4
-VHD_DIFFERENCING = 4
 
 DATA_FILE, BACKING_FORMAT = 0x44415441, 0xE2792ACA
 """Header extensions of qcow2 that hold a name."""
@@ -34,7 +38,8 @@ DATA_FILE, BACKING_FORMAT = 0x44415441, 0xE2792ACA
 _QCOW = struct.Struct(">4sIQI")
 _QED = struct.Struct("<4s3I5Q2I")
 _EXTENSION = struct.Struct(">II")
-_VHD_TYPE = struct.Struct(">60xI")
+_VHD_FOOTER = struct.Struct(">8s52xI")
+VHD_DIFFERENCING = 4
 
 
 class HeaderError(ValueError):
@@ -69,10 +74,17 @@ def named(data: bytes, image_format: str) -> Named:
 
 def probed(data: bytes) -> str:
     """The format of an image of which none is told, as QEMU guesses it by the first bytes."""
-    for magic, name in ((b"QFI\xfb\0\0\0\1", "qcow"), (b"QFI\xfb", "qcow2"), (b"QED\0", "qed")):
-        if data.startswith(magic):
-            return name
-    return "raw"
+    found = signatures.of_source(data[: signatures.HEAD], b"")
+    return found.format if found and found.format in PROBED else "raw"
+
+
+def is_differencing_vhd(block: bytes) -> bool:
+    """Whether C(block) is the footer of a VHD that takes data from a parent; other VHDs than those
+    of fixed size begin with a copy of it."""
+    if len(block) < _VHD_FOOTER.size:
+        return False
+    cookie, disk_type = _VHD_FOOTER.unpack_from(block)
+    return bool(cookie == b"conectix" and disk_type == VHD_DIFFERENCING)
 
 
 def _qcow(data: bytes) -> Named:
@@ -116,7 +128,9 @@ def _qed(data: bytes) -> Named:
 
 
 def _vhd(data: bytes) -> Named:
-    if data.startswith(b"conectix") and _VHD_TYPE.unpack_from(data)[0] == VHD_DIFFERENCING:
+    if data.startswith(b"conectix") and len(data) < _VHD_FOOTER.size:
+        raise HeaderError("it ends within its header")
+    if is_differencing_vhd(data):
         raise HeaderError("it is the difference to a parent, which is not looked up")
     return Named()
 

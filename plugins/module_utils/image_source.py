@@ -12,11 +12,10 @@ import errno
 import fcntl
 import json
 import os
-import struct
 from dataclasses import dataclass
 from typing import Any, Callable, List, Mapping, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import signatures
+from ansible_collections.xen.blockdev.plugins.module_utils import image_header, signatures
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError, Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import file_id
@@ -33,11 +32,6 @@ QEMU_IMG = Tool(
 
 QEMU_FORMATS = {"vhd": "vpc"}
 """Formats that qemu-img knows under another name."""
-
-VHD_FOOTER = struct.Struct(">8s52xI448x")
-"""The footer of a VHD, in a dynamic one also its header: cookie and disk type."""
-
-VHD_DIFFERENCING = 4
 
 INFO_SECONDS = 60
 CONVERT_SECONDS = 12 * 3600
@@ -156,7 +150,7 @@ def _read_foreign(path: str, source_format: str, status: os.stat_result) -> Sour
         arguments = ("info", "-f", _qemu_format(source_format), "--output=json", by_number(old))
         info = json.loads(_qemu_img(INFO_SECONDS, *arguments, descriptors={old: path}))
         others = _other_files(info, path)
-    if source_format == "vhd" and _is_differencing_vhd(path, status.st_size):
+    if source_format == "vhd" and _is_differencing_vhd(path):
         # qemu-img reads what is left to the parent as zeros.
         others.append("a parent image")
     if others:
@@ -178,15 +172,9 @@ def _other_files(info: Mapping[str, Any], path: str) -> List[str]:
     ]
 
 
-def _is_differencing_vhd(path: str, size: int) -> bool:
+def _is_differencing_vhd(path: str) -> bool:
     with opened(path, os.O_RDONLY) as descriptor:
-        for offset in (0, max(size - VHD_FOOTER.size, 0)):
-            footer = os.pread(descriptor, VHD_FOOTER.size, offset)
-            if len(footer) == VHD_FOOTER.size:
-                cookie, disk_type = VHD_FOOTER.unpack(footer)
-                if cookie == b"conectix" and disk_type == VHD_DIFFERENCING:
-                    return True
-    return False
+        return any(map(image_header.is_differencing_vhd, head_and_tail(descriptor)))
 
 
 def _qemu_format(source_format: str) -> str:

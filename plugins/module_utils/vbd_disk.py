@@ -14,6 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     disk_spec,
     disk_target,
     dom0,
+    locks,
     loop,
     loop_link,
     raw_content,
@@ -238,7 +239,7 @@ def sentence(wanted: Wanted, found: Optional[Disk]) -> str:
 
 def own_script(vbd: Vbd) -> Optional[str]:
     """The hotplug script that was asked for; None for the one that every disk has."""
-    return vbd.script if vbd.script != _script_path("block") else None
+    return vbd.script if vbd.script != locks.XL_SCRIPT else None
 
 
 def spec_of(vbd: Vbd) -> str:
