@@ -5,12 +5,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 State = Dict[str, Any]
 """An item's state by its result keys, as the module that reports it documents them."""
+
+Item = TypeVar("Item")
+"""The type of the items of a module: what the user wants of one thing."""
 
 
 class UnexpectedStateError(BlockdevError):
@@ -31,6 +34,16 @@ class PartlyDoneError(UnexpectedStateError):
 
 
 @dataclass(frozen=True)
+class Learned:
+    """What only the action itself knows once it has run."""
+
+    state: State = field(default_factory=dict)
+    """Result keys that cannot be read back, such as the name of a backup file."""
+
+    warnings: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
 class Action:
     """One step towards a wanted state."""
 
@@ -38,9 +51,9 @@ class Action:
     """What it does, in the imperative and without a full stop: ``bind /srv/a.raw to a free loop
     device``. Check mode, results and errors (``cannot …``) all show it."""
 
-    run: Callable[[], object]
-    """Does it. Raises BlockdevError or OSError where it has changed nothing, and PartlyDoneError
-    where it has; its result is not used."""
+    run: Callable[[], Optional[Learned]]
+    """Does it. Raises BlockdevError or OSError if it has changed nothing, and PartlyDoneError if
+    it has."""
 
 
 @dataclass
@@ -76,6 +89,19 @@ class Plan:
         """Keep a warning of the action C(sentence)."""
         self.warnings.append(f"{sentence}: {words}")
 
+    def __add__(self, other: Plan) -> Plan:
+        """Both as one plan: the actions of C(other) come after those of this one."""
+        return Plan(
+            before={**self.before, **other.before},
+            after={**self.after, **other.after},
+            read_back=lambda: {**self.read_back(), **other.read_back()},
+            actions=[*self.actions, *other.actions],
+            warnings=[*self.warnings, *other.warnings],
+            file=self.file or other.file,
+            attributes=self.attributes if any(self.attributes) else other.attributes,
+            texts=self.texts or other.texts,
+        )
+
     def diff(self) -> State:
         """What diff mode shows of this plan."""
         if self.texts:
@@ -85,30 +111,31 @@ class Plan:
         return {"before": {**self.before, **old}, "after": {**self.after, **new}}
 
 
-class Resource:
+class Resource(Generic[Item]):
     """One kind of thing on this host, its state read once when the resource is made.
 
     ``convergence`` asks for the plan of every wanted item before it runs the first action.
     """
 
-    def plan(self, item: Mapping[str, Any]) -> Plan:
-        """Compare what is wanted with what is there; touch nothing.
+    def plan(self, item: Item) -> Plan:
+        """Compare the wanted state with that of the host. Change nothing.
 
-        A resource keeps track of what it has planned: an item planned later counts with it.
-        Raises BlockdevError where the item cannot be had.
+        A resource keeps track of what it has planned, so that a later item does not want the same
+        slot, device or free space. Raises BlockdevError if the wanted state is impossible.
         """
         raise NotImplementedError
 
-    def expect(self, items: Sequence[Mapping[str, Any]]) -> None:
+    def expect(self, items: Sequence[Item]) -> None:
         """Look at all items, before the first of them is planned."""
 
     def warnings(self) -> List[str]:
         """What the user should know of what no item speaks of, once all items are planned."""
         return []
 
-    def rank(self, item: Mapping[str, Any]) -> int:
-        """Items of a lower rank are planned and run first: what goes makes room for what comes."""
-        return int(item["state"] != "absent")
+    def rank(self, item: Item) -> int:
+        """Items of a lower rank are planned and run first. A resource that removes things gives
+        these a lower rank: they make room for the others."""
+        return 0
 
     def settle(self) -> None:
         """Wait once, after the actions of all items and before they are read back, for what the

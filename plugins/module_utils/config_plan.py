@@ -76,7 +76,7 @@ def open_configs(check_mode: bool) -> Iterator[DomainConfigs]:
         yield DomainConfigs(check_mode)
 
 
-class DomainConfigs(Resource):
+class DomainConfigs(Resource[Mapping[str, Any]]):
     """The domains' configs of this host.
 
     C(bindings) gives the host's bound loop devices, C(vbds) the disks of its running domains; each

@@ -12,13 +12,27 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Generic,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    cast,
+)
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
 from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
+    Action,
+    Item,
     PartlyDoneError,
     Plan,
     Resource,
@@ -52,8 +66,12 @@ NAMED_IN: Dict[str, Any] = {
 """Where the configs are that count as users of an image: see config_images.NamingConfigs."""
 
 
+def _as_it_is(options: State) -> Any:
+    return options
+
+
 @dataclass
-class Interface:
+class Interface(Generic[Item]):
     """What a module offers: its list, and the options of one item of it."""
 
     items: str
@@ -73,6 +91,9 @@ class Interface:
 
     files: bool = False
     """Whether an item is a file with an owner, a mode and so on."""
+
+    read: Callable[[State], Item] = _as_it_is
+    """Makes an item of its checked options. Raises BlockdevError for what cannot be meant."""
 
     def argument_spec(self) -> Options:
         """The options at top level, and in the elements of the list without their defaults."""
@@ -132,24 +153,31 @@ class ItemError(BlockdevError):
 
 
 @dataclass
-class ItemRun:
+class ItemRun(Generic[Item]):
     """One wanted item on its way to its result."""
 
-    item: State
+    options: State
     identity: State
+    item: Optional[Item] = None
+    """None if its options cannot be read."""
     plan: Optional[Plan] = None
     done: List[str] = field(default_factory=list)
     """The sentences of the actions that were run or, in check mode, would be."""
     state: State = field(default_factory=dict)
+    learned: State = field(default_factory=dict)
+    """What the actions have learned, see actions.Learned."""
     error: Optional[str] = None
 
     def result(self) -> State:
         """The item's entry in the module's result."""
-        entry = {**self.identity, **self.state, "changed": bool(self.done), "actions": self.done}
+        state = {**self.state, **self.learned}
+        entry = {**self.identity, **state, "changed": bool(self.done), "actions": self.done}
         return {**entry, "msg": self.error} if self.error else entry
 
 
-def converge(interface: Interface, resource: Callable[[bool], ContextManager[Resource]]) -> None:
+def converge(
+    interface: Interface[Item], resource: Callable[[bool], ContextManager[Resource[Item]]]
+) -> None:
     """Run a module from its parameters to its exit.
 
     C(resource) opens what the module manages and holds its lock while it is open. Its argument is
@@ -164,9 +192,9 @@ def converge(interface: Interface, resource: Callable[[bool], ContextManager[Res
         required_one_of=[(interface.identity[0], interface.items)],
     )
     require_root(module)
-    runs = [
-        ItemRun(item, {name: item[name] for name in interface.identity})
-        for item in interface.wanted(module.params)
+    runs: List[ItemRun[Item]] = [
+        ItemRun(options, {name: options[name] for name in interface.identity})
+        for options in interface.wanted(module.params)
     ]
     try:
         with resource(module.check_mode) as opened:
@@ -203,14 +231,23 @@ def require_root(module: AnsibleModule) -> None:
 
 
 def _plan(
-    module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun], resource: Resource
+    module: AnsibleModule,
+    interface: Interface[Item],
+    runs: Sequence[ItemRun[Item]],
+    resource: Resource[Item],
 ) -> None:
-    resource.expect([run.item for run in runs])
-    for run in _in_order(runs, resource):
+    for run in runs:
         try:
-            run.item = interface.checked(run.item)
-            run.plan = resource.plan(run.item)
-            file_attributes.extend_plan(module, run.item, run.plan)
+            run.options = interface.checked(run.options)
+            run.item = interface.read(run.options)
+        except BlockdevError as error:
+            run.error = str(error)
+    readable = _in_order([run for run in runs if run.error is None], resource)
+    resource.expect([_item(run) for run in readable])
+    for run in readable:
+        try:
+            run.plan = resource.plan(_item(run))
+            file_attributes.extend_plan(module, run.options, run.plan)
         except HostError:
             raise
         except (BlockdevError, OSError) as error:
@@ -219,8 +256,13 @@ def _plan(
         run.state = run.plan.before
 
 
+def _item(run: ItemRun[Item]) -> Item:
+    """The item of a run whose options could be read."""
+    return cast(Item, run.item)
+
+
 def _warn(
-    module: AnsibleModule, runs: Sequence[ItemRun], more: List[str], said: Sequence[str] = ()
+    module: AnsibleModule, runs: Sequence[ItemRun[Item]], more: List[str], said: Sequence[str] = ()
 ) -> List[str]:
     """Show the warnings of the plans in their order, then C(more), each once and none that was
     C(said) before. Returns all of them."""
@@ -231,9 +273,10 @@ def _warn(
     return lines
 
 
-def _apply(runs: Sequence[ItemRun], resource: Resource, check_mode: bool) -> None:
+def _apply(runs: Sequence[ItemRun[Item]], resource: Resource[Item], check_mode: bool) -> None:
     """Run the actions of every plan, then read back what was changed."""
-    for run in _in_order(runs, resource):
+    planned = [run for run in runs if run.plan]
+    for run in _in_order(planned, resource):
         if run.plan:
             _run_actions(run, run.plan, check_mode)
     if check_mode or not any(run.done for run in runs):
@@ -245,15 +288,15 @@ def _apply(runs: Sequence[ItemRun], resource: Resource, check_mode: bool) -> Non
             run.error = run.error or error
 
 
-def _in_order(runs: Sequence[ItemRun], resource: Resource) -> List[ItemRun]:
-    return sorted(runs, key=lambda run: resource.rank(run.item))
+def _in_order(runs: Sequence[ItemRun[Item]], resource: Resource[Item]) -> List[ItemRun[Item]]:
+    return sorted(runs, key=lambda run: resource.rank(_item(run)))
 
 
-def _run_actions(run: ItemRun, plan: Plan, check_mode: bool) -> None:
+def _run_actions(run: ItemRun[Item], plan: Plan, check_mode: bool) -> None:
     for action in plan.actions:
         try:
             if not check_mode:
-                action.run()
+                _run_action(run, plan, action)
         except PartlyDoneError as error:
             run.error, run.state = str(error), error.state
             run.done.append(error.done)
@@ -268,7 +311,14 @@ def _run_actions(run: ItemRun, plan: Plan, check_mode: bool) -> None:
     run.state = plan.after
 
 
-def _settle(resource: Resource) -> Optional[str]:
+def _run_action(run: ItemRun[Item], plan: Plan, action: Action) -> None:
+    learned = action.run()
+    if learned:
+        run.learned.update(learned.state)
+        plan.warnings.extend(f"{action.sentence}: {warning}" for warning in learned.warnings)
+
+
+def _settle(resource: Resource[Item]) -> Optional[str]:
     """The error with which the resource settled, if any."""
     try:
         resource.settle()
@@ -277,7 +327,7 @@ def _settle(resource: Resource) -> Optional[str]:
     return None
 
 
-def _read_back(run: ItemRun, plan: Plan) -> None:
+def _read_back(run: ItemRun[Item], plan: Plan) -> None:
     try:
         run.state = plan.read_back()
     except UnexpectedStateError as error:
@@ -287,7 +337,9 @@ def _read_back(run: ItemRun, plan: Plan) -> None:
         run.error = run.error or str(error)
 
 
-def _result(module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun]) -> State:
+def _result(
+    module: AnsibleModule, interface: Interface[Item], runs: Sequence[ItemRun[Item]]
+) -> State:
     """The module's result: the items in their order, and in diff mode what changes of them."""
     result: State = {
         "changed": any(run.done for run in runs),
@@ -307,7 +359,7 @@ def _result(module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun]
 
 
 def _fail_on_errors(
-    module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun], rest: str
+    module: AnsibleModule, interface: Interface[Item], runs: Sequence[ItemRun[Item]], rest: str
 ) -> None:
     """End the module with all errors, if there is one; C(rest) says what became of the others."""
     errors = [

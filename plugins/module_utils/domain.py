@@ -54,7 +54,7 @@ def open_domains(check_mode: bool) -> Iterator[Domains]:
         domains.close()
 
 
-class Domains(Resource):
+class Domains(Resource[Mapping[str, Any]]):
     """The domains of this host."""
 
     def __init__(self, host: Host, check_mode: bool) -> None:

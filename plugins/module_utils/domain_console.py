@@ -62,7 +62,7 @@ def open_consoles(check_mode: bool) -> Iterator[Consoles]:
         yield Consoles(check_mode, stack)
 
 
-class Consoles(Resource):
+class Consoles(Resource[Mapping[str, Any]]):
     """The consoles of this host's domains."""
 
     def __init__(self, check_mode: bool, stack: ExitStack) -> None:
@@ -70,10 +70,6 @@ class Consoles(Resource):
         self._stack = stack
         self._wanted: Set[str] = set()
         self._followed: List[Follower] = []
-
-    def rank(self, item: Mapping[str, Any]) -> int:
-        """All are alike."""
-        return 0
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_console."""
@@ -89,7 +85,7 @@ class Consoles(Resource):
             domain = self._paused(item)
         state: State = {} if domain is None else {"domid": domain.domid}
         if domain is None:
-            return Plan(state, state, dict, [Action(sentence, dict)])
+            return Plan(state, state, dict, [Action(sentence, lambda: None)])
         follower = Follower(domain, Transcript(expect, fail), item["timeout"], expect is not None)
         return Plan(
             before=state,

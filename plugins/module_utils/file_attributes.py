@@ -12,6 +12,7 @@ import os
 import stat
 import tempfile
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping
 
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action, Plan
@@ -56,9 +57,7 @@ def extend_plan(module: AnsibleModule, item: Mapping[str, Any], plan: Plan) -> N
         return
     plan.attributes = diff.get("before", {}), diff.get("after", {})
     names = ", ".join(f"{name} {value}" for name, value in wanted.items())
-    plan.actions.append(
-        Action(f"set {names} on {path}", lambda: _set(module, wanted, path, check_mode=False))
-    )
+    plan.actions.append(Action(f"set {names} on {path}", partial(_apply, module, wanted, path)))
 
 
 def _group_of_new(path: str) -> int:
@@ -69,6 +68,10 @@ def _group_of_new(path: str) -> int:
         directory = os.path.dirname(directory)
     status = os.stat(directory)
     return status.st_gid if status.st_mode & stat.S_ISGID else os.getegid()
+
+
+def _apply(module: AnsibleModule, wanted: Mapping[str, Any], path: str) -> None:
+    _set(module, wanted, path, check_mode=False)
 
 
 def _set(

@@ -44,7 +44,7 @@ def open_devices(check_mode: bool) -> Iterator[LoopDevices]:
         yield LoopDevices(Usage(), BootUnits(), UdevRule(), check_mode)
 
 
-class LoopDevices(Resource):
+class LoopDevices(Resource[Mapping[str, Any]]):
     """The loop devices of this host."""
 
     def __init__(

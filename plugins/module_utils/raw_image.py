@@ -97,7 +97,7 @@ def open_images(check_mode: bool) -> Iterator[RawImages]:
     yield RawImages(Usage(), check_mode)
 
 
-class RawImages(Resource):
+class RawImages(Resource[Mapping[str, Any]]):
     """The raw images of this host."""
 
     def __init__(self, usage: Usage, check_mode: bool) -> None:
@@ -111,6 +111,10 @@ class RawImages(Resource):
         """Bytes by st_dev that the plans so far take from a file system's free space."""
         self._touched: Set[str] = set()
         """Directories in which a name was made or removed."""
+
+    def rank(self, item: Mapping[str, Any]) -> int:
+        """See Resource.rank."""
+        return int(item["state"] != "absent")
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_raw_disk."""

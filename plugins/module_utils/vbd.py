@@ -59,7 +59,7 @@ AWAITED = {
 
 
 @contextmanager
-def open_vbds(check_mode: bool) -> Iterator[Resource]:
+def open_vbds(check_mode: bool) -> Iterator[Resource[Mapping[str, Any]]]:
     """The disks of this host's running domains."""
     try:
         dom0.require_dom0()
@@ -73,7 +73,7 @@ def open_vbds(check_mode: bool) -> Iterator[Resource]:
     yield Vbds(xen.domains(store), usage, check_mode)
 
 
-class NoVbds(Resource):
+class NoVbds(Resource[Mapping[str, Any]]):
     """Those of what is not a Xen host: no domain runs on it."""
 
     def __init__(self, reason: str) -> None:
@@ -88,7 +88,7 @@ class NoVbds(Resource):
         return plan
 
 
-class Vbds(Resource):
+class Vbds(Resource[Mapping[str, Any]]):
     """The disks of the running domains of this host."""
 
     def __init__(self, domains: Sequence[Domain], usage: Usage, check_mode: bool) -> None:
@@ -100,6 +100,10 @@ class Vbds(Resource):
         self._wanted_slots: Set[Slot] = set()
         self._complete: Set[int] = set()
         """Ids of the domains of which the items are to name every disk."""
+
+    def rank(self, item: Mapping[str, Any]) -> int:
+        """See Resource.rank."""
+        return int(item["state"] != "absent")
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_vbd_attach."""

@@ -33,10 +33,10 @@ def peak() -> int:
 
 
 @contextlib.contextmanager
-def nothing(_check_mode: bool) -> Iterator[Resource]:
+def nothing(_check_mode: bool) -> Iterator[Resource[Mapping[str, Any]]]:
     """A host on which everything is as wanted."""
 
-    class Nothing(Resource):
+    class Nothing(Resource[Mapping[str, Any]]):
         def plan(self, item: Mapping[str, Any]) -> Plan:
             return Plan({}, {}, dict)
 
