@@ -209,14 +209,14 @@ def _plan(
     for run in _in_order(runs, resource):
         try:
             run.item = interface.checked(run.item)
-            run.plan = resource.plan(run.item)
-            file_attributes.extend_plan(module, run.item, run.plan)
+            plan = resource.plan(run.item)
+            file_attributes.extend_plan(module, run.item, plan)
         except HostError:
             raise
         except (BlockdevError, OSError) as error:
             run.error = str(error)
             continue
-        run.state = run.plan.before
+        run.plan, run.state = plan, plan.before
 
 
 def _warn(
