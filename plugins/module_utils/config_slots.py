@@ -89,6 +89,7 @@ class ConfigSlots:
                 unsaid = {k: v for k, v in slot.disk.items() if disk.get(k) is None}
                 both = {**unsaid, **said}
                 _refuse_unsaid(unsaid, both)
+                _refuse_needless_loop_device(slot, both)
                 return both
         return said
 
@@ -320,3 +321,23 @@ def _refuse_unsaid(unsaid: Disk, both: Disk) -> None:
             f"the config has this disk as {unsaid['format']}; say format: {unsaid['format']}, or "
             "format: raw if it is a raw disk"
         )
+
+
+def _refuse_needless_loop_device(slot: _Slot, both: Disk) -> None:
+    """Raise ConfigError where QEMU opens an image itself, which only the config says, and whoever
+    has bound the image to a loop device did not know.
+
+    C(slot): the disk in the config. C(both): what is said of it with what the config says.
+    """
+    is_new = _is_loop_device(both.get("target")) and not _is_loop_device(slot.target)
+    if is_new and both.get("backendtype") == slot.disk.get("backendtype") == "qdisk":
+        raise ConfigError(
+            f"the config has QEMU open {slot.target} itself (backendtype=qdisk), which needs no "
+            "loop device; say backendtype: qdisk, or backendtype: phy to have the kernel serve the "
+            "loop device"
+        )
+
+
+def _is_loop_device(target: Optional[str]) -> bool:
+    """Whether the target is one by its name."""
+    return target is not None and (loop_link.is_link(target) or loop.number_of(target) is not None)

@@ -246,14 +246,14 @@ def _plan(
     resource.expect([_item(run) for run in readable])
     for run in readable:
         try:
-            run.plan = resource.plan(_item(run))
-            file_attributes.extend_plan(module, run.options, run.plan)
+            plan = resource.plan(_item(run))
+            file_attributes.extend_plan(module, run.options, plan)
         except HostError:
             raise
         except (BlockdevError, OSError) as error:
             run.error = str(error)
             continue
-        run.state = run.plan.before
+        run.plan, run.state = plan, plan.before
 
 
 def _item(run: ItemRun[Item]) -> Item:

@@ -151,8 +151,10 @@ def _read_foreign(path: str, source_format: str, status: os.stat_result) -> Sour
         info = json.loads(_qemu_img(INFO_SECONDS, *arguments, descriptors={old: path}))
         others = _other_files(info, path)
     if source_format == "vhd" and _is_differencing_vhd(path):
-        # qemu-img reads what is left to the parent as zeros.
-        others.append("a parent image")
+        raise ImageError(
+            f"cannot copy {path}: it is the difference to a parent image, which qemu-img reads as "
+            "zeros; merge both by the program that made them first"
+        )
     if others:
         raise ImageError(
             f"cannot copy {path}: it takes data from {', '.join(others)}; make it an image of its "

@@ -44,7 +44,7 @@ def bind(
     try:
         bound = loop_control.bind(path, file, item["sector_size"], bool(item["direct_io"]), number)
     except loop_control.DeviceTakenError as error:
-        raise LoopError(f"cannot bind {path} to {item['device']}: {error}") from None
+        raise LoopError(f"cannot bind {path}: {error}; run again") from None
     # Whatever is not asked for is as it always is; the read-back will see the rest.
     if item["direct_io"] or item["sector_size"] != SECTOR:
         _verify_new(item, bound)

@@ -113,8 +113,12 @@ class LoopDevices(Resource[Mapping[str, Any]]):
             if bound and not bound.marked and bound.rdev in self._scripts:
                 plan = self._plan_left(item, path, bound, size)
             elif bound:
-                _refuse_difference(item, path, number, bound)
-                plan = self._plan_bound(item, path, bound, size)
+                different = _difference(item, path, number, bound)
+                if different:
+                    self._refuse_to_rebind(item, path, bound, different)
+                    plan = self._plan_rebound(item, path, bound, status, size)
+                else:
+                    plan = self._plan_bound(item, path, bound, size)
             else:
                 plan = self._plan_unbound(item, path, number, status, size)
             plan.warnings += self._warn_of_deleted(path, bound)
@@ -154,10 +158,12 @@ class LoopDevices(Resource[Mapping[str, Any]]):
         """The device that shows the whole file; LoopError where it is bound in another way."""
         bindings = [binding for binding in self._bindings.values() if binding.file == file]
         for binding in bindings:
-            _refuse_part(path, binding)
+            self._refuse_part(path, binding)
         if len(bindings) > 1 and any(one.rdev not in self._scripts for one in bindings):
-            devices = " and ".join(binding.device for binding in bindings)
-            raise LoopError(f"{path} is bound more than once, to {devices}; unbind all but one")
+            devices = " and ".join(f"{one.device} ({self._use_of(one)})" for one in bindings)
+            raise LoopError(
+                f"{path} is bound more than once, to {devices}; unbind all but one (losetup -d)"
+            )
         return bindings[0] if bindings else None
 
     @cached_property
@@ -214,6 +220,48 @@ class LoopDevices(Resource[Mapping[str, Any]]):
         with explained(f"cannot bind {path}"):
             self._former_names.refuse_binding(path, file, self._bindings.values())
 
+    def _refuse_to_rebind(
+        self, item: Mapping[str, Any], path: str, binding: Binding, different: str
+    ) -> None:
+        """Raise LoopError unless the device may be unbound to bind the image as wanted: it must be
+        one of ours that nobody uses. C(different): what is not as wanted."""
+        self._await_udev()
+        users = self._users(item, binding)
+        is_ours = self._is_ours(path, binding)
+        if is_ours and not users:
+            return
+        remedy = "run again" if is_ours else f"unbind it (losetup -d {binding.device})"
+        raise LoopError(
+            f"{path} is bound to {binding.device} {different}; "
+            + (
+                f"it is in use ({users}): end that first (detach, unmount, close it), then {remedy}"
+                if users
+                else f"nothing uses it, but another program bound it: {remedy} if it is not needed"
+            )
+        )
+
+    def _is_ours(self, path: str, binding: Binding) -> bool:
+        """Whether this collection has bound the image. What its boot units bind has no mark."""
+        return binding.marked or self._units.has(path)
+
+    def _plan_rebound(
+        self,
+        item: Mapping[str, Any],
+        path: str,
+        binding: Binding,
+        status: os.stat_result,
+        size: int,
+    ) -> Plan:
+        """Bind the image anew. It keeps its device unless another one is wanted: without udev,
+        configs name the number."""
+        del self._bindings[binding.number]
+        number = _wanted_number(item["device"] or binding.device)
+        # It was taken as raw before: its guest may have written what looks like another format.
+        plan = self._plan_unbound({**item, "format": "raw"}, path, number, status, size)
+        plan.before = loop_info.state(binding)
+        plan.actions.insert(0, _unbinding(path, binding))
+        return plan
+
     def _plan_binding(
         self,
         item: Mapping[str, Any],
@@ -231,7 +279,7 @@ class LoopDevices(Resource[Mapping[str, Any]]):
         bound: List[int] = []
         after = {
             **loop_info.unbound(),
-            "device": item["device"],
+            "device": None if number is None else where,
             "size": None if size is None else _whole_sectors(size),
             "direct_io": bool(item["direct_io"]),
         }
@@ -287,7 +335,7 @@ class LoopDevices(Resource[Mapping[str, Any]]):
         if found:
             self._await_udev()
         for binding in found:
-            _refuse_part(path, binding)
+            self._refuse_part(path, binding)
         left = self._refuse_or_leave(item, path, found)
         idle = [binding for binding in found if binding not in left]
         for binding in idle:
@@ -297,13 +345,7 @@ class LoopDevices(Resource[Mapping[str, Any]]):
             before=loop_info.state(found[0]) if found else loop_info.unbound(),
             after=after,
             read_back=lambda: {**loop_actions.read_back_unbound(path, idle), **after},
-            actions=[
-                Action(
-                    f"unbind {binding.device} from {path}",
-                    partial(loop_actions.unbind, path, binding),
-                )
-                for binding in idle
-            ],
+            actions=[_unbinding(path, binding) for binding in idle],
             warnings=[*left.values(), *self._warn_of_deleted(path)],
         )
         # Whoever names one of several devices leaves the others, and the unit, alone. What is left
@@ -327,7 +369,7 @@ class LoopDevices(Resource[Mapping[str, Any]]):
             and number in (None, binding.number)
         ]
         has_unit = self._units.has(path)
-        ours = [one for one in found if one.marked or has_unit]
+        ours = [one for one in found if self._is_ours(path, one)]
         if item["postpone"]:
             plan = _postponed(item, ours, has_unit)
         else:
@@ -395,16 +437,12 @@ class LoopDevices(Resource[Mapping[str, Any]]):
     ) -> Dict[Binding, str]:
         """Those of the devices that are in use and are to be left, with the warning that says so;
         LoopError where they are not."""
-
-        def leaves(user: User) -> bool:
-            return self._check_mode and released(item, user)
-
         named = self._usage.naming(path, item["named_in"]) if bindings else []
         if named:
             return dict.fromkeys(bindings, _named(path, bindings, named))
         left = {}
         for binding in bindings:
-            users = join(self._usage.of_device(binding.rdev, leaves))
+            users = self._users(item, binding)
             if users and item["in_use"] == "fail":
                 raise loop_actions.in_use(path, binding, users)
             if users:
@@ -415,6 +453,33 @@ class LoopDevices(Resource[Mapping[str, Any]]):
                     "absent)"
                 )
         return left
+
+    def _users(self, item: Mapping[str, Any], binding: Binding) -> str:
+        """Who uses the device, but for those that an earlier task, in check mode as well, would
+        have taken away; empty if nobody does."""
+
+        def leaves(user: User) -> bool:
+            return self._check_mode and released(item, user)
+
+        return join(self._usage.of_device(binding.rdev, leaves))
+
+    def _use_of(self, binding: Binding) -> str:
+        """What an error says of who uses the device."""
+        return join(self._usage.of_device(binding.rdev)) or "not in use"
+
+    def _refuse_part(self, path: str, binding: Binding) -> None:
+        if not binding.whole:
+            raise LoopError(
+                f"{path} is bound to {binding.device} ({self._use_of(binding)}) with offset "
+                f"{binding.offset} and size limit {binding.size_limit}: another program made that "
+                "for a purpose of its own; unbind it yourself if it is not needed (losetup -d "
+                f"{binding.device})"
+            )
+
+
+def _unbinding(path: str, binding: Binding) -> Action:
+    sentence = f"unbind {binding.device} from {path}"
+    return Action(sentence, partial(loop_actions.unbind, path, binding))
 
 
 def _named(path: str, bindings: Iterable[Binding], configs: Iterable[User]) -> str:
@@ -486,30 +551,17 @@ def _whole_sectors(size: int) -> int:
     return size // SECTOR * SECTOR
 
 
-def _refuse_part(path: str, binding: Binding) -> None:
-    if not binding.whole:
-        raise LoopError(
-            f"{path} is bound to {binding.device} with offset {binding.offset} and size limit "
-            f"{binding.size_limit}: another program made that for a purpose of its own; unbind it "
-            f"yourself if it is not needed (losetup -d {binding.device})"
-        )
-
-
-def _refuse_difference(
+def _difference(
     item: Mapping[str, Any], path: str, number: Optional[int], binding: Binding
-) -> None:
-    """Raise LoopError where only unbinding and binding again would help."""
-    different = None
+) -> Optional[str]:
+    """What of the binding is not as wanted and only another binding would change."""
     if number not in (None, binding.number):
-        different = f"and not to {item['device']}"
-    elif binding.sector_size != item["sector_size"]:
-        different = f"with sectors of {binding.sector_size} bytes, not {item['sector_size']}"
-    elif binding.read_only and _writable(path):
-        different = "read-only, although the image is writable"
-    if different:
-        raise LoopError(
-            f"{path} is bound to {binding.device} {different}; unbind it first (state: absent)"
-        )
+        return f"and not to {item['device']}"
+    if binding.sector_size != item["sector_size"]:
+        return f"with sectors of {binding.sector_size} bytes, not {item['sector_size']}"
+    if binding.read_only and _writable(path):
+        return "read-only, although the image is writable"
+    return None
 
 
 def _writable(path: str) -> bool:

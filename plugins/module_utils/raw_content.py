@@ -27,17 +27,25 @@ def refuse_foreign(path: str, status: os.stat_result) -> None:
     C(status): of the file that must be there. A block device that cannot be read is left to those
     who use it. Raises BlockdevError where another file is there, and OSError.
     """
-    found = None
-    if stat.S_ISREG(status.st_mode):
-        found = _signature(path, status)
-    elif stat.S_ISBLK(status.st_mode):
-        with suppress(OSError, BlockdevError):
-            found = _signature(path, status)
+    found = foreign(path, status)
     if found:
         raise ForeignFormatError(
             f"{path} has the signature of {found.words}; if it is one, {found.remedy}; if it is "
             "a raw disk all the same, set format: raw"
         )
+
+
+def foreign(path: str, status: os.stat_result) -> Optional[Signature]:
+    """The format other than raw that the file or block device at C(path) looks like, if it does.
+
+    C(status), errors: see refuse_foreign.
+    """
+    if stat.S_ISREG(status.st_mode):
+        return _signature(path, status)
+    if stat.S_ISBLK(status.st_mode):
+        with suppress(OSError, BlockdevError):
+            return _signature(path, status)
+    return None
 
 
 def head_and_tail(descriptor: int) -> Tuple[bytes, bytes]:

@@ -128,7 +128,7 @@ class RawImages(Resource[Mapping[str, Any]]):
             plan = self._plan_new(item, image)
         plan.file = image.file
         rest = plan.after["size"] % MIRAGE_BLOCK
-        if rest:
+        if rest and _is_raw(item, image):
             plan.warnings.append(
                 f"{image.path}: {format_size(plan.after['size'])} is not a multiple of "
                 f"{MIRAGE_BLOCK} bytes: MirageOS on Xen does not see the last {rest} bytes"
@@ -385,6 +385,13 @@ def _fill_file_system(
         then=f", {file_system.words}",
         warnings=[f"{image.path}: {warning}" for warning in file_system.warnings(size)],
     )
+
+
+def _is_raw(item: Mapping[str, Any], image: ImagePath) -> bool:
+    """Whether nothing but raw is to be seen in the image, or the user says that it is raw."""
+    if item["format"] is not None or not isinstance(image, Image):
+        return True
+    return raw_content.foreign(image.file, image.status) is None
 
 
 def _refuse_foreign(item: Mapping[str, Any], image: Image, what: str) -> None:

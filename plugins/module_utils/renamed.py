@@ -108,7 +108,7 @@ class FormerNames:
             now, remedy = "out of reach", "mount its file system again"
         return (
             f"{binding.device}{who} holds the image that was {path}, which is {now}; {remedy}, or "
-            f"unbind {binding.device} first if another image is to have this name"
+            f"unbind {binding.device} first (losetup -d) if another image is to have this name"
         )
 
 

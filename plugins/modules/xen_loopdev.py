@@ -22,6 +22,11 @@ description:
     uses it.
   - Where udev has the rule of O(udev_rule), a device that was bound before and has no link that follows its image
     is given one.
+  - A device that is not as wanted, and cannot become so while it is bound, is unbound and the image bound anew if nothing
+    uses it and this collection has bound it. That is one with another O(sector_size), with another number than O(device), and
+    one that is read-only although the image can be written. It keeps its number unless O(device) is another one, and has
+    direct I/O as O(direct_io) says of a new binding. Where it is in use or another program has bound it, the error names the
+    device, what differs, its users and the remedy.
   - What is in use is never unbound. The error, or with O(in_use=leave) a warning, says by whom.
   - An image that a guest runs on as a file has a loop device of Xen's own script, which unbinds it when the guest ends.
     It is left alone until then, with a warning.

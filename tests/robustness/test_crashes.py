@@ -177,6 +177,9 @@ OPERATIONS = {
         kept=("a.raw",),
         devices=1,
     ),
+    "bind-anew": loopdev(
+        {**A, "sector_size": 4096}, bound_image, ("a.raw", "units/"), kept=("a.raw",), devices=1
+    ),
     "capacity": loopdev(A, grown_image, ("a.raw", "units/"), kept=("a.raw",), devices=1),
     "unbind": loopdev({**A, "state": "absent"}, bound_image, ("a.raw", "units/"), kept=("a.raw",)),
     "bind-at-boot": loopdev(

@@ -291,6 +291,35 @@ def test_what_others_would_take_for_the_default_is_to_be_said(
     assert error in people.refused(disks=[ROOT, {**DATA, unsaid: None}, DRIVE])
 
 
+QDISK = """name = "web"
+disk = ["vdev=xvda, backendtype=qdisk, target={}"]
+"""
+
+
+def test_a_loop_device_for_what_qemu_opens_itself_is_to_be_said(host: Host) -> None:
+    image = host.image("a.raw")
+    link = host.bind(image, 3, link=True)
+    host.path.write_text(QDISK.format(image))
+    for target in (link, "/dev/loop3"):
+        error = (
+            f"disks[0]: with what the config says of it and you do not: the config has QEMU open "
+            f"{image} itself (backendtype=qdisk), which needs no loop device; say backendtype: "
+            "qdisk, or backendtype: phy to have the kernel serve the loop device"
+        )
+        assert error in host.refused(disks=[disk(target)])
+    assert host.planned(disks=[disk(image)]).actions == []
+    assert host.planned(disks=[disk(image, backendtype="qdisk")]).actions == []
+    host.done(disks=[disk(link, backendtype="phy")])
+    assert "backendtype=phy" in host.path.read_text()
+
+
+def test_a_loop_device_that_the_config_has_qemu_open_stays(host: Host) -> None:
+    link = host.bind(host.image("a.raw"), 3, link=True)
+    for target in (link, "/dev/loop3"):
+        host.path.write_text(QDISK.format(target))
+        assert "qdisk" in str(host.done(disks=[disk(link)])["disks"])
+
+
 def test_what_is_said_of_a_disk_is_changed(people: Host) -> None:
     text = PEOPLE.replace("xvda,w'", "xvda,w,direct-io-safe'")
     people.path.write_text(text)

@@ -67,7 +67,7 @@ def test_vhd() -> None:
 
     assert image_header.named(vhd(3), "vhd") == Named()
     assert image_header.named(b"the data of one of fixed size", "vhd") == Named()
-    with pytest.raises(HeaderError, match="difference to a parent"):
+    with pytest.raises(HeaderError, match="difference to a parent, which QEMU does not open"):
         image_header.named(vhd(4), "vhd")
 
 

@@ -130,7 +130,7 @@ def test_a_device_that_is_taken_meanwhile(image: Path, monkeypatch: pytest.Monke
         raise loop_control.DeviceTakenError("/dev/loop7 is bound already")
 
     monkeypatch.setattr(loop_control, "bind", taken)
-    with pytest.raises(LoopError, match=r"cannot bind .*a\.raw to /dev/loop7: .* bound already"):
+    with pytest.raises(LoopError, match=r"cannot bind .*a\.raw: /dev/loop7 is bound already; run"):
         run(devices().plan(item(image, device="/dev/loop7")))
 
 

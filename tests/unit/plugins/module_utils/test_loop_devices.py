@@ -284,20 +284,25 @@ def test_another_file_of_that_name_is_not_the_image(image: Path) -> None:
 def test_refuses_a_binding_of_a_part(image: Path, part: Dict[str, int], state: str) -> None:
     message = refused(devices(bound(image, **part)), image, state=state)
     offset, limit = part.get("offset", 0), part.get("size_limit", 0)
-    assert f"/dev/loop3 with offset {offset} and size limit {limit}: another program" in message
+    end = f"with offset {offset} and size limit {limit}: another program"
+    assert f"/dev/loop3 (not in use) {end}" in message
+    used = devices(bound(image, **part), users={3: [MOUNT]})
+    assert f"/dev/loop3 (mounted on /mnt) {end}" in refused(used, image, state=state)
     assert message.endswith("unbind it yourself if it is not needed (losetup -d /dev/loop3)")
 
 
 def test_refuses_a_binding_of_a_part_beside_one_of_the_whole(image: Path) -> None:
     both = bound(image, 3), bound(image, 4, offset=512)
-    assert "/dev/loop4 with offset 512" in refused(devices(*both), image)
-    assert "/dev/loop4 with offset 512" in refused(devices(*both), image, state="absent")
+    part = "/dev/loop4 (not in use) with offset 512"
+    assert part in refused(devices(*both), image)
+    assert part in refused(devices(*both), image, state="absent")
 
 
 def test_refuses_two_bindings(image: Path) -> None:
-    message = refused(devices(bound(image, 3), bound(image, 5)), image)
+    message = refused(devices(bound(image, 3), bound(image, 5), users={5: [WEB]}), image)
     assert message == (
-        f"{image} is bound more than once, to /dev/loop3 and /dev/loop5; unbind all but one"
+        f"{image} is bound more than once, to /dev/loop3 (not in use) and /dev/loop5 (attached to "
+        "domain web as xvdb); unbind all but one (losetup -d)"
     )
 
 
@@ -437,24 +442,86 @@ def test_all_changes_of_a_binding_are_made(image: Path, monkeypatch: pytest.Monk
     assert done == [("capacity", binding), ("direct_io", binding, True), ("keep", binding)]
 
 
-def test_refuses_what_only_a_new_binding_would_change(image: Path) -> None:
-    start = f"{image} is bound to /dev/loop3 "
-    end = "; unbind it first (state: absent)"
-    assert refused(devices(bound(image)), image, device="/dev/loop4") == (
-        f"{start}and not to /dev/loop4{end}"
+OTHER_THAN_WANTED = [
+    ({}, {"device": "/dev/loop4"}, "and not to /dev/loop4"),
+    ({}, {"sector_size": 4096}, "with sectors of 512 bytes, not 4096"),
+    ({"flags": loop.READ_ONLY}, {}, "read-only, although the image is writable"),
+]
+
+
+@pytest.mark.parametrize(("found", "wanted", "different"), OTHER_THAN_WANTED)
+def test_what_is_ours_and_idle_is_bound_anew(
+    image: Path, found: Dict[str, Any], wanted: Dict[str, Any], different: str
+) -> None:
+    # Its guest may have written that.
+    image.write_bytes(b"QFI\xfb" + bytes(MIB))
+    binding = bound(image, size=512, marked=True, **found)
+    device = wanted.get("device", "/dev/loop3")
+    resource = devices(binding)
+    plan = resource.plan(item(image, direct_io=True, **wanted))
+    assert sentences(plan) == [f"unbind /dev/loop3 from {image}", f"bind {image} to {device}"]
+    assert plan.before["device"] == "/dev/loop3"
+    assert plan.before["size"] == 512
+    assert (plan.after["device"], plan.after["size"]) == (device, MIB)
+    assert plan.after["direct_io"] is True
+
+
+@pytest.mark.parametrize(("found", "wanted", "different"), OTHER_THAN_WANTED)
+def test_what_is_used_or_is_not_ours_is_not_bound_anew(
+    image: Path, found: Dict[str, Any], wanted: Dict[str, Any], different: str
+) -> None:
+    start = f"{image} is bound to /dev/loop3 {different}; "
+    in_use = "it is in use (mounted on /mnt): end that first (detach, unmount, close it), then "
+    theirs, ours = (bound(image, marked=marked, **found) for marked in (False, True))
+    used = {3: [MOUNT]}
+    assert refused(devices(ours, users=used), image, **wanted) == f"{start}{in_use}run again"
+    assert refused(devices(theirs, users=used), image, **wanted) == (
+        f"{start}{in_use}unbind it (losetup -d /dev/loop3)"
     )
-    assert refused(devices(bound(image)), image, sector_size=4096) == (
-        f"{start}with sectors of 512 bytes, not 4096{end}"
+    assert refused(devices(theirs), image, **wanted) == (
+        f"{start}nothing uses it, but another program bound it: unbind it (losetup -d "
+        "/dev/loop3) if it is not needed"
     )
-    assert devices(bound(image, sector_size=4096)).plan(item(image, sector_size=4096))
+
+
+def test_what_an_earlier_task_releases_is_bound_anew(image: Path) -> None:
+    options = {"sector_size": 4096, "released_by": [{"domain": "web", "vdev": "xvdb"}]}
+    ours = bound(image, marked=True)
+    resource = devices(ours, users={3: [WEB]}, check_mode=True)
+    assert sentences(resource.plan(item(image, **options)))
+    # What it says of itself is not believed outside of check mode.
+    assert "attached to domain web" in refused(devices(ours, users={3: [WEB]}), image, **options)
+
+
+def test_a_boot_unit_tells_that_a_device_is_ours(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(boot_unit.BootUnits, "has", lambda _self, path: path == str(image))
+    plan = devices(bound(image, marked=False)).plan(item(image, sector_size=4096))
+    assert sentences(plan)[0] == f"unbind /dev/loop3 from {image}"
+
+
+def test_another_image_does_not_lose_its_device_for_a_new_binding(image: Path) -> None:
+    other = make(image.parent / "b.raw")
+    resource = devices(bound(image, 3, marked=True), bound(other, 4))
+    assert refused(resource, image, device="/dev/loop4") == (
+        f"cannot bind {image} to /dev/loop4: it is bound to {other}; leave device out to take a "
+        "free one"
+    )
+
+
+def test_sectors_as_wanted(image: Path) -> None:
+    assert not sentences(
+        devices(bound(image, sector_size=4096)).plan(item(image, sector_size=4096))
+    )
 
 
 @pytest.mark.parametrize("writable", [True, False])
 def test_a_read_only_binding(image: Path, monkeypatch: pytest.MonkeyPatch, writable: bool) -> None:
     monkeypatch.setattr(os, "access", lambda _path, mode: writable and mode == os.W_OK)
-    resource = devices(bound(image, flags=loop.READ_ONLY))
+    resource = devices(bound(image, flags=loop.READ_ONLY, marked=False))
     if writable:
-        assert "bound to /dev/loop3 read-only, although the image is writable; unbind" in refused(
+        assert "bound to /dev/loop3 read-only, although the image is writable; " in refused(
             resource, image
         )
     else:

@@ -138,6 +138,18 @@ def test_an_image_that_keeps_its_size_may_look_like_anything(tmp_path: Path) -> 
     done(path, state="absent")
 
 
+def test_only_what_is_raw_is_warned_of_for_mirage(tmp_path: Path) -> None:
+    odd = MIB + 512
+    path = image(tmp_path / "a.raw", odd, QCOW2)
+    assert planned(path).warnings == []
+    warning = (
+        f"{path}: {odd} bytes is not a multiple of 4096 bytes: MirageOS on Xen does not see the "
+        "last 512 bytes"
+    )
+    assert planned(path, format="raw").warnings == [warning]
+    assert planned(image(path, odd)).warnings == [warning]
+
+
 def test_a_tar_archive_is_the_disk_of_a_unikernel(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw", MIB, bytes(257) + b"ustar")
     assert done(path, size="2M")["size"] == 2 * MIB

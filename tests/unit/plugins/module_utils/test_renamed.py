@@ -90,7 +90,7 @@ def test_the_path_by_which_it_was_bound(path: str, old: Path) -> None:
     held = bound(old, recorded=path)
     expected = (
         f"/dev/loop3 holds the image that was {path}, which is {old} now; rename it back, or "
-        "unbind /dev/loop3 first if another image is to have this name"
+        "unbind /dev/loop3 first (losetup -d) if another image is to have this name"
     )
     assert of_new(path, held) == expected
     image(Path(path))
