@@ -64,7 +64,7 @@ class _Directory:
     def __init__(self, path: str) -> None:
         self.path = path
         self._id = _directory_id(os.path.realpath(path))
-        self.entries = _scan(path)
+        self.entries = {name: _entry(self.link(name)) for name in seen(path)}
 
     def link(self, name: str) -> str:
         """The path of what has the name C(name) here."""
@@ -251,7 +251,7 @@ def _keep_or_drop(links: _Directory, subject: Subject, place: Place) -> None:
     name = os.path.basename(subject.file)
     if not subject.stays:
         links.entries.pop(name, None)
-    elif _is_seen(name):
+    elif not name.startswith("."):
         links.entries[name] = _Entry(place, None)
 
 
@@ -270,22 +270,18 @@ def _refuse_taken(links: _Directory, name: str) -> None:
     )
 
 
-def _scan(directory: str) -> Dict[str, _Entry]:
-    """By name, what xendomains sees in the directory; nothing where there is none."""
+def seen(directory: str) -> List[str]:
+    """The names in the directory that xendomains sees, in its order; none if it does not exist."""
     try:
         names = os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
-        return {}
-    return {name: _entry(os.path.join(directory, name)) for name in names if _is_seen(name)}
+        return []
+    # The shell's ``*`` does not stand for the others.
+    return sorted(name for name in names if not name.startswith("."))
 
 
 def _entry(path: str) -> _Entry:
     return _Entry(_place(path), os.readlink(path) if os.path.islink(path) else None)
-
-
-def _is_seen(name: str) -> bool:
-    """Whether the shell's ``*`` stands for the name."""
-    return not name.startswith(".")
 
 
 def _place(path: str) -> Place:
