@@ -56,6 +56,10 @@ class Consent:
     """Which of these may go, each by its C(vdev), its C(target) or both."""
 
 
+TO_LOSSES = Consent(slot_change=False, free=frozenset(), losses=True, unreadable=True, removed=())
+"""Disks may go, but none may change."""
+
+
 class _Slot(NamedTuple):
     """A slot of a config and what is in it."""
 
