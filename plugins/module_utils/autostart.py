@@ -251,7 +251,7 @@ def _keep_or_drop(links: _Directory, subject: Subject, place: Place) -> None:
     name = os.path.basename(subject.file)
     if not subject.stays:
         links.entries.pop(name, None)
-    elif not name.startswith("."):
+    elif _is_seen(name):
         links.entries[name] = _Entry(place, None)
 
 
@@ -276,12 +276,16 @@ def seen(directory: str) -> List[str]:
         names = os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
         return []
-    # The shell's ``*`` does not stand for the others.
-    return sorted(name for name in names if not name.startswith("."))
+    return sorted(filter(_is_seen, names))
 
 
 def _entry(path: str) -> _Entry:
     return _Entry(_place(path), os.readlink(path) if os.path.islink(path) else None)
+
+
+def _is_seen(name: str) -> bool:
+    """Whether the shell's ``*`` stands for the name."""
+    return not name.startswith(".")
 
 
 def _place(path: str) -> Place:
