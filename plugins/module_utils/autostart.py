@@ -64,7 +64,7 @@ class _Directory:
     def __init__(self, path: str) -> None:
         self.path = path
         self._id = _directory_id(os.path.realpath(path))
-        self.entries = _scan(path)
+        self.entries = {name: _entry(self.link(name)) for name in seen(path)}
 
     def link(self, name: str) -> str:
         """The path of what has the name C(name) here."""
@@ -270,13 +270,13 @@ def _refuse_taken(links: _Directory, name: str) -> None:
     )
 
 
-def _scan(directory: str) -> Dict[str, _Entry]:
-    """By name, what xendomains sees in the directory; nothing where there is none."""
+def seen(directory: str) -> List[str]:
+    """The names in the directory that xendomains sees, in its order; none if it does not exist."""
     try:
         names = os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
-        return {}
-    return {name: _entry(os.path.join(directory, name)) for name in names if _is_seen(name)}
+        return []
+    return sorted(filter(_is_seen, names))
 
 
 def _entry(path: str) -> _Entry:

@@ -153,15 +153,6 @@ def _read(file: str) -> Optional[str]:
         raise ConfigError(f"{file} was replaced by a link meanwhile; run again") from None
 
 
-def is_rendered_for(file: str, domain: str) -> bool:
-    """Whether this collection wrote the file as a config of the domain."""
-    try:
-        text = find(file).text
-    except (ConfigError, OSError):
-        return False
-    return text is not None and domain_config.is_rendered_for(text, domain)
-
-
 def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 

@@ -51,6 +51,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config_file import (
     Config,
     ConfigError,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.config_former import FormerConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.config_release import Releases
 from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import ConfigSlots, Consent
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
@@ -93,6 +94,7 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
         self._bindings = lru_cache(maxsize=None)(bindings)
         self._scripts = lru_cache(maxsize=None)(lambda: block_script.devices(vbds()))
         self._slots = ConfigSlots(self._bindings)
+        self._formers = FormerConfigs()
         self._releases = Releases(self._bindings)
         self._wanted: Dict[str, str] = {}
         self._directories = Directories()
@@ -117,7 +119,9 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
         """See Resource.expect: a domain may have several configs, each with links of its own."""
         for item in items:
             with suppress(ConfigError):
-                self._autostart.expect(config_file.path_of(item["domain"], item["path"]))
+                path = config_file.path_of(item["domain"], item["path"])
+                self._autostart.expect(path)
+                self._formers.expect(path)
 
     def rank(self, item: Mapping[str, Any]) -> int:
         """See Resource.rank; a link that goes makes room as well, for one of the same name."""
@@ -153,20 +157,34 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
         return plan
 
     def _plan_present(self, item: Mapping[str, Any], config: Config) -> Plan:
-        disks = None if item["disks"] is None else _read_disks(item["disks"])
-        specs = config.meant if disks is None else self._wanted_specs(item, config, disks)
+        had = self._formers.or_itself(item["domain"], config, item["autostart_dir"])
+        specs = self._wanted_specs(item, config, had)
         text, sentence = _wanted_text(item, config, specs)
-        self._slots.refuse(item["domain"], config, specs, _consent(item, config))
+        self._refuse_slots(item, config, had, specs)
         plan = self._plan_text(item, config, text, sentence)
         plan.file = config.file
         self._plan_links(plan, item, config, stays=True)
         starts = plan.after["autostart"]
         if item["disks"] is not None or starts:
             plan.warnings += self._warnings(config, specs, item["domain"] if starts else None)
-        if config.text is None:
-            plan.warnings += _warn_of_former(item["domain"], config)
+        plan.warnings += [
+            _warn_of_former(item["domain"], config, one)
+            for one in had
+            if one is not config and one.rendered
+        ]
         self._plan_release(plan, item, config, text, specs)
         return plan
+
+    def _refuse_slots(
+        self, item: Mapping[str, Any], config: Config, had: Iterable[Config], specs: Sequence[str]
+    ) -> None:
+        """Raise BlockdevError unless the disks C(specs) may come in the place of those that the
+        domain C(had): see FormerConfigs.or_itself."""
+        domain = item["domain"]
+        for one in had:
+            where = f"compared with {one.file}, the config of domain {domain} so far"
+            with nullcontext() if one is config else explained(where):
+                self._slots.refuse(domain, one, specs, _consent(item, one))
 
     def _plan_release(
         self,
@@ -246,17 +264,20 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
     # ---- disks ----
 
     def _wanted_specs(
-        self, item: Mapping[str, Any], config: Config, disks: Sequence[Mapping[str, Any]]
+        self, item: Mapping[str, Any], config: Config, had: Iterable[Config]
     ) -> List[str]:
-        """The disks as the config is to have them."""
-        removed = _removed_disks(item)
+        """The disks as the config is to have them. C(had): see FormerConfigs.or_itself."""
+        if item["disks"] is None and config.text is not None:
+            return config.meant
+        disks, removed = _read_disks(item["disks"] or ()), _removed_disks(item)
         specs = []
         for index, disk in enumerate(disks):
             with explained(f"disks[{index}]"):
                 specs.append(self._wanted_spec(item, config, disk))
         _refuse_same_slot(disks)
-        if _unlisted_disks(item, config) == "keep":
-            specs = self._slots.with_unlisted(config, specs, removed)
+        for one in had:
+            if _unlisted_disks(item, one) == "keep":
+                specs = self._slots.with_unlisted(one, specs, removed)
         return specs
 
     def _wanted_spec(self, item: Mapping[str, Any], config: Config, disk: Mapping[str, Any]) -> str:
@@ -365,7 +386,8 @@ def _free_slots(written: Optional[Iterable[object]]) -> FrozenSet[int]:
 
 def _unlisted_disks(item: Mapping[str, Any], config: Config) -> str:
     """What becomes of disks that are not listed: C(refuse), C(keep) or C(remove)."""
-    return item["unlisted_disks"] or ("remove" if config.rendered else "refuse")
+    is_list_ours = config.rendered and item["disks"] is not None
+    return item["unlisted_disks"] or ("remove" if is_list_ours else "refuse")
 
 
 def _removed_disks(item: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
@@ -384,8 +406,8 @@ def _consent(item: Mapping[str, Any], config: Config) -> Consent:
     return Consent(
         slot_change=item["allow_slot_change"],
         free=_free_slots(item["disks"]),
-        losses=item["disks"] is None or _unlisted_disks(item, config) != "refuse",
-        unreadable=item["disks"] is None or _unlisted_disks(item, config) == "remove",
+        losses=_unlisted_disks(item, config) != "refuse",
+        unreadable=_unlisted_disks(item, config) == "remove",
         removed=_removed_disks(item),
     )
 
@@ -440,17 +462,11 @@ def _warn_of_numbers(config: Config, numbered: Sequence[str], starting: Optional
     )
 
 
-def _warn_of_former(domain: str, config: Config) -> List[str]:
-    """For a config that is new: the domain may have had one in a usual place."""
-    name = f"{domain}.cfg"
-    paths = (os.path.join(place, name) for place in (config.directory, domain_config.CONFIG_DIR))
-    files = dict.fromkeys(map(os.path.realpath, paths))
-    return [
-        f"{file} is another config of domain {domain}, which this collection wrote as well; delete "
-        f"it if {config.path} is in its place"
-        for file in files
-        if file != config.file and config_file.is_rendered_for(file, domain)
-    ]
+def _warn_of_former(domain: str, config: Config, former: Config) -> str:
+    return (
+        f"{former.file} is another config of domain {domain}, which this collection wrote as well; "
+        f"delete it if {config.path} is in its place"
+    )
 
 
 def _state(config: Config, text: Optional[str]) -> State:

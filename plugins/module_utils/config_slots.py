@@ -56,6 +56,10 @@ class Consent:
     """Which of these may go, each by its C(vdev), its C(target) or both."""
 
 
+TO_LOSSES = Consent(slot_change=False, free=frozenset(), losses=True, unreadable=True, removed=())
+"""Disks may go, but none may change."""
+
+
 class _Slot(NamedTuple):
     """A slot of a config and what is in it."""
 
@@ -113,6 +117,9 @@ class ConfigSlots:
     def refuse(self, domain: str, config: Config, new: Sequence[str], consent: Consent) -> None:
         """Raise ConfigError where a guest would find another disk, or one in another place, or
         would lose one, without consent."""
+        with suppress(BlockdevError):  # See _changes.
+            if config.meant == new:
+                return
         problems = [] if consent.slot_change else self._changes(domain, config, new, consent.free)
         lost = [] if consent.losses else self._unlisted(config, new, consent.removed)
         if lost:
@@ -134,8 +141,6 @@ class ConfigSlots:
         self, domain: str, config: Config, new: Sequence[str], free: FrozenSet[int]
     ) -> List[str]:
         try:
-            if config.meant == new:
-                return []
             before = self._by_key(config.meant)
         except BlockdevError as error:
             raise ConfigError(

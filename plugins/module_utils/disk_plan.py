@@ -107,12 +107,34 @@ def by_role(planned: DiskPlan) -> Dict[str, List[Entry]]:
     """What each role is to do: its name to the items of its module, of an image that several disks
     share once."""
     entries = select(planned.entries)
+    slots = _slots(planned)
     return {
-        "raw_disks": [entry["image"] for entry in entries if "image" in entry],
+        "raw_disks": [
+            {**entry["image"], **slots.get(entry["image"]["path"], {})}
+            for entry in entries
+            if "image" in entry
+        ],
         "loopdevs": [entry["loop"] for entry in entries if "loop" in entry],
         "domain_config": planned.configs,
         "vbds": [entry["vbd"] for entry in entries],
     }
+
+
+def _slots(planned: DiskPlan) -> Dict[str, Entry]:
+    """By the path of an image, the slots that it is for, but for those that may change."""
+    kept = {
+        (config["domain"], disk["vdev"]): config["path"]
+        for config in planned.configs
+        for disk in config.get("disks", ())
+        if not (config.get("allow_slot_change") or disk.get("allow_slot_change"))
+    }
+    slots: Dict[str, Entry] = {}
+    for entry in planned.entries:
+        domain, vdev, image = entry["domain"], entry["vdev"], entry.get("image", {})
+        if image.get("state") == "present" and (domain, vdev) in kept:
+            slot = {"domain": domain, "vdev": vdev, "config": kept[domain, vdev]}
+            slots.setdefault(image["path"], {"slots": []})["slots"].append(slot)
+    return slots
 
 
 # ---- contradictions ----

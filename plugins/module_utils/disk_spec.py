@@ -12,6 +12,7 @@ to xl's default. Specifications are written in one of two styles, both of which 
 
 from __future__ import annotations
 
+import posixpath
 import re
 from contextlib import suppress
 from typing import Any, Dict, Iterable, Iterator, Mapping, Match, Optional, Tuple
@@ -21,6 +22,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk_options import O
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 STYLES = ("keyed", "positional")
+
+SCRIPTS = "/etc/xen/scripts"
+"""Where libxl looks for a hotplug script that is given without a directory."""
 
 _FLAGS: Dict[str, Dict[bool, str]] = {
     "direct_io_safe": {True: "direct-io-safe"},
@@ -95,6 +99,13 @@ def backend_of(disk: Mapping[str, Any]) -> Optional[str]:
     """The driver domain that serves a disk with these options; None where dom0 does."""
     backend = disk.get("backend")
     return None if backend in (None, "0", "Domain-0") else str(backend)
+
+
+def script_of(disk: Mapping[str, Any]) -> Optional[str]:
+    """The path of the hotplug script that a disk with these options names, as libxl finds it
+    (``libxl__abs_path``); None if it names none."""
+    script = disk.get("script")
+    return posixpath.join(SCRIPTS, str(script)) if script else None
 
 
 def _words(disk: Mapping[str, object]) -> Dict[str, str]:
@@ -423,6 +434,7 @@ def meaning(disk: Mapping[str, Any]) -> Dict[str, Any]:
     resolved = {**dict.fromkeys(KEYS), **defaults, **disk}
     resolved["vdev"] = device_number.parse(disk["vdev"]).xenstore_key
     resolved["access"] = access_of(disk)
+    resolved["script"] = script_of(disk)
     if resolved["target"] is None:
         resolved["format"] = "empty"
     return resolved

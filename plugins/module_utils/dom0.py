@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether this is a Xen host, and where it has its hotplug scripts."""
+"""Whether this is a Xen host."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenErro
 
 HYPERVISOR_TYPE = "/sys/hypervisor/type"
 CAPABILITIES = "/proc/xen/capabilities"
-SCRIPTS = "/etc/xen/scripts"
-"""Where libxl looks for a hotplug script that is given without a directory."""
 
 
 def is_dom0() -> bool:

@@ -10,7 +10,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Iterator, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils.dom0 import SCRIPTS
+from ansible_collections.xen.blockdev.plugins.module_utils.disk_spec import SCRIPTS
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 OWN_DIR = "/run/xen-blockdev"

@@ -21,6 +21,8 @@ from typing import (
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
+    config_file,
+    disk_spec,
     file_systems,
     image_file,
     image_source,
@@ -32,6 +34,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Plan,
     Resource,
     State,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.config_former import FormerConfigs
+from ansible_collections.xen.blockdev.plugins.module_utils.config_slots import (
+    TO_LOSSES,
+    ConfigSlots,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
@@ -103,6 +110,8 @@ class RawImages(Resource[Mapping[str, Any]]):
     def __init__(self, usage: Usage, check_mode: bool) -> None:
         self._usage = usage
         self._former_names = FormerNames(usage)
+        self._former_configs = FormerConfigs()
+        self._slots = ConfigSlots(lambda: usage.bindings)
         self._check_mode = check_mode
         self._wanted: Dict[object, str] = {}
         self._deleted: Set[File] = set()
@@ -162,6 +171,7 @@ class RawImages(Resource[Mapping[str, Any]]):
             raise ImageError(f"cannot create {image.path}: {loop.lives_on(image.file, device)}")
         with explained(f"cannot create {image.path}"):
             self._former_names.refuse_new(image.file)
+            self._refuse_slots(item, image)
         place = nearest(image.directory)
         image_file.check_place(image, place, item["volatile"])
         directories = self._plan_directory(image, item["parents"])
@@ -178,6 +188,16 @@ class RawImages(Resource[Mapping[str, Any]]):
             actions=[*directories, action],
             warnings=filling.warnings,
         )
+
+    def _refuse_slots(self, item: Mapping[str, Any], image: ImagePath) -> None:
+        """Raise BlockdevError if a config has another disk in a slot that the image is for: it
+        could not be written with the image there."""
+        for slot in [] if item["allow_slot_change"] else item["slots"] or []:
+            domain, spec = slot["domain"], {"vdev": slot["vdev"], "target": image.path}
+            config = config_file.find(config_file.path_of(domain, slot["config"]))
+            for had in self._former_configs.or_itself(domain, config, item["autostart_dir"]):
+                with explained(had.file):
+                    self._slots.refuse(domain, had, [disk_spec.render(spec)], TO_LOSSES)
 
     def _filling(self, item: Mapping[str, Any], image: ImagePath) -> Filling:
         with explained(f"cannot create {image.path}"):

@@ -13,7 +13,6 @@ from typing import Any, Dict, List, Mapping, Optional, Tuple
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     disk_spec,
     disk_target,
-    dom0,
     locks,
     loop,
     loop_link,
@@ -193,7 +192,7 @@ def differences(wanted: Wanted, found: Disk) -> List[str]:
         return [f"not {wanted.target}"]
     pairs = {
         "access": (vbd.access, wanted.access),
-        "script": (vbd.script, _script_path(wanted.item["script"])),
+        "script": (vbd.script, disk_spec.script_of(wanted.item)),
         **{name: (getattr(vbd, name), wanted.item[name]) for name in READ_BACK},
         "format": (vbd.format, wanted.format),
     }
@@ -202,10 +201,6 @@ def differences(wanted: Wanted, found: Disk) -> List[str]:
         for name, (is_now, wanted_value) in pairs.items()
         if wanted_value is not None and wanted_value != is_now
     ]
-
-
-def _script_path(script: Optional[str]) -> Optional[str]:
-    return os.path.join(dom0.SCRIPTS, script) if script else None
 
 
 def _shown(value: object) -> str:

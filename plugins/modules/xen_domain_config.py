@@ -221,6 +221,9 @@ options:
     description:
       - Whether an image may move to another slot, and another image come into its slot. Otherwise that is an
         error, because the guest would find another disk where it looks for this one.
+      - If the config does not exist yet, it is compared with the ones that the domain has elsewhere. Those are C(<domain>.cfg)
+        in the same directory and in C(/etc/xen) if this module wrote them for the domain, and those from which C(xendomains)
+        starts the domain, whoever wrote them. Configs of the same call are not among them.
       - A config that names C(/dev/loopN) does not tell which image that was before the last boot. If the
         numbers have changed since, this is needed once.
       - O(disks[].allow_slot_change) is for the slot of one disk.
@@ -232,6 +235,8 @@ options:
       - V(refuse) is an error that names them, V(keep) leaves them in the config, V(remove) takes them out.
       - Unless this is given, it is V(refuse) for a config that someone else wrote, also with O(overwrite=true),
         and V(remove) for one that this module wrote.
+      - A config that the domain has elsewhere counts if this one does not exist yet, see O(allow_slot_change). With V(keep),
+        this one gets its disks as well. If O(disks) is not given, V(refuse) is the default, whoever wrote the other one.
       - A disk that moves to another slot is listed there. O(state=absent) takes all disks out.
     type: str
     choices: [refuse, keep, remove]

@@ -67,6 +67,17 @@ options:
           domain: {description: "See O(released_by[].domain).", type: str, required: true}
           vdev: {description: "See O(released_by[].vdev).", type: str, required: true}
       unbound_paths: {description: See O(unbound_paths)., type: list, elements: str}
+      slots:
+        description: See O(slots).
+        type: list
+        elements: dict
+        version_added: 1.1.0
+        suboptions:
+          domain: {description: "See O(slots[].domain).", type: str, required: true}
+          vdev: {description: "See O(slots[].vdev).", type: str, required: true}
+          config: {description: "See O(slots[].config).", type: path}
+      allow_slot_change: {description: See O(allow_slot_change)., type: bool, version_added: 1.1.0}
+      autostart_dir: {description: See O(autostart_dir)., type: path, version_added: 1.1.0}
       owner: {description: See O(owner)., type: str}
       group: {description: See O(group)., type: str}
       mode: {description: See O(mode)., type: raw}
@@ -216,6 +227,39 @@ options:
         effect.
     type: list
     elements: str
+  slots:
+    description:
+      - The slots of domains that the image is for. A new image is not made if the config of such a domain has
+        another disk in that slot, because M(xen.blockdev.xen_domain_config) would refuse to write the new image
+        there.
+      - An image that exists is used whatever configs say.
+    type: list
+    elements: dict
+    version_added: 1.1.0
+    suboptions:
+      domain:
+        description: The domain.
+        type: str
+        required: true
+      vdev:
+        description: The slot.
+        type: str
+        required: true
+      config:
+        description:
+          - The config, by default C(/etc/xen/<domain>.cfg). If it does not exist, the configs count that
+            M(xen.blockdev.xen_domain_config) takes for the former ones of the domain.
+        type: path
+  allow_slot_change:
+    description: Whether a new image may be made for slots that have another disk. Then O(slots) has no effect.
+    type: bool
+    default: false
+    version_added: 1.1.0
+  autostart_dir:
+    description: Where C(xendomains) finds what it starts, see O(xen.blockdev.xen_domain_config#module:autostart_dir).
+    type: path
+    default: /etc/xen/auto
+    version_added: 1.1.0
 notes:
   - On a file system without unnamed temporary files (open(2), C(O_TMPFILE)), a file
     C(.xen_raw_disk.*) lies beside the image while it is made. It stays there only if the module
@@ -318,6 +362,13 @@ EXAMPLES = r"""
     setype: xen_image_t
     selevel: s0
 
+- name: Create an image, refused if the domain's config has another disk as xvdb
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/data.raw
+    size: 1GiB
+    slots:
+      - {domain: web, vdev: xvdb}
+
 - name: Delete an image, refused while anything uses it
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/old.raw
@@ -410,6 +461,17 @@ INTERFACE = Interface(
         "named_in": NAMED_IN,
         "released_by": RELEASED_BY,
         "unbound_paths": {"type": "list", "elements": "str"},
+        "slots": {
+            "type": "list",
+            "elements": "dict",
+            "options": {
+                "domain": {"type": "str", "required": True},
+                "vdev": {"type": "str", "required": True},
+                "config": {"type": "path"},
+            },
+        },
+        "allow_slot_change": {"type": "bool", "default": False},
+        "autostart_dir": {"type": "path", "default": "/etc/xen/auto"},
     },
     files=True,
 )

@@ -627,9 +627,10 @@ def test_a_domain_that_starts_is_warned_of_once_and_whoever_said_so(host: Host, 
     assert host.planned().warnings == []
     (auto / "10-web").symlink_to(host.path)
     configs = host.configs()
+    other = host.item(path=f"{host.home}/other.cfg", disks=[disk("/dev/loop3")])
+    configs.expect([host.item(), other])
     (warning,) = configs.plan(host.item()).warnings
     assert "xendomains starts domain web with it then" in warning
-    other = host.item(path=f"{host.home}/other.cfg", disks=[disk("/dev/loop3")])
     assert configs.plan(other).warnings == []
     assert host.planned(autostart=False).warnings == []
 

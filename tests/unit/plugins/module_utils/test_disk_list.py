@@ -102,6 +102,16 @@ def test_an_empty_drive_is_one_however_it_is_written() -> None:
         assert replaced(with_drive, "format=empty, vdev=xvdc, devtype=cdrom") == with_drive
 
 
+def test_a_script_is_the_same_by_its_name_and_by_its_path() -> None:
+    name, path = (
+        f"vdev=xvda, script={script}, target=iqn" for script in ("b-x", "/etc/xen/scripts/b-x")
+    )
+    for old, new in ((name, path), (path, name)):
+        assert replaced(f"disk = [ '{old}' ]\n", new) == f"disk = [ '{old}' ]\n"
+    elsewhere = "vdev=xvda, script=/opt/b-x, target=iqn"
+    assert replaced(f"disk = [ '{name}' ]\n", elsewhere) == f"disk = [ '{elsewhere}' ]\n"
+
+
 def test_the_order_is_that_of_the_list() -> None:
     text = "disk = [ '/dev/vg/a,raw,xvda,rw', '/dev/vg/b,raw,xvdb,rw' ]\n"
     assert replaced(text, B, A) == text

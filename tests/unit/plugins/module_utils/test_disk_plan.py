@@ -1013,6 +1013,34 @@ def test_that_each_role_has_its_items_and_a_shared_image_once() -> None:
     assert items["vbds"] == [entry["vbd"] for entry in planned.entries]
 
 
+def test_that_a_new_image_has_the_slots_in_which_no_disk_may_change() -> None:
+    planned = disk_plan.plan(
+        [
+            {"name": "web", "disks": [{"name": "a", "path": "/srv/a.raw", "access": "ro"}]},
+            {
+                "name": "app",
+                "config_path": "/srv/app.cfg",
+                "disks": [
+                    {"name": "a", "path": "/srv/a.raw", "access": "ro", "vdev": "xvdc"},
+                    {"name": "b", "allow_slot_change": True, "size": 4096},
+                    {"name": "c", "state": "absent"},
+                ],
+            },
+            {"name": "db", "allow_slot_change": True, "disks": [{"name": "d", "size": 4096}]},
+        ]
+    )
+    slots = {item["path"]: item.get("slots") for item in disk_plan.by_role(planned)["raw_disks"]}
+    assert slots == {
+        "/srv/a.raw": [
+            {"domain": "web", "vdev": "xvda", "config": "/etc/xen/web.cfg"},
+            {"domain": "app", "vdev": "xvdc", "config": "/srv/app.cfg"},
+        ],
+        "/srv/xen/app/b.raw": None,
+        "/srv/xen/app/c.raw": None,
+        "/srv/xen/db/d.raw": None,
+    }
+
+
 def test_that_jmespath_is_needed_for_a_query_only() -> None:
     program = """
 import sys

@@ -18,7 +18,14 @@ from types import SimpleNamespace
 from typing import Any, Callable, Dict, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import files, image_file, locks, loop
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    domain_config,
+    files,
+    image_file,
+    locks,
+    loop,
+    loop_link,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import opened_real
@@ -53,6 +60,9 @@ DEFAULTS: Dict[str, Any] = {
     "named_in": None,
     "released_by": None,
     "unbound_paths": None,
+    "slots": None,
+    "allow_slot_change": False,
+    "autostart_dir": "/nowhere",
 }
 
 LOOP = User("loop", "bound to /dev/loop3", rdev=os.makedev(7, 3))
@@ -952,3 +962,61 @@ def test_plan_raises_nothing_else(path: object, size: object, source: object, st
         planned(path, size=size, source=source, state=state)
     except BlockdevError as error:
         assert str(error)
+
+
+# ---- slots that a new image is for ----
+
+
+def slot(config: Path, vdev: str = "xvda") -> Dict[str, Any]:
+    return {"domain": "web", "vdev": vdev, "config": str(config)}
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    """The config of the domain web, with old.raw as xvda."""
+    path = tmp_path / "web.cfg"
+    path.write_text(domain_config.render("web", {}, [f"vdev=xvda, target={tmp_path}/old.raw"]))
+    return path
+
+
+def test_no_image_is_made_for_a_slot_that_has_another(tmp_path: Path, config: Path) -> None:
+    new = tmp_path / "new.raw"
+    for options in ({}, {"check_mode": True}):
+        error = refused(new, size=4096, slots=[slot(config, "51712")], **options)
+        assert error.startswith(
+            f"cannot create {new}: {config}: slot 51712 of domain web has {tmp_path}/old.raw and "
+            f"would get {new}; set allow_slot_change: true if that is meant"
+        )
+    assert not new.exists()
+    assert planned(new, size=4096, slots=[slot(config)], allow_slot_change=True).actions
+    assert planned(new, size=4096, slots=[slot(config, "xvdb")]).actions
+    assert "has" in refused(new, size=4096, slots=[slot(config, "xvdb"), slot(config)])
+
+
+def test_an_image_that_is_lost_is_made_again_in_its_slot(tmp_path: Path, config: Path) -> None:
+    old = tmp_path / "old.raw"
+    assert "would move to xvdb" in refused(old, size=4096, slots=[slot(config, "xvdb")])
+    assert planned(old, size=4096, slots=[slot(config)]).actions
+    config.write_text(config.read_text().replace(str(old), loop_link.link_of(str(old))))
+    assert planned(old, size=4096, slots=[slot(config)]).actions
+
+
+def test_an_image_that_exists_is_used_whatever_configs_say(tmp_path: Path, config: Path) -> None:
+    (tmp_path / "new.raw").write_bytes(bytes(4096))
+    assert planned(tmp_path / "new.raw", size=8192, slots=[slot(config)]).actions
+
+
+def test_a_config_that_moves_is_known_where_it_was(tmp_path: Path, config: Path) -> None:
+    new, moved = tmp_path / "new.raw", tmp_path / "moved.cfg"
+    assert f"{new}: {config}: slot xvda" in refused(new, size=4096, slots=[slot(moved)])
+    linked = config.rename(tmp_path / "elsewhere.cfg")
+    assert planned(new, size=4096, slots=[slot(moved)]).actions
+    (tmp_path / "auto").mkdir()
+    (tmp_path / "auto" / "10-web").symlink_to(linked)
+    auto = str(tmp_path / "auto")
+    assert f"{linked}: slot" in refused(new, size=4096, slots=[slot(moved)], autostart_dir=auto)
+
+
+def test_a_domain_has_a_usual_config(tmp_path: Path) -> None:
+    usual = {"domain": "no-such-domain", "vdev": "xvda", "config": None}
+    assert planned(tmp_path / "new.raw", size=4096, slots=[usual]).actions
