@@ -13,6 +13,7 @@ import json
 import os
 import struct
 from contextlib import suppress
+from functools import lru_cache
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
@@ -35,7 +36,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Tree,
     Xenstored,
@@ -469,24 +469,37 @@ def serve(values: Dict[str, str]) -> None:
         SERVED[path] = value.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
 
 
-def told(values: Dict[str, str]) -> List[Vbd]:
-    """The disks, less what only their guests can say of them."""
-    serve(values)
-    found = xen.vbds(xen.read_store())
-    return [dataclasses.replace(vbd, frontend_state=None) for vbd in found]
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What is read of the host, less what only its guests can say of their own ends."""
+
+    domains: List[Domain]
+    vbds: List[Vbd]
+    users: Dict[int, List[usage.User]]
+    slots: List[Optional[Vbd]]
 
 
-def told_of_slot(values: Dict[str, str], key: int) -> Optional[Vbd]:
+def told(values: Dict[str, str]) -> Told:
     serve(values)
+    store = xen.read_store()
+    of_host = usage.Usage()
+    of_host.__dict__["vbds"] = xen.vbds(store)
+    return Told(
+        xen.domains(store),
+        [dataclasses.replace(vbd, frontend_state=None) for vbd in xen.vbds(store)],
+        of_host._vbds_of_devices,
+        [_told_of_slot(key) for key in (51712, 51744, 51760, 99)],
+    )
+
+
+def _told_of_slot(key: int) -> Optional[Vbd]:
     vbd = xen.read_slot(WEB, key)
     return vbd and dataclasses.replace(vbd, frontend_state=None)
 
 
-def users(values: Dict[str, str]) -> Dict[int, List[usage.User]]:
-    serve(values)
-    of_host = usage.Usage()
-    of_host.__dict__["vbds"] = xen.vbds(xen.read_store())
-    return of_host._vbds_of_devices
+@lru_cache(maxsize=None)
+def told_if_honest() -> Told:
+    return told(HONEST)
 
 
 @fuzzed(WRITES, st.booleans(), examples=300)
@@ -497,20 +510,17 @@ def test_what_a_guest_writes_changes_nothing_but_its_own_state(
     if wiped:  # it can remove its frontends, too
         values = {path: value for path, value in values.items() if not path.startswith(GUEST)}
     values.update({f"{GUEST}/{node}": value for node, value in writes.items()})
-    assert told(values) == told(HONEST)
-    assert users(values) == users(HONEST)
-    for key in (51712, 51744, 51760, 99):
-        assert told_of_slot(values, key) == told_of_slot(HONEST, key)
-    store = xen.read_store()
-    assert xen.domains(store) == xen.domains(Store(HONEST))
-    for vbd in xen.vbds(store):
+    honest = told_if_honest()
+    assert told(values) == honest
+    for vbd in xen.vbds(xen.read_store()):
         assert len(vbd.states) < 100
         with suppress(BlockdevError):
             json.dumps(dataclasses.asdict(vbd))
 
 
 def test_the_honest_host_has_disks_of_both_domains() -> None:
-    assert {vbd.domain for vbd in told(HONEST)} == {"web", "db"}
-    assert told_of_slot(HONEST, 51712)
-    assert told_of_slot(HONEST, 99) is None
-    assert len(users(HONEST)) > 1
+    honest = told_if_honest()
+    assert [domain.name for domain in honest.domains] == ["Domain-0", "web", "db"]
+    assert {vbd.domain for vbd in honest.vbds} == {"web", "db"}
+    assert len(honest.users) > 1
+    assert [bool(vbd) for vbd in honest.slots] == [True, True, True, False]
