@@ -36,8 +36,10 @@ WINDOW_OF_DEVICE = 1
 HEADER = struct.Struct("=IIII")
 """Of a message: its kind, the number of the question, that of a transaction, bytes that follow."""
 DIRECTORY, READ, ERROR, DIRECTORY_PART = 1, 2, 16, 22
-LONGEST = 4096
-"""Bytes that may follow a header (XENSTORE_PAYLOAD_MAX)."""
+LONGEST = 2**24
+"""Bytes that may follow a header. XENSTORE_PAYLOAD_MAX is 4096, but oxenstored puts all names of a
+directory into one answer."""
+BUFFER = 2**18
 PARTS = 1000
 """Answers in which a directory has to fit. Each holds about 800 domain ids."""
 
@@ -90,7 +92,11 @@ def connected() -> Iterator[Connection]:
 
 
 def _path() -> str:
-    """Where xenstored is asked: as the environment says, as for Xen's own library (xs.c)."""
+    """Where xenstored is asked: as the environment says, as for Xen's own library (xs.c).
+
+    Unlike there, a device does not stand in for a socket that refuses: if xenstored has crashed,
+    what is asked by the device is never answered.
+    """
     said = os.environ.get("XENSTORED_PATH")
     paths = [said] if said else [*SOCKETS, *DEVICES]
     found = next((path for path in paths if os.path.exists(path)), None)
@@ -166,7 +172,7 @@ class Connection:
 
     def __init__(self, channel: Channel, window: int) -> None:
         self._channel = channel
-        self._answers = io.BufferedReader(channel, WINDOW * LONGEST)
+        self._answers = io.BufferedReader(channel, BUFFER)
         self._window = window
 
     def children(self, paths: Sequence[str]) -> List[List[str]]:

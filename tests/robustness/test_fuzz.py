@@ -316,7 +316,7 @@ class Sends(xenstore.Channel):
                 [xenstore.DIRECTORY, xenstore.DIRECTORY_PART, xenstore.ERROR, 2**32 - 1]
             ),
             st.sampled_from([0, 0, 0, 1, 2**31]),
-            st.sampled_from([0, 0, 0, 1, 4096, 2**31]),
+            st.sampled_from([0, 0, 0, 1, 4096, 2**24, 2**31]),
             st.sampled_from([b"E2BIG\0", b"ENOENT\0", b"", b"\0", b"7\0", b"a\0b\0", b"7\0a\0\0"])
             | st.binary(max_size=20),
         ),

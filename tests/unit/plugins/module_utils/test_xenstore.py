@@ -139,6 +139,17 @@ def test_directories_in_parts(xenstored: Server, count: int, length: int) -> Non
         assert connection._in_parts("/a").decode() == "".join(f"{name}\0" for name in names)
 
 
+def test_a_big_directory_of_oxenstored(xenstored: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does not divide it (seen with Xen 4.17)."""
+    names = [f"{number:07}" for number in range(2000)]
+    answer = "".join(f"{name}\0" for name in names).encode()
+    monkeypatch.setattr(
+        xenstored, "answer", lambda _tree, kind, number, _question: message(kind, number, answer)
+    )
+    with xenstore.connected() as connection:
+        assert connection.children(["/a"]) == [names]
+
+
 def test_a_directory_that_changes_between_its_parts(
     xenstored: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -188,7 +199,7 @@ def too_big(parts: Callable[[int], bytes]) -> Answer:
         (lambda _tree, kind, number, _path: message(kind + 1, number, b""), "0 bytes of kind 2"),
         (lambda _tree, kind, number, _path: message(kind, number + 9, b""), "another question"),
         (lambda _tree, kind, _number, _path: message(kind, 0, b""), "another question"),
-        (lambda _tree, kind, number, _path: message(kind, number, bytes(4097)), "4097 bytes of"),
+        (lambda _tree, kind, number, _path: HEADER.pack(kind, number, 0, 2**31), "2147483648 b"),
         (lambda _tree, kind, number, _path: HEADER.pack(kind, number, 0, 10), "no answer within"),
         (lambda *_question: b"short", "no answer within"),
         (lambda *_question: b"", "no answer within"),

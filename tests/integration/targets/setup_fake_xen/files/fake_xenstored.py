@@ -4,7 +4,7 @@
 
 ``fake_xenstored.py STORE SOCKET`` serves in the background. It can be asked as soon as the command
 has returned, reads STORE (path to value, in JSON) anew for each connection, and ends when SOCKET is
-deleted. Answers, errors and limits are those of Xen 4.17.
+deleted. Answers, errors and limits are those of the xenstored in C of Xen 4.17.
 """
 
 from __future__ import annotations
