@@ -32,6 +32,7 @@ SECONDS = 180
 WINDOW = 64
 """Questions before the answers to them are read. Both have to fit into the socket's buffers."""
 WINDOW_OF_DEVICE = 1
+"""The device keeps one question: another one, written before the answer, takes its place."""
 
 HEADER = struct.Struct("=IIII")
 """Of a message: its kind, the number of the question, that of a transaction, bytes that follow."""
