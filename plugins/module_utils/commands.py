@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Running a host's programs: xl, xenstore-ls, systemctl, udevadm."""
+"""Running a host's programs: xl, systemctl, udevadm."""
 
 from __future__ import annotations
 
@@ -13,8 +13,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.programs import (
     environment,
     search_path,
 )
-
-XEN_PROGRAMS = ("xl", "xenstore-ls")
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ def finish(process: subprocess.Popen[bytes], timeout: float) -> Completed:
 
 
 def _not_installed(name: str) -> str:
-    hint = "; install Xen's tools (xen-utils)" if name in XEN_PROGRAMS else ""
+    hint = "; install Xen's tools (xen-utils)" if name == "xl" else ""
     return f"{name} is not installed (looked in {search_path()}){hint}"
 
 

@@ -17,16 +17,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     commands,
     dom0,
     xenstore,
-    xenstore_socket,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore_socket import (
-    Connection,
-    UnavailableError,
-)
-
-STORE_SECONDS = 180
+from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Connection, Store
 
 STATES = {
     0: "Unknown",
@@ -170,11 +163,8 @@ def read_store() -> Store:
 
     Raises XenError where xenstored does not answer.
     """
-    try:
-        with xenstore_socket.connected() as connection:
-            return Store(_domain_values(connection))
-    except UnavailableError:
-        return Store(_read_values("/"))
+    with xenstore.connected() as connection:
+        return Store(_domain_values(connection))
 
 
 def _domain_values(connection: Connection) -> Dict[str, str]:
@@ -222,15 +212,6 @@ def _slot_values(connection: Connection, slots: Sequence[Tuple[int, int]]) -> Di
 def _values(connection: Connection, paths: Sequence[str]) -> Dict[str, str]:
     found = zip(paths, connection.values(paths))
     return {path: value for path, value in found if value is not None}
-
-
-def _read_values(path: str) -> Dict[str, str]:
-    listing = commands.run(["xenstore-ls", "-f", path], STORE_SECONDS)
-    if listing.code == 0:
-        return xenstore.parse(listing.stdout)
-    if "xs_directory (" in listing.stderr and "No such file or directory" in listing.stderr:
-        return {}
-    raise XenError(f"cannot read xenstore, is xenstored running? {listing.stderr.strip()}")
 
 
 def domains(store: Store) -> List[Domain]:
@@ -282,23 +263,12 @@ def attached_devices() -> List[Vbd]:
 
 def read_slot(domain: Domain, key: int) -> Optional[Vbd]:
     """The disk in one slot as it is now, without reading all of xenstore."""
-    store = _read_slot(domain.domid, key)
+    with xenstore.connected() as connection:
+        store = Store(_slot_values(connection, [(domain.domid, key)]))
     backend = _backend_path(store, domain.domid, key)
     if not store.children(_entry(domain.domid, key)) and not store.children(backend):
         return None
     return _vbd(store, domain.name, domain.domid, key, backend)
-
-
-def _read_slot(domid: int, key: int) -> Store:
-    try:
-        with xenstore_socket.connected() as connection:
-            return Store(_slot_values(connection, [(domid, key)]))
-    except UnavailableError:
-        values = {**_read_values(_entry(domid, key)), **_read_values(_frontend(domid, key))}
-        said = values.get(f"{_entry(domid, key)}/backend")
-        for path in [said] if said else _backend_paths(domid, key):
-            values.update(_read_values(path))
-        return Store(values)
 
 
 def _entry(domid: int, key: int) -> str:

@@ -1,22 +1,51 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What was read of xenstore, and the text that ``xenstore-ls -f`` prints, read back into that.
+"""Reads xenstore from xenstored, and keeps what was read.
 
-A line is a path and its value, ``/vm = ""``, or a path and a colon where the value cannot be read.
-Every character of a value that is no printable ASCII, and the backslash, is escaped, so a value
-never goes on in another line. A quotation mark is not, hence the value reaches up to the last one.
+xenstored listens at a Unix socket in dom0. If it runs in a domain of its own, the kernel passes
+questions on to it, by a device that takes one at a time. Both speak the protocol of Xen's
+docs/misc/xenstore.txt and public/io/xs_wire.h.
 """
 
 from __future__ import annotations
 
-import re
-from typing import Dict, List, Match, Optional
+import errno
+import io
+import os
+import select
+import socket
+import stat
+import struct
+import time
+from contextlib import contextmanager
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError, explained
 
-_LINE = re.compile(r'(?P<path>/[^\s=]*)(?: = "(?P<value>.*)"|:)')
-_ESCAPE = re.compile(rb"\\(?:(?P<letter>[tnr])|x(?P<hex>[0-9a-f]{2})|(?P<octal>[0-3][0-7]{2})|(.))")
-_LETTERS = {b"t": b"\t", b"n": b"\n", b"r": b"\r"}
+SOCKETS = ("/var/run/xenstored/socket", "/run/xenstored/socket")
+DEVICES = ("/dev/xen/xenbus", "/proc/xen/xenbus")
+"""Of the kernel, and where it was before Linux 3.3."""
+
+SECONDS = 180
+"""How long a connection may take, from its beginning to the last answer."""
+
+WINDOW = 64
+"""Questions before the answers to them are read. Both have to fit into the socket's buffers."""
+WINDOW_OF_DEVICE = 1
+"""The device keeps one question: another one, written before the answer, takes its place."""
+
+HEADER = struct.Struct("=IIII")
+"""Of a message: its kind, the number of the question, that of a transaction, bytes that follow."""
+DIRECTORY, READ, ERROR, DIRECTORY_PART = 1, 2, 16, 22
+LONGEST = 2**24
+"""Bytes that may follow a header. XENSTORE_PAYLOAD_MAX is 4096, but oxenstored puts all names of a
+directory into one answer."""
+BUFFER = 2**18
+PARTS = 1000
+"""Answers in which a directory has to fit. Each holds about 800 domain ids."""
+
+ABSENT = "ENOENT"
+TOO_BIG = "E2BIG"
 
 
 class Store:
@@ -29,8 +58,8 @@ class Store:
             self._place(path)
 
     def _place(self, path: str) -> None:
-        """Make C(path) a child of its parent, and that of its own: the listing of a part of the
-        store does not have the directories above."""
+        """Make ``path`` a child of its parent, and that of its own: the directories above were not
+        read."""
         while path:
             parent, _slash, name = path.rpartition("/")
             siblings = self._children.setdefault(parent, {})
@@ -40,43 +69,183 @@ class Store:
             path = parent
 
     def get(self, path: str) -> Optional[str]:
-        """The value of a node, None where there is no such node."""
+        """The value of a node, None if there is no such node."""
         return self._values.get(path)
 
     def children(self, path: str) -> List[str]:
-        """The names of the nodes directly below C(path)."""
+        """The names of the nodes directly below ``path``."""
         return list(self._children.get(path, ()))
 
 
-def parse(text: str) -> Dict[str, str]:
-    """Path to value, of all nodes in the output of ``xenstore-ls -f``.
+@contextmanager
+def connected() -> Iterator[Connection]:
+    """A connection to xenstored. Raises XenError, then and whenever it is used."""
+    path = _path()
+    with explained(f"cannot read xenstore through {path}"):
+        try:
+            descriptor, window = _opened(path)
+            try:
+                yield Connection(Channel(descriptor), window)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise XenError(f"{error.strerror or error}; is xenstored running?") from None
 
-    Bytes that are no UTF-8 become surrogates (PEP 383), as everywhere in Python that a path may
-    hold them. Raises XenError for text that is something else.
+
+def _path() -> str:
+    """Where xenstored is asked: as the environment says, as for Xen's own library (xs.c).
+
+    Unlike there, a device does not stand in for a socket that refuses: if xenstored has crashed,
+    what is asked by the device is never answered.
     """
-    values = {}
-    for line in text.split("\n"):
-        match = _LINE.fullmatch(line)
-        if match and match["value"] is not None:
-            values[match["path"]] = _unescaped(match["value"])
-        elif line and not match:
-            raise XenError(f"xenstore-ls printed what is no node of xenstore: {line!r:.200}")
-    return values
+    said = os.environ.get("XENSTORED_PATH")
+    paths = [said] if said else [*SOCKETS, *DEVICES]
+    found = next((path for path in paths if os.path.exists(path)), None)
+    if found is None:
+        raise XenError(
+            f"cannot read xenstore: there is no {' and no '.join(paths)}; is xenstored running, "
+            "and is this dom0?"
+        )
+    return found
 
 
-def _unescaped(value: str) -> str:
-    try:
-        raw = value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:
-        raise XenError(f"xenstore-ls printed what is no text: {value!r:.200}") from None
-    return _ESCAPE.sub(_unescaped_byte, raw).decode("utf-8", "surrogateescape")
+def _opened(path: str) -> Tuple[int, int]:
+    """A descriptor that does not block, and how many questions it takes at once."""
+    if not stat.S_ISSOCK(os.stat(path).st_mode):
+        return os.open(path, os.O_RDWR | os.O_NONBLOCK), WINDOW_OF_DEVICE
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(SECONDS)
+        connection.connect(path)
+        return connection.detach(), WINDOW
 
 
-def _unescaped_byte(match: Match[bytes]) -> bytes:
-    if match["letter"]:
-        return _LETTERS[match["letter"]]
-    if match["hex"]:
-        return bytes([int(match["hex"], 16)])
-    if match["octal"]:
-        return bytes([int(match["octal"], 8)])
-    return match[4]
+class Channel(io.RawIOBase):
+    """Bytes from and to xenstored, by a descriptor that does not block. Raises OSError."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._deadline = time.monotonic() + SECONDS
+
+    def readable(self) -> bool:
+        """For those that read more than they are asked for, to have it at hand."""
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Wait for bytes and return how many there are; 0 if there will be no more."""
+        while True:
+            try:
+                return os.readv(self._descriptor, [buffer])
+            except BlockingIOError:
+                self._wait(select.POLLIN)
+
+    def send(self, data: bytes) -> None:
+        """Write ``data``, all of it."""
+        while data:
+            try:
+                data = data[os.write(self._descriptor, data) :]
+            except BlockingIOError:
+                self._wait(select.POLLOUT)
+
+    def _wait(self, event: int) -> None:
+        left = self._deadline - time.monotonic()
+        poll = select.poll()
+        poll.register(self._descriptor, event)
+        if left <= 0 or not poll.poll(left * 1000):
+            raise TimeoutError(errno.ETIMEDOUT, f"there was no answer within {SECONDS} s")
+
+
+class Answer(NamedTuple):
+    """What xenstored says to a question."""
+
+    content: bytes
+    error: str = ""
+    """The name of an errno; empty if there is none."""
+
+    def about(self, path: str) -> Optional[bytes]:
+        """The content, None if there is no such node. Raises XenError for any other error."""
+        if self.error not in ("", ABSENT):
+            raise XenError(f"xenstored answered {self.error} when asked for {path!r:.200}")
+        return None if self.error else self.content
+
+
+class Connection:
+    """What xenstored can be asked, up to ``window`` questions at once."""
+
+    def __init__(self, channel: Channel, window: int) -> None:
+        self._channel = channel
+        self._answers = io.BufferedReader(channel, BUFFER)
+        self._window = window
+
+    def children(self, paths: Sequence[str]) -> List[List[str]]:
+        """The names of the nodes directly below each path; none if there is no such node."""
+        answers = zip(paths, self._asked(DIRECTORY, paths))
+        return [
+            _text(
+                self._in_parts(path) if answer.error == TOO_BIG else answer.about(path) or b""
+            ).split("\0")[:-1]
+            for path, answer in answers
+        ]
+
+    def values(self, paths: Sequence[str]) -> List[Optional[str]]:
+        """The value of each node, None if there is no such node."""
+        contents = (answer.about(path) for path, answer in zip(paths, self._asked(READ, paths)))
+        return [None if content is None else _text(content) for content in contents]
+
+    def _in_parts(self, path: str) -> bytes:
+        """The names in a directory that is too big for one answer, each ended by a zero byte.
+
+        A part begins with the directory's generation; if it is another one than before, they are
+        read anew. The last part ends with an empty name.
+        """
+        names = generation = b""
+        for _answer in range(PARTS):
+            (answer,) = self._asked(DIRECTORY_PART, [f"{path}\0{len(names)}"])
+            content = answer.about(path)
+            if content is None:
+                return b""
+            now, _zero, part = content.partition(b"\0")
+            names = names + part if now == generation or not names else b""
+            generation = now
+            if names[-2:] in (b"\0", b"\0\0"):
+                return names[:-1]
+        raise XenError(f"the directory {path} of xenstore has no end, or changes all the time")
+
+    def _asked(self, kind: int, questions: Sequence[str]) -> List[Answer]:
+        answers: List[Answer] = []
+        for start in range(0, len(questions), self._window):
+            answers += self._turn(kind, questions[start : start + self._window])
+        return answers
+
+    def _turn(self, kind: int, questions: Sequence[str]) -> List[Answer]:
+        """The answers may come in any order."""
+        messages = [_message(kind, *numbered) for numbered in enumerate(questions)]
+        self._channel.send(b"".join(messages))
+        answers = dict(self._answer(kind) for _question in questions)
+        if set(answers) != set(range(len(questions))):
+            raise XenError("xenstored answered another question than it was asked")
+        return [answers[number] for number in range(len(questions))]
+
+    def _answer(self, kind: int) -> Tuple[int, Answer]:
+        answered, number, _transaction, length = HEADER.unpack(self._received(HEADER.size))
+        if answered not in (kind, ERROR) or length > LONGEST:
+            raise XenError(f"xenstored answered with {length} bytes of kind {answered}")
+        content = self._received(length)
+        if answered == ERROR:
+            return number, Answer(b"", _text(content).rstrip("\0"))
+        return number, Answer(content)
+
+    def _received(self, length: int) -> bytes:
+        data = self._answers.read(length)
+        if len(data) < length:
+            raise XenError("xenstored closed the connection; is it running?")
+        return data
+
+
+def _message(kind: int, number: int, question: str) -> bytes:
+    text = question.encode("utf-8", "surrogateescape") + b"\0"
+    return HEADER.pack(kind, number, 0, len(text)) + text
+
+
+def _text(content: bytes) -> str:
+    """Bytes that are no UTF-8 become surrogates (PEP 383), as in a path."""
+    return content.decode("utf-8", "surrogateescape")

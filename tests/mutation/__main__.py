@@ -46,7 +46,6 @@ FILES: Dict[str, Tuple[str, ...]] = {
     "console": (),
     "domain_template": (),
     "lab_recipe": (),
-    "xenstore": ("test_xen",),
     "config_syntax": ("test_config_syntax", "test_domain_config"),
     "domain_config": (),
 }

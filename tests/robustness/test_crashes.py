@@ -21,6 +21,10 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import boot_unit, dom0, xl
 from ansible_collections.xen.blockdev.tests.exhaustive import STRIDE
+from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
+    Xenstored,
+    tree_in,
+)
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome
 
@@ -211,7 +215,7 @@ def systemd(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(boot_unit.BootUnits, "__init__", _in(folder))
 
 
-STANDINS = Path(__file__).parents[1] / "integration/targets/setup_fake_xen/files/fake_xen.py"
+STANDIN = Path(__file__).parents[1] / "integration/targets/setup_fake_xen/files/fake_xen.py"
 STORE = {
     "/local/domain/0/name": "Domain-0",
     "/local/domain/1/name": "web",
@@ -220,18 +224,18 @@ STORE = {
 
 
 @pytest.fixture(autouse=True)
-def fake_xen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """A Xen host by the integration tests' stand-in; a call has one domain run on it, web."""
+def fake_xen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
+    """A Xen host by the integration tests' stand-ins; a call has one domain run on it, web."""
     home = tmp_path / "xen"
     (home / "bin").mkdir(parents=True)
-    for name in ("xl", "xenstore-ls"):
-        tool = home / "bin" / name
-        tool.write_text(f"#!{sys.executable} -ES\n{STANDINS.read_text()}")
-        tool.chmod(0o755)
+    (home / "bin/xl").write_text(f"#!{sys.executable} -ES\n{STANDIN.read_text()}")
+    (home / "bin/xl").chmod(0o755)
+    xenstored = Xenstored(str(home / "xenstored"), lambda: tree_in(home / "store.json"))
+    xenstored.start()
     (home / "type").write_text("xen\n")
     (home / "capabilities").write_text("control_d\n")
     monkeypatch.setenv("PATH", f"{home}/bin:{os.environ['PATH']}")
-    monkeypatch.setenv("XENSTORED_PATH", str(home / "none"))
+    monkeypatch.setenv("XENSTORED_PATH", str(home / "xenstored"))
     monkeypatch.setenv("FAKE_XEN", str(home))
     monkeypatch.setattr(dom0, "HYPERVISOR_TYPE", str(home / "type"))
     monkeypatch.setattr(dom0, "CAPABILITIES", str(home / "capabilities"))
@@ -243,7 +247,8 @@ def fake_xen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], No
         (home / "domains.json").write_text("{}")
         (home / "store.json").write_text(json.dumps(STORE))
 
-    return start
+    yield start
+    xenstored.stop()
 
 
 def _in(folder: Path) -> Callable[..., None]:

@@ -8,11 +8,13 @@ Each run tries the same inputs. XEN_BLOCKDEV_FUZZ=N tries N random ones for each
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import os
 import struct
 from contextlib import suppress
-from typing import Any, Callable, Dict, List, Optional
+from functools import lru_cache
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
@@ -34,7 +36,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
-from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
+from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
+    Tree,
+    Xenstored,
+)
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
     WEB_UUID,
@@ -289,13 +294,46 @@ def test_a_plan_or_the_documented_error(domains: Any, images_dir: Any, state: An
 # ---- what commands print and files hold ----
 
 
-@fuzzed(TEXT, TEXT)
-def test_what_xenstore_prints_is_read_or_refused(path: str, value: str) -> None:
-    for text in (path, f'/a = "{value}"', f'/a{path} = "{value}"\n/b:\n', f"{path}\n{value}"):
-        with suppress(XenError):
-            store = Store(xenstore.parse(text))
-            xen.vbds(store)
-            xen.domains(store)
+class Sends(xenstore.Channel):
+    """xenstored that sends what the test says, whatever it is asked."""
+
+    def __init__(self, sent: bytes) -> None:
+        super().__init__(-1)
+        self._sent = io.BytesIO(sent)
+
+    def send(self, data: bytes) -> None:
+        """Nobody reads it."""
+
+    def readinto(self, buffer: Any) -> int:
+        """Of what is sent, until there is no more."""
+        return self._sent.readinto(buffer)
+
+
+@fuzzed(
+    st.lists(
+        st.tuples(
+            st.sampled_from(
+                [xenstore.DIRECTORY, xenstore.DIRECTORY_PART, xenstore.ERROR, 2**32 - 1]
+            ),
+            st.sampled_from([0, 0, 0, 1, 2**31]),
+            st.sampled_from([0, 0, 0, 1, 4096, 2**24, 2**31]),
+            st.sampled_from([b"E2BIG\0", b"ENOENT\0", b"", b"\0", b"7\0", b"a\0b\0", b"7\0a\0\0"])
+            | st.binary(max_size=20),
+        ),
+        max_size=8,
+    )
+)
+def test_what_xenstored_answers_is_read_or_refused(
+    answers: List[Tuple[int, int, int, bytes]],
+) -> None:
+    sent = b"".join(
+        xenstore.HEADER.pack(kind, number, 0, length or len(text)) + text
+        for kind, number, length, text in answers
+    )
+    connection = xenstore.Connection(Sends(sent), xenstore.WINDOW)
+    with suppress(XenError):
+        for names in connection.children(["/local/domain", "/libxl"][: 1 + len(sent) % 2]):
+            assert "".join(f"{name}\0" for name in names).encode("utf-8", "surrogateescape") in sent
 
 
 @fuzzed(TEXT, st.sampled_from(["-b----", "--p---", "---sc-", "-----d", "r----", "??????"]))
@@ -354,7 +392,7 @@ OTHER = {
     "/local/domain/0/backend/vbd/2/51712/online": "1",
     "/local/domain/0/backend/vbd/2/51712/physical-device": "7:7",
 }
-HONEST = {**xenstore.parse(recorded_store()), **OTHER}
+HONEST = {**recorded_store(), **OTHER}
 SLOTS = st.sampled_from(
     ["51712", "51728", "51744", "51760", "99", "0", "-1", "9" * 30, "a", "51712x"]
 )
@@ -408,43 +446,60 @@ LIES = (
 WRITES = st.dictionaries(st.builds("{}/{}".format, SLOTS, NODES), LIES, max_size=6)
 
 
-def printed(values: Dict[str, str]) -> str:
-    """What xenstore-ls prints of these values (sanitise_value in Xen's xenstore_client.c)."""
-    lines = []
-    for path, value in values.items():
-        known = {9: r"\t", 10: r"\n", 13: r"\r", 92: r"\\"}
-        escaped = "".join(
-            chr(byte)
-            if 0x20 <= byte <= 0x7E and byte != 0x5C
-            else known.get(byte, f"\\{byte:03o}" if byte < 8 else f"\\x{byte:02x}")
-            for byte in value.encode("utf-8", "surrogatepass")
-        )
-        lines.append(f'{path} = "{escaped}"\n')
-    return "".join(lines)
+SERVED: Dict[str, str] = {}
+"""What the stand-in for xenstored has."""
 
 
-def told(values: Dict[str, str]) -> List[Vbd]:
-    """The disks, less what only their guests can say of them."""
-    found = xen.vbds(Store(xenstore.parse(printed(values))))
-    return [dataclasses.replace(vbd, frontend_state=None) for vbd in found]
-
-
-def told_of_slot(values: Dict[str, str], key: int) -> Optional[Vbd]:
-    read = xenstore.parse(printed(values))
+@pytest.fixture(scope="module", autouse=True)
+def xenstored(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """A stand-in for the whole module, as what is fuzzed takes no fixtures."""
+    path = str(tmp_path_factory.mktemp("xen") / "xenstored")
+    server = Xenstored(path, lambda: Tree(SERVED))
+    server.start()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            xen,
-            "_read_values",
-            lambda top: {p: v for p, v in read.items() if p == top or p.startswith(f"{top}/")},
-        )
-        vbd = xen.read_slot(WEB, key)
+        patch.setenv("XENSTORED_PATH", path)
+        yield
+    server.stop()
+
+
+def serve(values: Dict[str, str]) -> None:
+    """Have these values in xenstore, as bytes whatever they are."""
+    SERVED.clear()
+    for path, value in values.items():
+        SERVED[path] = value.encode("utf-8", "surrogatepass").decode("utf-8", "surrogateescape")
+
+
+@dataclasses.dataclass(frozen=True)
+class Told:
+    """What is read of the host, less what only its guests can say of their own ends."""
+
+    domains: List[Domain]
+    vbds: List[Vbd]
+    users: Dict[int, List[usage.User]]
+    slots: List[Optional[Vbd]]
+
+
+def told(values: Dict[str, str]) -> Told:
+    serve(values)
+    store = xen.read_store()
+    of_host = usage.Usage()
+    of_host.__dict__["vbds"] = xen.vbds(store)
+    return Told(
+        xen.domains(store),
+        [dataclasses.replace(vbd, frontend_state=None) for vbd in xen.vbds(store)],
+        of_host._vbds_of_devices,
+        [_told_of_slot(key) for key in (51712, 51744, 51760, 99)],
+    )
+
+
+def _told_of_slot(key: int) -> Optional[Vbd]:
+    vbd = xen.read_slot(WEB, key)
     return vbd and dataclasses.replace(vbd, frontend_state=None)
 
 
-def users(values: Dict[str, str]) -> Dict[int, List[usage.User]]:
-    of_host = usage.Usage()
-    of_host.__dict__["vbds"] = xen.vbds(Store(xenstore.parse(printed(values))))
-    return of_host._vbds_of_devices
+@lru_cache(maxsize=None)
+def told_if_honest() -> Told:
+    return told(HONEST)
 
 
 @fuzzed(WRITES, st.booleans(), examples=300)
@@ -455,20 +510,17 @@ def test_what_a_guest_writes_changes_nothing_but_its_own_state(
     if wiped:  # it can remove its frontends, too
         values = {path: value for path, value in values.items() if not path.startswith(GUEST)}
     values.update({f"{GUEST}/{node}": value for node, value in writes.items()})
-    assert told(values) == told(HONEST)
-    assert users(values) == users(HONEST)
-    for key in (51712, 51744, 51760, 99):
-        assert told_of_slot(values, key) == told_of_slot(HONEST, key)
-    store = Store(xenstore.parse(printed(values)))
-    assert xen.domains(store) == xen.domains(Store(HONEST))
-    for vbd in xen.vbds(store):
+    honest = told_if_honest()
+    assert told(values) == honest
+    for vbd in xen.vbds(xen.read_store()):
         assert len(vbd.states) < 100
         with suppress(BlockdevError):
             json.dumps(dataclasses.asdict(vbd))
 
 
 def test_the_honest_host_has_disks_of_both_domains() -> None:
-    assert {vbd.domain for vbd in told(HONEST)} == {"web", "db"}
-    assert told_of_slot(HONEST, 51712)
-    assert told_of_slot(HONEST, 99) is None
-    assert len(users(HONEST)) > 1
+    honest = told_if_honest()
+    assert [domain.name for domain in honest.domains] == ["Domain-0", "web", "db"]
+    assert {vbd.domain for vbd in honest.vbds} == {"web", "db"}
+    assert len(honest.users) > 1
+    assert [bool(vbd) for vbd in honest.slots] == [True, True, True, False]

@@ -45,7 +45,6 @@ PURE = {
     "placeholders",
     "signatures",
     "units",
-    "xenstore",
 }
 ANSIBLE = {"convergence", "file_attributes"}
 IMPURE = {

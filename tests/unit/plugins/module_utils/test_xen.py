@@ -5,12 +5,11 @@
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from pathlib import Path
-from typing import Dict, Optional
+from typing import Dict, Iterator, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import dom0, vbd_target, xen, xenstore
+from ansible_collections.xen.blockdev.plugins.module_utils import dom0, vbd_target, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
@@ -19,89 +18,26 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil im
     FakeHost,
     recorded_store,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 WEB = Domain(1, "web", WEB_UUID)
 
 
 @pytest.fixture
-def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
-    fake = FakeHost(tmp_path, monkeypatch)
-    fake.device("/dev/loop0", 7, 0)
-    return fake
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
+    with FakeHost(tmp_path, monkeypatch) as fake:
+        fake.device("/dev/loop0", 7, 0)
+        yield fake
 
 
 def recorded_vbds() -> Dict[str, Vbd]:
-    return {vbd.vdev: vbd for vbd in xen.vbds(Store(xenstore.parse(recorded_store())))}
-
-
-# ---- xenstore-ls ----
-
-
-@pytest.mark.parametrize(
-    ("printed", "value"),
-    [
-        ("", ""),
-        ("plain", "plain"),
-        (r"two\nlines", "two\nlines"),
-        (r"\t\r\\", "\t\r\\"),
-        (r"\\n", r"\n"),
-        (r"\xc3\xa4", "ä"),
-        (r"\x7f\x1b", "\x7f\x1b"),
-        (r"\000\007\033", "\x00\x07\x1b"),
-        (r"\xff", "\udcff"),
-        (r'"quoted" = "too"', '"quoted" = "too"'),
-        (r"\"", '"'),
-        ("/dev/disk/a = b:", "/dev/disk/a = b:"),
-        ("\\", "\\"),
-    ],
-)
-def test_values_are_unescaped(printed: str, value: str) -> None:
-    assert xenstore.parse(f'/a/b = "{printed}"\n') == {"/a/b": value}
-
-
-def test_a_value_that_cannot_be_read_is_left_out() -> None:
-    assert xenstore.parse('/a:\n/b = "1"\n') == {"/b": "1"}
-
-
-@pytest.mark.parametrize("text", ["a = 1", "/a = 1", "/a", '/a = "', 'x\n/a = ""', "/a b:"])
-def test_other_text_is_an_error(text: str) -> None:
-    with pytest.raises(XenError, match="no node of xenstore"):
-        xenstore.parse(text)
-
-
-def test_lone_surrogates_are_an_error() -> None:
-    with pytest.raises(XenError, match="no text"):
-        xenstore.parse('/a = "\ud800"')
-
-
-@given(st.text(alphabet=st.characters(), max_size=60))
-def test_any_text_is_parsed_or_a_xen_error(text: str) -> None:
-    for candidate in (text, f'/a = "{text}"'):
-        with suppress(XenError):
-            xenstore.parse(candidate)
-
-
-@given(st.binary(max_size=40))
-def test_what_xenstore_ls_escapes_comes_back(value: bytes) -> None:
-    printed = "".join(
-        chr(byte)
-        if 0x20 <= byte <= 0x7E and byte != 0x5C
-        else {9: r"\t", 10: r"\n", 13: r"\r", 92: r"\\"}.get(
-            byte, f"\\{byte:03o}" if byte < 8 else f"\\x{byte:02x}"
-        )
-        for byte in value
-    )
-    parsed = xenstore.parse(f'/a = "{printed}"')["/a"]
-    assert parsed.encode("utf-8", "surrogateescape") == value
+    return {vbd.vdev: vbd for vbd in xen.vbds(Store(recorded_store()))}
 
 
 # ---- what is there ----
 
 
 def test_recorded_domains() -> None:
-    domains = xen.domains(Store(xenstore.parse(recorded_store())))
+    domains = xen.domains(Store(recorded_store()))
     assert [(domain.domid, domain.name) for domain in domains] == [
         (0, "Domain-0"),
         (1, "web"),
@@ -116,7 +52,7 @@ def test_recorded_domains() -> None:
     + [(other, None) for other in ("nosuch", "Web", "99", "", "01", WEB_UUID[:-1] + "0")],
 )
 def test_domains_are_found_by_name_id_and_uuid(wanted: str, domid: Optional[int]) -> None:
-    running = xen.domains(Store(xenstore.parse(recorded_store())))
+    running = xen.domains(Store(recorded_store()))
     found = xen.find_domain(wanted, running)
     assert (found and found.domid) == domid
 
@@ -252,20 +188,20 @@ def test_not_a_xen_host(
             path.write_text(text)
     assert not dom0.is_dom0()
     assert xen.attached_devices() == []
-    assert host.commands("xenstore-ls") == []
+    assert host.reads == 0
     with pytest.raises(XenError, match=f"not a Xen host: .*{message}"):
         dom0.require_dom0()
 
 
 def test_the_store_is_read_once(host: FakeHost) -> None:
-    host.store = xenstore.parse(recorded_store())
+    host.store = recorded_store()
     assert [vbd.vdev for vbd in xen.attached_devices()] == ["xvda", "xvdb", "51768", "xvdq"]
-    assert host.commands("xenstore-ls") == ["xenstore-ls -f /"]
+    assert host.reads == 1
 
 
 def test_xenstored_down(host: FakeHost) -> None:
-    host.behave(xenstored_down=True)
-    with pytest.raises(XenError, match="is xenstored running"):
+    host.xenstored.stop()
+    with pytest.raises(XenError, match="/xenstored: Connection refused; is xenstored running"):
         xen.attached_devices()
 
 

@@ -1,16 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Xen host to test with: xenstore as recorded or made up, and a stand-in for xl that can fail."""
+"""A Xen host to test with: xenstore as recorded or made up, and stand-ins for xl and xenstored."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import stat
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Sequence, Tuple
+from typing import Any, Dict, List, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
@@ -23,6 +24,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
+from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
+    Xenstored,
+    tree_in,
+)
 
 TESTS = Path(__file__).parents[3]
 DATA = TESTS / "unit" / "data"
@@ -47,15 +52,15 @@ def recorded(command: str, file: str = "recorded-xen-4.17.txt") -> str:
     return printed.split("[exit ", 1)[0]
 
 
-def recorded_store() -> str:
-    """All of xenstore that was recorded, as one listing."""
-    names = "".join(f'{path} = "{value}"\n' for path, value in DOMAINS.items())
+def recorded_store() -> Dict[str, str]:
+    """Path to value, of all of xenstore that was recorded."""
     commands = [
         "xenstore-ls -f /local/domain/0/backend",
         "xenstore-ls -f /local/domain/1/device",
         "xenstore-ls -f /libxl/1/device/vbd/51712",
     ]
-    return names + "".join(recorded(command) for command in commands)
+    listing = "".join(recorded(command) for command in commands)
+    return {**DOMAINS, **dict(re.findall('^(/.*?) = "(.*)"$', listing, re.MULTILINE))}
 
 
 def binding(number: int, inode: int, backing_rdev: int = 0) -> Binding:
@@ -93,7 +98,7 @@ class QuietUsage(Usage):
 
 
 class FakeHost:
-    """A host whose xl and xenstore-ls are stand-ins, with the domains web (1) and db (2)."""
+    """A host whose xl and xenstored are stand-ins, with the domains web (1) and db (2)."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = home
@@ -105,16 +110,27 @@ class FakeHost:
         self.behave()
         self._install_commands()
         self._redirect_paths()
+        self._start_xenstored()
+
+    def __enter__(self) -> FakeHost:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.xenstored.stop()
+
+    def _start_xenstored(self) -> None:
+        path = str(self.home / "xenstored")
+        self.xenstored = Xenstored(path, lambda: tree_in(self.home / "store.json"))
+        self.xenstored.start()
+        self._monkeypatch.setenv("XENSTORED_PATH", path)
 
     def _install_commands(self) -> None:
         commands = self.home / "bin"
         commands.mkdir()
         program = FAKE.read_text().split("\n", 1)[1]
-        for name in ("xl", "xenstore-ls"):
-            (commands / name).write_text(f"#!{sys.executable} -ES\n{program}")
-            (commands / name).chmod(0o755)
+        (commands / "xl").write_text(f"#!{sys.executable} -ES\n{program}")
+        (commands / "xl").chmod(0o755)
         self._monkeypatch.setenv("PATH", str(commands), prepend=os.pathsep)
-        self._monkeypatch.setenv("XENSTORED_PATH", str(commands / "none"))
         self._monkeypatch.setenv("FAKE_XEN", str(self.home))
 
     def _redirect_paths(self) -> None:
@@ -143,6 +159,11 @@ class FakeHost:
         """Set what goes wrong from now on."""
         self._behaviour.update(behaviour)
         (self.home / "behaviour.json").write_text(json.dumps(self._behaviour))
+
+    @property
+    def reads(self) -> int:
+        """How often xenstore was read so far."""
+        return self.xenstored.connections
 
     @property
     def listed(self) -> Dict[str, str]:
@@ -193,8 +214,7 @@ class FakeHost:
         directory.mkdir(parents=True)
         (directory / "dev").write_text("{}:{}\n".format(*lower))
 
-    def commands(self, name: str = "xl") -> List[str]:
-        """The commands that were run so far."""
+    def commands(self) -> List[str]:
+        """The commands of xl that were run so far."""
         log = self.home / "log"
-        lines: Sequence[str] = log.read_text().splitlines() if log.exists() else []
-        return [line for line in lines if line.split()[0] == name]
+        return log.read_text().splitlines() if log.exists() else []

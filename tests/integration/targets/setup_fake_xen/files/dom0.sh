@@ -3,7 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # dom0.sh HOME COMMAND… runs a command as on dom0: in a mount namespace of its own, where /sys and
-# /proc are the real ones but say that this is Xen, with the stand-ins of HOME/bin for its tools.
+# /proc are the real ones but say that this is Xen, with the stand-ins of
+# HOME: bin/xl, and xenstored for the socket of the real one.
 set -eu
 if [ "${1:-}" != --inside ]; then
     exec unshare --mount --propagation private "$0" --inside "$@"
@@ -29,5 +30,5 @@ ln -s "$home"/root/real_proc/[0-9]* "$home/root/proc/"
 mount --rbind "$home/root/sys" /sys
 mount --bind "$home/root/proc" /proc
 
-# A real xenstored is not asked, should this be a Xen host.
-PATH=$home/bin:$PATH FAKE_XEN=$home XENSTORED_PATH=$home/none exec "$@"
+# The real xenstored is not asked, should this be a Xen host.
+PATH=$home/bin:$PATH FAKE_XEN=$home XENSTORED_PATH=$home/xenstored exec "$@"

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands in for xl and xenstore-ls (it is what it is called as), for the errors that the real ones
-do not give on demand.
+"""Stands in for xl, for the errors that the real one does not give on demand.
 
 The directory $FAKE_XEN holds ``store.json``, xenstore as path to value; ``domains.json``, by domain
 id what xl's list says of those that do not just run; ``behaviour.json``, what is to go wrong; and
@@ -26,13 +25,13 @@ DEAF_SECONDS = 60
 
 
 def main():
-    name, arguments = Path(sys.argv[0]).name, sys.argv[1:]
+    arguments = sys.argv[1:]
     if arguments[0] == "console":
         return console(arguments[1])
     with (HOME / "log").open("a") as log:
-        log.write(" ".join([name, *arguments]) + "\n")
+        log.write(" ".join(["xl", *arguments]) + "\n")
         fcntl.flock(log, fcntl.LOCK_EX)
-        code, seconds = run(name, arguments, json.loads((HOME / "behaviour.json").read_text()))
+        code, seconds = run(arguments, json.loads((HOME / "behaviour.json").read_text()))
     time.sleep(seconds)
     if seconds:
         return fail(
@@ -42,13 +41,11 @@ def main():
     return code
 
 
-def run(name, arguments, behaviour):
+def run(arguments, behaviour):
     """The exit code, and for how long the command hangs before it fails."""
     store, domains = read(STORE), read(DOMAINS)
     pass_time(store, domains, behaviour)
-    if name == "xenstore-ls":
-        code = ls(store, behaviour, arguments[-1])
-    elif arguments[:2] == ["-N", "create"]:
+    if arguments[:2] == ["-N", "create"]:
         code = read_config(behaviour, arguments[2])
     elif arguments[0] in BLOCK_COMMANDS:
         code = BLOCK_COMMANDS[arguments[0]](store, behaviour, arguments[1:])
@@ -56,7 +53,7 @@ def run(name, arguments, behaviour):
         code = DOMAIN_COMMANDS[arguments[0]](store, domains, behaviour, arguments[1:])
     write(STORE, store)
     write(DOMAINS, domains)
-    is_deaf = name == "xl" and arguments[0] == "shutdown" and behaviour.get("deaf") and not code
+    is_deaf = arguments[0] == "shutdown" and behaviour.get("deaf") and not code
     return code, DEAF_SECONDS if is_deaf else 0
 
 
@@ -65,33 +62,12 @@ def read(path):
 
 
 def write(path, content):
-    """Only what has changed, so that a test sees whether anything was touched."""
+    """Only what has changed, so that a test sees whether anything was touched, and all at once, as
+    the stand-in for xenstored may read it at any time."""
     if content != read(path):
-        path.write_text(json.dumps(content))
-
-
-def ls(store, behaviour, path):
-    if behaviour.get("xenstored_down"):
-        return fail("xenstore-ls: xs_open: No such file or directory")
-    below = path.rstrip("/") + "/"
-    if not any(node.startswith(below) or node == path for node in store):
-        return fail(f"xenstore-ls: xs_directory ({path}): No such file or directory")
-    for node in sorted(with_directories(store)):
-        if node.startswith(below):
-            print(f'{node} = "{escaped(store.get(node, ""))}"')
-    return 0
-
-
-def with_directories(store):
-    parts = (node.split("/") for node in store)
-    return {"/".join(names[:end]) for names in parts for end in range(2, len(names) + 1)}
-
-
-def escaped(value):
-    known = {"\t": "\\t", "\n": "\\n", "\r": "\\r", "\\": "\\\\"}
-    return "".join(
-        known.get(char, char if " " <= char <= "~" else f"\\x{ord(char):02x}") for char in value
-    )
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(content))
+        new.replace(path)
 
 
 def read_config(behaviour, path):
