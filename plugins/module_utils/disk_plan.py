@@ -50,7 +50,7 @@ class DiskPlanError(BlockdevError):
 
 
 class Reading(NamedTuple):
-    """What the user wrote about domains, as far as it can be read, and all that is wrong with it."""
+    """What was written about domains, as far as it can be read, and all that is wrong with it."""
 
     domains: List[Domain]
     problems: List[str]

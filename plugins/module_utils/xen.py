@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
     dom0,
+    programs,
     xenstore,
     xenstore_socket,
 )
@@ -225,7 +225,7 @@ def _values(connection: Connection, paths: Sequence[str]) -> Dict[str, str]:
 
 
 def _read_values(path: str) -> Dict[str, str]:
-    listing = commands.run(["xenstore-ls", "-f", path], STORE_SECONDS)
+    listing = dom0.run(["xenstore-ls", "-f", path], STORE_SECONDS)
     if listing.code == 0:
         return xenstore.parse(listing.stdout)
     if "xs_directory (" in listing.stderr and "No such file or directory" in listing.stderr:
@@ -365,7 +365,7 @@ def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
         sectors=_number(store.get(f"{backend}/sectors")),
         sector_size=_number(store.get(f"{backend}/sector-size")),
         hotplug_status=store.get(f"{backend}/hotplug-status"),
-        hotplug_error=commands.in_one_line(store.get(f"{backend}/hotplug-error") or "") or None,
+        hotplug_error=programs.in_one_line(store.get(f"{backend}/hotplug-error") or "") or None,
     )
 
 

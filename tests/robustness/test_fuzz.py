@@ -16,7 +16,6 @@ from typing import Any, Callable, Dict, List, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
     config_syntax,
     device_number,
     disk_list,
@@ -24,6 +23,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     disk_spec,
     domain_config,
     passwords,
+    programs,
     saved_domains,
     units,
     usage,
@@ -31,8 +31,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xenstore,
     xl,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
 from ansible_collections.xen.blockdev.tests.robustness import harness
@@ -304,7 +304,7 @@ def test_a_list_of_domains_is_read_or_refused(name: str, flags: str) -> None:
     head = "Name   ID   Mem VCPUs\tState\tTime(s)\nDomain-0   0  2048     2     r-----      10.5\n"
     with pytest.MonkeyPatch.context() as patch:
         for output in (name, f"{head}{line}\n", f"{line}\n{head}"):
-            patch.setattr(commands, "run", lambda *_run, output=output: Completed(0, output, ""))
+            patch.setattr(programs, "run", lambda *_run, output=output: Completed(0, output, ""))
             with suppress(XenError):
                 for one in xl.listed():
                     assert one.status

@@ -11,12 +11,12 @@ from typing import Callable, Iterator, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
+    programs,
     xen,
     xenstore,
     xenstore_socket,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore_socket import (
@@ -80,12 +80,12 @@ def xenstored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Xenst
     path = tmp_path / "socket"
     server = Xenstored(path)
     monkeypatch.setenv("XENSTORED_PATH", str(path))
-    monkeypatch.setattr(commands, "run", lambda argv, timeout: pytest.fail(f"{argv} is not wanted"))
+    monkeypatch.setattr(programs, "run", lambda argv, timeout: pytest.fail(f"{argv} is not wanted"))
     return server
 
 
 def listing(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setattr(commands, "run", lambda argv, timeout: Completed(0, text, ""))
+    monkeypatch.setattr(programs, "run", lambda argv, timeout: Completed(0, text, ""))
 
 
 def test_the_same_as_in_the_listing(xenstored: Xenstored) -> None:
