@@ -11,8 +11,7 @@ VENV := $(CURDIR)/.venv
 CACHE := $(CURDIR)/.cache
 DOCS_VENV := $(CACHE)/docs-venv
 RUN := PATH=$(VENV)/bin:$$PATH
-# Runs pytest in a tree, which is what the collection is imported from.
-PYTEST = PYTHONPATH=$(CACHE)/trees/$(THIS) XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) pytest -p no:cacheprovider -r s --durations 12 -n auto
+PYTEST = XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) pytest -r s --durations 12 -n auto
 # Debian's release in the lab.
 RELEASE ?= bookworm
 # Whether the lab's scenario boots its host anew, some ten minutes of it.
@@ -24,6 +23,8 @@ MUTATION := $(CACHE)/mutation
 # Each step has one of its own, so that some can run at the same time.
 STEP ?= tree
 TREE = $(CACHE)/trees/$(STEP)/ansible_collections/xen/blockdev
+# A link by which the checkout itself is the collection: pyproject.toml has pytest import from it.
+WORK := $(CACHE)/trees/work/ansible_collections/xen/blockdev
 # As in the lab, where modules are compiled once and not for each task; the tests run thousands of them.
 COMPILED_ONCE := $(wildcard roles/xen_lab/files/dom0/usr/lib/python3/dist-packages/compiled_once.*)
 # No host file, no configuration of the user's, no cow.
@@ -78,6 +79,10 @@ $(COLLECTIONS)/.installed: $(VENV)/.run $(SOURCES)
 
 .PHONY: install
 install: $(COLLECTIONS)/.installed ## Build the collection and install it below .cache
+
+$(WORK):
+	@mkdir -p $(@D)
+	@ln -sfn ../../../../.. $@ # relative, so that the checkout may be moved
 
 .PHONY: tree
 tree: $(VENV)/.test
@@ -152,8 +157,8 @@ importer: install $(IMPORTER)/.installed ## What Galaxy and execution environmen
 	@PATH=$(IMPORTER)/bin:$$PATH tests/importer $(CACHE)/xen-blockdev-*.tar.gz $(COLLECTIONS)
 
 .PHONY: unit
-unit: $(VENV)/.test ## The code that needs no host, and the host's code against recorded output
-	@$(IN_TREE) $(if $(EXHAUSTIVE),$(PYTEST) tests/unit,tests/ansible-test units --color no)
+unit: $(VENV)/.test | $(WORK) ## The code that needs no host, and the host's code against recorded output
+	@$(RUN) $(PYTEST) tests/unit
 
 .PHONY: sanity
 sanity: $(VENV)/.test ## ansible-test's own checks
@@ -165,7 +170,7 @@ integration: $(VENV)/.test ## Every operation of every module, on real files and
 
 .PHONY: robustness
 robustness: $(VENV)/.test ## Crashes, races, full disks, random sequences and hostile input (EXHAUSTIVE=1; root)
-	@$(IN_TREE) $(PYTEST) --dist worksteal tests/robustness
+	@$(IN_TREE) PYTHONPATH=$(CACHE)/trees/$(THIS) $(PYTEST) --dist worksteal tests/robustness
 
 .PHONY: molecule
 molecule: $(VENV)/.test install ## The playbooks on this machine, verified with testinfra (root)

@@ -16,9 +16,9 @@ from contextlib import suppress
 from functools import partial
 from typing import List, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import commands, locks, loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop_link, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action, Plan
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     check_writable,
     nearest,
@@ -26,6 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     resolved,
     sync_directories,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import Completed, errors_as
 
 UNIT_DIR = "/etc/systemd/system"
 WANTED_BY = "multi-user.target"
@@ -180,7 +181,7 @@ class BootUnits:
             _systemctl("stop", *self._removed)
         reload = _systemctl("daemon-reload")
         if reload.code != 0:
-            words = commands.in_one_line(reload.stderr)
+            words = programs.in_one_line(reload.stderr)
             raise BootUnitError(f"systemd does not read its units again: {words}")
         if self._removed:
             _systemctl("reset-failed", *self._removed)
@@ -216,5 +217,7 @@ class BootUnits:
                 os.unlink(path)
 
 
-def _systemctl(verb: str, *names: str) -> commands.Completed:
-    return commands.run(["systemctl", "--no-ask-password", verb, *names], SYSTEMCTL_SECONDS)
+def _systemctl(verb: str, *names: str) -> Completed:
+    """Have systemd do something. Raises BootUnitError if it cannot be asked."""
+    with explained(f"cannot ask systemd for `{verb}`"), errors_as(BootUnitError):
+        return programs.run(["systemctl", "--no-ask-password", verb, *names], SYSTEMCTL_SECONDS)

@@ -18,11 +18,11 @@ from functools import cached_property
 from typing import List, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
     config_syntax,
     disk_spec,
     dom0,
     domain_config,
+    programs,
     xl,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import (
@@ -171,9 +171,9 @@ def validate(text: str) -> None:
     with tempfile.NamedTemporaryFile(prefix="xen_domain_config.") as trial:
         trial.write(_encoded(text))
         trial.flush()
-        ended = commands.run(["xl", "-N", "create", trial.name], xl.XL_SECONDS)
+        ended = dom0.run(["xl", "-N", "create", trial.name], xl.XL_SECONDS)
     if ended.code != 0:
-        words = commands.in_one_line(ended.stderr.replace(trial.name, "the config"))
+        words = programs.in_one_line(ended.stderr.replace(trial.name, "the config"))
         raise ConfigError(f"xl refuses what it would say: {words or f'exit code {ended.code}'}")
 
 

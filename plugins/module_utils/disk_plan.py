@@ -49,6 +49,14 @@ class DiskPlanError(BlockdevError):
     """What is wrong with the domains, all of it, a line each."""
 
 
+class Reading(NamedTuple):
+    """What was written about domains, as far as it can be read, and all that is wrong with it."""
+
+    domains: List[Domain]
+    problems: List[str]
+    """A line each, which begins with the place."""
+
+
 class DiskPlan(NamedTuple):
     """What is to be done, and what the user should know about it."""
 
@@ -64,19 +72,15 @@ def plan(
     images_dir: str = IMAGES_DIR,
     config_dir: str = CONFIG_DIR,
     state: Optional[str] = None,
-    places: Optional[Sequence[str]] = None,
 ) -> DiskPlan:
     """Plan the disks of all domains.
 
     C(domains): the list of domains as the user wrote it. C(images_dir): where images go that have
     no path of their own, as ``<images_dir>/<domain>/<disk>.raw``. C(config_dir): where configs
-    are. C(state): ``absent`` plans every domain as if it were absent. C(places): what each domain
-    is called in an error, by default its place in the list and its name.
+    are. C(state): ``absent`` plans every domain as if it were absent.
     Raises DiskPlanError with everything that is wrong.
     """
-    reader = InventoryReader(images_dir, config_dir, state)
-    planned = reader.domains(domains, places)
-    problems = [*reader.problems, *_contradictions(planned)]
+    planned, problems = read(domains, images_dir, config_dir, state)
     if problems:
         raise DiskPlanError("\n".join(problems))
     return DiskPlan(
@@ -88,6 +92,23 @@ def plan(
             *_partitions_beside_disks(planned),
         ],
     )
+
+
+def read(
+    domains: object,
+    images_dir: str = IMAGES_DIR,
+    config_dir: str = CONFIG_DIR,
+    state: Optional[str] = None,
+    places: Optional[Sequence[str]] = None,
+) -> Reading:
+    """Read what the user wrote, as L(plan) does, and keep what is wrong with it.
+
+    C(places): what each domain is called in a problem, by default its place in the list and its
+    name.
+    """
+    reader = InventoryReader(images_dir, config_dir, state)
+    found = reader.domains(domains, places)
+    return Reading(found, [*reader.problems, *_contradictions(found)])
 
 
 def select(entries: Sequence[Entry], query: Optional[str] = None) -> Any:

@@ -1,10 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether this is a Xen host."""
+"""Whether this is a Xen host, where it has its hotplug scripts, and how its programs are run."""
 
 from __future__ import annotations
 
+import subprocess
+from typing import Sequence
+
+from ansible_collections.xen.blockdev.plugins.module_utils import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import Completed, errors_as
 
 HYPERVISOR_TYPE = "/sys/hypervisor/type"
 CAPABILITIES = "/proc/xen/capabilities"
@@ -27,6 +32,26 @@ def require_dom0() -> None:
     raise XenError(
         f"not a Xen host: {HYPERVISOR_TYPE} does not say xen; run this on dom0, booted under Xen"
     )
+
+
+def run(argv: Sequence[str], timeout: float) -> Completed:
+    """Run a program of Xen, see programs.run. Raises XenError."""
+    with errors_as(XenError):
+        return programs.run(argv, timeout)
+
+
+def start(
+    argv: Sequence[str], stdin: programs.Stream = subprocess.DEVNULL
+) -> subprocess.Popen[bytes]:
+    """Start a program of Xen, see programs.start. Raises XenError."""
+    with errors_as(XenError):
+        return programs.start(argv, stdin=stdin)
+
+
+def finish(process: subprocess.Popen[bytes], timeout: float) -> Completed:
+    """Wait for a program of Xen to end, see programs.finish. Raises XenError."""
+    with errors_as(XenError):
+        return programs.finish(process, timeout)
 
 
 def _text_of(path: str) -> str:

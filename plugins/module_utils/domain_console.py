@@ -13,7 +13,6 @@ from functools import cached_property, partial
 from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Set, cast
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
     console,
     console_log,
     dom0,
@@ -181,9 +180,7 @@ class Follower:
         C(daemon): what xenconsoled logs of it, where it does."""
         self._daemon = daemon
         # It would end at the end of its input, so that stays open.
-        self._process = commands.start(
-            ["xl", "console", str(self.domain.domid)], stdin=subprocess.PIPE
-        )
+        self._process = dom0.start(["xl", "console", str(self.domain.domid)], stdin=subprocess.PIPE)
         self.output = cast(IO[bytes], self._process.stdout).fileno()
         """The descriptor from which the console is read."""
         self._log = log
@@ -242,7 +239,7 @@ class Follower:
             self._judge(console.of_end(status, self._transcript, self._expected))
 
     def _last_words(self) -> str:
-        return xl.words(commands.finish(self._process, xl.XL_SECONDS))
+        return xl.words(dom0.finish(self._process, xl.XL_SECONDS))
 
     def _judge(self, verdict: Verdict) -> None:
         self.verdict = verdict

@@ -19,7 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image_content import 
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError, Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_size
 
-MKE2FS = Tool("mke2fs", "makes ext2, ext3 and ext4 file systems", "e2fsprogs")
+MKE2FS = Tool("mke2fs", "makes ext2, ext3 and ext4 file systems")
 
 KINDS = ("ext2", "ext3", "ext4")
 

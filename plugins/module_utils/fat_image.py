@@ -29,9 +29,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     format_size,
 )
 
-MKFS = Tool("mkfs.vfat", "makes FAT file systems", "dosfstools")
-MCOPY = Tool("mcopy", "fills FAT file systems", "mtools")
-MDIR = Tool("mdir", "lists what is in FAT file systems", "mtools")
+MKFS = Tool("mkfs.vfat", "makes FAT file systems")
+MCOPY = Tool("mcopy", "fills FAT file systems")
+MDIR = Tool("mdir", "lists what is in FAT file systems")
 
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "MTOOLSRC": "/dev/null"}
 """mtools takes the encoding of names from its locale, and drives from a file of its user."""

@@ -49,7 +49,7 @@ _NO_LEASE = (errno.EAGAIN, errno.EINVAL, errno.ENOLCK)
 _REMOTE = re.compile("nfs|cifs|smb")
 """Types of network file systems on which EAGAIN may mean the latter."""
 
-FALLOCATE = Tool("fallocate", "sets blocks aside in an image", "util-linux")
+FALLOCATE = Tool("fallocate", "sets blocks aside in an image")
 
 PROBED_FROM = 2 * 1024**4
 """Bytes. Whether a file system can hold a file of at least this size is tried out when planning.

@@ -26,9 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 FORMATS = ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"]
 """The formats that a source can have."""
 
-QEMU_IMG = Tool(
-    "qemu-img", "reads images that are not raw", "qemu-utils on Debian, qemu-img elsewhere"
-)
+QEMU_IMG = Tool("qemu-img", "reads images that are not raw")
 
 QEMU_FORMATS = {"vhd": "vpc"}
 """Formats that qemu-img knows under another name."""

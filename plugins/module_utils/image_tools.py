@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from dataclasses import dataclass
 from typing import Mapping, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import (
+    ProgramError,
+    ProgramMissingError,
+)
 
 
 class ImageError(BlockdevError):
@@ -26,20 +28,14 @@ class Tool:
     name: str
     purpose: str
     """What it does, after ``which``."""
-    package: str
-    """Where it comes from."""
 
     def require(self) -> None:
         """Raise ImageError where it is not on this host."""
-        if shutil.which(self.name, path=programs.search_path()) is None:
-            raise self.missing()
+        if programs.find(self.name) is None:
+            raise self._missing()
 
-    def missing(self) -> ImageError:
-        """The error of a host that does not have it."""
-        return ImageError(
-            f"{self.name}, which {self.purpose}, is not on this host: install it (package "
-            f"{self.package})"
-        )
+    def _missing(self) -> ImageError:
+        return ImageError(str(ProgramMissingError(self.name, self.purpose)))
 
     def run(
         self,
@@ -58,23 +54,19 @@ class Tool:
         """
         shown = f"{self.name} {action}" if action else self.name
         try:
-            done = subprocess.run(
+            done = programs.run(
                 [self.name, *arguments],
-                check=False,
-                stdin=subprocess.DEVNULL,
-                capture_output=True,
-                pass_fds=tuple(descriptors),
-                timeout=timeout,
-                encoding="utf-8",
-                errors="replace",
-                cwd=None if directory is None else by_number(directory),
-                env={**programs.environment(), **(environment or {})},
+                timeout,
+                descriptors=tuple(descriptors),
+                directory=None if directory is None else by_number(directory),
+                variables=environment,
+                shown=shown,
             )
-        except FileNotFoundError:
-            raise self.missing() from None
-        except subprocess.TimeoutExpired:
-            raise ImageError(f"{shown} did not end within {timeout} s") from None
-        if done.returncode:
+        except ProgramMissingError:
+            raise self._missing() from None
+        except ProgramError as error:
+            raise ImageError(str(error)) from None
+        if done.code:
             words = _named(done.stderr.strip(), descriptors)
             raise ImageError(f"{shown} failed: {words}")
         return done.stdout

@@ -22,25 +22,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
+from ansible_collections.xen.blockdev.plugins.module_utils import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.programs import (
-    environment,
-    search_path,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import PACKAGES, errors_as
 
 LOCK = "cache.lock"
-
-TOOLS = {
-    "mmdebstrap": "mmdebstrap",
-    "newuidmap": "uidmap",
-    "mke2fs": "e2fsprogs",
-    "qemu-system-x86_64": "qemu-system-x86",
-    "qemu-img": "qemu-utils",
-    "ssh": "openssh-client",
-    "ssh-keygen": "openssh-client",
-    "setpriv": "util-linux",
-}
-"""Command to the package of Debian that has it."""
 
 BUILD_BYTES = 4 << 30
 """Room that an image and a snapshot take while they are made, in the cache."""
@@ -52,7 +38,7 @@ TEMPORARY_BYTES = 2 << 30
 """Room that the root file system takes while it is made, in the folder for temporary files."""
 
 END_SECONDS = 20
-"""How long a command that is to end may take to tidy up."""
+"""How long a command or a machine that is to end may take: it may have to tidy up."""
 
 SHOWN_LINES = 15
 """How much of a log an error shows."""
@@ -160,14 +146,14 @@ def read_json(path: str) -> Optional[Dict[str, Any]]:
 
 def missing_tools(tools: Sequence[str]) -> List[str]:
     """Those of the commands that are not installed."""
-    return [tool for tool in tools if shutil.which(tool, path=search_path()) is None]
+    return [tool for tool in tools if programs.find(tool) is None]
 
 
 def require_tools(tools: Sequence[str]) -> None:
     """Raise LabError where one of the commands is not installed."""
     missing = missing_tools(tools)
     if missing:
-        packages = sorted({TOOLS[tool] for tool in missing})
+        packages = sorted({PACKAGES[tool] for tool in missing})
         raise LabError(
             f"{', '.join(missing)} not found on the controller; install it (on Debian and Ubuntu: "
             f"`apt install {' '.join(packages)}`), or set xen_lab_install_packages: true"
@@ -203,18 +189,15 @@ def run(
     where it fails or takes longer than C(seconds).
     """
     with tempfile.TemporaryFile() as output:  # a pipe would stay open in what goes on in background
-        try:
-            process = subprocess.Popen(
+        with errors_as(LabError):
+            process = programs.start(
                 ["setpriv", "--pdeathsig=TERM", "--", *argv],
                 stdin=stdin or subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                cwd=cwd,
-                env=environment(),
-                pass_fds=pass_files,
+                directory=cwd,
+                descriptors=pass_files,
             )
-        except OSError as error:
-            raise LabError(f"cannot run {argv[0]}: {error.strerror}") from None
         try:
             code: Optional[int] = process.wait(seconds)
         except subprocess.TimeoutExpired:

@@ -12,7 +12,7 @@ import time
 from contextlib import contextmanager, suppress
 from typing import IO, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import qmp
+from ansible_collections.xen.blockdev.plugins.module_utils import lab_files, programs, qmp
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import HOST_ALIAS
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import (
@@ -21,7 +21,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import (
     run,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import READY, Machine
-from ansible_collections.xen.blockdev.plugins.module_utils.programs import environment
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import (
+    Completed,
+    ProgramTimeoutError,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.qmp import Qmp, QmpError
 
 MEMORY_SECONDS = 300
@@ -32,9 +35,6 @@ START_SECONDS = 60
 
 QUIT_SECONDS = 5
 """How long it may take to answer when it is to end. One that was stopped never does."""
-
-END_SECONDS = 20
-"""How long it may take to end."""
 
 PORT_ATTEMPTS = 5
 PORT_TAKEN = "Could not set up host forwarding rule"
@@ -124,7 +124,7 @@ def _pipe() -> Iterator[_Pipe]:
 @contextmanager
 def _cat(source: IO[bytes], target: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """A process that copies, and that ends with the block."""
-    with subprocess.Popen(["cat"], stdin=source, stdout=target) as cat:
+    with programs.start(["cat"], stdin=source, stdout=target) as cat:
         try:
             yield cat
         finally:
@@ -159,7 +159,7 @@ def end(folder: str) -> None:
 
 def _ends(folder: str) -> bool:
     """Wait for the end of the machine in C(folder). Whether it has come."""
-    deadline = time.monotonic() + END_SECONDS
+    deadline = time.monotonic() + lab_files.END_SECONDS
     while runs(folder):
         if time.monotonic() >= deadline:
             return False
@@ -238,19 +238,16 @@ def _quoted(path: str) -> str:
     return f'"{path}"'
 
 
-def ssh(image: str, port: int, command: str, seconds: float) -> subprocess.CompletedProcess[bytes]:
-    """Run a command by the shell of a lab's root. Raises subprocess.TimeoutExpired."""
+def ssh(image: str, port: int, command: str, seconds: float) -> Completed:
+    """Run a command by the shell of a lab's root. Raises ProgramTimeoutError."""
     options = ["-F", "none", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-p", str(port)]
     key = ["-i", f"{image}/id_ed25519"]
-    return subprocess.run(
-        ["ssh", *options, *key, *ssh_options(image), "root@127.0.0.1", command],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=seconds,
-        check=False,
-        env=environment(),
-    )
+    whole = ["ssh", *options, *key, *ssh_options(image), "root@127.0.0.1", command]
+    return programs.run(whole, seconds)
+
+
+def _said(answer: Completed) -> str:
+    return f"{answer.stdout}{answer.stderr}".strip()
 
 
 def await_login(folder: str, image: str, port: int, seconds: float) -> None:
@@ -265,10 +262,10 @@ def await_login(folder: str, image: str, port: int, seconds: float) -> None:
         attempt = max(1, min(SSH_ATTEMPT_SECONDS, deadline - time.monotonic()))
         try:
             answer = ssh(image, port, f"date -u -s @{time.time():.0f}", attempt)
-            if answer.returncode == 0:
+            if answer.code == 0:
                 return
-            last = answer.stdout.decode("utf-8", "replace").strip()
-        except subprocess.TimeoutExpired:
+            last = _said(answer)
+        except ProgramTimeoutError:
             last = "it accepts connections but does not answer"
         ended = not runs(folder)
         if ended or time.monotonic() >= deadline:
@@ -283,9 +280,9 @@ def await_boot(folder: str, image: str, port: int, seconds: float) -> None:
     await_login(folder, image, port, seconds)
     try:
         answer = ssh(image, port, READY, seconds)
-        said = answer.stdout.decode("utf-8", "replace").strip()
-        failed = answer.returncode != 0
-    except subprocess.TimeoutExpired:
+        said = _said(answer)
+        failed = answer.code != 0
+    except ProgramTimeoutError:
         failed, said = True, f"it is still starting after {seconds:g} s; {MORE_TIME}"
     if failed:
         raise LabError(f"Xen does not run in the machine: {said}; its console:\n{_console(folder)}")

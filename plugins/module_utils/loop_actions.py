@@ -9,10 +9,10 @@ import time
 from typing import Any, List, Mapping, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
     loop,
     loop_control,
     loop_info,
+    programs,
     udev_rule,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
@@ -76,7 +76,7 @@ def settle_udev() -> None:
     """Wait, no longer than UDEV_SECONDS, until udev is done with all devices, where it runs."""
     if udev_rule.udev_runs():
         command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
-        commands.run(command, 2 * UDEV_SECONDS)
+        programs.run(command, 2 * UDEV_SECONDS)
 
 
 def have_named(binding: Binding) -> None:

@@ -124,14 +124,15 @@ class _Reader(OptionsReader):
         return [{"src": src, "dest": f"{dest}/"} for src, dest in self._copied.items()]
 
     def test(self, number: int, written: object, timeout: float) -> Optional[Options]:
-        """What is to be done for one test; None where it cannot even be told which it is."""
+        """What is to be done for one test; None if it is no dictionary. If name or unikernel are
+        wrong, which is told, others stand for them, so that the rest is judged as well."""
         place = _place(number, written)
         options = self.options(place, written, _OPTIONS)
-        if "name" not in options:
+        if not isinstance(written, Mapping):
             return None
-        if "unikernel" not in options:
+        if written.get("unikernel") is None:
             self.problem(place, "it has no unikernel")
-            return None
+        options = {"name": f"test-{number}", "unikernel": "unikernel", **options}
         run = posixpath.basename(self._directory).rpartition("-")[2]
         domain = f"{options['name']}-{run}"
         config = self._config(place, options)
@@ -275,16 +276,14 @@ def _place(number: int, written: object) -> str:
 def _problems(tests: Mapping[str, Options], directory: str) -> List[str]:
     """What is wrong with the domains of the tests, which are given by their places."""
     domains = [test["domain"] for test in tests.values()]
-    try:
-        configs = disk_plan.plan(domains, directory, directory, places=list(tests)).configs
-    except BlockdevError as error:
-        return str(error).split("\n")
-    return [
-        f"{place}: {QUIET} hides with which status it ends, so that one that dies would pass: "
-        f"write expect, or leave {QUIET} out"
-        for (place, test), config in zip(tests.items(), configs)
-        if test["console"]["expect"] is None and _is_quiet(config["options"])
+    read = disk_plan.read(domains, directory, directory, places=list(tests))
+    hushed = [
+        f"{domain.place}: {QUIET} hides with which status it ends, so that one that dies would "
+        f"pass: write expect, or leave {QUIET} out"
+        for domain in read.domains
+        if tests[domain.place]["console"]["expect"] is None and _is_quiet(domain.config or {})
     ]
+    return [*read.problems, *hushed]
 
 
 def _is_quiet(config: Mapping[str, Any]) -> bool:

@@ -12,14 +12,17 @@ from __future__ import annotations
 import os
 import re
 import stat
-import subprocess
 import time
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from typing import Any, Callable, Dict, List, Optional, Sequence
 
+from ansible_collections.xen.blockdev.plugins.module_utils import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.files import by_number, opened
-from ansible_collections.xen.blockdev.plugins.module_utils.programs import environment
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import (
+    ProgramError,
+    ProgramTimeoutError,
+)
 
 DISK_SECONDS = 10
 """How long one look at a disk may take. The storage behind it may not answer."""
@@ -90,13 +93,13 @@ class Prober:
         if found.get("ID_PART_TABLE_TYPE") == "gpt":
             lines = self._lines(disk, "partx", "--pairs", "--output", "NR,NAME")
             partitions = [
-                {"number": int(match[1]), "label": _decoded(match[2])}
+                {"number": int(match[1]), "label": _unescaped(match[2])}
                 for match in map(_PARTITION.fullmatch, lines)
                 if match
             ]
         return Content(
-            filesystem=_decoded(found.get("ID_FS_TYPE")),
-            label=_decoded(found.get("ID_FS_LABEL_ENC")),
+            filesystem=_unescaped(found.get("ID_FS_TYPE")),
+            label=_unescaped(found.get("ID_FS_LABEL_ENC")),
             partitions=partitions,
         )
 
@@ -109,29 +112,19 @@ class Prober:
         if left <= 0:
             self._give_up(f"the disks were not all looked at within {CALL_SECONDS} s")
             return []
+        seconds = min(left, DISK_SECONDS)
         try:
-            process = subprocess.Popen(
-                [*command, by_number(disk)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                pass_fds=[disk],
-                env=environment(),
-            )
-        except OSError as error:
-            self._give_up(f"cannot run {command[0]} ({error.strerror}; package util-linux)")
+            ended = programs.run([*command, by_number(disk)], seconds, descriptors=[disk])
+        except ProgramTimeoutError:
             return []
-        try:
-            output, _errors = process.communicate(timeout=min(left, DISK_SECONDS))
-        except subprocess.TimeoutExpired:
-            # It is not waited for: a process that waits for a disk may not even be killed.
-            process.kill()
+        except ProgramError as error:
+            self._give_up(str(error))
             return []
-        return [] if process.returncode else output.decode("utf-8", "replace").split("\n")
+        return [] if ended.code else ended.stdout.split("\n")
 
     def _give_up(self, why: str) -> None:
         self._given_up = True
-        self._warn(f"{why}: label, filesystem and partitions are not known")
+        self._warn(f"label, filesystem and partitions are not known: {why}")
 
 
 def _is_disk(status: os.stat_result, rdev: Optional[int]) -> bool:
@@ -140,9 +133,10 @@ def _is_disk(status: os.stat_result, rdev: Optional[int]) -> bool:
     return rdev is None and stat.S_ISREG(status.st_mode)
 
 
-def _decoded(text: Optional[str]) -> Optional[str]:
+def _unescaped(text: Optional[str]) -> Optional[str]:
     r"""A text in which ``\x20`` stands for a byte that is no part of plain text; None if empty."""
     if not text:
         return None
-    data = _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), text.encode())
+    raw = text.encode("utf-8", "surrogateescape")
+    data = _ESCAPE.sub(lambda match: bytes.fromhex(match[1].decode()), raw)
     return data.decode("utf-8", "replace")

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from typing import List, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import commands, loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils import loop_link, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Action
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import (
@@ -18,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     replace_file,
     resolved,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import ProgramError
 
 UDEV_CONTROL = "/run/udev/control"
 """Exists while udev runs."""
@@ -64,15 +65,23 @@ class UdevRule:
         path, before = resolved(self._path), self._read()
         replace_file(path, loop_link.RULE_TEXT.encode(), mode=0o644)
         # udev notices a new rule by itself, but not at once.
-        reload = commands.run(["udevadm", "control", "--reload"], RELOAD_SECONDS)
-        if reload.code == 0:
+        words = _reload()
+        if words is None:
             return
         if before is None:
             os.unlink(path)
         else:
             replace_file(path, before, mode=0o644)
-        words = commands.in_one_line(reload.stderr)
         raise BlockdevError(f"udev does not read its rules again: {words}; the rule was taken back")
+
+
+def _reload() -> Optional[str]:
+    """Have udev read its rules again. What went wrong, None if nothing did."""
+    try:
+        ended = programs.run(["udevadm", "control", "--reload"], RELOAD_SECONDS)
+    except ProgramError as error:
+        return str(error)
+    return programs.in_one_line(ended.stderr) if ended.code else None
 
 
 def udev_runs() -> bool:

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
     dom0,
+    programs,
     xenstore,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
@@ -335,7 +335,7 @@ def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
         sectors=_number(store.get(f"{backend}/sectors")),
         sector_size=_number(store.get(f"{backend}/sector-size")),
         hotplug_status=store.get(f"{backend}/hotplug-status"),
-        hotplug_error=commands.in_one_line(store.get(f"{backend}/hotplug-error") or "") or None,
+        hotplug_error=programs.in_one_line(store.get(f"{backend}/hotplug-error") or "") or None,
     )
 
 

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Callable, Collection, Dict, Iterator, List, Optional, Set
 
-from ansible_collections.xen.blockdev.plugins.module_utils import commands, xen
-from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
+from ansible_collections.xen.blockdev.plugins.module_utils import dom0, programs, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError, explained
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 
 XL_SECONDS = 120
@@ -148,7 +148,7 @@ class Listed:
 
 def listed() -> List[Listed]:
     """All domains of this host; raises XenError where xl shows none, not even dom0."""
-    ended = commands.run(["xl", "list"], XL_SECONDS)
+    ended = dom0.run(["xl", "list"], XL_SECONDS)
     found = [
         Listed(int(line["domid"]), line["name"], line["flags"])
         for line in _LISTED.finditer(ended.stdout)
@@ -161,7 +161,7 @@ def listed() -> List[Listed]:
 def on_poweroff() -> Dict[int, str]:
     """By domain id, what is done with a domain once its guest has shut down, as far as xl tells:
     C(destroy), C(restart) and so on (enum libxl_action_on_shutdown)."""
-    ended = commands.run(["xl", "list", "-l"], XL_SECONDS)
+    ended = dom0.run(["xl", "list", "-l"], XL_SECONDS)
     try:
         return {
             int(entry["domid"]): str(entry["config"].get("on_poweroff", "destroy"))
@@ -181,7 +181,7 @@ def create(name: str, config: str, paused: bool) -> None:
     # With -f, as xl takes any other argument with an equals sign for a setting.
     command = ["xl", "create", "-q", *(["-p"] if paused else []), "-f", config]
     try:
-        ended = commands.run(command, CREATE_SECONDS)
+        ended = dom0.run(command, CREATE_SECONDS)
     except XenError as error:
         raise _cleared(error, partial(_remove, name, before)) from None
     if ended.code == 0:
@@ -214,14 +214,14 @@ def _remove(name: str, before: Set[int], said: Optional[str] = None) -> bool:
 
 def unpause(domid: int) -> None:
     """Let a paused domain run. Raises XenError where it is still paused."""
-    ended = commands.run(["xl", "unpause", str(domid)], XL_SECONDS)
+    ended = dom0.run(["xl", "unpause", str(domid)], XL_SECONDS)
     if any(one.domid == domid and one.status == "paused" for one in listed()):
         raise XenError(f"it is still paused: {words(ended)}")
 
 
 def destroy(domid: int) -> None:
     """End a domain at once and wait until it is gone. Raises XenError where it does not go."""
-    ended = commands.run(["xl", "destroy", str(domid)], XL_SECONDS)
+    ended = dom0.run(["xl", "destroy", str(domid)], XL_SECONDS)
     for is_last in _looks(GONE_SECONDS):
         left = next((one for one in listed() if one.domid == domid), None)
         if left is None:
@@ -243,14 +243,14 @@ class ShutdownRequest:
     """
 
     def __init__(self, domid: int) -> None:
-        self._process = commands.start(["xl", "shutdown", "-F", str(domid)])
+        self._process = dom0.start(["xl", "shutdown", "-F", str(domid)])
         self._failure: Optional[str] = None
 
     @property
     def failure(self) -> Optional[str]:
         """xl's words, if it has ended with an error by now."""
         if self._failure is None and self._process.poll():
-            self._failure = words(commands.finish(self._process, XL_SECONDS))
+            self._failure = words(dom0.finish(self._process, XL_SECONDS))
         return self._failure
 
     @property
@@ -275,7 +275,7 @@ def attach(domain: Domain, key: int, spec: str) -> None:
     where it failed; what the attempt itself left in the slot is then removed again.
     """
     with _nothing_left_behind(domain, key):
-        ended = commands.run(["xl", "block-attach", str(domain.domid), spec], XL_SECONDS)
+        ended = dom0.run(["xl", "block-attach", str(domain.domid), spec], XL_SECONDS)
         if "device already exists in xenstore" in ended.stderr:
             raise _SlotTakenError(
                 f"another program took slot {key} of domain {domain.name} first; run again"
@@ -332,7 +332,7 @@ def detach(domain: Domain, key: int, timeout: float, force: bool) -> None:
     deadline = time.monotonic() + (0 if force else timeout)
     command = ["xl", "block-detach", str(domain.domid), str(key)]
     while True:
-        ended = commands.run(command, XL_SECONDS)
+        ended = dom0.run(command, XL_SECONDS)
         if xen.read_slot(domain, key) is None:
             return
         if time.monotonic() >= deadline:
@@ -345,7 +345,7 @@ def detach(domain: Domain, key: int, timeout: float, force: bool) -> None:
             "lets go: shut it down. Or set force: true to take the disk away from the guest, whose "
             "next read or write of it may then hang without an error"
         )
-    ended = commands.run([*command[:2], "--force", *command[2:]], XL_SECONDS)
+    ended = dom0.run([*command[:2], "--force", *command[2:]], XL_SECONDS)
     if xen.read_slot(domain, key) is not None:
         raise XenError(f"it is still there after `xl block-detach --force`: {words(ended)}")
 
@@ -383,7 +383,7 @@ def words(ended: Completed) -> str:
     """What a failed command of xl has to say: its hotplug script's words if there are any."""
     script = _SCRIPT_WORDS.search(ended.stderr)
     if script:
-        return commands.in_one_line(script[1])
+        return programs.in_one_line(script[1])
     lines = _NOISE.sub("", _LOG_PREFIX.sub("", ended.stderr)).split("\n")
     said = "; ".join(filter(None, lines))
     return said or f"xl ended with exit code {ended.code} and without a word"

@@ -18,7 +18,6 @@ from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
     config_syntax,
     device_number,
     disk_list,
@@ -26,6 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     disk_spec,
     domain_config,
     passwords,
+    programs,
     saved_domains,
     units,
     usage,
@@ -33,8 +33,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xenstore,
     xl,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.commands import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Tree,
@@ -342,7 +342,7 @@ def test_a_list_of_domains_is_read_or_refused(name: str, flags: str) -> None:
     head = "Name   ID   Mem VCPUs\tState\tTime(s)\nDomain-0   0  2048     2     r-----      10.5\n"
     with pytest.MonkeyPatch.context() as patch:
         for output in (name, f"{head}{line}\n", f"{line}\n{head}"):
-            patch.setattr(commands, "run", lambda *_run, output=output: Completed(0, output, ""))
+            patch.setattr(programs, "run", lambda *_run, output=output: Completed(0, output, ""))
             with suppress(XenError):
                 for one in xl.listed():
                     assert one.status

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Callable, List, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import lab, lab_machine
+from ansible_collections.xen.blockdev.plugins.module_utils import lab, lab_files, lab_machine
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import read_recipe
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import Cache
@@ -54,7 +54,7 @@ class Bench:
         monkeypatch.setenv("FAKE_LAB", str(home))
         monkeypatch.setenv("TMPDIR", str(home))
         monkeypatch.setattr(tempfile, "tempdir", None)
-        monkeypatch.setattr(lab_machine, "END_SECONDS", 2)
+        monkeypatch.setattr(lab_files, "END_SECONDS", 2)
         monkeypatch.setattr(lab_machine, "QUIT_SECONDS", 0.5)
 
     def behave(self, **behaviour: Any) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import List, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import boot_unit
+from ansible_collections.xen.blockdev.plugins.module_utils import boot_unit, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnitError, BootUnits
 from hypothesis import given
@@ -268,6 +268,17 @@ def test_systemd_that_does_not_read_them(tmp_path: Path, units: BootUnits, syste
     (tmp_path / "broken").touch()
     with pytest.raises(BootUnitError, match="systemd does not read its units again: "):
         run(units, planned(units, "/srv/a.raw", True))
+
+
+def test_systemctl_that_is_not_there(
+    tmp_path: Path, units: BootUnits, systemd: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That is no error of Xen's, and says what to do."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
+    with pytest.raises(BootUnitError, match=r"^cannot ask systemd for `daemon-reload`: sys") as no:
+        run(units, planned(units, "/srv/a.raw", True))
+    assert str(no.value).endswith(" is not on this host: install it (package systemd on Debian)")
 
 
 def test_host_without_systemd(

@@ -11,9 +11,9 @@ from typing import Any, Iterator, List, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
     config_file,
     dom0,
+    programs,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import ConfigError
@@ -226,20 +226,20 @@ class FakeXl:
 
     def __init__(self) -> None:
         self.texts: List[str] = []
-        self.ended = commands.Completed(0, "", "")
+        self.ended = programs.Completed(0, "", "")
 
-    def run(self, argv: Sequence[str], _timeout: float) -> commands.Completed:
+    def run(self, argv: Sequence[str], _timeout: float) -> programs.Completed:
         assert list(argv[:3]) == ["xl", "-N", "create"]
         self.texts.append(Path(argv[3]).read_text())
         assert mode_of(Path(argv[3])) == 0o600
-        return commands.Completed(self.ended.code, "", self.ended.stderr.replace("FILE", argv[3]))
+        return programs.Completed(self.ended.code, "", self.ended.stderr.replace("FILE", argv[3]))
 
 
 @pytest.fixture
 def xl(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeXl]:
     fake = FakeXl()
     monkeypatch.setattr(dom0, "is_dom0", lambda: True)
-    monkeypatch.setattr(commands, "run", fake.run)
+    monkeypatch.setattr(programs, "run", fake.run)
     return fake
 
 
@@ -252,13 +252,13 @@ def test_xl_reads_what_is_written_once(host: Host, xl: FakeXl) -> None:
 
 
 def test_what_xl_refuses_is_not_written(host: Host, xl: FakeXl) -> None:
-    xl.ended = commands.Completed(1, "", "FILE:3: config parsing error\n  near `x'\n")
+    xl.ended = programs.Completed(1, "", "FILE:3: config parsing error\n  near `x'\n")
     error = host.refused()
     assert error == (
         f"{host.path}: xl refuses what it would say: the config:3: config parsing error near `x'"
     )
     assert host.refused(check_mode=True) == error
-    xl.ended = commands.Completed(1, "", "")
+    xl.ended = programs.Completed(1, "", "")
     assert "exit code 1" in host.refused()
     host.done(validate=False)
 

@@ -10,11 +10,11 @@ from typing import Any, Dict, Iterator, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
-    commands,
     dom0,
     domain,
     domain_disks,
     loop,
+    programs,
     sharing,
     xen,
     xl,
@@ -489,14 +489,14 @@ def test_xl_that_hangs_is_killed_and_leaves_nothing(
 ) -> None:
     config(host, "app", disk())
 
-    def hang(argv: List[str], timeout: float) -> commands.Completed:
+    def hang(argv: List[str], timeout: float) -> programs.Completed:
         ended = real_run(argv, timeout)
         if argv[1] == "create":
-            raise xen.XenError("`xl create` did not end within 240 s and was killed")
+            raise programs.ProgramTimeoutError("`xl create` did not end within 240 s")
         return ended
 
-    real_run = commands.run
-    monkeypatch.setattr(commands, "run", hang)
+    real_run = programs.run
+    monkeypatch.setattr(programs, "run", hang)
     assert failure(wanted("app")).endswith("was killed; what it had begun was removed again")
     assert "app" not in statuses()
 
@@ -518,13 +518,13 @@ def test_a_domain_that_another_program_started_is_not_destroyed(
 def test_a_domain_that_another_program_started_while_ours_failed_is_not_destroyed(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(argv: List[str], timeout: float) -> commands.Completed:
+    def fail(argv: List[str], timeout: float) -> programs.Completed:
         ended = real_run(argv, timeout)
         is_ours = argv[1] == "create"
-        return commands.Completed(3, "", "failed to free memory\n") if is_ours else ended
+        return programs.Completed(3, "", "failed to free memory\n") if is_ours else ended
 
-    real_run = commands.run
-    monkeypatch.setattr(commands, "run", fail)
+    real_run = programs.run
+    monkeypatch.setattr(programs, "run", fail)
     with pytest.raises(BlockdevError, match=r"^failed to free memory$"):
         xl.create("app", config(host, "app"), False)
     assert statuses()["app"] == "running"
@@ -533,13 +533,13 @@ def test_a_domain_that_another_program_started_while_ours_failed_is_not_destroye
 def test_a_domain_that_was_there_before_is_not_destroyed(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(argv: List[str], timeout: float) -> commands.Completed:
+    def fail(argv: List[str], timeout: float) -> programs.Completed:
         if argv[1] == "create":
-            return commands.Completed(3, "", "failed to free memory for the domain\n")
+            return programs.Completed(3, "", "failed to free memory for the domain\n")
         return real_run(argv, timeout)
 
-    real_run = commands.run
-    monkeypatch.setattr(commands, "run", fail)
+    real_run = programs.run
+    monkeypatch.setattr(programs, "run", fail)
     with pytest.raises(BlockdevError, match=r"^failed to free memory for the domain$"):
         xl.create("web", config(host, "web"), False)
     assert statuses()["web"] == "running"

@@ -195,5 +195,5 @@ def test_no_mke2fs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ext(None)
     assert str(error.value) == (
         "mke2fs, which makes ext2, ext3 and ext4 file systems, is not on this host: install it "
-        "(package e2fsprogs)"
+        "(package e2fsprogs on Debian)"
     )

@@ -290,4 +290,6 @@ def test_tool_that_is_missing(
     with pytest.raises(ImageError) as error:
         fat(None)
     assert str(error.value).startswith(f"{missing}, which ")
-    assert str(error.value).endswith(f"is not on this host: install it (package {package})")
+    assert str(error.value).endswith(
+        f"is not on this host: install it (package {package} on Debian)"
+    )

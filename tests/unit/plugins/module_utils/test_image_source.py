@@ -325,7 +325,7 @@ def test_qemu_img_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (tmp_path / "bin/qemu-img").write_text("#!/bin/sh\nexec sleep 60\n")
     monkeypatch.setattr(image_source, "INFO_SECONDS", 0.1)
     message = refused(image(tmp_path / "base"), "qcow2")
-    assert message == "qemu-img info did not end within 0.1 s"
+    assert message == "qemu-img info did not end within 0.1 s and was killed"
 
 
 @pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img here")

@@ -319,7 +319,7 @@ def test_a_machine_that_cannot_be_killed(bench: Bench, monkeypatch: pytest.Monke
     bench.behave(deaf=True)
     bench.start()
     (pid,) = bench.processes()
-    monkeypatch.setattr(lab_machine, "END_SECONDS", 0.1)
+    monkeypatch.setattr(lab_files, "END_SECONDS", 0.1)
     monkeypatch.setattr(lab_machine.os, "kill", lambda pid, number: None)
     error = error_of(bench.end)
     monkeypatch.undo()

@@ -17,6 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import lab_machine
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import LabError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import Machine
+from ansible_collections.xen.blockdev.plugins.module_utils.programs import ProgramTimeoutError
 from ansible_collections.xen.blockdev.plugins.module_utils.qmp import QmpError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.labutil import Bench
 
@@ -202,7 +203,7 @@ def test_ssh_options_are_taken_as_they_are_meant(tmp_path: Path) -> None:
 
 def test_how_ssh_is_called(bench: Bench) -> None:
     port = start(bench)
-    assert lab_machine.ssh(f"{bench.home}/image", port, "true; false", 5).returncode == 0
+    assert lab_machine.ssh(f"{bench.home}/image", port, "true; false", 5).code == 0
     (words,) = bench.commands("ssh")
     assert words[:2] == ["-F", "none"]
     assert "BatchMode=yes" in words
@@ -237,7 +238,7 @@ def test_one_that_does_not_answer(bench: Bench, monkeypatch: pytest.MonkeyPatch)
     start(bench)
 
     def hang(*arguments: Any) -> None:
-        raise subprocess.TimeoutExpired("ssh", 1)
+        raise ProgramTimeoutError("slow")
 
     monkeypatch.setattr(lab_machine, "ssh", hang)
     assert "after 0.3 s (it accepts connections but does not answer); give" in await_login(bench)
@@ -265,7 +266,7 @@ def test_dom0_is_awaited(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def hang(image: str, port: int, command: str, seconds: float) -> Any:
         if command == lab_machine.READY:
-            raise subprocess.TimeoutExpired("ssh", seconds)
+            raise ProgramTimeoutError("slow")
         return ssh(image, port, command, seconds)
 
     monkeypatch.setattr(lab_machine, "ssh", hang)

@@ -198,14 +198,6 @@ def test_link(monkeypatch: pytest.MonkeyPatch) -> None:
     assert loop.verified_link(BINDING) is None
 
 
-def test_names_of_links() -> None:
-    assert loop_link.link_of("/srv/a.raw") == LINK
-    assert loop_link.path_of(LINK) == "/srv/a.raw"
-    assert loop_link.is_link(LINK)
-    assert not loop_link.is_link(loop_link.LINK_DIR)
-    assert not loop_link.is_link("/dev/disk/by-loop-files/srv/a.raw")
-
-
 def test_device_of_a_link(monkeypatch: pytest.MonkeyPatch) -> None:
     part = replace(BINDING, number=4, rdev=os.makedev(7, 4), offset=512)
     other = replace(BINDING, number=3, rdev=os.makedev(7, 3), file=(1, 1))

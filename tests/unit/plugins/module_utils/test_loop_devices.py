@@ -15,13 +15,13 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils import (
     boot_unit,
-    commands,
     locks,
     loop,
     loop_actions,
     loop_control,
     loop_devices,
     loop_link,
+    programs,
     udev_rule,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -780,7 +780,7 @@ def test_udev_is_awaited_once_and_only_before_something_is_unbound(
 
 def test_settles_udev_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: List[Any] = []
-    monkeypatch.setattr(commands, "run", lambda argv, _timeout: ran.append(argv))
+    monkeypatch.setattr(programs, "run", lambda argv, _timeout: ran.append(argv))
     devices().settle()
     assert not ran
     (tmp_path / "no-udev").touch()

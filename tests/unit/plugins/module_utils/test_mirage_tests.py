@@ -285,6 +285,30 @@ def test_a_wrong_test_keeps_its_place_behind_one_that_cannot_be_read() -> None:
     assert size.startswith("mirage_vms[1] (hello), disks[0] (a): size: 'domains[1]'")
 
 
+def test_all_that_is_wrong_is_told_at_once_each_at_its_own_test() -> None:
+    """A test that is wrong takes nothing from what is told of another, or of itself."""
+    wrong = {"name": "a", "size": 0}
+    found = problems(
+        HELLO,
+        {"disks": [wrong]},
+        {"name": "-", "unikernel": 5, "disks": [wrong]},
+        {**HELLO, "name": "quiet", "options": {"extra": "--solo5:quiet"}},
+        {**HELLO, "name": "hello", "disks": [wrong]},
+    )
+    assert [": ".join(problem.split(": ")[:2]) for problem in found] == [
+        "mirage_vms[1]: it has no name",
+        "mirage_vms[1]: it has no unikernel",
+        "mirage_vms[2]: name",
+        "mirage_vms[2]: unikernel",
+        *(f"mirage_vms[{index}], disks[0] (a): size" for index in (1, 2)),
+        "mirage_vms[4] (hello), disks[0] (a): size",
+        "mirage_vms[4] (hello): the domain is there already, see mirage_vms[0] (hello)",
+        "mirage_vms[3] (quiet): --solo5:quiet hides with which status it ends, so that one that "
+        "dies would pass",
+    ]
+    assert "x1y2" not in "".join(found)
+
+
 def test_a_template_may_be_quiet_as_well() -> None:
     configs = {"/home/me/quiet.xl": "name = 'x'\nextra = '--solo5:quiet'\n"}
     (problem,) = problems({**HELLO, "config": "quiet.xl"}, configs=configs)

@@ -140,8 +140,8 @@ def test_no_blkid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(image(tmp_path / "a.raw"))
     assert [prober.look(path), prober.look(path)] == [Content(), Content()]
     assert warnings == [
-        "cannot run blkid (No such file or directory; package util-linux): label, filesystem and "
-        "partitions are not known"
+        "label, filesystem and partitions are not known: blkid is not on this host: install it "
+        "(package util-linux on Debian)"
     ]
 
 
@@ -165,8 +165,8 @@ def test_disks_that_take_too_long_together(
     path = str(image(tmp_path / "a.raw"))
     assert [prober.look(path), prober.look(path)] == [Content(), Content()]
     assert warnings == [
-        "the disks were not all looked at within 0 s: label, filesystem and partitions are not "
-        "known"
+        "label, filesystem and partitions are not known: the disks were not all looked at within "
+        "0 s"
     ]
     assert not log.exists()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import commands, loop_link, udev_rule
+from ansible_collections.xen.blockdev.plugins.module_utils import loop_link, programs, udev_rule
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
 
@@ -19,12 +19,12 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[List[str]]:
     """The programs that are run, on a host where udev runs."""
     started: List[List[str]] = []
 
-    def record(argv: List[str], _timeout: float) -> commands.Completed:
+    def record(argv: List[str], _timeout: float) -> programs.Completed:
         started.append(argv)
-        return commands.Completed(0, "", "")
+        return programs.Completed(0, "", "")
 
     monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path))
-    monkeypatch.setattr(commands, "run", record)
+    monkeypatch.setattr(programs, "run", record)
     return started
 
 
@@ -65,14 +65,27 @@ def test_udev_that_does_not_read_it_is_an_error(
     tmp_path: Path, run: List[List[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And is no change: what was there is there again."""
-    failed = commands.Completed(1, "", "no permission\n")
-    monkeypatch.setattr(commands, "run", lambda *_of: failed)
-    path = tmp_path / "61.rules"
+    failed = programs.Completed(1, "", "no permission\n")
+    monkeypatch.setattr(programs, "run", lambda *_of: failed)
+    assert_taken_back(tmp_path / "61.rules", "no permission")
+
+
+def test_udevadm_that_is_not_there_is_an_error(
+    tmp_path: Path, run: List[List[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(argv: List[str], _timeout: float) -> programs.Completed:
+        raise programs.ProgramMissingError(argv[0])
+
+    monkeypatch.setattr(programs, "run", missing)
+    assert_taken_back(tmp_path / "61.rules", r"udevadm is not on this host.* \(package udev")
+
+
+def assert_taken_back(path: Path, why: str) -> None:
     for before in (None, "# an older one\n"):
         if before:
             path.write_text(before)
         (action,) = UdevRule(str(path)).plan()
-        with pytest.raises(BlockdevError, match="no permission; the rule was taken back"):
+        with pytest.raises(BlockdevError, match=rf"{why}.*; the rule was taken back"):
             action.run()
         assert (path.read_text() if path.exists() else None) == before
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Dict, Iterator, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import dom0, vbd_target, xen
+from ansible_collections.xen.blockdev.plugins.module_utils import vbd_target, xen
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xenstore import Store
@@ -172,25 +172,6 @@ def test_states_have_names() -> None:
 
 
 # ---- the host ----
-
-
-@pytest.mark.parametrize(
-    ("kind", "capabilities", "message"),
-    [(None, None, "does not say xen"), ("kvm", None, "does not say xen"), ("xen", "", "control_d")],
-)
-def test_not_a_xen_host(
-    host: FakeHost, kind: Optional[str], capabilities: Optional[str], message: str
-) -> None:
-    for name, text in (("HYPERVISOR_TYPE", kind), ("CAPABILITIES", capabilities)):
-        path = host.home / name
-        path.unlink()
-        if text is not None:
-            path.write_text(text)
-    assert not dom0.is_dom0()
-    assert xen.attached_devices() == []
-    assert host.reads == 0
-    with pytest.raises(XenError, match=f"not a Xen host: .*{message}"):
-        dom0.require_dom0()
 
 
 def test_the_store_is_read_once(host: FakeHost) -> None:
