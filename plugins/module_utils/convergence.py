@@ -17,7 +17,7 @@ from typing import Any, Callable, ContextManager, Dict, Iterator, List, Optional
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
-from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes
+from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes, pending
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     PartlyDoneError,
     Plan,
@@ -26,21 +26,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     UnexpectedStateError,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, HostError
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 
 Options = Dict[str, Dict[str, Any]]
 """Option name to its entry in an argument_spec."""
 
 STATE: Dict[str, Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-
-RELEASED_BY: Dict[str, Any] = {
-    "type": "list",
-    "elements": "dict",
-    "options": {
-        "domain": {"type": "str", "required": True},
-        "vdev": {"type": "str", "required": True},
-    },
-}
-"""The users that, in check mode, an earlier task would have taken away: see usage.released."""
 
 NAMED_IN: Dict[str, Any] = {
     "type": "dict",
@@ -82,7 +73,8 @@ class Interface:
             for name, spec in options.items()
         }
         element[self.identity[0]] = {**element[self.identity[0]], "required": True}
-        return {**options, self.items: {"type": "list", "elements": "dict", "options": element}}
+        items = {"type": "list", "elements": "dict", "options": element}
+        return {**options, self.items: items, "pending": pending.SPEC}
 
     def checked(self, item: State) -> State:
         """The item, with the dictionaries in its lists of C(raw) elements as Ansible makes those in
@@ -99,7 +91,8 @@ class Interface:
 
     def wanted(self, params: State) -> List[State]:
         """The wanted items, each with every option, from the module's parameters."""
-        common = {name: value for name, value in params.items() if name != self.items}
+        beside = (self.items, "pending")
+        common = {name: value for name, value in params.items() if name not in beside}
         if params[self.items] is None:
             return [common]
         return [
@@ -149,11 +142,11 @@ class ItemRun:
         return {**entry, "msg": self.error} if self.error else entry
 
 
-def converge(interface: Interface, resource: Callable[[bool], ContextManager[Resource]]) -> None:
+def converge(interface: Interface, resource: Callable[[Pending], ContextManager[Resource]]) -> None:
     """Run a module from its parameters to its exit.
 
-    C(resource) opens what the module manages and holds its lock while it is open. Its argument is
-    true in check mode, where nothing may be touched and no lock is needed.
+    C(resource) opens what the module manages and holds its lock while it is open. Its argument says
+    whether this is check mode, where nothing may be touched and no lock is needed.
     """
     module = AnsibleModule(
         argument_spec=interface.argument_spec(),
@@ -169,7 +162,8 @@ def converge(interface: Interface, resource: Callable[[bool], ContextManager[Res
         for item in interface.wanted(module.params)
     ]
     try:
-        with resource(module.check_mode) as opened:
+        announced = Pending.read(module.params["pending"], module.check_mode)
+        with resource(announced) as opened:
             _plan(module, interface, runs, opened)
             said = _warn(module, runs, opened.warnings())
             _fail_on_errors(module, interface, runs, "nothing was touched")

@@ -27,7 +27,7 @@ extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.file_attributes
   - xen.blockdev.named_in
-  - xen.blockdev.released_by
+  - xen.blockdev.pending
 options:
   disks:
     description:
@@ -59,14 +59,6 @@ options:
         suboptions:
           directories: {description: "See O(named_in.directories).", type: list, elements: path, required: true}
           but_for: {description: "See O(named_in.but_for).", type: list, elements: path}
-      released_by:
-        description: See O(released_by).
-        type: list
-        elements: dict
-        suboptions:
-          domain: {description: "See O(released_by[].domain).", type: str, required: true}
-          vdev: {description: "See O(released_by[].vdev).", type: str, required: true}
-      unbound_paths: {description: See O(unbound_paths)., type: list, elements: str}
       owner: {description: See O(owner)., type: str}
       group: {description: See O(group)., type: str}
       mode: {description: See O(mode)., type: raw}
@@ -209,13 +201,6 @@ options:
         are the image's. They stay when the image cannot be created, or is deleted later.
     type: bool
     default: false
-  unbound_paths:
-    description:
-      - In check mode with O(state=absent), the paths of images that an earlier task has said, in check mode
-        itself, that it would unbind. Their loop devices do not count as users. Without check mode it has no
-        effect.
-    type: list
-    elements: str
 notes:
   - On a file system without unnamed temporary files (open(2), C(O_TMPFILE)), a file
     C(.xen_raw_disk.*) lies beside the image while it is made. It stays there only if the module
@@ -327,11 +312,9 @@ EXAMPLES = r"""
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/data.raw
     state: absent
-    released_by:
-      - domain: web
-        vdev: xvdb
-    unbound_paths:
-      - /srv/xen/web/data.raw
+    pending:
+      vbds: "{{ detached.vbds }}"
+      devices: "{{ unbound.devices }}"
   check_mode: true
 """
 
@@ -378,7 +361,6 @@ disks:
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     NAMED_IN,
-    RELEASED_BY,
     STATE,
     Interface,
     converge,
@@ -408,8 +390,6 @@ INTERFACE = Interface(
         "volatile": {"type": "bool", "default": False},
         "parents": {"type": "bool", "default": False},
         "named_in": NAMED_IN,
-        "released_by": RELEASED_BY,
-        "unbound_paths": {"type": "list", "elements": "str"},
     },
     files=True,
 )
