@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""The option ``pending``, which all modules share that change something."""
+"""The option ``pending``, which the modules for disks, configs and domains share."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ options:
     description:
       - What earlier tasks have announced in check mode, where nothing of it happens. The module
         plans as if it had happened. Without check mode this option has no effect.
-      - Each list takes the entries that a module returns under that name, as the earlier task has
-        registered them. What they say beyond the keys named here is ignored. An entry with
-        C(changed=false) announces nothing.
+      - It takes what the modules return as C(pending). Each list has the entries that a module
+        returns under that name. What they say beyond the keys named here is ignored, and an entry
+        with C(changed=false) announces nothing.
     type: dict
     version_added: 1.1.0
     suboptions:

@@ -282,10 +282,14 @@ def _read_back(run: ItemRun, plan: Plan) -> None:
 
 
 def _result(module: AnsibleModule, interface: Interface, runs: Sequence[ItemRun]) -> State:
-    """The module's result: the items in their order, and in diff mode what changes of them."""
+    """The module's result: the items in their order, in check mode those that would change once
+    more, for the option ``pending`` of later tasks, and in diff mode what changes of them."""
+    items = [run.result() for run in runs]
+    changing = [item for item in items if item["changed"]]
     result: State = {
-        "changed": any(run.done for run in runs),
-        interface.items: [run.result() for run in runs],
+        "changed": bool(changing),
+        interface.items: items,
+        "pending": {interface.items: changing} if module.check_mode else {},
     }
     if module._diff:
         result["diff"] = [

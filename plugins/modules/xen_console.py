@@ -160,6 +160,14 @@ domains:
       sample: >-
         cannot let domain hello run and follow its console: there is no such domain; start it first (xen_domain,
         paused: true)
+pending:
+  description:
+    - In check mode, the entries of RV(domains) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import Interface, converge

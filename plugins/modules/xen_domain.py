@@ -128,9 +128,7 @@ EXAMPLES = r"""
 - name: Plan in check mode for a config and loop devices that earlier tasks would have made
   xen.blockdev.xen_domain:
     name: new
-    pending:
-      configs: "{{ written.configs }}"
-      devices: "{{ bound.devices }}"
+    pending: "{{ bound.pending | combine(written.pending) }}"
   check_mode: true
 """
 
@@ -175,6 +173,14 @@ domains:
       sample: >-
         cannot start domain web from /etc/xen/web.cfg: disk xvda (/dev/vg0/web): it is attached to domain db as
         xvdb (rw); detach it there or end that domain first, or give it access=ro in the configs of both
+pending:
+  description:
+    - In check mode, the entries of RV(domains) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import Interface, converge

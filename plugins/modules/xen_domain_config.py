@@ -435,6 +435,14 @@ configs:
       sample: >-
         /etc/xen/web.cfg: slot xvda of domain web has /srv/xen/web/boot.raw and would get
         /srv/xen/web/data.raw; set allow_slot_change: true if that is meant
+pending:
+  description:
+    - In check mode, the entries of RV(configs) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils import disk_options

@@ -232,8 +232,7 @@ EXAMPLES = r"""
     devices:
       - path: /srv/xen/web/grown.raw
       - path: /srv/xen/web/new.raw
-    pending:
-      disks: "{{ images.disks }}"
+    pending: "{{ images.pending }}"
   check_mode: true
 
 - name: Plan in check mode for an image that an earlier task would have detached
@@ -320,6 +319,14 @@ devices:
       type: str
       returned: when it failed
       sample: "cannot unbind /dev/loop3 (/srv/xen/web/old.raw): mounted on /mnt; end that first (detach, unmount, swapoff, close it)"
+pending:
+  description:
+    - In check mode, the entries of RV(devices) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (

@@ -312,9 +312,7 @@ EXAMPLES = r"""
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/data.raw
     state: absent
-    pending:
-      vbds: "{{ detached.vbds }}"
-      devices: "{{ unbound.devices }}"
+    pending: "{{ detached.pending | combine(unbound.pending) }}"
   check_mode: true
 """
 
@@ -357,6 +355,14 @@ disks:
       sample: >-
         cannot delete /srv/xen/web/old.raw: bound to /dev/loop3; unbind it first (xen_loopdev with
         state: absent)
+pending:
+  description:
+    - In check mode, the entries of RV(disks) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (

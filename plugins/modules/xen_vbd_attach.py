@@ -413,6 +413,14 @@ vbds:
       sample: >-
         cannot attach /dev/loop0 (rw) to domain web as xvdb: Device /dev/loop0 is mounted in a guest domain, and so
         cannot be mounted now.; what it had begun was removed again
+pending:
+  description:
+    - In check mode, the entries of RV(vbds) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils import disk_options

@@ -247,7 +247,7 @@ def test_a_config_and_images_that_an_earlier_task_would_make(
     assert "it has no loop device" in error_of(item, check_mode=True, pending=disks)
     assert len(sentences(item, check_mode=True, pending=pending)) == 1
     del pending["disks"]
-    assert "disk xvdb (/srv/new.raw)" in error_of(item, check_mode=True, pending=pending)
+    assert "'/srv/new.raw' cannot be found" in error_of(item, check_mode=True, pending=pending)
     config(host, "app", disk())
     assert "no such config" in error_of(wanted("new"), check_mode=True)
 
