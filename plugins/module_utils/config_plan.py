@@ -62,6 +62,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     sync_directories,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.passwords import masked
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 
 _ALLOW = "allow_slot_change"
 """An option of a domain, and of one disk of it."""
@@ -71,10 +72,10 @@ SHOWN_DEVICES = 3
 
 
 @contextmanager
-def open_configs(check_mode: bool) -> Iterator[DomainConfigs]:
+def open_configs(pending: Pending) -> Iterator[DomainConfigs]:
     """This host's configs, kept from other runs of this collection until they are closed."""
-    with nullcontext() if check_mode else locks.exclusive("config"):
-        yield DomainConfigs(check_mode)
+    with nullcontext() if pending.check_mode else locks.exclusive("config"):
+        yield DomainConfigs(pending)
 
 
 class DomainConfigs(Resource[Mapping[str, Any]]):
@@ -86,11 +87,11 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
 
     def __init__(
         self,
-        check_mode: bool,
+        pending: Pending,
         bindings: Callable[[], Sequence[loop.Binding]] = loop.scan,
         vbds: Callable[[], Sequence[xen.Vbd]] = xen.attached_devices,
     ) -> None:
-        self._check_mode = check_mode
+        self._pending = pending
         self._bindings = lru_cache(maxsize=None)(bindings)
         self._scripts = lru_cache(maxsize=None)(lambda: block_script.devices(vbds()))
         self._slots = ConfigSlots(self._bindings)
@@ -320,7 +321,7 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
                 return found
             return target
         except loop.LoopError:
-            if self._check_mode and item["will_exist"]:
+            if loop_link.is_announced(target, self._pending):
                 return target
             raise
 

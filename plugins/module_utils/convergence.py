@@ -29,7 +29,7 @@ from typing import (
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.module_utils.errors import UnsupportedError
-from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes
+from ansible_collections.xen.blockdev.plugins.module_utils import file_attributes, pending
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     Action,
     Item,
@@ -40,21 +40,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     UnexpectedStateError,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, HostError
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 
 Options = Dict[str, Dict[str, Any]]
 """Option name to its entry in an argument_spec."""
 
 STATE: Dict[str, Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
-
-RELEASED_BY: Dict[str, Any] = {
-    "type": "list",
-    "elements": "dict",
-    "options": {
-        "domain": {"type": "str", "required": True},
-        "vdev": {"type": "str", "required": True},
-    },
-}
-"""The users that, in check mode, an earlier task would have taken away: see usage.released."""
 
 NAMED_IN: Dict[str, Any] = {
     "type": "dict",
@@ -103,7 +94,8 @@ class Interface(Generic[Item]):
             for name, spec in options.items()
         }
         element[self.identity[0]] = {**element[self.identity[0]], "required": True}
-        return {**options, self.items: {"type": "list", "elements": "dict", "options": element}}
+        items = {"type": "list", "elements": "dict", "options": element}
+        return {**options, self.items: items, "pending": pending.SPEC}
 
     def checked(self, item: State) -> State:
         """The item, with the dictionaries in its lists of C(raw) elements as Ansible makes those in
@@ -120,7 +112,8 @@ class Interface(Generic[Item]):
 
     def wanted(self, params: State) -> List[State]:
         """The wanted items, each with every option, from the module's parameters."""
-        common = {name: value for name, value in params.items() if name != self.items}
+        beside = (self.items, "pending")
+        common = {name: value for name, value in params.items() if name not in beside}
         if params[self.items] is None:
             return [common]
         return [
@@ -176,12 +169,12 @@ class ItemRun(Generic[Item]):
 
 
 def converge(
-    interface: Interface[Item], resource: Callable[[bool], ContextManager[Resource[Item]]]
+    interface: Interface[Item], resource: Callable[[Pending], ContextManager[Resource[Item]]]
 ) -> None:
     """Run a module from its parameters to its exit.
 
-    C(resource) opens what the module manages and holds its lock while it is open. Its argument is
-    true in check mode, where nothing may be touched and no lock is needed.
+    C(resource) opens what the module manages and holds its lock while it is open. Its argument says
+    whether this is check mode, where nothing may be touched and no lock is needed.
     """
     module = AnsibleModule(
         argument_spec=interface.argument_spec(),
@@ -197,7 +190,8 @@ def converge(
         for options in interface.wanted(module.params)
     ]
     try:
-        with resource(module.check_mode) as opened:
+        announced = Pending.read(module.params["pending"], module.check_mode)
+        with resource(announced) as opened:
             _plan(module, interface, runs, opened)
             said = _warn(module, runs, opened.warnings())
             _fail_on_errors(module, interface, runs, "nothing was touched")
@@ -340,10 +334,14 @@ def _read_back(run: ItemRun[Item], plan: Plan) -> None:
 def _result(
     module: AnsibleModule, interface: Interface[Item], runs: Sequence[ItemRun[Item]]
 ) -> State:
-    """The module's result: the items in their order, and in diff mode what changes of them."""
+    """The module's result: the items in their order, in check mode those that would change once
+    more, for the option ``pending`` of later tasks, and in diff mode what changes of them."""
+    items = [run.result() for run in runs]
+    changing = [item for item in items if item["changed"]]
     result: State = {
-        "changed": any(run.done for run in runs),
-        interface.items: [run.result() for run in runs],
+        "changed": bool(changing),
+        interface.items: items,
+        "pending": {interface.items: changing} if module.check_mode else {},
     }
     if module._diff:
         result["diff"] = [

@@ -27,6 +27,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.domain_disks import Host
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError, explained
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import (
     LOCK,
     LOCK_SECONDS,
@@ -44,10 +45,10 @@ RANKS = {"shutdown": 0, "destroyed": 1, "running": 2}
 
 
 @contextmanager
-def open_domains(check_mode: bool) -> Iterator[Domains]:
+def open_domains(pending: Pending) -> Iterator[Domains]:
     """The domains of this host. Raises XenError where this is not a Xen host."""
     dom0.require_dom0()
-    domains = Domains(Host(), check_mode)
+    domains = Domains(Host(), pending)
     try:
         yield domains
     finally:
@@ -57,9 +58,9 @@ def open_domains(check_mode: bool) -> Iterator[Domains]:
 class Domains(Resource[Mapping[str, Any]]):
     """The domains of this host."""
 
-    def __init__(self, host: Host, check_mode: bool) -> None:
+    def __init__(self, host: Host, pending: Pending) -> None:
         self._host = host
-        self._check_mode = check_mode
+        self._pending = pending
         self._wanted: Set[str] = set()
         self._ending: Set[str] = set()
         """Names of the domains whose disks become free."""
@@ -145,15 +146,14 @@ class Domains(Resource[Mapping[str, Any]]):
         return plan
 
     def _wanted_claims(self, item: Mapping[str, Any], config: Config) -> List[Claim]:
-        is_made = self._check_mode and item["will_exist"]
         if config.text is None:
-            if is_made:
+            if config.path in self._pending.configs:
                 return []
             raise XenError(
                 "there is no such config; write it first (xen_domain_config), or say which it is "
                 "(config)"
             )
-        return _claims_of(item["name"], config, self._host, is_made)
+        return _claims_of(item["name"], config, self._host, self._pending)
 
     def _read_back_running(self, name: str) -> State:
         found = self._after.find(name)
@@ -318,7 +318,7 @@ def _start(item: Mapping[str, Any], planned: Config, warn: Callable[[str], None]
     config = config_file.find(planned.path)
     if config != planned:
         raise XenError("the config was changed by another program meanwhile; run again")
-    claims = _claims_of(item["name"], config, host, False)
+    claims = _claims_of(item["name"], config, host, Pending())
     domain_disks.refuse(claims, host.claims, host.usage)
     files = {claim.storage.file for claim in claims if claim.storage.file}
     xl.patiently(
@@ -328,9 +328,9 @@ def _start(item: Mapping[str, Any], planned: Config, warn: Callable[[str], None]
     )
 
 
-def _claims_of(name: str, config: Config, host: Host, missing_is_made: bool) -> List[Claim]:
+def _claims_of(name: str, config: Config, host: Host, pending: Pending) -> List[Claim]:
     config_file.refuse_other_domain(name, config.text or "")
-    return domain_disks.wanted_claims(name, config.specs, host, missing_is_made)
+    return domain_disks.wanted_claims(name, config.specs, host, pending)
 
 
 def _unpause(name: str) -> None:

@@ -37,6 +37,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.files import (
     opened_real,
     resolved,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 
 LOOK_SECONDS = 1
 """Between two looks at which domains still run."""
@@ -54,18 +55,18 @@ LOG_LIMIT = 64 * 1024**2
 
 
 @contextmanager
-def open_consoles(check_mode: bool) -> Iterator[Consoles]:
+def open_consoles(pending: Pending) -> Iterator[Consoles]:
     """The consoles of this host's domains. Raises XenError where this is not a Xen host."""
     dom0.require_dom0()
     with ExitStack() as stack:
-        yield Consoles(check_mode, stack)
+        yield Consoles(pending, stack)
 
 
 class Consoles(Resource[Mapping[str, Any]]):
     """The consoles of this host's domains."""
 
-    def __init__(self, check_mode: bool, stack: ExitStack) -> None:
-        self._check_mode = check_mode
+    def __init__(self, pending: Pending, stack: ExitStack) -> None:
+        self._pending = pending
         self._stack = stack
         self._wanted: Set[str] = set()
         self._followed: List[Follower] = []
@@ -122,7 +123,7 @@ class Consoles(Resource[Mapping[str, Any]]):
         """The domain; None where an earlier task would have started it."""
         domain = self._domains.get(item["name"])
         if domain is None:
-            if self._check_mode and item["will_exist"]:
+            if item["name"] in self._pending.domains:
                 return None
             raise ConsoleError("there is no such domain; start it first (xen_domain, paused: true)")
         if domain.status != "paused":

@@ -21,6 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     xl,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError, explained
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
@@ -70,12 +71,10 @@ class Host:
         return [Claim.of_vbd(vbd, self.storages.of_vbd(vbd)) for vbd in self.usage.vbds]
 
 
-def wanted_claims(
-    domain: str, specs: Iterable[str], host: Host, missing_is_made: bool
-) -> List[Claim]:
+def wanted_claims(domain: str, specs: Iterable[str], host: Host, pending: Pending) -> List[Claim]:
     """The disks that C(domain) is to get, from the specifications in its config.
 
-    An empty drive is none. C(missing_is_made): a target that is not there will be. Raises
+    An empty drive is none. C(pending): which targets would be there but for check mode. Raises
     BlockdevError for what xl or libxl would not read or open, and for a slot that is taken twice.
     """
     slots: Dict[int, str] = {}
@@ -91,13 +90,13 @@ def wanted_claims(
             continue
         with explained(f"disk {vdev}"):
             disk_target.check(disk)
-            storage = _storage(disk, str(target), host, missing_is_made)
+            storage = _storage(disk, str(target), host, pending)
         access = disk_spec.access_of(disk)
         claims.append(Claim(domain, vdev, str(target), access, storage, planned=True))
     return claims
 
 
-def _storage(disk: Mapping[str, object], target: str, host: Host, missing_is_made: bool) -> Storage:
+def _storage(disk: Mapping[str, object], target: str, host: Host, pending: Pending) -> Storage:
     """What lies behind a target, as far as this host can tell: only a script knows its own, only
     a driver domain what it has, and only QEMU what its protocols reach."""
     if disk.get("script"):
@@ -113,7 +112,7 @@ def _storage(disk: Mapping[str, object], target: str, host: Host, missing_is_mad
             _check_link(target, host.usage.bindings)
         return host.storages.of_path(target, disk.get("format"))
     except (MissingError, loop.LoopError):
-        if missing_is_made:
+        if loop_link.is_announced(target, pending):
             return Storage(target)
         raise
 

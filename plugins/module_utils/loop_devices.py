@@ -30,31 +30,33 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.renamed import FormerNames
 from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
-from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR, parse_size
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User, join, released
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User, emptied, join
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 
 
 @contextmanager
-def open_devices(check_mode: bool) -> Iterator[LoopDevices]:
+def open_devices(pending: Pending) -> Iterator[LoopDevices]:
     """This host's loop devices, kept from every other careful program until they are closed."""
-    with nullcontext() if check_mode else locks.loop_devices():
-        yield LoopDevices(Usage(), BootUnits(), UdevRule(), check_mode)
+    with nullcontext() if pending.check_mode else locks.loop_devices():
+        yield LoopDevices(Usage(), BootUnits(), UdevRule(), pending)
 
 
 class LoopDevices(Resource[Mapping[str, Any]]):
     """The loop devices of this host."""
 
     def __init__(
-        self, usage: Usage, units: BootUnits, udev_rule: UdevRule, check_mode: bool
+        self, usage: Usage, units: BootUnits, udev_rule: UdevRule, pending: Pending
     ) -> None:
         self._usage = usage
         self._former_names = FormerNames(usage)
         self._units = units
         self._udev_rule = udev_rule
-        self._check_mode = check_mode
+        self._pending = pending
+        self._emptied = emptied(pending)
         self._bindings = {binding.number: binding for binding in usage.bindings}
         self._deleted = [binding for binding in usage.bindings if binding.deleted]
         self._wanted: Dict[object, str] = {}
@@ -103,10 +105,10 @@ class LoopDevices(Resource[Mapping[str, Any]]):
     ) -> Plan:
         # udev has to know the rule before anything is bound.
         rule = self._udev_rule.plan() if item["udev_rule"] else []
-        planned = self._planned_size(item, path)
         if status is None:
-            plan = self._plan_future(item, path, number, planned)
+            plan = self._plan_future(item, path, number)
         else:
+            planned = self._pending.sizes.get(path)
             size = status.st_size if planned is None else planned
             bound = self._bound_to(path, loop.file_id(status))
             # The script marks none, so most often nobody has to ask xenstore.
@@ -142,13 +144,6 @@ class LoopDevices(Resource[Mapping[str, Any]]):
         loop_actions.settle_udev()
         self._units.settle()
 
-    def _planned_size(self, item: Mapping[str, Any], path: str) -> Optional[int]:
-        """The bytes that an earlier task, in check mode as well, would have given the image."""
-        if not self._check_mode:
-            return None
-        size = (item["planned_sizes"] or {}).get(path)
-        return None if size is None else parse_size(size)
-
     def _refuse_twice(self, path: str, image: object) -> None:
         if image in self._wanted:
             raise LoopError(f"{path} is the same image as {self._wanted[image]}: name it once")
@@ -179,13 +174,11 @@ class LoopDevices(Resource[Mapping[str, Any]]):
         as_is = {**item, "direct_io": None, "sector_size": binding.sector_size}
         return self._plan_bound(as_is, path, binding, image_size)
 
-    def _plan_future(
-        self, item: Mapping[str, Any], path: str, number: Optional[int], planned: Optional[int]
-    ) -> Plan:
+    def _plan_future(self, item: Mapping[str, Any], path: str, number: Optional[int]) -> Plan:
         """The image is not there."""
         self._refuse_renamed(path, None)
-        if self._check_mode and (item["will_exist"] or planned is not None):
-            return self._plan_binding(item, path, number, None, planned)
+        if path in self._pending.sizes:
+            return self._plan_binding(item, path, number, None, self._pending.sizes[path])
         for binding in loop.deleted_from(path, self._deleted):
             raise LoopError(loop.lives_on(path, binding.device))
         raise LoopError(f"{path} does not exist; create the image first (xen_raw_disk)")
@@ -270,8 +263,8 @@ class LoopDevices(Resource[Mapping[str, Any]]):
         status: Optional[os.stat_result],
         size: Optional[int],
     ) -> Plan:
-        """Bind the image of C(size) bytes. In check mode C(status) is None for one that will exist
-        only, and C(size) where that is not known."""
+        """Bind the image of C(size) bytes. C(status) is None for one that an earlier task would
+        have created but for check mode, and C(size) if that is not known."""
         loop_control.require_driver()
         if number is not None:
             self._promise(path, number)
@@ -280,9 +273,13 @@ class LoopDevices(Resource[Mapping[str, Any]]):
         after = {
             **loop_info.unbound(),
             "device": None if number is None else where,
-            "size": None if size is None else _whole_sectors(size),
             "direct_io": bool(item["direct_io"]),
         }
+        # None would say that it has no loop device.
+        if size is None:
+            del after["size"]
+        else:
+            after["size"] = _whole_sectors(size)
         return Plan(
             before=loop_info.unbound(),
             after=after,
@@ -459,7 +456,7 @@ class LoopDevices(Resource[Mapping[str, Any]]):
         have taken away; empty if nobody does."""
 
         def leaves(user: User) -> bool:
-            return self._check_mode and released(item, user)
+            return (user.domain, user.xenstore_key) in self._emptied
 
         return join(self._usage.of_device(binding.rdev, leaves))
 

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import re
 
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
+
 LINK_DIR = "/dev/disk/by-loop-file"
 RULE = "/etc/udev/rules.d/61-xen-blockdev.rules"
 RULE_TEXT = f"""\
@@ -41,3 +43,11 @@ def is_link(target: str) -> bool:
 def path_of(link: str) -> str:
     """The backing file that a link (see L(is_link)) stands for."""
     return link[len(LINK_DIR) :]
+
+
+def is_announced(target: str, pending: Pending) -> bool:
+    """Whether C(target), which is not there, would be there but for check mode: a link once its
+    image is bound, anything else once it is created."""
+    if is_link(target):
+        return path_of(target) in pending.bound
+    return target in pending.sizes

@@ -52,6 +52,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image_file import Ima
 from ansible_collections.xen.blockdev.plugins.module_utils.image_source import Source
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import File, file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.renamed import FormerNames
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     MIRAGE_BLOCK,
@@ -63,8 +64,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
     SAVED_REMEDY,
     Usage,
     User,
+    emptied,
     join,
-    released,
 )
 
 
@@ -98,21 +99,22 @@ class Filling:
 
 
 @contextmanager
-def open_images(check_mode: bool) -> Iterator[RawImages]:
+def open_images(pending: Pending) -> Iterator[RawImages]:
     """This host's images. They need no lock for all of it: a new one never replaces another, what
     is destroyed is held by a lease, and growth, which comes without one, has a lock of its own."""
-    yield RawImages(Usage(), check_mode)
+    yield RawImages(Usage(), pending)
 
 
 class RawImages(Resource[Mapping[str, Any]]):
     """The raw images of this host."""
 
-    def __init__(self, usage: Usage, check_mode: bool) -> None:
+    def __init__(self, usage: Usage, pending: Pending) -> None:
         self._usage = usage
         self._former_names = FormerNames(usage)
         self._former_configs = FormerConfigs()
         self._slots = ConfigSlots(lambda: usage.bindings)
-        self._check_mode = check_mode
+        self._pending = pending
+        self._emptied = emptied(pending)
         self._wanted: Dict[object, str] = {}
         self._deleted: Set[File] = set()
         self._directories = Directories()
@@ -272,15 +274,17 @@ class RawImages(Resource[Mapping[str, Any]]):
         )
 
     def _leaves(self, item: Mapping[str, Any], user: User) -> bool:
-        """Whether, in check mode, an earlier task would have taken this user away."""
-        if not self._check_mode:
-            return False
+        """Whether an earlier task would have taken this user away but for check mode."""
+
+        def is_detached(vbd: User) -> bool:
+            return (vbd.domain, vbd.xenstore_key) in self._emptied
+
         if user.kind != "loop" or user.rdev is None:
-            return released(item, user)
+            return is_detached(user)
         # xl's hotplug script unbinds what it has bound when the disk is detached.
         attached = self._usage.attachments(user.rdev)
-        unbound = item["path"] in (item["unbound_paths"] or ())
-        return unbound or (bool(attached) and all(released(item, vbd) for vbd in attached))
+        unbound = item["path"] in self._pending.unbound
+        return unbound or (bool(attached) and all(map(is_detached, attached)))
 
     def _refuse_in_use(
         self,

@@ -17,6 +17,7 @@ from typing import (
     Any,
     Callable,
     Dict,
+    FrozenSet,
     Iterable,
     Iterator,
     List,
@@ -41,6 +42,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.device_number import 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import MOUNTS, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.open_files import OpenFile, Process
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import (
     Behind,
     Identity,
@@ -86,15 +88,14 @@ Leaves = Callable[[User], bool]
 """Tells of a user whether it will be gone by then."""
 
 
-def released(item: Mapping[str, Any], user: User) -> bool:
-    """Whether the wanted C(item) says that an earlier task takes this user away.
+DiskSlot = Tuple[str, int]
+"""Where a domain has a disk: its name and the xenstore key."""
 
-    C(released_by) lists slots of domains as C({domain, vdev}).
-    """
-    return any(
-        (user.domain, user.xenstore_key) == (slot["domain"], parse(slot["vdev"]).xenstore_key)
-        for slot in item["released_by"] or ()
-    )
+
+def emptied(pending: Pending) -> FrozenSet[DiskSlot]:
+    """The slots whose disks an earlier task would have detached or replaced. Raises BlockdevError
+    for a vdev that is none."""
+    return frozenset((domain, parse(vdev).xenstore_key) for domain, vdev in pending.slots)
 
 
 def join(users: Iterable[User]) -> str:

@@ -15,6 +15,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     dom0,
     locks,
     loop,
+    loop_link,
     sharing,
     vbd_disk,
     xen,
@@ -33,8 +34,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
     XenError,
     explained,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import LOCK_SECONDS
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.usage import (
+    DiskSlot,
+    Usage,
+    emptied,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_disk import (
     Attached,
     Disk,
@@ -59,7 +65,7 @@ AWAITED = {
 
 
 @contextmanager
-def open_vbds(check_mode: bool) -> Iterator[Resource[Mapping[str, Any]]]:
+def open_vbds(pending: Pending) -> Iterator[Resource[Mapping[str, Any]]]:
     """The disks of this host's running domains."""
     try:
         dom0.require_dom0()
@@ -70,7 +76,7 @@ def open_vbds(check_mode: bool) -> Iterator[Resource[Mapping[str, Any]]]:
     usage = Usage()
     # Read already, by the same look as the domains.
     usage.vbds = xen.vbds(store)
-    yield Vbds(xen.domains(store), usage, check_mode)
+    yield Vbds(xen.domains(store), usage, pending)
 
 
 class NoVbds(Resource[Mapping[str, Any]]):
@@ -91,12 +97,13 @@ class NoVbds(Resource[Mapping[str, Any]]):
 class Vbds(Resource[Mapping[str, Any]]):
     """The disks of the running domains of this host."""
 
-    def __init__(self, domains: Sequence[Domain], usage: Usage, check_mode: bool) -> None:
+    def __init__(self, domains: Sequence[Domain], usage: Usage, pending: Pending) -> None:
         """C(usage): its C(vbds) are the disks that the C(domains) have."""
         self._domains = domains
-        self._check_mode = check_mode
+        self._pending = pending
         self._attached = Attached(usage)
         self._disks = self._attached.disks
+        self._leave_out(emptied(pending))
         self._wanted_slots: Set[Slot] = set()
         self._complete: Set[int] = set()
         """Ids of the domains of which the items are to name every disk."""
@@ -110,7 +117,6 @@ class Vbds(Resource[Mapping[str, Any]]):
         domain = xen.find_domain(item["domain"], self._domains)
         if domain is None:
             return _plan_not_running(item)
-        self._leave_out_released(item)
         if domain.domid == 0:
             raise XenError("Domain-0 is this host itself and needs no vbd: use the device as it is")
         if item["unlisted"] == "warn":
@@ -119,12 +125,11 @@ class Vbds(Resource[Mapping[str, Any]]):
             return self._plan_absent(item, domain)
         return self._plan_present(self._wanted(item, domain))
 
-    def _leave_out_released(self, item: Mapping[str, Any]) -> None:
-        """In check mode, do not count what an earlier task would have detached."""
-        for slot in (item["released_by"] or ()) if self._check_mode else ():
-            domain = xen.find_domain(slot["domain"], self._domains)
+    def _leave_out(self, slots: Iterable[DiskSlot]) -> None:
+        """Do not count what an earlier task would have detached but for check mode."""
+        for name, key in slots:
+            domain = xen.find_domain(name, self._domains)
             if domain:
-                key = device_number.parse(slot["vdev"]).xenstore_key
                 self._disks.pop((domain.domid, key), None)
 
     def warnings(self) -> List[str]:
@@ -149,7 +154,7 @@ class Vbds(Resource[Mapping[str, Any]]):
         try:
             target, storage = self._attached.find(item)
         except (MissingError, loop.LoopError):
-            if not (self._check_mode and item["will_exist"]):
+            if not loop_link.is_announced(item["target"], self._pending):
                 raise
             target, storage = item["target"], Storage(item["target"])
         return Wanted(item, domain, key, target, storage)

@@ -20,6 +20,7 @@ description:
     badly is to fail the play is for a later task to say, when everything has been put away.
 extends_documentation_fragment:
   - xen.blockdev.attributes
+  - xen.blockdev.pending
 attributes:
   idempotent:
     support: none
@@ -40,7 +41,6 @@ options:
       fail: {description: See O(fail)., type: str}
       timeout: {description: See O(timeout)., type: float}
       log: {description: See O(log)., type: path}
-      will_exist: {description: See O(will_exist)., type: bool}
   name:
     description:
       - The domain, by the name in its config. Required unless O(domains) is given.
@@ -72,12 +72,6 @@ options:
       - A new file on the managed host for all that the guest prints, byte for byte, up to 64 MiB. It has mode
         V(0600). It is an error if there is such a file already.
     type: path
-  will_exist:
-    description:
-      - In check mode, plan as if the domain were there and paused. Set it where an earlier task has said, in
-        check mode itself, that it would start it. Without check mode it has no effect.
-    type: bool
-    default: false
 notes:
   - A match is looked for in what appears at once, up to 16384 characters.
   - With C(on_poweroff = 'preserve') and so on in its config, a domain stays when its guest has ended, and its console is
@@ -166,6 +160,14 @@ domains:
       sample: >-
         cannot let domain hello run and follow its console: there is no such domain; start it first (xen_domain,
         paused: true)
+pending:
+  description:
+    - In check mode, the entries of RV(domains) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import Interface, converge
@@ -181,7 +183,6 @@ INTERFACE = Interface(
         "fail": {"type": "str"},
         "timeout": {"type": "float", "default": 60},
         "log": {"type": "path"},
-        "will_exist": {"type": "bool", "default": False},
     },
 )
 

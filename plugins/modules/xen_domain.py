@@ -26,6 +26,7 @@ description:
   - A start that fails leaves no domain, and its error has the words of the hotplug script.
 extends_documentation_fragment:
   - xen.blockdev.attributes
+  - xen.blockdev.pending
 options:
   domains:
     description:
@@ -42,7 +43,6 @@ options:
       state: {description: See O(state)., type: str, choices: [running, shutdown, destroyed]}
       paused: {description: See O(paused)., type: bool}
       timeout: {description: See O(timeout)., type: float}
-      will_exist: {description: See O(will_exist)., type: bool}
   name:
     description:
       - The domain, by the name in its config. Required unless O(domains) is given.
@@ -78,12 +78,6 @@ options:
       - How long a guest has to shut down, in seconds. Only with O(state=shutdown).
     type: float
     default: 60
-  will_exist:
-    description:
-      - In check mode, plan as if the config, and what its disks name, were there. Set it where an earlier task
-        has said, in check mode itself, that it would make them. Without check mode it has no effect.
-    type: bool
-    default: false
 notes:
   - Disks in a config must have absolute targets, as C(xl) would look for others from wherever it is started.
   - A link below C(/dev/disk/by-loop-file) is what C(xl) opens, so udev must have made it.
@@ -131,10 +125,10 @@ EXAMPLES = r"""
         state: destroyed
       - name: new
 
-- name: Plan in check mode for a config that an earlier task would have written
+- name: Plan in check mode for a config and loop devices that earlier tasks would have made
   xen.blockdev.xen_domain:
     name: new
-    will_exist: true
+    pending: "{{ bound.pending | combine(written.pending) }}"
   check_mode: true
 """
 
@@ -179,6 +173,14 @@ domains:
       sample: >-
         cannot start domain web from /etc/xen/web.cfg: disk xvda (/dev/vg0/web): it is attached to domain db as
         xvdb (rw); detach it there or end that domain first, or give it access=ro in the configs of both
+pending:
+  description:
+    - In check mode, the entries of RV(domains) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import Interface, converge
@@ -198,7 +200,6 @@ INTERFACE = Interface(
         },
         "paused": {"type": "bool", "default": False},
         "timeout": {"type": "float", "default": 60},
-        "will_exist": {"type": "bool", "default": False},
     },
 )
 

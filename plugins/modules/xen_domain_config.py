@@ -28,6 +28,7 @@ description:
     whatever path, link or loop device leads to them.
 extends_documentation_fragment:
   - xen.blockdev.attributes
+  - xen.blockdev.pending
   - xen.blockdev.file_attributes
 options:
   configs:
@@ -126,7 +127,6 @@ options:
           target:
             description: The target that it has, by any path, link or loop device. An empty drive fits any target.
             type: str
-      will_exist: {description: See O(will_exist)., type: bool}
       known_images: {description: See O(known_images)., type: list, elements: str}
       owner: {description: See O(owner)., type: str}
       group: {description: See O(group)., type: str}
@@ -250,12 +250,6 @@ options:
     elements: dict
     version_added: 1.1.0
     suboptions: *removed
-  will_exist:
-    description:
-      - In check mode, plan as if the images of all disks were bound to loop devices. Set it where an earlier
-        task has said, in check mode itself, that it would bind them. Without check mode it has no effect.
-    type: bool
-    default: false
   known_images:
     description:
       - Images that other tasks look after, such as those of all disks of a plan. They are not told as
@@ -372,7 +366,9 @@ EXAMPLES = r"""
     disks:
       - vdev: xvda
         target: /dev/disk/by-loop-file/srv/xen/new/boot.raw
-    will_exist: true
+    pending:
+      devices:
+        - path: /srv/xen/new/boot.raw
   check_mode: true
 
 - name: Remove a config, or empty its disk list if someone else wrote it
@@ -444,6 +440,14 @@ configs:
       sample: >-
         /etc/xen/web.cfg: slot xvda of domain web has /srv/xen/web/boot.raw and would get
         /srv/xen/web/data.raw; set allow_slot_change: true if that is meant
+pending:
+  description:
+    - In check mode, the entries of RV(configs) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils import disk_options
@@ -483,7 +487,6 @@ INTERFACE = Interface(
             "elements": "dict",
             "options": {"vdev": {"type": "str"}, "target": {"type": "str"}},
         },
-        "will_exist": {"type": "bool", "default": False},
         "known_images": {"type": "list", "elements": "str"},
     },
     files=True,

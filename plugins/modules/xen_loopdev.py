@@ -34,7 +34,7 @@ description:
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.named_in
-  - xen.blockdev.released_by
+  - xen.blockdev.pending
 options:
   devices:
     description:
@@ -56,8 +56,6 @@ options:
       in_use: {description: See O(in_use)., type: str, choices: [fail, leave]}
       ours_only: {description: See O(ours_only)., type: bool}
       postpone: {description: See O(postpone)., type: bool}
-      will_exist: {description: See O(will_exist)., type: bool}
-      planned_sizes: {description: See O(planned_sizes)., type: dict}
       named_in:
         description: See O(named_in).
         type: dict
@@ -65,13 +63,6 @@ options:
         suboptions:
           directories: {description: "See O(named_in.directories).", type: list, elements: path, required: true}
           but_for: {description: "See O(named_in.but_for).", type: list, elements: path}
-      released_by:
-        description: See O(released_by).
-        type: list
-        elements: dict
-        suboptions:
-          domain: {description: "See O(released_by[].domain).", type: str, required: true}
-          vdev: {description: "See O(released_by[].vdev).", type: str, required: true}
   path:
     description:
       - The image, an absolute path on the managed host. Required unless O(devices) is given.
@@ -170,19 +161,6 @@ options:
     type: bool
     default: false
     version_added: 1.1.0
-  will_exist:
-    description:
-      - In check mode, plan as if the image were there. Set it where an earlier task has said, in check mode
-        itself, that it would create the image. Without check mode it has no effect.
-    type: bool
-    default: false
-  planned_sizes:
-    description:
-      - In check mode, the sizes in bytes that an earlier task has said, in check mode itself, that it would give
-        to images, by their paths. These are planned for as if they were there, with that size. Without check
-        mode it has no effect.
-      - It is made of RV(xen.blockdev.xen_raw_disk#module:disks) by C(items2dict('path', 'size')).
-    type: dict
 notes:
   - Never write to an image while it is bound, and do not read it through both its path and its device. What one
     of them writes, the other may not see.
@@ -249,7 +227,9 @@ EXAMPLES = r"""
 - name: Plan in check mode for an image that an earlier task would have created
   xen.blockdev.xen_loopdev:
     path: /srv/xen/web/new.raw
-    will_exist: true
+    pending:
+      disks:
+        - path: /srv/xen/web/new.raw
   check_mode: true
 
 - name: Plan in check mode for what an earlier task would have made of the images
@@ -257,16 +237,17 @@ EXAMPLES = r"""
     devices:
       - path: /srv/xen/web/grown.raw
       - path: /srv/xen/web/new.raw
-    planned_sizes: "{{ images.disks | items2dict('path', 'size') }}"
+    pending: "{{ images.pending }}"
   check_mode: true
 
 - name: Plan in check mode for an image that an earlier task would have detached
   xen.blockdev.xen_loopdev:
     path: /srv/xen/web/data.raw
     state: absent
-    released_by:
-      - domain: web
-        vdev: xvdb
+    pending:
+      vbds:
+        - domain: web
+          vdev: xvdb
   check_mode: true
 """
 
@@ -305,7 +286,9 @@ devices:
       returned: unless the item could not be planned
       sample: 0
     size:
-      description: Size of the loop device in bytes.
+      description:
+        - Size of the loop device in bytes, V(none) if the image is not bound.
+        - In check mode it is left out if the size of the image is not known yet, see O(pending).
       type: int
       returned: unless the item could not be planned
       sample: 16777216
@@ -341,11 +324,18 @@ devices:
       type: str
       returned: when it failed
       sample: "cannot unbind /dev/loop3 (/srv/xen/web/old.raw): mounted on /mnt; end that first (detach, unmount, swapoff, close it)"
+pending:
+  description:
+    - In check mode, the entries of RV(devices) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     NAMED_IN,
-    RELEASED_BY,
     STATE,
     Interface,
     converge,
@@ -371,10 +361,7 @@ def main() -> None:
                 "in_use": {"type": "str", "choices": ["fail", "leave"], "default": "fail"},
                 "ours_only": {"type": "bool", "default": False},
                 "postpone": {"type": "bool", "default": False},
-                "will_exist": {"type": "bool", "default": False},
-                "planned_sizes": {"type": "dict"},
                 "named_in": NAMED_IN,
-                "released_by": RELEASED_BY,
             },
         ),
         open_devices,

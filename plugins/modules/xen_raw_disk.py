@@ -27,7 +27,7 @@ extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.file_attributes
   - xen.blockdev.named_in
-  - xen.blockdev.released_by
+  - xen.blockdev.pending
 options:
   disks:
     description:
@@ -59,14 +59,6 @@ options:
         suboptions:
           directories: {description: "See O(named_in.directories).", type: list, elements: path, required: true}
           but_for: {description: "See O(named_in.but_for).", type: list, elements: path}
-      released_by:
-        description: See O(released_by).
-        type: list
-        elements: dict
-        suboptions:
-          domain: {description: "See O(released_by[].domain).", type: str, required: true}
-          vdev: {description: "See O(released_by[].vdev).", type: str, required: true}
-      unbound_paths: {description: See O(unbound_paths)., type: list, elements: str}
       slots:
         description: See O(slots).
         type: list
@@ -220,13 +212,6 @@ options:
         are the image's. They stay when the image cannot be created, or is deleted later.
     type: bool
     default: false
-  unbound_paths:
-    description:
-      - In check mode with O(state=absent), the paths of images that an earlier task has said, in check mode
-        itself, that it would unbind. Their loop devices do not count as users. Without check mode it has no
-        effect.
-    type: list
-    elements: str
   slots:
     description:
       - The slots of domains that the image is for. A new image is not made if the config of such a domain has
@@ -378,11 +363,7 @@ EXAMPLES = r"""
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/data.raw
     state: absent
-    released_by:
-      - domain: web
-        vdev: xvdb
-    unbound_paths:
-      - /srv/xen/web/data.raw
+    pending: "{{ detached.pending | combine(unbound.pending) }}"
   check_mode: true
 """
 
@@ -425,11 +406,18 @@ disks:
       sample: >-
         cannot delete /srv/xen/web/old.raw: bound to /dev/loop3; unbind it first (xen_loopdev with
         state: absent)
+pending:
+  description:
+    - In check mode, the entries of RV(disks) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
     NAMED_IN,
-    RELEASED_BY,
     STATE,
     Interface,
     converge,
@@ -459,8 +447,6 @@ INTERFACE = Interface(
         "volatile": {"type": "bool", "default": False},
         "parents": {"type": "bool", "default": False},
         "named_in": NAMED_IN,
-        "released_by": RELEASED_BY,
-        "unbound_paths": {"type": "list", "elements": "str"},
         "slots": {
             "type": "list",
             "elements": "dict",

@@ -25,7 +25,7 @@ description:
   - An attach that fails leaves the slot empty, and its error has the words of the hotplug script.
 extends_documentation_fragment:
   - xen.blockdev.attributes
-  - xen.blockdev.released_by
+  - xen.blockdev.pending
 options:
   vbds:
     description:
@@ -73,14 +73,6 @@ options:
         type: str
         choices: [ignore, warn]
         version_added: 1.1.0
-      will_exist: {description: See O(will_exist)., type: bool}
-      released_by:
-        description: See O(released_by).
-        type: list
-        elements: dict
-        suboptions:
-          domain: {description: "See O(released_by[].domain).", type: str, required: true}
-          vdev: {description: "See O(released_by[].vdev).", type: str, required: true}
   domain:
     description:
       - The running domain, by its name, id or UUID. Digits are an id, as for C(xl). Required unless O(vbds) is
@@ -230,12 +222,6 @@ options:
     choices: [ignore, warn]
     default: ignore
     version_added: 1.1.0
-  will_exist:
-    description:
-      - In check mode, plan as if the target were there. Set it where an earlier task has said, in check mode
-        itself, that it would make the target. Without check mode it has no effect.
-    type: bool
-    default: false
 notes:
   - Unmount a disk in the guest before it is detached or replaced. The guest's kernel is asked to let go of it, not its
     programs; Linux 6.1, for one, lets go of a disk that is mounted, and what was not written yet is lost.
@@ -331,7 +317,9 @@ EXAMPLES = r"""
     domain: web
     vdev: xvdb
     target: /dev/disk/by-loop-file/srv/xen/web/new.raw
-    will_exist: true
+    pending:
+      devices:
+        - path: /srv/xen/web/new.raw
   check_mode: true
 
 - name: Plan in check mode for a slot that an earlier task would have emptied
@@ -339,9 +327,10 @@ EXAMPLES = r"""
     domain: web
     vdev: xvdb
     target: /dev/vg0/web
-    released_by:
-      - domain: web
-        vdev: xvdb
+    pending:
+      vbds:
+        - domain: web
+          vdev: xvdb
   check_mode: true
 """
 
@@ -400,7 +389,6 @@ vbds:
     detached:
       description:
         - The slots that the disk was taken from or, in check mode, would be.
-        - O(xen.blockdev.xen_loopdev#module:released_by) takes these lists as they are.
       type: list
       elements: dict
       returned: with O(state=absent), when the domain is running
@@ -425,11 +413,18 @@ vbds:
       sample: >-
         cannot attach /dev/loop0 (rw) to domain web as xvdb: Device /dev/loop0 is mounted in a guest domain, and so
         cannot be mounted now.; what it had begun was removed again
+pending:
+  description:
+    - In check mode, the entries of RV(vbds) that would change, under that name. Otherwise empty.
+    - Later tasks take it as O(pending). Several are merged by C(combine).
+  returned: when the items could be looked at
+  type: dict
+  sample: {}
+  version_added: 1.1.0
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils import disk_options
 from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
-    RELEASED_BY,
     STATE,
     Interface,
     converge,
@@ -471,8 +466,6 @@ def main() -> None:
                     "choices": ["ignore", "warn"],
                     "default": "ignore",
                 },
-                "will_exist": {"type": "bool", "default": False},
-                "released_by": RELEASED_BY,
             },
         ),
         open_vbds,

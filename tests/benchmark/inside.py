@@ -22,6 +22,7 @@ from typing import Any, Iterator, Mapping
 
 from ansible.module_utils import basic
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, Resource
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 
 
 def peak() -> int:
@@ -33,7 +34,7 @@ def peak() -> int:
 
 
 @contextlib.contextmanager
-def nothing(_check_mode: bool) -> Iterator[Resource[Mapping[str, Any]]]:
+def nothing(_pending: Pending) -> Iterator[Resource[Mapping[str, Any]]]:
     """A host on which everything is as wanted."""
 
     class Nothing(Resource[Mapping[str, Any]]):

@@ -16,6 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, 
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.config_plan import DomainConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 
 DEFAULTS: Dict[str, Any] = {
@@ -32,7 +33,6 @@ DEFAULTS: Dict[str, Any] = {
     "allow_slot_change": False,
     "unlisted_disks": None,
     "removed_disks": None,
-    "will_exist": False,
     "known_images": None,
 }
 
@@ -102,14 +102,14 @@ class Host:
         self.scans += 1
         return self.bindings
 
-    def configs(self, check_mode: bool = False) -> DomainConfigs:
-        return DomainConfigs(check_mode, self.scan, lambda: self.vbds)
+    def configs(self, check_mode: bool = False, pending: Any = None) -> DomainConfigs:
+        return DomainConfigs(Pending.read(pending, check_mode), self.scan, lambda: self.vbds)
 
     def item(self, **options: Any) -> State:
         return {**DEFAULTS, "path": str(self.path), **options}
 
-    def planned(self, check_mode: bool = False, **options: Any) -> Plan:
-        return self.configs(check_mode).plan(self.item(**options))
+    def planned(self, check_mode: bool = False, pending: Any = None, **options: Any) -> Plan:
+        return self.configs(check_mode, pending).plan(self.item(**options))
 
     def done(self, **options: Any) -> State:
         configs = self.configs()

@@ -18,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Leaves, Usage, User
 
@@ -35,10 +36,7 @@ DEFAULTS: Dict[str, Any] = {
     "in_use": "fail",
     "ours_only": False,
     "postpone": False,
-    "will_exist": False,
-    "planned_sizes": None,
     "named_in": None,
-    "released_by": None,
 }
 
 UNBOUND = {
@@ -89,11 +87,12 @@ def devices(
     *bindings: Binding,
     users: Optional[Dict[int, List[User]]] = None,
     check_mode: bool = False,
+    pending: Optional[Dict[str, Any]] = None,
     rule: str = "/nowhere/61.rules",
     units: str = "/nowhere",
 ) -> LoopDevices:
     usage = KnownUsage(bindings, users or {})
-    return LoopDevices(usage, BootUnits(units), UdevRule(rule), check_mode)
+    return LoopDevices(usage, BootUnits(units), UdevRule(rule), Pending.read(pending, check_mode))
 
 
 def sentences(plan: Plan) -> List[str]:

@@ -20,6 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.config_file import ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.config_plan import open_configs
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import (
     DEFAULTS,
@@ -501,9 +502,9 @@ def test_one_run_at_a_time(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
             pass
 
     monkeypatch.setattr(locks, "exclusive", Lock)
-    with open_configs(check_mode=True):
+    with open_configs(Pending(check_mode=True)):
         assert taken == []
-    with open_configs(check_mode=False) as configs:
+    with open_configs(Pending()) as configs:
         assert taken == ["config"]
         configs.plan(host.item())
 
@@ -721,16 +722,20 @@ def test_an_image_that_is_not_bound(host: Host, exists: bool) -> None:
     image = host.image("a.raw") if exists else str(host.home / "a.raw")
     link = loop_link.link_of(image)
     assert host.refused(disks=[disk(link)]).startswith(f"{host.path}: disks[0]: {image}")
-    assert "a.raw" in host.refused(disks=[disk(link)], will_exist=True)
+    pending = {"devices": [{"path": image}]}
+    created = {"disks": [{"path": image}]}
+    assert "a.raw" in host.refused(disks=[disk(link)], pending=pending)
     assert "a.raw" in host.refused(disks=[disk(link)], check_mode=True)
-    plan = host.planned(check_mode=True, disks=[disk(link)], will_exist=True)
+    assert "a.raw" in host.refused(disks=[disk(link)], check_mode=True, pending=created)
+    plan = host.planned(check_mode=True, disks=[disk(link)], pending=pending)
     assert plan.after["disks"] == [f"format=raw, vdev=xvda, access=rw, target={link}"]
     assert plan.warnings == []
 
 
 def test_in_check_mode_a_bound_image_is_found_all_the_same(host: Host) -> None:
     link = host.bind(host.image("a.raw"), 3)
-    plan = host.planned(check_mode=True, disks=[disk(link)], will_exist=True)
+    pending = {"devices": [{"path": loop_link.path_of(link)}]}
+    plan = host.planned(check_mode=True, disks=[disk(link)], pending=pending)
     assert plan.after["disks"] == ["format=raw, vdev=xvda, access=rw, target=/dev/loop3"]
 
 

@@ -21,6 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
     FakeHost,
@@ -33,7 +34,6 @@ DEFAULTS = {
     "state": "running",
     "paused": False,
     "timeout": 5,
-    "will_exist": False,
 }
 LINK = "/dev/disk/by-loop-file/srv/100.raw"
 RUNS = {"running": True, "status": "running"}
@@ -80,7 +80,7 @@ def plans_of(domains: domain.Domains, items: List[State]) -> List[Plan]:
 
 def apply(*items: State) -> List[State]:
     """Plan, run, settle and read back; no actions give the state that was found."""
-    with domain.open_domains(False) as domains:
+    with domain.open_domains(Pending()) as domains:
         plans = plans_of(domains, list(items))
         for one in plans:
             for action in one.actions:
@@ -90,19 +90,19 @@ def apply(*items: State) -> List[State]:
         return [one.read_back() if one.actions else one.before for one in plans]
 
 
-def planned(*items: State, check_mode: bool = False) -> List[Plan]:
-    with domain.open_domains(check_mode) as domains:
+def planned(*items: State, check_mode: bool = False, pending: Any = None) -> List[Plan]:
+    with domain.open_domains(Pending.read(pending, check_mode)) as domains:
         return plans_of(domains, list(items))
 
 
-def sentences(*items: State, check_mode: bool = False) -> List[str]:
-    plans = planned(*items, check_mode=check_mode)
+def sentences(*items: State, check_mode: bool = False, pending: Any = None) -> List[str]:
+    plans = planned(*items, check_mode=check_mode, pending=pending)
     return [action.sentence for one in plans for action in one.actions]
 
 
-def error_of(*items: State, check_mode: bool = False) -> str:
+def error_of(*items: State, check_mode: bool = False, pending: Any = None) -> str:
     with pytest.raises(BlockdevError) as caught:
-        planned(*items, check_mode=check_mode)
+        planned(*items, check_mode=check_mode, pending=pending)
     return str(caught.value)
 
 
@@ -233,14 +233,21 @@ def test_not_a_xen_host(host: FakeHost) -> None:
     assert error_of(wanted("web"), check_mode=True).startswith("not a Xen host")
 
 
-def test_a_config_and_images_that_an_earlier_task_would_make(host: FakeHost) -> None:
-    item = wanted("app", will_exist=True)
-    assert "there is no such config" in error_of(item)
-    assert len(sentences(item, check_mode=True)) == 1
+def test_a_config_and_images_that_an_earlier_task_would_make(
+    host: FakeHost, tmp_path: Path
+) -> None:
+    item = wanted("app")
+    pending: Dict[str, Any] = {"configs": [{"path": f"{tmp_path}/app.cfg"}]}
+    assert "there is no such config" in error_of(item, pending=pending)
+    assert len(sentences(item, check_mode=True, pending=pending)) == 1
     config(host, "app", disk("/dev/disk/by-loop-file/srv/new.raw"), disk("/srv/new.raw", "xvdb"))
-    assert "it has no loop device" in error_of(item)
-    assert "it has no loop device" in error_of(wanted("app"), check_mode=True)
-    assert len(sentences(item, check_mode=True)) == 1
+    disks = {"disks": [{"path": "/srv/new.raw"}]}
+    pending = {**disks, "devices": [{"path": "/srv/new.raw"}]}
+    assert "it has no loop device" in error_of(item, pending=pending)
+    assert "it has no loop device" in error_of(item, check_mode=True, pending=disks)
+    assert len(sentences(item, check_mode=True, pending=pending)) == 1
+    del pending["disks"]
+    assert "'/srv/new.raw' cannot be found" in error_of(item, check_mode=True, pending=pending)
     config(host, "app", disk())
     assert "no such config" in error_of(wanted("new"), check_mode=True)
 
@@ -497,7 +504,7 @@ def test_xl_that_hangs_is_killed_and_leaves_nothing(
 
     real_run = programs.run
     monkeypatch.setattr(programs, "run", hang)
-    assert failure(wanted("app")).endswith("was killed; what it had begun was removed again")
+    assert failure(wanted("app")).endswith("within 240 s; what it had begun was removed again")
     assert "app" not in statuses()
 
 
@@ -620,7 +627,7 @@ def test_a_guest_that_does_not_go(host: FakeHost, behaviour: State) -> None:
 
 def test_each_guest_has_its_own_time(host: FakeHost) -> None:
     host.behave(stays=["web", "db"])
-    with domain.open_domains(False) as domains:
+    with domain.open_domains(Pending()) as domains:
         plans = plans_of(domains, [down("web", timeout=0.1), down("db", timeout=0.2)])
         for one in plans:
             one.actions[0].run()
@@ -708,7 +715,7 @@ def test_a_domain_that_does_not_go(host: FakeHost) -> None:
 
 def test_a_domain_that_was_started_again_meanwhile(host: FakeHost) -> None:
     config(host, "web")
-    with domain.open_domains(False) as domains:
+    with domain.open_domains(Pending()) as domains:
         plan = domains.plan(wanted("web", state="destroyed"))
         plan.actions[0].run()
         apply(wanted("web"))

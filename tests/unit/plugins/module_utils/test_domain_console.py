@@ -19,8 +19,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
 from ansible_collections.xen.blockdev.plugins.module_utils.console import ConsoleError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 
-DEFAULTS = {"expect": None, "fail": None, "timeout": 5, "log": None, "will_exist": False}
+DEFAULTS = {"expect": None, "fail": None, "timeout": 5, "log": None}
 STAYS = "exec sleep 60"
 
 
@@ -84,8 +85,8 @@ def daemon_log(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return log
 
 
-def follow(*items: Dict[str, Any], check_mode: bool = False) -> List[State]:
-    with domain_console.open_consoles(check_mode) as consoles:
+def follow(*items: Dict[str, Any], check_mode: bool = False, pending: Any = None) -> List[State]:
+    with domain_console.open_consoles(Pending.read(pending, check_mode)) as consoles:
         plans = [consoles.plan({**DEFAULTS, **item}) for item in items]
         if check_mode:
             return [{"actions": [action.sentence for action in plan.actions]} for plan in plans]
@@ -251,7 +252,7 @@ def test_a_domain_that_stays_paused_is_not_waited_for(
 
     monkeypatch.setattr(xl, "unpause", unpause)
     host.guest("app", STAYS)
-    with domain_console.open_consoles(False) as consoles:
+    with domain_console.open_consoles(Pending()) as consoles:
         plan = consoles.plan({**DEFAULTS, "name": "app", "timeout": 60})
         with pytest.raises(ConsoleError, match="follow its console: it is still paused"):
             plan.actions[0].run()
@@ -293,7 +294,10 @@ def test_a_domain_is_named_once(host: Host) -> None:
 
 
 def test_check_mode_for_what_would_be_started(host: Host) -> None:
-    (plan,) = follow({"name": "new", "will_exist": True}, check_mode=True)
+    pending = {"domains": [{"name": "new"}]}
+    (plan,) = follow({"name": "new"}, check_mode=True, pending=pending)
     assert plan == {"actions": ["let domain new run and follow its console"]}
     with pytest.raises(ConsoleError, match="no such domain"):
-        follow({"name": "new", "will_exist": True})
+        follow({"name": "new"}, pending=pending)
+    with pytest.raises(ConsoleError, match="no such domain"):
+        follow({"name": "other"}, check_mode=True, pending=pending)

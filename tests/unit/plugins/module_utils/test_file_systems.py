@@ -14,6 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import locks, program
 from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.file_systems import FILE_SYSTEMS
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage
 from ansible_collections.xen.blockdev.plugins.modules.xen_raw_disk import INTERFACE
@@ -50,7 +51,7 @@ def planned(path: Path, check_mode: bool = False, **options: Any) -> Plan:
         name: spec.get("default") for name, spec in INTERFACE.options.items()
     }
     given = {name: str(one) if isinstance(one, Path) else one for name, one in options.items()}
-    return RawImages(NoUsage(), check_mode).plan({**defaults, "path": str(path), **given})
+    return RawImages(NoUsage(), Pending(check_mode)).plan({**defaults, "path": str(path), **given})
 
 
 def done(path: Path, **options: Any) -> State:

@@ -42,6 +42,7 @@ PURE = {
     "mirage_config",
     "mirage_tests",
     "passwords",
+    "pending",
     "placeholders",
     "signatures",
     "units",

@@ -25,7 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import (
     udev_rule,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.units import SizeError
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
@@ -156,29 +156,30 @@ def test_refuses_what_is_not_there(tmp_path: Path) -> None:
     for path in [tmp_path / "nothing", tmp_path / "dangling"]:
         message = f"{path} does not exist; create the image first (xen_raw_disk)"
         assert refused(devices(), path) == message
-        assert refused(devices(), path, will_exist=True) == message
+        assert refused(devices(pending={"disks": [{"path": str(path)}]}), path) == message
         assert refused(devices(check_mode=True), path) == message
 
 
 def test_plans_for_an_image_that_will_exist(tmp_path: Path) -> None:
-    plan = devices(check_mode=True).plan(item(tmp_path / "b.raw", will_exist=True))
+    pending = {"disks": [{"path": f"{tmp_path}/b.raw"}]}
+    plan = devices(check_mode=True, pending=pending).plan(item(tmp_path / "b.raw"))
     assert sentences(plan) == [f"bind {tmp_path}/b.raw to a free loop device"]
-    assert plan.after == {**UNBOUND, "direct_io": False}
+    after: Dict[str, Any] = {**UNBOUND, "direct_io": False}
+    del after["size"]  # none would say that it is not bound
+    assert plan.after == after
 
 
 def test_plans_for_a_size_that_an_image_will_have(tmp_path: Path, image: Path) -> None:
-    new, sizes = tmp_path / "b.raw", {str(image): 2 * MIB, str(tmp_path / "b.raw"): MIB}
-    resource = devices(bound(image), check_mode=True)
-    grown = resource.plan(item(image, planned_sizes=sizes))
+    new = tmp_path / "b.raw"
+    sizes = {"disks": [{"path": str(image), "size": 2 * MIB}, {"path": str(new), "size": MIB}]}
+    resource = devices(bound(image), check_mode=True, pending=sizes)
+    grown = resource.plan(item(image))
     assert sentences(grown) == [f"set the capacity of /dev/loop3 from {MIB} to {2 * MIB} bytes"]
-    assert resource.plan(item(new, planned_sizes=sizes)).after["size"] == MIB
-    assert devices(bound(image)).plan(item(image, planned_sizes=sizes)).actions == []
-    assert "does not exist" in refused(devices(), new, planned_sizes=sizes)
-    assert "does not exist" in refused(
-        devices(check_mode=True), new, planned_sizes={str(new): None}
-    )
-    with pytest.raises(SizeError, match="'big' is not a size"):
-        devices(check_mode=True).plan(item(image, planned_sizes={str(image): "big"}))
+    assert resource.plan(item(new)).after["size"] == MIB
+    assert devices(bound(image), pending=sizes).plan(item(image)).actions == []
+    assert "does not exist" in refused(devices(pending=sizes), new)
+    gone = {"disks": [{"path": str(new), "size": None}]}
+    assert "does not exist" in refused(devices(check_mode=True, pending=gone), new)
 
 
 @pytest.mark.parametrize("size", [0, 1, 511])
@@ -258,9 +259,10 @@ def test_refuses_one_image_under_two_names(
 
 
 def test_refuses_one_image_twice_that_is_not_there(tmp_path: Path) -> None:
-    resource = devices(check_mode=True)
-    resource.plan(item(tmp_path / "b.raw", will_exist=True))
-    assert "name it once" in refused(resource, tmp_path / "b.raw", will_exist=True)
+    pending = {"disks": [{"path": f"{tmp_path}/b.raw"}]}
+    resource = devices(check_mode=True, pending=pending)
+    resource.plan(item(tmp_path / "b.raw"))
+    assert "name it once" in refused(resource, tmp_path / "b.raw")
 
 
 def test_finds_the_binding_of_an_image_under_any_name(tmp_path: Path, image: Path) -> None:
@@ -485,12 +487,12 @@ def test_what_is_used_or_is_not_ours_is_not_bound_anew(
 
 
 def test_what_an_earlier_task_releases_is_bound_anew(image: Path) -> None:
-    options = {"sector_size": 4096, "released_by": [{"domain": "web", "vdev": "xvdb"}]}
+    pending = {"vbds": [{"domain": "web", "vdev": "xvdb"}]}
+    host = {"users": {3: [WEB]}, "pending": pending}
     ours = bound(image, marked=True)
-    resource = devices(ours, users={3: [WEB]}, check_mode=True)
-    assert sentences(resource.plan(item(image, **options)))
-    # What it says of itself is not believed outside of check mode.
-    assert "attached to domain web" in refused(devices(ours, users={3: [WEB]}), image, **options)
+    assert sentences(devices(ours, **host, check_mode=True).plan(item(image, sector_size=4096)))
+    # Without check mode the option has no effect.
+    assert "attached to domain web" in refused(devices(ours, **host), image, sector_size=4096)
 
 
 def test_a_boot_unit_tells_that_a_device_is_ours(
@@ -632,15 +634,15 @@ def test_a_device_that_is_not_unbound_stays_taken(tmp_path: Path, image: Path) -
 
 
 def test_users_that_an_earlier_task_takes_away_count_without_check_mode_only(image: Path) -> None:
-    released = [{"domain": "web", "vdev": "xvdb"}]
-    wanted = {"state": "absent", "released_by": released}
+    pending = {"vbds": [{"domain": "web", "vdev": "xvdb"}]}
+    wanted = {"state": "absent"}
     for users, check_mode, allowed in [
         ([WEB], True, True),
         ([WEB], False, False),
         ([WEB, MOUNT], True, False),
         ([User("vbd", "attached to domain db as xvdb", "db", 51728)], True, False),
     ]:
-        resource = devices(bound(image), users={3: users}, check_mode=check_mode)
+        resource = devices(bound(image), users={3: users}, check_mode=check_mode, pending=pending)
         if allowed:
             assert resource.plan(item(image, **wanted)).actions
         else:
@@ -802,10 +804,10 @@ def test_the_lock_is_held_unless_in_check_mode(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(locks, "loop_devices", lock)
     monkeypatch.setattr(loop, "scan", lambda: events.append("scanned") or [])
-    with loop_devices.open_devices(False):
+    with loop_devices.open_devices(Pending()):
         events.append("open")
     assert events == ["locked", "scanned", "open", "released"]
     del events[:]
-    with loop_devices.open_devices(True):
+    with loop_devices.open_devices(Pending(True)):
         pass
     assert events == ["scanned"]

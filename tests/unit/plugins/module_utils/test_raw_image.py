@@ -30,6 +30,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.files import opened_real
 from ansible_collections.xen.blockdev.plugins.module_utils.image_tools import ImageError
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
@@ -58,8 +59,6 @@ DEFAULTS: Dict[str, Any] = {
     "volatile": False,
     "parents": False,
     "named_in": None,
-    "released_by": None,
-    "unbound_paths": None,
     "slots": None,
     "allow_slot_change": False,
     "autostart_dir": "/nowhere",
@@ -98,8 +97,11 @@ def item(path: object, **options: Any) -> Dict[str, Any]:
     return {**DEFAULTS, "path": path if not isinstance(path, Path) else str(path), **options}
 
 
-def planned(path: object, *, users: Any = (), check_mode: bool = False, **options: Any) -> Plan:
-    return RawImages(KnownUsage(*users), check_mode).plan(item(path, **options))
+def planned(
+    path: object, *, users: Any = (), check_mode: bool = False, pending: Any = None, **options: Any
+) -> Plan:
+    images = RawImages(KnownUsage(*users), Pending.read(pending, check_mode))
+    return images.plan(item(path, **options))
 
 
 def done(path: object, **options: Any) -> State:
@@ -324,7 +326,7 @@ def test_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_syncs_each_directory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("made", "removed", "grown"):
         (tmp_path / name).mkdir()
-    images = RawImages(KnownUsage(), False)
+    images = RawImages(KnownUsage(), Pending())
     wanted = [item(tmp_path / f"made/{n}.raw", size="1M") for n in range(3)]
     wanted.append(item(image(tmp_path / "removed/a.raw"), state="absent"))
     wanted.append(item(image(tmp_path / "grown/a.raw"), size="2M"))
@@ -419,7 +421,7 @@ def test_directory_that_is_none(tmp_path: Path) -> None:
 
 
 def test_creates_the_directories_above(tmp_path: Path) -> None:
-    images = RawImages(KnownUsage(), False)
+    images = RawImages(KnownUsage(), Pending())
     wanted = [
         item(tmp_path / "new/web/a.raw", size="1M", parents=True),
         item(tmp_path / "new/web/b.raw", size="1M", parents=True),
@@ -488,7 +490,7 @@ def test_same_image_twice(tmp_path: Path) -> None:
     os.link(tmp_path / "a.raw", tmp_path / "hard.raw")
     (tmp_path / "soft.raw").symlink_to("a.raw")
     (tmp_path / "here").symlink_to(".")
-    images = RawImages(KnownUsage(), False)
+    images = RawImages(KnownUsage(), Pending())
     images.plan(item(tmp_path / "a.raw"))
     images.plan(item(tmp_path / "new.raw", size="1M"))
     for name, first in (
@@ -525,7 +527,7 @@ def test_free_space_of_all_items_together(tmp_path: Path, monkeypatch: pytest.Mo
     full = image(tmp_path / "old.raw", 0)
     full.write_bytes(b"x" * MIB)
     os.link(full, tmp_path / "shared.raw")
-    images = RawImages(KnownUsage(), False)
+    images = RawImages(KnownUsage(), Pending())
     images.plan(item(tmp_path / "old.raw", state="absent"))
     images.plan(item(tmp_path / "a.raw", size="1M", allocation="full"))
     with pytest.raises(ImageError, match="4096 more bytes, but 0 are free"):
@@ -533,7 +535,7 @@ def test_free_space_of_all_items_together(tmp_path: Path, monkeypatch: pytest.Mo
     images.plan(item(tmp_path / "c.raw", size="1G"))
 
     os.unlink(tmp_path / "shared.raw")
-    images = RawImages(KnownUsage(), False)
+    images = RawImages(KnownUsage(), Pending())
     images.plan(item(tmp_path / "old.raw", state="absent"))
     images.plan(item(tmp_path / "a.raw", size="2M", allocation="full"))
 
@@ -807,18 +809,21 @@ def test_users_that_will_have_gone_count_not_in_check_mode(tmp_path: Path) -> No
     path = image(tmp_path / "a.raw")
     going: Dict[str, Any] = {
         "state": "absent",
-        "released_by": [{"domain": "web", "vdev": "xvdb"}],
-        "unbound_paths": None,
+        "pending": {"vbds": [{"domain": "web", "vdev": "xvdb"}]},
         "users": [LOOP, VBD],
     }
     assert planned(path, check_mode=True, **going).actions
     loop_only: Dict[str, Any] = {**going, "users": [LOOP]}
     assert "bound to" in refused(path, check_mode=True, **loop_only)
-    assert "bound to" in refused(path, check_mode=True, **{**loop_only, "unbound_paths": ["/b"]})
-    assert planned(path, check_mode=True, **{**loop_only, "unbound_paths": [str(path)]}).actions
+    for unbound, ok in (("/b", False), (str(path), True)):
+        loop_only["pending"] = {"devices": [{"path": unbound, "size": None}]}
+        if ok:
+            assert planned(path, check_mode=True, **loop_only).actions
+        else:
+            assert "bound to" in refused(path, check_mode=True, **loop_only)
     assert "bound to" in refused(path, check_mode=False, **going)
-    other = [{"domain": "web", "vdev": "xvdc"}]
-    assert "attached" in refused(path, check_mode=True, **{**going, "released_by": other})
+    other = {"vbds": [{"domain": "web", "vdev": "xvdc"}]}
+    assert "attached" in refused(path, check_mode=True, **{**going, "pending": other})
     assert "open in" in refused(path, check_mode=True, **{**going, "users": [PROCESS]})
     shrinking = {**going, "state": "present", "size": 512, "shrink": True}
     assert "bound to" in refused(path, check_mode=True, **shrinking)
@@ -936,7 +941,7 @@ def test_source_in_use_gives_a_warning(tmp_path: Path) -> None:
 
 
 def test_source_that_the_same_call_deletes(tmp_path: Path) -> None:
-    images = RawImages(KnownUsage(), False)
+    images = RawImages(KnownUsage(), Pending())
     path = image(tmp_path / "base.raw")
     images.plan(item(path, state="absent"))
     with pytest.raises(ImageError, match="to be deleted in the same call"):

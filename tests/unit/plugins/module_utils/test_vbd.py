@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Iterator, List, Tuple
 
@@ -25,6 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.actions import (
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_disk import Attached
 from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storages
@@ -62,8 +64,6 @@ DEFAULTS = {
     "replace": False,
     "when_not_running": "fail",
     "unlisted": "ignore",
-    "will_exist": False,
-    "released_by": None,
 }
 
 
@@ -90,8 +90,8 @@ def wanted(**options: Any) -> State:
     return {**DEFAULTS, **options}
 
 
-def plan(*items: State, check_mode: bool = False) -> List[Plan]:
-    with vbd.open_vbds(check_mode) as vbds:
+def plan(*items: State, check_mode: bool = False, pending: Any = None) -> List[Plan]:
+    with vbd.open_vbds(Pending.read(pending, check_mode)) as vbds:
         return [vbds.plan(item) for item in items]
 
 
@@ -104,15 +104,17 @@ def apply(*items: State) -> List[State]:
     return [one.read_back() if one.actions else one.before for one in plans]
 
 
-def sentences(*items: State, check_mode: bool = False) -> List[str]:
+def sentences(*items: State, check_mode: bool = False, pending: Any = None) -> List[str]:
     return [
-        action.sentence for one in plan(*items, check_mode=check_mode) for action in one.actions
+        action.sentence
+        for one in plan(*items, check_mode=check_mode, pending=pending)
+        for action in one.actions
     ]
 
 
-def error_of(*items: State, check_mode: bool = False) -> str:
+def error_of(*items: State, check_mode: bool = False, pending: Any = None) -> str:
     with pytest.raises(BlockdevError) as caught:
-        plan(*items, check_mode=check_mode)
+        plan(*items, check_mode=check_mode, pending=pending)
     return str(caught.value)
 
 
@@ -251,7 +253,7 @@ def test_not_a_xen_host(host: FakeHost) -> None:
 
 def test_on_no_xen_host_no_domain_runs(host: FakeHost) -> None:
     Path(dom0.HYPERVISOR_TYPE).unlink()
-    with vbd.open_vbds(True) as disks:
+    with vbd.open_vbds(Pending(True)) as disks:
         plan = disks.plan(wanted(when_not_running="skip"))
     assert (plan.before, plan.after, plan.actions) == ({"running": False}, {"running": False}, [])
     assert plan.warnings[0].startswith(
@@ -267,22 +269,35 @@ def test_a_domain_that_does_not_run_can_be_skipped(host: FakeHost) -> None:
 
 def test_a_target_that_an_earlier_task_would_make(host: FakeHost) -> None:
     link = "/dev/disk/by-loop-file/srv/new.raw"
-    items = [wanted(target=link, will_exist=True)]
-    assert sentences(*items, check_mode=True) == [f"attach {link} (rw) to domain web as xvda"]
-    assert "it has no loop device" in error_of(*items)
-    items.append(wanted(target=link, will_exist=True, domain="db"))
-    assert "it is to be attached to domain web as xvda" in error_of(*items, check_mode=True)
+    pending = {"devices": [{"path": "/srv/new.raw"}]}
+    items = [wanted(target=link)]
+    check = partial(sentences, check_mode=True, pending=pending)
+    assert check(*items) == [f"attach {link} (rw) to domain web as xvda"]
+    assert "it has no loop device" in error_of(*items, pending=pending)
+    other = {"devices": [{"path": "/srv/other.raw"}]}
+    assert "it has no loop device" in error_of(*items, check_mode=True, pending=other)
+    items.append(wanted(target=link, domain="db"))
+    error = error_of(*items, check_mode=True, pending=pending)
+    assert "it is to be attached to domain web as xvda" in error
+
+
+def test_a_volume_that_an_earlier_task_would_make(host: FakeHost) -> None:
+    pending = {"disks": [{"path": "/dev/vg0/new"}]}
+    item = wanted(target="/dev/vg0/new")
+    assert len(sentences(item, check_mode=True, pending=pending)) == 1
+    assert "/dev/vg0/new" in error_of(item, check_mode=True)
 
 
 def test_a_slot_that_an_earlier_task_would_empty(host: FakeHost) -> None:
     apply(wanted(), wanted(vdev="xvdb", target="/dev/loop1"))
-    released = [{"domain": "web", "vdev": "51712"}, {"domain": "nosuch", "vdev": "xvda"}]
-    item = wanted(target="/dev/loop2", released_by=released)
-    assert sentences(item, check_mode=True) == ["attach /dev/loop2 (rw) to domain web as xvda"]
-    assert "slot xvda of domain web holds /dev/loop0" in error_of(item)
-    elsewhere = wanted(domain="db", released_by=released)
-    assert sentences(elsewhere, check_mode=True) == ["attach /dev/loop0 (rw) to domain db as xvda"]
-    assert "it is attached to domain web as xvda" in error_of(elsewhere)
+    slots = [{"domain": "web", "vdev": "51712"}, {"domain": "nosuch", "vdev": "xvda"}]
+    pending = {"vbds": slots}
+    item, check = wanted(target="/dev/loop2"), partial(sentences, check_mode=True, pending=pending)
+    assert check(item) == ["attach /dev/loop2 (rw) to domain web as xvda"]
+    assert "slot xvda of domain web holds /dev/loop0" in error_of(item, pending=pending)
+    elsewhere = wanted(domain="db")
+    assert check(elsewhere) == ["attach /dev/loop0 (rw) to domain db as xvda"]
+    assert "it is attached to domain web as xvda" in error_of(elsewhere, pending=pending)
 
 
 def test_a_link_without_udev_is_its_loop_device(host: FakeHost) -> None:
@@ -309,7 +324,7 @@ def served_by_db(host: FakeHost) -> None:
 
 def test_a_disk_that_a_driver_domain_serves(host: FakeHost) -> None:
     item = wanted(target="vg0/a", backend="db", trusted=False, specification="xen", wait=False)
-    with vbd.open_vbds(False) as vbds:
+    with vbd.open_vbds(Pending()) as vbds:
         (action,) = vbds.plan(item).actions
     assert action.sentence == "attach vg0/a (rw) to domain web as xvda"
     twice = wanted(target="vg0/a", backend="2", vdev="xvdb")
@@ -673,8 +688,8 @@ def test_a_guest_that_connects_when_it_opens_the_disk(host: FakeHost) -> None:
     assert sentences(wanted()) == []
 
 
-def unlisted(*items: State, check_mode: bool = False) -> List[str]:
-    with vbd.open_vbds(check_mode) as vbds:
+def unlisted(*items: State, check_mode: bool = False, pending: Any = None) -> List[str]:
+    with vbd.open_vbds(Pending.read(pending, check_mode)) as vbds:
         for item in items:
             vbds.plan(item)
         return [line.split(", which")[0] for line in vbds.warnings()]
@@ -692,8 +707,8 @@ def test_disks_that_no_item_names(host: FakeHost) -> None:
     assert unlisted(warn) == ["domain web has /dev/loop1 in slot xvdb"]
     assert unlisted(warn, wanted(vdev="xvdb", state="absent", target=None)) == []
     assert unlisted(warn, wanted(vdev="xvdb", target="/dev/loop1")) == []
-    released = {**warn, "released_by": [{"domain": "web", "vdev": "xvdb"}]}
-    assert unlisted(released, check_mode=True) == []
+    pending = {"vbds": [{"domain": "web", "vdev": "xvdb"}]}
+    assert unlisted(warn, check_mode=True, pending=pending) == []
 
 
 def test_a_leftover_of_a_failed_attach_is_no_disk(host: FakeHost) -> None:
