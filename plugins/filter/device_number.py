@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.xen.blockdev.plugins.module_utils import device_number
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from jinja2 import Undefined
 
 

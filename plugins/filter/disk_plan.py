@@ -10,9 +10,9 @@ from typing import Any, Callable, Iterator
 
 from ansible.errors import AnsibleFilterError
 from ansible.utils.display import Display
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_plan as planning
-from ansible_collections.xen.blockdev.plugins.module_utils.domain_config import CONFIG_DIR
+from ansible_collections.xen.blockdev.plugins.module_utils.config.text import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan as planning
 
 display = Display()
 

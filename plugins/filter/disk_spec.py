@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
 from jinja2 import Undefined
 
 

@@ -170,8 +170,11 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.convergence import Interface, converge
-from ansible_collections.xen.blockdev.plugins.module_utils.domain_console import open_consoles
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import (
+    Interface,
+    converge,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.console import open_consoles
 
 INTERFACE = Interface(
     items="domains",

@@ -183,8 +183,11 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.convergence import Interface, converge
-from ansible_collections.xen.blockdev.plugins.module_utils.domain import open_domains
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import (
+    Interface,
+    converge,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain import open_domains
 
 INTERFACE = Interface(
     items="domains",

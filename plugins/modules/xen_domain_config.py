@@ -450,12 +450,14 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_options
-from ansible_collections.xen.blockdev.plugins.module_utils.config_plan import open_configs
-from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import (
     STATE,
     Interface,
     converge,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config import (
+    open_configs,
 )
 
 DISK = {

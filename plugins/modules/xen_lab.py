@@ -161,15 +161,12 @@ from functools import partial
 from typing import Any, Dict
 
 from ansible.module_utils.basic import AnsibleModule
-from ansible_collections.xen.blockdev.plugins.module_utils import lab, lab_options
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import read_recipe
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import Cache
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_start import (
-    Start,
-    Wanted,
-    state_of,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.lab import options as lab_options
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import read_recipe
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import Cache
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, Wanted, state_of
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
 
 
 def wanted(options: Dict[str, Any]) -> Wanted:

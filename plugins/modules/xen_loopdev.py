@@ -334,13 +334,13 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import (
     NAMED_IN,
     STATE,
     Interface,
     converge,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import open_devices
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import open_devices
 
 
 def main() -> None:

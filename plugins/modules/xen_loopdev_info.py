@@ -127,8 +127,8 @@ devices:
           sample: boot
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.convergence import query
-from ansible_collections.xen.blockdev.plugins.module_utils.loop_info import report
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import query
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_info import report
 
 
 def main() -> None:

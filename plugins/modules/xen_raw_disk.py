@@ -416,16 +416,16 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import (
     NAMED_IN,
     STATE,
     Interface,
     converge,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.fat_image import SECTOR_SIZES
-from ansible_collections.xen.blockdev.plugins.module_utils.file_systems import FILE_SYSTEMS
-from ansible_collections.xen.blockdev.plugins.module_utils.image_source import FORMATS
-from ansible_collections.xen.blockdev.plugins.module_utils.raw_image import open_images
+from ansible_collections.xen.blockdev.plugins.module_utils.image.fat import SECTOR_SIZES
+from ansible_collections.xen.blockdev.plugins.module_utils.image.file_systems import FILE_SYSTEMS
+from ansible_collections.xen.blockdev.plugins.module_utils.image.source import FORMATS
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import open_images
 
 INTERFACE = Interface(
     items="disks",

@@ -423,13 +423,13 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_options
-from ansible_collections.xen.blockdev.plugins.module_utils.convergence import (
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import (
     STATE,
     Interface,
     converge,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd import open_vbds
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach import open_vbds
 
 DEFAULTS = {
     name: {**disk_options.WITH_TARGET[name].argument_spec, "default": default}

@@ -154,8 +154,8 @@ vbds:
           sample: boot
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.convergence import query
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_info import report
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import query
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_info import report
 
 
 def main() -> None:

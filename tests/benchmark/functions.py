@@ -7,18 +7,16 @@ from __future__ import annotations
 from typing import Any, Callable
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import (
-    device_number,
-    disk_plan,
-    disk_spec,
-    domain_config,
-    loop,
-    usage,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import usage
 
 SPEC = "format=raw, vdev=xvdq, access=rw, target=/dev/disk/by-loop-file/srv/xen/web/data.raw"
 DISK = disk_spec.parse(SPEC)
-CONFIG = domain_config.render("web", {"memory": 128, "type": "pvh"}, [SPEC] * 256)
+CONFIG = config_text.render("web", {"memory": 128, "type": "pvh"}, [SPEC] * 256)
 DOMAINS = [
     {
         "name": f"d{number}",
@@ -35,9 +33,9 @@ DOMAINS = [
         pytest.param(lambda: device_number.parse("xvdq"), id="a vdev parsed"),
         pytest.param(lambda: disk_spec.parse(SPEC), id="a disk of xl parsed"),
         pytest.param(lambda: disk_spec.render(DISK), id="a disk of xl rendered"),
-        pytest.param(lambda: domain_config.disks(CONFIG), id="a config of 256 disks parsed"),
+        pytest.param(lambda: config_text.disks(CONFIG), id="a config of 256 disks parsed"),
         pytest.param(lambda: disk_plan.plan(DOMAINS), id="1000 disks planned"),
-        pytest.param(loop.scan, id="this host's loop devices read"),
+        pytest.param(loop_binding.scan, id="this host's loop devices read"),
         pytest.param(lambda: usage.Usage().of_device(0), id="the users of a device found"),
     ],
 )

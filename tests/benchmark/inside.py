@@ -21,8 +21,8 @@ import time
 from typing import Any, Iterator, Mapping
 
 from ansible.module_utils import basic
-from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, Resource
-from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan, Resource
 
 
 def peak() -> int:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_control
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import control as loop_control
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.tests import module_process
 
 Hook = Callable[[str, tuple], None]
@@ -163,7 +164,7 @@ def kill() -> None:
 
 def bindings(folder: Path) -> List[Binding]:
     """The loop devices that are bound to files in C(folder), deleted ones as well."""
-    return [one for one in loop.scan() if one.backing_file.startswith(f"{folder}/")]
+    return [one for one in loop_binding.scan() if one.backing_file.startswith(f"{folder}/")]
 
 
 def unbind_all(folder: Path) -> None:

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import boot_unit, dom0, xl
+from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import boot_unit
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 from ansible_collections.xen.blockdev.tests.exhaustive import STRIDE
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Xenstored,

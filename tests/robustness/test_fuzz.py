@@ -17,25 +17,20 @@ from functools import lru_cache
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import (
-    config_syntax,
-    device_number,
-    disk_list,
-    disk_plan,
-    disk_spec,
-    domain_config,
-    passwords,
-    programs,
-    saved_domains,
-    units,
-    usage,
-    xen,
-    xenstore,
-    xl,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils import units
+from ansible_collections.xen.blockdev.plugins.module_utils.config import disk_list, passwords
+from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
+from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.programs import Completed
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import Domain, Vbd
+from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
+from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import Completed
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import usage
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains, xenstore, xl
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
+from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Tree,
     Xenstored,
@@ -160,8 +155,8 @@ def test_a_disk_that_is_written_reads_back(disk: Any, vdev: object, style: str) 
             read["access"] = disk_spec.access_of(wanted)  # w is rw
         assert disk_spec.parse(spec) == read
         with suppress(config_syntax.DomainConfigError):
-            text = domain_config.render("web", {}, [spec])
-            assert domain_config.disks(text) == [spec]
+            text = config_text.render("web", {}, [spec])
+            assert config_text.disks(text) == [spec]
 
 
 @fuzzed(ANYTHING)
@@ -180,9 +175,9 @@ def test_a_config_that_is_written_says_what_was_asked(
     name: str, options: Any, disks: List[str]
 ) -> None:
     with suppress(config_syntax.DomainConfigError):
-        text = domain_config.render(name, options, disks)
-        assert domain_config.name(text) == name
-        assert domain_config.disks(text) == disks
+        text = config_text.render(name, options, disks)
+        assert config_text.name(text) == name
+        assert config_text.disks(text) == disks
         said = config_syntax.effective(config_syntax.parse(text))
         assert set(said) == {"name", "disk", *options}
         for option, value in options.items():
@@ -203,19 +198,19 @@ CONFIGS = st.lists(TEXT | st.sampled_from(["\n", "disk = [ 'a' ]\n", "name='web'
 
 @fuzzed(CONFIGS, st.lists(TEXT, max_size=3), examples=400)
 def test_a_config_of_any_text_is_changed_as_asked_or_refused(text: str, disks: List[str]) -> None:
-    for read in (domain_config.name, domain_config.disks):
+    for read in (config_text.name, config_text.disks):
         with suppress(config_syntax.DomainConfigError):
             read(text)
     with suppress(config_syntax.DomainConfigError):
         changed = disk_list.replace_disks(text, disks)
-        assert sorted(map(meaning, domain_config.disks(changed))) == sorted(map(meaning, disks))
+        assert sorted(map(meaning, config_text.disks(changed))) == sorted(map(meaning, disks))
         assert disk_list.replace_disks(changed, disks) == changed
     passwords.masked(text, "".join(disks))
 
 
 def shown_of(password: str) -> List[str]:
     """What a diff shows of a new config with a password, and of one that stays."""
-    text = domain_config.render("web", {"vncpasswd": password}, [])
+    text = config_text.render("web", {"vncpasswd": password}, [])
     return [*passwords.masked("", text), *passwords.masked(text, text)]
 
 
@@ -481,19 +476,19 @@ class Told:
 
 def told(values: Dict[str, str]) -> Told:
     serve(values)
-    store = xen.read_store()
+    store = xen_state.read_store()
     of_host = usage.Usage()
-    of_host.__dict__["vbds"] = xen.vbds(store)
+    of_host.__dict__["vbds"] = xen_state.vbds(store)
     return Told(
-        xen.domains(store),
-        [dataclasses.replace(vbd, frontend_state=None) for vbd in xen.vbds(store)],
+        xen_state.domains(store),
+        [dataclasses.replace(vbd, frontend_state=None) for vbd in xen_state.vbds(store)],
         of_host._vbds_of_devices,
         [_told_of_slot(key) for key in (51712, 51744, 51760, 99)],
     )
 
 
 def _told_of_slot(key: int) -> Optional[Vbd]:
-    vbd = xen.read_slot(WEB, key)
+    vbd = xen_state.read_slot(WEB, key)
     return vbd and dataclasses.replace(vbd, frontend_state=None)
 
 
@@ -512,7 +507,7 @@ def test_what_a_guest_writes_changes_nothing_but_its_own_state(
     values.update({f"{GUEST}/{node}": value for node, value in writes.items()})
     honest = told_if_honest()
     assert told(values) == honest
-    for vbd in xen.vbds(xen.read_store()):
+    for vbd in xen_state.vbds(xen_state.read_store()):
         assert len(vbd.states) < 100
         with suppress(BlockdevError):
             json.dumps(dataclasses.asdict(vbd))

@@ -16,12 +16,10 @@ from typing import Any, Callable, Dict, List, Set
 import pytest
 from ansible.errors import AnsibleFilterError
 from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_plan, disk_spec
-from ansible_collections.xen.blockdev.plugins.module_utils import (
-    config_syntax,
-    domain_config,
-    image_file,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_spec as specs
+from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
+from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as specs
+from ansible_collections.xen.blockdev.plugins.module_utils.image import file as image_file
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome, call
 
@@ -121,14 +119,14 @@ def test_a_config_says_exactly_what_was_asked(folder: Path, payload: str) -> Non
         if outcome.failed:
             continue
         text = path.read_bytes().decode("utf-8", "surrogateescape")
-        assert domain_config.name(text) == domain
+        assert config_text.name(text) == domain
         said = config_syntax.effective(config_syntax.parse(text))
         assert set(said) == {"name", "disk", *(options or ())}
         if options:
             assert said["kernel"] == payload
             assert said["args"] == [payload, [payload, "-1"]]
         defaults = {"format": "raw", "access": "rw"}
-        found = [specs.parse(spec) for spec in domain_config.disks(text)]
+        found = [specs.parse(spec) for spec in config_text.disks(text)]
         assert found == [{**defaults, **disk} for disk in wanted or ()]
         path.unlink()
 
@@ -387,7 +385,7 @@ def with_password(password: str) -> Dict[str, Any]:
 def test_a_password_is_in_the_config_only(folder: Path, check: bool, old: Any) -> None:
     path = folder / "web.cfg"
     if old:
-        mark = domain_config.HEADER if old == "rendered" else "# vncpasswd=haddock"
+        mark = config_text.HEADER if old == "rendered" else "# vncpasswd=haddock"
         path.write_text(f"{mark}\nname = 'web'\nvncpasswd = 'haddock'\n")
         path.chmod(0o600)
     watch = Watch(folder)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils import loop
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.tests.exhaustive import EXHAUSTIVE
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome
@@ -74,7 +74,7 @@ class Image:
     formatted: bool = False
     holder: Optional[subprocess.Popen] = None
     devices: List[Device] = field(default_factory=list)
-    file: Optional[loop.File] = None
+    file: Optional[loop_binding.File] = None
     """What it was, once it has been deleted."""
 
     @property
@@ -292,7 +292,8 @@ class Machine(RuleBasedStateMachine):
         size = len(os.fsencode(self.folder / name))
         others = [one for old, one in self.images.items() if old not in (name, *self.leaving)]
         return any(
-            device.name == name and size + device.marked * len(loop.MARK) < loop.NAME_BYTES
+            device.name == name
+            and size + device.marked * len(loop_binding.MARK) < loop_binding.NAME_BYTES
             for one in others
             for device in one.devices
         )
@@ -314,7 +315,7 @@ class Machine(RuleBasedStateMachine):
     def remove(self, data: st.DataObject) -> None:
         name, image = self.choose(data)
         harness.count("steps of random sequences")
-        image.file = loop.file_id((self.folder / name).stat())
+        image.file = loop_binding.file_id((self.folder / name).stat())
         os.unlink(self.folder / name)
         del self.images[name]
         self.deleted.append((name, image))
@@ -485,7 +486,11 @@ class Machine(RuleBasedStateMachine):
     def device_of(self, image: Image) -> str:
         """The first loop device of an image."""
         is_there = image in self.images.values()
-        file = loop.file_id((self.folder / self.name_of(image)).stat()) if is_there else image.file
+        file = (
+            loop_binding.file_id((self.folder / self.name_of(image)).stat())
+            if is_there
+            else image.file
+        )
         return next(one.device for one in harness.bindings(self.folder) if one.file == file)
 
 

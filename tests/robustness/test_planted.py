@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, Callable, Dict, Iterator, List, Optional, Pattern, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import files
+from ansible_collections.xen.blockdev.plugins.module_utils.host import files
 from ansible_collections.xen.blockdev.tests.exhaustive import STRIDE
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Hook, Outcome, call

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterable, Iterator, List, NamedTuple, Sequence, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import locks, loop
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
+from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Hook, Outcome
 
@@ -118,11 +119,11 @@ class Foreign:
         for file, printed, process in self._started:
             assert process.wait(HANGS_SECONDS) == 0
             devices.append(printed.read_text().strip())
-            number = loop.number_of(devices[-1])
+            number = loop_binding.number_of(devices[-1])
             assert number is not None
-            binding = loop.read(number)
+            binding = loop_binding.read(number)
             assert binding is not None, f"{devices[-1]} is not bound any more"
-            assert binding.file == loop.file_id(file.stat()), f"{devices[-1]} was taken"
+            assert binding.file == loop_binding.file_id(file.stat()), f"{devices[-1]} was taken"
         assert len(set(devices)) == len(devices)
 
 

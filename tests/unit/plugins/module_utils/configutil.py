@@ -11,13 +11,15 @@ from types import SimpleNamespace
 from typing import Any, Dict, List, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import loop_link
-from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan, State
-from ansible_collections.xen.blockdev.plugins.module_utils.config_file import ConfigError
-from ansible_collections.xen.blockdev.plugins.module_utils.config_plan import DomainConfigs
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, file_id
-from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import Vbd
+from ansible_collections.xen.blockdev.plugins.module_utils.config.file import ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan, State
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config import (
+    DomainConfigs,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
 
 DEFAULTS: Dict[str, Any] = {
     "domain": "web",

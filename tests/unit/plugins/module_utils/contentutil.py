@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Union
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import files
-from ansible_collections.xen.blockdev.plugins.module_utils.image_content import FileSystem
+from ansible_collections.xen.blockdev.plugins.module_utils.host import files
+from ansible_collections.xen.blockdev.plugins.module_utils.image.content import FileSystem
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Callable, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import loop
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 
 MIB = 1024**2
 
@@ -29,7 +29,7 @@ def bound(path: Path, number: int = 3, **changes: Any) -> Binding:
     binding = Binding(
         number=number,
         rdev=os.makedev(7, number),
-        file=loop.file_id(status),
+        file=loop_binding.file_id(status),
         backing_rdev=0,
         backing_file=str(path),
         deleted=False,

@@ -16,16 +16,14 @@ from pathlib import Path
 from typing import Any, Callable, List, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import lab, lab_files, lab_machine
-from ansible_collections.xen.blockdev.plugins.module_utils.actions import State
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import read_recipe
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import Cache
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import CUSTOMISE
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_start import (
-    Start,
-    Wanted,
-    state_of,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
+from ansible_collections.xen.blockdev.plugins.module_utils.lab import files as lab_files
+from ansible_collections.xen.blockdev.plugins.module_utils.lab import machine as lab_machine
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import read_recipe
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import Cache
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import CUSTOMISE
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, Wanted, state_of
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
 
 FAKE = (
     Path(__file__).parents[3] / "integration/targets/setup_fake_lab/files/fake_lab.py"

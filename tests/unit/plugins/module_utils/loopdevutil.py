@@ -9,18 +9,16 @@ from pathlib import Path
 from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import (
-    loop_control,
-    loop_node,
-    udev_rule,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils.actions import Plan
-from ansible_collections.xen.blockdev.plugins.module_utils.boot_unit import BootUnits
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, LoopError
-from ansible_collections.xen.blockdev.plugins.module_utils.loop_devices import LoopDevices
-from ansible_collections.xen.blockdev.plugins.module_utils.pending import Pending
-from ansible_collections.xen.blockdev.plugins.module_utils.udev_rule import UdevRule
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Leaves, Usage, User
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import control as loop_control
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import node as loop_node
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import udev_rule
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, LoopError
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.boot_unit import BootUnits
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.udev_rule import UdevRule
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import LoopDevices
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Leaves, Usage, User
 
 MIB = 1024**2
 

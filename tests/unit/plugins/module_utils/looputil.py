@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import loop, loop_control, loop_node
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding, Info
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import control as loop_control
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import node as loop_node
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, Info
 
 BINDING = Binding(
     number=5,
@@ -30,7 +32,7 @@ BINDING = Binding(
 
 REQUESTS = {
     getattr(module, name): name
-    for module in (loop, loop_control)
+    for module in (loop_binding, loop_control)
     for name in dir(module)
     if name.startswith(("LOOP_", "BLK"))
 }
@@ -53,7 +55,7 @@ class Kernel:
         # Which number a device has only the real kernel says, and that of others.
         for directory_of in ("SYS_BLOCK", "SYS_MISC"):
             monkeypatch.setattr(loop_node, directory_of, str(directory / "no-sys"))
-        for module in (loop, loop_control):
+        for module in (loop_binding, loop_control):
             monkeypatch.setattr(module, "device_path", self.device_path)
 
     def device_path(self, number: int) -> str:
@@ -70,7 +72,7 @@ class Kernel:
             raise OSError(error, os.strerror(error))
         answers = {
             "LOOP_CTL_GET_FREE": self.free,
-            "LOOP_GET_STATUS64": loop.INFO64.pack(*self.info),
+            "LOOP_GET_STATUS64": loop_binding.INFO64.pack(*self.info),
             "BLKGETSIZE64": struct.pack("=Q", 1048576),
             "BLKSSZGET": struct.pack("=i", 4096),
         }

@@ -14,16 +14,12 @@ from types import SimpleNamespace
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import (
-    block_device,
-    dom0,
-    locks,
-    loop,
-    xl,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import Binding
-from ansible_collections.xen.blockdev.plugins.module_utils.usage import Usage, User
-from ansible_collections.xen.blockdev.plugins.module_utils.vbd_target import Storage
+from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device, dom0, locks
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storage
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Xenstored,
     tree_in,
@@ -141,7 +137,7 @@ class FakeHost:
         set_to(xl, "POLL_SECONDS", 0.01)
         set_to(locks, "OWN_DIR", str(self.home / "locks"))
         set_to(block_device, "SYS_BLOCK_BY_NUMBER", str(self.home / "block"))
-        set_to(loop, "scan", lambda: self.bindings)
+        set_to(loop_binding, "scan", lambda: self.bindings)
         real_stat = os.stat
         set_to(os, "stat", lambda path, **kw: self._statuses.get(path) or real_stat(path, **kw))
 

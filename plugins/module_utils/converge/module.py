@@ -1,0 +1,373 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""From a list of wanted items to their results: the life of every module that changes something.
+
+Each item is planned against the host's state, which is read once. If one cannot be planned, the
+module fails before anything is touched, with every error. In check mode it stops there, so that
+what check mode shows is what a run does. Otherwise the actions run, an error is kept with its
+item while the others go on, and what was changed is read back.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import (
+    Any,
+    Callable,
+    ContextManager,
+    Dict,
+    Generic,
+    Iterator,
+    List,
+    Optional,
+    Sequence,
+    Tuple,
+    cast,
+)
+
+from ansible.module_utils.basic import AnsibleModule
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.errors import UnsupportedError
+from ansible_collections.xen.blockdev.plugins.module_utils.converge import file_attributes, pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
+    Action,
+    Item,
+    PartlyDoneError,
+    Plan,
+    Resource,
+    State,
+    UnexpectedStateError,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, HostError
+
+Options = Dict[str, Dict[str, Any]]
+"""Option name to its entry in an argument_spec."""
+
+STATE: Dict[str, Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
+
+NAMED_IN: Dict[str, Any] = {
+    "type": "dict",
+    "options": {
+        "directories": {"type": "list", "elements": "path", "required": True},
+        "but_for": {"type": "list", "elements": "path"},
+    },
+}
+"""Where the configs are that count as users of an image: see config_images.NamingConfigs."""
+
+
+def _as_it_is(options: State) -> Any:
+    return options
+
+
+@dataclass
+class Interface(Generic[Item]):
+    """What a module offers: its list, and the options of one item of it."""
+
+    items: str
+    """Name of the list, as an option and in the result."""
+
+    identity: Sequence[str]
+    """The options that tell items apart, the one that every item must have first. They make no
+    sense for all items at once, so they are an error beside the list."""
+
+    options: Options
+    """The options of one item, C(identity) included. Beside the list the others hold for every
+    item that does not say otherwise."""
+
+    own: Sequence[str] = ()
+    """Further options that are of one item and not of all, so that they are an error beside the
+    list as well."""
+
+    files: bool = False
+    """Whether an item is a file with an owner, a mode and so on."""
+
+    read: Callable[[State], Item] = _as_it_is
+    """Makes an item of its checked options. Raises BlockdevError for what cannot be meant."""
+
+    def argument_spec(self) -> Options:
+        """The options at top level, and in the elements of the list without their defaults."""
+        options = {**self.options, **(file_attributes.OPTIONS if self.files else {})}
+        element = {
+            name: {key: value for key, value in spec.items() if key != "default"}
+            for name, spec in options.items()
+        }
+        element[self.identity[0]] = {**element[self.identity[0]], "required": True}
+        items = {"type": "list", "elements": "dict", "options": element}
+        return {**options, self.items: items, "pending": pending.SPEC}
+
+    def checked(self, item: State) -> State:
+        """The item, with the dictionaries in its lists of C(raw) elements as Ansible makes those in
+        lists of dictionaries; what else is in such lists is for the resource to judge.
+
+        Raises ItemError with everything that is wrong.
+        """
+        return {**item, **dict(self._checked_lists(item))}
+
+    def _checked_lists(self, item: State) -> Iterator[Tuple[str, List[Any]]]:
+        for name, spec in self.options.items():
+            if spec.get("elements") == "raw" and "options" in spec and item[name] is not None:
+                yield name, _checked_elements(name, item[name], spec["options"])
+
+    def wanted(self, params: State) -> List[State]:
+        """The wanted items, each with every option, from the module's parameters."""
+        beside = (self.items, "pending")
+        common = {name: value for name, value in params.items() if name not in beside}
+        if params[self.items] is None:
+            return [common]
+        return [
+            {**common, **{name: value for name, value in item.items() if value is not None}}
+            for item in params[self.items]
+        ]
+
+
+def _checked_elements(name: str, elements: Sequence[Any], options: Options) -> List[Any]:
+    validator = ArgumentSpecValidator(options)
+    checked: List[Any] = list(elements)
+    problems: List[str] = []
+    for number, element in enumerate(elements):
+        if isinstance(element, dict):
+            result = validator.validate(element)
+            problems += [f"{name}[{number}]: {_words(error)}" for error in result.errors]
+            checked[number] = result.validated_parameters
+    if problems:
+        raise ItemError("; ".join(problems))
+    return checked
+
+
+def _words(error: Exception) -> str:
+    # Ansible puts the name of the module before these, which is not known here.
+    return f"Unsupported parameters: {error}" if isinstance(error, UnsupportedError) else str(error)
+
+
+class ItemError(BlockdevError):
+    """An item that Ansible's own checks refuse."""
+
+
+@dataclass
+class ItemRun(Generic[Item]):
+    """One wanted item on its way to its result."""
+
+    options: State
+    identity: State
+    item: Optional[Item] = None
+    """None if its options cannot be read."""
+    plan: Optional[Plan] = None
+    done: List[str] = field(default_factory=list)
+    """The sentences of the actions that were run or, in check mode, would be."""
+    state: State = field(default_factory=dict)
+    learned: State = field(default_factory=dict)
+    """What the actions have learned, see actions.Learned."""
+    error: Optional[str] = None
+
+    def result(self) -> State:
+        """The item's entry in the module's result."""
+        state = {**self.state, **self.learned}
+        entry = {**self.identity, **state, "changed": bool(self.done), "actions": self.done}
+        return {**entry, "msg": self.error} if self.error else entry
+
+
+def converge(
+    interface: Interface[Item], resource: Callable[[Pending], ContextManager[Resource[Item]]]
+) -> None:
+    """Run a module from its parameters to its exit.
+
+    C(resource) opens what the module manages and holds its lock while it is open. Its argument says
+    whether this is check mode, where nothing may be touched and no lock is needed.
+    """
+    module = AnsibleModule(
+        argument_spec=interface.argument_spec(),
+        supports_check_mode=True,
+        mutually_exclusive=[
+            (name, interface.items) for name in (*interface.identity, *interface.own)
+        ],
+        required_one_of=[(interface.identity[0], interface.items)],
+    )
+    require_root(module)
+    runs: List[ItemRun[Item]] = [
+        ItemRun(options, {name: options[name] for name in interface.identity})
+        for options in interface.wanted(module.params)
+    ]
+    try:
+        announced = Pending.read(module.params["pending"], module.check_mode)
+        with resource(announced) as opened:
+            _plan(module, interface, runs, opened)
+            said = _warn(module, runs, opened.warnings())
+            _fail_on_errors(module, interface, runs, "nothing was touched")
+            _apply(runs, opened, module.check_mode)
+            _warn(module, runs, [], said)
+    except (BlockdevError, OSError) as error:
+        module.fail_json(msg=str(error), **{interface.items: []})
+    _fail_on_errors(module, interface, runs, "every other one is as wanted")
+    module.exit_json(**_result(module, interface, runs))
+
+
+def query(options: Options, items: str, report: Callable[..., List[State]]) -> None:
+    """Run an info module from its parameters to its exit.
+
+    C(report) is called with the options, and C(warn), and returns the list C(items) of the result.
+    """
+    module = AnsibleModule(argument_spec=options, supports_check_mode=True)
+    require_root(module)
+    try:
+        module.exit_json(changed=False, **{items: report(**module.params, warn=module.warn)})
+    except (BlockdevError, OSError) as error:
+        module.fail_json(msg=str(error))
+
+
+def require_root(module: AnsibleModule) -> None:
+    """End the module unless it runs as root."""
+    if os.geteuid() != 0:
+        module.fail_json(
+            msg="this module must run as root: set become: true on the task or the play"
+        )
+
+
+def _plan(
+    module: AnsibleModule,
+    interface: Interface[Item],
+    runs: Sequence[ItemRun[Item]],
+    resource: Resource[Item],
+) -> None:
+    for run in runs:
+        try:
+            run.options = interface.checked(run.options)
+            run.item = interface.read(run.options)
+        except BlockdevError as error:
+            run.error = str(error)
+    readable = _in_order([run for run in runs if run.error is None], resource)
+    resource.expect([_item(run) for run in readable])
+    for run in readable:
+        try:
+            plan = resource.plan(_item(run))
+            file_attributes.extend_plan(module, run.options, plan)
+        except HostError:
+            raise
+        except (BlockdevError, OSError) as error:
+            run.error = str(error)
+            continue
+        run.plan, run.state = plan, plan.before
+
+
+def _item(run: ItemRun[Item]) -> Item:
+    """The item of a run whose options could be read."""
+    return cast(Item, run.item)
+
+
+def _warn(
+    module: AnsibleModule, runs: Sequence[ItemRun[Item]], more: List[str], said: Sequence[str] = ()
+) -> List[str]:
+    """Show the warnings of the plans in their order, then C(more), each once and none that was
+    C(said) before. Returns all of them."""
+    lines = [line for run in runs if run.plan for line in run.plan.warnings] + more
+    for warning in dict.fromkeys(lines):
+        if warning not in said:
+            module.warn(warning)
+    return lines
+
+
+def _apply(runs: Sequence[ItemRun[Item]], resource: Resource[Item], check_mode: bool) -> None:
+    """Run the actions of every plan, then read back what was changed."""
+    planned = [run for run in runs if run.plan]
+    for run in _in_order(planned, resource):
+        if run.plan:
+            _run_actions(run, run.plan, check_mode)
+    if check_mode or not any(run.done for run in runs):
+        return
+    error = _settle(resource)
+    for run in runs:
+        if run.plan and run.done:
+            _read_back(run, run.plan)
+            run.error = run.error or error
+
+
+def _in_order(runs: Sequence[ItemRun[Item]], resource: Resource[Item]) -> List[ItemRun[Item]]:
+    return sorted(runs, key=lambda run: resource.rank(_item(run)))
+
+
+def _run_actions(run: ItemRun[Item], plan: Plan, check_mode: bool) -> None:
+    for action in plan.actions:
+        try:
+            if not check_mode:
+                _run_action(run, plan, action)
+        except PartlyDoneError as error:
+            run.error, run.state = str(error), error.state
+            run.done.append(error.done)
+            return
+        except BlockdevError as error:
+            run.error = str(error)
+            return
+        except OSError as error:
+            run.error = f"cannot {action.sentence}: {error.strerror or error}"
+            return
+        run.done.append(action.sentence)
+    run.state = plan.after
+
+
+def _run_action(run: ItemRun[Item], plan: Plan, action: Action) -> None:
+    learned = action.run()
+    if learned:
+        run.learned.update(learned.state)
+        plan.warnings.extend(f"{action.sentence}: {warning}" for warning in learned.warnings)
+
+
+def _settle(resource: Resource[Item]) -> Optional[str]:
+    """The error with which the resource settled, if any."""
+    try:
+        resource.settle()
+    except (BlockdevError, OSError) as error:
+        return str(error)
+    return None
+
+
+def _read_back(run: ItemRun[Item], plan: Plan) -> None:
+    try:
+        run.state = plan.read_back()
+    except UnexpectedStateError as error:
+        run.state = error.state
+        run.error = run.error or str(error)
+    except (BlockdevError, OSError) as error:
+        run.error = run.error or str(error)
+
+
+def _result(
+    module: AnsibleModule, interface: Interface[Item], runs: Sequence[ItemRun[Item]]
+) -> State:
+    """The module's result: the items in their order, in check mode those that would change once
+    more, for the option ``pending`` of later tasks, and in diff mode what changes of them."""
+    items = [run.result() for run in runs]
+    changing = [item for item in items if item["changed"]]
+    result: State = {
+        "changed": bool(changing),
+        interface.items: items,
+        "pending": {interface.items: changing} if module.check_mode else {},
+    }
+    if module._diff:
+        result["diff"] = [
+            {
+                "before_header": " ".join(str(value) for value in run.identity.values() if value),
+                "after_header": ", ".join(run.done),
+                **run.plan.diff(),
+            }
+            for run in runs
+            if run.plan and run.done
+        ]
+    return result
+
+
+def _fail_on_errors(
+    module: AnsibleModule, interface: Interface[Item], runs: Sequence[ItemRun[Item]], rest: str
+) -> None:
+    """End the module with all errors, if there is one; C(rest) says what became of the others."""
+    errors = [
+        f"{interface.items}[{index}]: {run.error}" if module.params[interface.items] else run.error
+        for index, run in enumerate(runs)
+        if run.error
+    ]
+    if not errors:
+        return
+    message = "\n".join(str(error) for error in errors)
+    if len(runs) > 1:
+        message = f"{len(errors)} of {len(runs)} {interface.items} failed, {rest}:\n{message}"
+    module.fail_json(msg=message, **_result(module, interface, runs))

@@ -1,0 +1,159 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is meant by disk specifications that xl refuses, and what to write instead.
+
+xl names the word at which it stopped. What is wrong is often another word: a field that is
+missing before it, or a habit from xm, whose syntax had other fields (xm's xmdomain.cfg(5)). A hint
+begins with its separator, so that it can follow an error; it is empty where nothing is known.
+"""
+
+from __future__ import annotations
+
+import difflib
+import posixpath
+import re
+from typing import Iterable, Optional
+
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS
+
+ORDER = "target,format,vdev,access"
+PREFIXED_ORDER = "target,vdev,access"
+
+SHARED = (
+    "it is xm's word for a disk that several guests write, and xl has none; a disk that "
+    "several guests have gets access ro (or r) in all of them"
+)
+
+PREFIXES = (
+    "phy:, file:, tap:, tap2:, tapdisk:, aio:, ioemu:, raw:, qcow:, qcow2:, vhd:, iscsi:, nbd:, "
+    "enbd: and drbd:"
+)
+"""The deprecated prefixes that libxl's libxlu_disk_l.l knows."""
+
+_FLAGS = ("cdrom", "direct-io-safe", "discard", "no-discard", "trusted", "untrusted")
+_KEYS = tuple(key for key, option in OPTIONS.items() if not option.flag)
+_OTHER_KEYS = {
+    "mode": "access=ro or access=rw",
+    "readonly": "access=ro",
+    "path": "target=",
+    "file": "target=",
+    "dev": "vdev=",
+    "type": "devtype= or format=",
+    "driver": "format=",
+    "backend-domain": "backend=",
+}
+"""Keys that other programs have, and xl's."""
+
+_UNREAD_FORMATS = ("vmdk", "vdi", "vhdx", "cow", "iso")
+_LIKE_A_PREFIX = re.compile(r"[a-z][a-z0-9]*:")
+_TRIMMED = " \t\r'\""
+
+
+def of_spelling(word: str, accepted: Iterable[str]) -> str:
+    """The accepted word that differs in case, or by blanks or quotes at its ends."""
+    right = word.strip(_TRIMMED).lower()
+    if right == word or right not in accepted:
+        return ""
+    return f"; write {right}, in lower case and without blanks or quotes"
+
+
+def of_missing_format(word: str, target: str) -> Optional[str]:
+    """The problem with a slot in the place of the format; None if it is no slot."""
+    if not target or not _is_slot(word):
+        return None
+    unknown = of_unknown_prefix(target)
+    if unknown:
+        return unknown
+    ending = posixpath.splitext(target)[1][1:]
+    guessed = ending if ending in ("qcow", "qcow2", "vhd", "qed") else "raw"
+    return (
+        f"the format field is missing before {word!r}: write {target},{guessed},{word} and "
+        f"the access behind it; the order is {ORDER}"
+    )
+
+
+def of_misplaced_slot(word: str, vdev: str, target: str, prefix: str) -> Optional[str]:
+    """The problem with a slot in the place of the access; None if it is no slot. C(vdev): what is
+    in the place of the slot. C(prefix): the deprecated one before the target."""
+    if not _is_slot(word) or _is_slot(vdev):
+        return None
+    if prefix:
+        return (
+            f"there is no format field behind the prefix {prefix!r}, but {vdev!r} is in the place "
+            f"of the slot: write {prefix}{target},{word} and the access behind it; the "
+            f"order is {PREFIXED_ORDER}"
+        )
+    return (
+        f"{word!r} is in the place of the access and {vdev!r} in that of the slot: the order is "
+        f"{ORDER}"
+    )
+
+
+def of_surplus(word: str) -> str:
+    """What to do with a word behind the last position."""
+    if not word:
+        return f": {ORDER} is all"
+    return (
+        f": {ORDER} is all; what follows is named, such as backend={word} if it is the domain "
+        "that serves the disk"
+    )
+
+
+def of_unknown_prefix(target: str) -> Optional[str]:
+    """The problem with what looks like a prefix of the target, which for xl is part of the name of
+    a file; None without one."""
+    match = _LIKE_A_PREFIX.match(target)
+    if not match:
+        return None
+    return f"{match.group()!r} is not a prefix that xl knows{of_prefix(match.group())}"
+
+
+def of_prefix(prefix: str) -> str:
+    """What to write in place of an unknown prefix, which ends in a colon."""
+    word = prefix[:-1]
+    if _is_slot(word):
+        return ": behind a slot it reads :cdrom or :disk, in lower case"
+    if word in OPTIONS["format"].choices:
+        return f": leave it out and write format={word}"
+    if word in _UNREAD_FORMATS:
+        return f": it reads no {word} images; convert it to raw or qcow2"
+    return (
+        f"; it knows {PREFIXES}. A hotplug script is named by script=, and what QEMU is to open "
+        "needs backendtype=qdisk and, last, target="
+    )
+
+
+def of_key(key: str) -> str:
+    """The right key in place of an unknown one."""
+    flag = key.replace("_", "-")
+    if flag in _FLAGS:
+        return f": {flag} stands by itself, without = and a value"
+    if key in _OTHER_KEYS:
+        return f": write {_OTHER_KEYS[key]}"
+    near = difflib.get_close_matches(key, _KEYS, n=1)
+    return f": did you mean {near[0]}?" if near else ""
+
+
+def of_nonsense(rest: str) -> str:
+    """Why what begins with C(rest) is no parameter."""
+    if not rest.startswith("="):
+        return ""
+    return "; a key is in lower case, with no blank before the equals sign"
+
+
+def of_no_vdev(target: str, prefix: str) -> str:
+    """Why a specification with this target may have no slot."""
+    if "," in target:
+        return f": all that follows target= is the target, {target!r}; put target= last"
+    order = PREFIXED_ORDER if prefix else ORDER
+    return f", the slot in the guest: the order is {order}, with commas between them"
+
+
+def _is_slot(word: str) -> bool:
+    vdev = word.partition(":")[0]
+    try:
+        device_number.parse(vdev)
+    except device_number.DeviceNumberError:
+        return False
+    return True

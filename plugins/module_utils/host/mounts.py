@@ -1,0 +1,70 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What this host has mounted and uses as swap."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from contextlib import suppress
+from typing import Iterator, List, Optional, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils.host import open_files
+
+SWAPS = "/proc/swaps"
+
+
+def read(mountinfo: str) -> Iterator[Tuple[int, str]]:
+    """Device number and mount point of each mount in C(mountinfo) (proc_pid_mountinfo(5)).
+
+    btrfs shows a device number of its own making, so the mount's source counts as well.
+    """
+    with open(mountinfo, "rb") as lines:
+        for line in lines:
+            fields = os.fsdecode(line).split(" ")
+            mount_point = unescaped(fields[4])
+            major, minor = fields[2].split(":")
+            rdevs = {os.makedev(int(major), int(minor))}
+            source = unescaped(fields[fields.index("-") + 2])
+            if source.startswith("/"):
+                with suppress(OSError, ValueError):
+                    status = os.stat(source)
+                    rdevs.update({status.st_rdev} if stat.S_ISBLK(status.st_mode) else ())
+            for rdev in rdevs:
+                yield rdev, mount_point
+
+
+def read_other_namespaces() -> Iterator[Tuple[int, str, str]]:
+    """The same of processes that do not share our mounts, such as those of containers: device
+    number, mount point, and in words which process sees it."""
+    seen = {_namespace("self")}
+    for pid in open_files.processes():
+        namespace = _namespace(pid)
+        if namespace in seen:
+            continue
+        with suppress(OSError):  # it has ended; another one may share its mounts
+            mounts = list(read(f"/proc/{pid}/mountinfo"))
+            seen.add(namespace)
+            for rdev, mount_point in mounts:
+                yield rdev, mount_point, f"process {pid} ({open_files.command(pid)})"
+
+
+def _namespace(pid: str) -> Optional[str]:
+    with suppress(OSError):
+        return os.readlink(f"/proc/{pid}/ns/mnt")
+    return None
+
+
+def swap_paths() -> List[str]:
+    """The files and block devices that are used as swap."""
+    try:
+        with open(SWAPS, "rb") as swaps:
+            return [unescaped(os.fsdecode(line.split()[0])) for line in swaps.readlines()[1:]]
+    except FileNotFoundError:
+        return []
+
+
+def unescaped(text: str) -> str:
+    """Text of /proc in which blanks, newlines and backslashes stand as three octal digits."""
+    return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)

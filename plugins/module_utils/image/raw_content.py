@@ -1,0 +1,73 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Whether what is to be taken as raw looks like another format."""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager, suppress
+from typing import Iterator, Optional, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number, opened
+from ansible_collections.xen.blockdev.plugins.module_utils.image import signatures
+from ansible_collections.xen.blockdev.plugins.module_utils.image.signatures import Signature
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import file_id
+
+
+class ForeignFormatError(BlockdevError):
+    """What was to be taken as raw has the signature of another format."""
+
+
+def refuse_foreign(path: str, status: os.stat_result) -> None:
+    """Raise ForeignFormatError where the file or block device at C(path) looks like another format
+    than raw. The caller asks only where the user has not said C(format: raw) himself.
+
+    C(status): of the file that must be there. A block device that cannot be read is left to those
+    who use it. Raises BlockdevError where another file is there, and OSError.
+    """
+    found = foreign(path, status)
+    if found:
+        raise ForeignFormatError(
+            f"{path} has the signature of {found.words}; if it is one, {found.remedy}; if it is "
+            "a raw disk all the same, set format: raw"
+        )
+
+
+def foreign(path: str, status: os.stat_result) -> Optional[Signature]:
+    """The format other than raw that the file or block device at C(path) looks like, if it does.
+
+    C(status), errors: see refuse_foreign.
+    """
+    if stat.S_ISREG(status.st_mode):
+        return _signature(path, status)
+    if stat.S_ISBLK(status.st_mode):
+        with suppress(OSError, BlockdevError):
+            return _signature(path, status)
+    return None
+
+
+def head_and_tail(descriptor: int) -> Tuple[bytes, bytes]:
+    """The bytes of an open file or block device that signatures looks at. Raises OSError."""
+    size = os.lseek(descriptor, 0, os.SEEK_END)
+    head = os.pread(descriptor, signatures.HEAD, 0)
+    return head, os.pread(descriptor, signatures.TAIL, max(size - signatures.TAIL, 0))
+
+
+def _signature(path: str, status: os.stat_result) -> Optional[Signature]:
+    with _opened_same(path, status) as descriptor:
+        return signatures.of_image(*head_and_tail(descriptor))
+
+
+@contextmanager
+def _opened_same(path: str, status: os.stat_result) -> Iterator[int]:
+    """The file at C(path) if it is still this one. A fifo in its place would block whoever opens
+    it, so what is there is looked at first."""
+    with opened(path, os.O_PATH) as place:
+        if file_id(os.fstat(place)) != file_id(status):
+            raise BlockdevError(f"{path} was replaced by another file meanwhile; run again")
+        # O_NONBLOCK: an optical drive without a medium is no reason to wait, or to close its tray.
+        blocking = 0 if stat.S_ISREG(status.st_mode) else os.O_NONBLOCK
+        with opened(by_number(place), os.O_RDONLY | blocking) as descriptor:
+            yield descriptor

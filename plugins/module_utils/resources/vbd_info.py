@@ -1,0 +1,66 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What can be told of the disks that running domains have."""
+
+from __future__ import annotations
+
+import os
+from typing import List, Optional
+
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
+from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0
+from ansible_collections.xen.blockdev.plugins.module_utils.host.blkid import Content, Prober, Warn
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
+    backing_file,
+    decimal,
+    device_path,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
+from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
+
+
+def report(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
+    """What xen_vbd_info shows: the disks of all running domains, or of C(domains).
+    C(probe): whether to look at what is on them."""
+    dom0.require_dom0()
+    store = xen_state.read_store()
+    running = xen_state.domains(store)
+    wanted = None if domains is None else {xen_state.find_domain(name, running) for name in domains}
+    ids = None if wanted is None else {domain.domid for domain in wanted if domain}
+    prober = Prober(warn, probe)
+    return [
+        {**_described(vbd), **_content(vbd, prober).as_state()}
+        for vbd in xen_state.vbds(store)
+        if ids is None or vbd.domid in ids
+    ]
+
+
+def _content(vbd: Vbd, prober: Prober) -> Content:
+    """What is on the disk, if this host has it as a raw image or a block device."""
+    if vbd.backend_domid != 0 or vbd.format != "raw":
+        return Content()
+    if vbd.physical_device:
+        return prober.look(device_path(vbd.physical_device), os.makedev(*vbd.physical_device))
+    return prober.look(vbd.target if os.path.isabs(vbd.target) else None)
+
+
+def _described(vbd: Vbd) -> State:
+    return {
+        "domain": vbd.domain,
+        "domid": vbd.domid,
+        "xenstore_key": vbd.xenstore_key,
+        "vdev": vbd.vdev,
+        "target": vbd.target,
+        "backing_file": backing_file(vbd),
+        "physical_device": decimal(vbd.physical_device),
+        "format": vbd.format,
+        "backendtype": vbd.backendtype,
+        "access": vbd.access,
+        "backend_state": vbd.backend_state,
+        "frontend_state": vbd.frontend_state,
+        "hotplug_error": vbd.hotplug_error,
+        "sectors": vbd.sectors,
+        "sector_size": vbd.sector_size,
+        "size": None if vbd.sectors is None else vbd.sectors * SECTOR,
+    }

@@ -1,0 +1,346 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What lies behind the target of a disk, so that two targets can be compared.
+
+A path says little: ``/dev/loop0``, a link to it, the image it is bound to and a hard link of that
+image are all the same data. What counts is the number of a block device and the name of the unit
+that it is a way to, and device and inode of a file, also of the one in which an overlay file system
+keeps it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections import defaultdict
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
+
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device
+from ansible_collections.xen.blockdev.plugins.module_utils.host.block_device import (
+    LOOP_MAJOR,
+    sysfs,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile
+from ansible_collections.xen.blockdev.plugins.module_utils.host.overlay import HiddenError, Overlays
+from ansible_collections.xen.blockdev.plugins.module_utils.image import chain as image_chain
+from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
+from ansible_collections.xen.blockdev.plugins.module_utils.image.chain import ChainError, Link
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import (
+    Binding,
+    File,
+    file_id,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
+
+Identity = Union[int, File, str]
+"""What makes data this data: the number of a block device, the name of a unit (see
+block_device.units), or device and inode of a file."""
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The data that a target leads to on this host."""
+
+    name: str
+    """How to call it: all that is known of a target that only its hotplug script understands, or
+    that is not there."""
+    rdev: Optional[int] = None
+    """Of a block device, its number (st_rdev)."""
+    file: Optional[File] = None
+    """The regular file with the data: the target itself or the backing file of a loop device."""
+    identities: FrozenSet[Identity] = frozenset()
+    """All ways to this data: C(rdev) and the loop devices over it, C(file) and the file that it is
+    on an overlay, the unit and the other paths to it."""
+    below: FrozenSet[Identity] = frozenset()
+    """What this data is on: of a partition the disk, of a logical volume the physical ones, of a
+    multipath device its paths, and what these are on."""
+    behind: Tuple[Behind, ...] = ()
+    """Other files that whoever opens this one opens with it."""
+    doubts: Tuple[str, ...] = ()
+    """What cannot be known of who else reaches this data, a sentence each."""
+
+    def is_same(self, other: Storage) -> bool:
+        """Whether C(other) is what is wanted here: this block device, or this file behind any."""
+        if self.rdev is not None:
+            # A loop device may have another image by now.
+            is_other_file = self.file and other.file and self.file != other.file
+            return self.rdev == other.rdev and not is_other_file
+        if self.file is not None:
+            return self.file == other.file
+        return self.name == other.name
+
+    def overlaps(self, other: Storage) -> bool:
+        """Whether a write to one may change the other, without what is C(behind)."""
+        return not (
+            self.identities.isdisjoint(other.identities)
+            and self.below.isdisjoint(other.identities)
+            and other.below.isdisjoint(self.identities)
+        ) or (self.name == other.name and not (self.identities and other.identities))
+
+    def unit_with(self, other: Storage) -> Optional[str]:
+        """The name of the unit to which both are ways; None where they are one device or file."""
+        if self.rdev == other.rdev:
+            return None
+        common = self.identities & other.identities
+        return min((one for one in common if isinstance(one, str)), default=None)
+
+    @property
+    def devices(self) -> FrozenSet[int]:
+        """All block devices that show this data: C(rdev) and the loop devices over it."""
+        return frozenset(one for one in self.identities if isinstance(one, int))
+
+
+@dataclass(frozen=True)
+class Behind:
+    """A file that is opened with another one."""
+
+    storage: Storage
+    role: str
+    """What it is to that one: C(backing file)."""
+    is_written: bool = False
+    """Whether it is written where that one is."""
+
+
+class Storages:
+    """Finds what lies behind targets; C(bindings) are this host's bound loop devices."""
+
+    def __init__(self, bindings: Iterable[Binding]) -> None:
+        self._overlays = Overlays()
+        self._vbds: Dict[Vbd, Storage] = {}
+        self._units: Dict[int, FrozenSet[str]] = {}
+        self._bindings: Dict[int, Binding] = {one.rdev: one for one in bindings}
+        self._loops: Mapping[Identity, Set[int]] = self._loops_by_data()
+
+    def of_path(self, path: str, image_format: Optional[object] = None) -> Storage:
+        """What the path of a block device or a regular file leads to.
+
+        C(image_format): what is in it, as xl calls that; with one that can have them, its backing
+        files count. Raises XenError for anything else, for a loop device without an image and
+        where there is nothing; that one is a MissingError.
+        """
+        if not os.path.isabs(path):
+            raise XenError(f"target {path!r} is not absolute: xl would look for it somewhere else")
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise MissingError(f"target {path!r} cannot be found: {reason}") from None
+        if not (stat.S_ISBLK(status.st_mode) or stat.S_ISREG(status.st_mode)):
+            raise XenError(
+                f"target {path!r} is neither a block device nor a regular file, which is what a "
+                "guest can have as a disk"
+            )
+        storage = self.of_status(path, status)
+        if stat.S_ISBLK(status.st_mode) and self._is_unbound(status.st_rdev):
+            raise XenError(f"target {path!r} is a loop device without an image: bind one first")
+        if image_format in image_header.CHAINED:
+            return self._with_chain(storage, str(image_format))
+        return storage
+
+    def of_vbd(self, vbd: Vbd) -> Storage:
+        """What an attached disk gives to its guest, looked up once for each."""
+        if vbd not in self._vbds:
+            self._vbds[vbd] = self._of_vbd(vbd)
+        return self._vbds[vbd]
+
+    def _of_vbd(self, vbd: Vbd) -> Storage:
+        if vbd.backend_domid != 0:
+            return Storage(f"{vbd.target} of domain {vbd.backend_domid}")
+        try:
+            target = self.of_path(vbd.target, vbd.format)
+        except XenError:
+            target = Storage(vbd.target)
+        if not vbd.physical_device:
+            return target
+        device = self._of_device(vbd.target, os.makedev(*vbd.physical_device))
+        if device.file:
+            return device
+        # The loop device that xl's script made of a file may be younger than the bindings.
+        files = frozenset(one for one in target.identities if isinstance(one, tuple))
+        return replace(
+            device,
+            file=target.file,
+            identities=device.identities | files,
+            behind=target.behind,
+            doubts=target.doubts,
+        )
+
+    def of_status(self, path: str, status: os.stat_result) -> Storage:
+        """What is at C(path), a block device or a file, which C(status) was read from."""
+        if stat.S_ISBLK(status.st_mode):
+            return self._of_device(path, status.st_rdev)
+        return self._with_files(Storage(path, file=file_id(status)), path, status)
+
+    def files_of_binding(self, binding: Binding) -> Set[Identity]:
+        """The file that a loop device is bound to, and those that it is on overlays."""
+        return {binding.file, *self.real_files(binding.backing_file, self._status_of(binding))}
+
+    def files_of_opened(self, opened: OpenFile) -> Set[Identity]:
+        """The file that a process has open, and those that it is on overlays."""
+        file, path = file_id(opened.status), None
+        if self._overlays.has_device(opened.status.st_dev):
+            with suppress(OSError, ValueError):
+                path = opened.path
+                if file_id(os.stat(path)) != file:
+                    path = None  # of another mount namespace
+        return {file, *(self.real_files(path, opened.status) if path else ())}
+
+    def reached_by(self, rdev: int) -> FrozenSet[Identity]:
+        """What a write to a block device may change."""
+        return self._ways_to(block_device.below(rdev) | {rdev})
+
+    def written_with(self, storage: Storage) -> FrozenSet[Identity]:
+        """What a write of a process must not go to beside a guest: all ways to the data, and the
+        disk of a partition. What else it is on is written by others all the time."""
+        disks = [disk for rdev in storage.devices for disk in block_device.disks(rdev)]
+        return storage.identities | self._ways_to(disks)
+
+    def _is_unbound(self, rdev: int) -> bool:
+        return os.major(rdev) == LOOP_MAJOR and rdev not in self._bindings
+
+    def _of_device(self, name: str, rdev: int) -> Storage:
+        bound = self._bindings.get(rdev)
+        shown = bound.backing_rdev if bound and bound.backing_rdev else rdev
+        own = self._ways_to([rdev, shown])
+        own = own.union(*(self._loops.get(one, ()) for one in own))
+        below = self._ways_to(block_device.below(shown))
+        storage = Storage(name, rdev, identities=own, below=below)
+        if bound is None or bound.backing_rdev:
+            return storage
+        storage = replace(storage, file=bound.file)
+        status = self._status_of(bound)
+        return self._with_files(storage, bound.backing_file, status)
+
+    def _with_files(self, storage: Storage, path: str, status: Optional[os.stat_result]) -> Storage:
+        """The same with all files that its C(file) is, which is at C(path) and which C(status) was
+        read from; None where it is not there."""
+        own: Set[Identity] = {storage.file} if storage.file else set()
+        behind: List[Behind] = []
+        doubts = []
+        try:
+            for real in self._overlays.nested(path, status) if status else ():
+                if real.is_lower or behind:
+                    lower = self._with_loops(
+                        Storage(real.path, file=file_id(real.status)), {file_id(real.status)}
+                    )
+                    behind.append(Behind(lower, "file in a lower directory"))
+                else:
+                    own.add(file_id(real.status))
+        except HiddenError as error:
+            doubts.append(str(error))
+        return replace(self._with_loops(storage, own), behind=tuple(behind), doubts=tuple(doubts))
+
+    def _with_loops(self, storage: Storage, files: Iterable[Identity]) -> Storage:
+        loops = (self._loops.get(file, ()) for file in files)
+        return replace(storage, identities=storage.identities.union(files, *loops))
+
+    def _with_chain(self, storage: Storage, image_format: str) -> Storage:
+        """The same with the backing files of the image."""
+        behind, doubts = list(storage.behind), list(storage.doubts)
+        for link in image_chain.links(storage.name, image_format):
+            try:
+                if isinstance(link, ChainError):
+                    raise link
+                found = self.of_path(link.path)
+            except XenError as error:
+                doubts.append(_doubt(storage, link, error))
+                continue
+            behind += [Behind(found, link.role, link.is_written), *found.behind]
+            doubts += found.doubts
+        return replace(storage, behind=tuple(behind), doubts=tuple(doubts))
+
+    def _ways_to(self, rdevs: Iterable[int]) -> FrozenSet[Identity]:
+        """The block devices with these numbers, their units, and all other ways to those."""
+        ways: Set[Identity] = set(rdevs)
+        for rdev in rdevs:
+            for unit in self._units_of(rdev):
+                ways.add(unit)
+                ways |= self._ways[unit]
+        return frozenset(ways)
+
+    def _status_of(self, binding: Binding) -> Optional[os.stat_result]:
+        """Of the file that a loop device is bound to; None where its path leads elsewhere by now,
+        or only as another process sees it, and where there is no overlay that it could be on."""
+        with suppress(OSError, ValueError):
+            status = os.stat(binding.backing_file) if self._overlays.exist else None
+            return status if status and file_id(status) == binding.file else None
+        return None
+
+    def _units_of(self, rdev: int) -> FrozenSet[str]:
+        if rdev not in self._units:
+            self._units[rdev] = block_device.units(rdev)
+        return self._units[rdev]
+
+    @cached_property
+    def _ways(self) -> Mapping[str, Set[int]]:
+        """The block devices of this host by their units; nothing asks where none has one."""
+        ways: Dict[str, Set[int]] = defaultdict(set)
+        for rdev in block_device.numbers():
+            for unit in self._units_of(rdev):
+                ways[unit].add(rdev)
+        return ways
+
+    def _loops_by_data(self) -> Mapping[Identity, Set[int]]:
+        """The loop devices over each file and block device."""
+        loops: Dict[Identity, Set[int]] = defaultdict(set)
+        for one in self._bindings.values():
+            if one.backing_rdev:
+                loops[one.backing_rdev].add(one.rdev)
+                continue
+            for file in self.files_of_binding(one):
+                loops[file].add(one.rdev)
+        return loops
+
+    def real_files(self, path: str, status: Optional[os.stat_result]) -> Iterator[File]:
+        """The files that the one at C(path) is on overlays, as far as they can be seen. C(status):
+        see Overlays.nested; None where it is not there."""
+        with suppress(HiddenError):
+            for real in self._overlays.nested(path, status) if status else ():
+                if real.is_lower:
+                    return
+                yield file_id(real.status)
+
+
+class MissingError(XenError):
+    """There is nothing at the target."""
+
+
+def _doubt(storage: Storage, link: Union[Link, ChainError], error: XenError) -> str:
+    if isinstance(link, ChainError):
+        return str(error)
+    return f"who else uses the {link.role} {link.path} of {storage.name} is not known: {error}"
+
+
+def backing_file(vbd: Vbd) -> Optional[str]:
+    """The path of the image that a disk's loop device is bound to, as the kernel shows it (with
+    `` (deleted)`` at its end once the image is gone); None for any other disk."""
+    if vbd.physical_device is None or vbd.backend_domid != 0:
+        return None
+    try:
+        with open(
+            f"{sysfs(os.makedev(*vbd.physical_device))}/loop/backing_file", "rb"
+        ) as attribute:
+            return os.fsdecode(attribute.read().rstrip(b"\n"))
+    except OSError:
+        return None
+
+
+def device_path(device: Tuple[int, int]) -> Optional[str]:
+    """The path of the block device with this major and minor number, as the kernel names it; None
+    where there is no such device."""
+    try:
+        with open(f"{sysfs(os.makedev(*device))}/uevent", encoding="utf-8") as attribute:
+            names = re.findall(r"^DEVNAME=(.+)$", attribute.read(), re.MULTILINE)
+    except OSError:
+        return None
+    return f"/dev/{names[0]}" if names else None
+
+
+def decimal(device: Optional[Tuple[int, int]]) -> Optional[str]:
+    """A major and minor number as the kernel writes them, decimal with a colon; None for none."""
+    return f"{device[0]}:{device[1]}" if device else None

@@ -1,0 +1,359 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is on this Xen host, from xenstore.
+
+A guest can write part of xenstore: the nodes of its own frontends. Nothing here takes a path or a
+backend from there. What a disk is comes from ``/libxl`` and from the backends in dom0, names and
+UUIDs from nodes that libxl creates without write access for the guest (libxl_create.c).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, programs
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import xenstore
+from ansible_collections.xen.blockdev.plugins.module_utils.xen.xenstore import Connection, Store
+
+STATES = {
+    0: "Unknown",
+    1: "Initialising",
+    2: "InitWait",
+    3: "Initialised",
+    4: "Connected",
+    5: "Closing",
+    6: "Closed",
+    7: "Reconfiguring",
+    8: "Reconfigured",
+}
+"""Of a frontend or backend: enum xenbus_state in Xen's public/io/xenbus.h."""
+INITIALISING = 1
+INIT_WAIT = 2
+INITIALISED = 3
+CONNECTED = 4
+
+BACKEND_KINDS = ("vbd", "qdisk")
+"""The kernel's blkback, QEMU: the directories of a disk's backend below the backend's domain."""
+
+_DISK_NODES = (
+    "params",
+    "type",
+    "mode",
+    "dev",
+    "device-type",
+    "script",
+    "discard-enable",
+    "direct-io-safe",
+    "specification",
+)
+"""What tells which disk it is: of the backend, and of libxl's copy of it."""
+
+_BACKEND_NODES = (
+    *_DISK_NODES,
+    "physical-device",
+    "state",
+    "online",
+    "sectors",
+    "sector-size",
+    "hotplug-status",
+    "hotplug-error",
+)
+"""What is of interest of a backend."""
+
+_BACKEND = re.compile(r"/local/domain/(?P<domid>[0-9]{1,5})/backend/(?P<kind>[a-z0-9_]+)/.*")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER = re.compile(r"-?[0-9]{1,20}")
+# Hexadecimal; Linux has 12 bits for the major number and 20 for the minor.
+_MAJOR_MINOR = re.compile(r"([0-9a-f]{1,3}):([0-9a-f]{1,5})")
+# How libxl writes the format before the target of a disk that QEMU serves.
+_QDISK_PARAMS = re.compile(r"(?P<format>aio|qcow2?|vhd|qed|):(?P<target>.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Domain:
+    """A domain that runs on this host, paused or not; dom0 is one of them."""
+
+    domid: int
+    name: str
+    uuid: str
+    """In lower case; empty for dom0."""
+
+
+@dataclass(frozen=True)
+class Vbd:
+    """A disk of a running domain: one frontend and its backend.
+
+    Only what names it is always there; a disk that is not attached yet, or half gone, lacks more.
+    """
+
+    domid: int
+    domain: str
+    """The domain's name."""
+    xenstore_key: int
+    vdev: str
+    """As it was written when the disk was attached: C(xvda), C(51768)."""
+    target: str
+    """What xl was told to attach; for a script that may be no path."""
+    access: str
+    """C(ro) or C(rw)."""
+    format: Optional[str] = "raw"
+    """None where the backend's parameters tell none."""
+    backendtype: Optional[str] = None
+    """C(phy), C(qdisk)."""
+    devtype: Optional[str] = "disk"
+    script: Optional[str] = None
+    """The hotplug script, an absolute path; None where there is none."""
+    discard: Optional[bool] = None
+    direct_io_safe: bool = False
+    specification: Optional[str] = None
+    """The protocol; None where xl is older than Xen 4.17, which has one only."""
+    backend_domid: int = 0
+    """The domain that serves the disk. Devices and paths of another one mean nothing here."""
+    physical_device: Optional[Tuple[int, int]] = None
+    """Major and minor number of the block device that blkback reads."""
+    backend_state: Optional[int] = None
+    frontend_state: Optional[int] = None
+    """One of STATES, if the guest writes what it should."""
+    online: bool = True
+    """False once the disk was asked to go."""
+    sectors: Optional[int] = None
+    """The size in units of 512 bytes, whatever the sector size (Xen's public/io/blkif.h)."""
+    sector_size: Optional[int] = None
+    """In bytes."""
+    hotplug_status: Optional[str] = None
+    hotplug_error: Optional[str] = None
+    """The hotplug script's words, in one line."""
+
+    @property
+    def states(self) -> str:
+        """The states of both ends, for a message."""
+        backend, frontend = map(_state_name, (self.backend_state, self.frontend_state))
+        return f"backend {backend}, frontend {frontend}"
+
+    @property
+    def flaw(self) -> Optional[str]:
+        """Why this disk only blocks its slot, None where it is in order."""
+        if not self.online:
+            return "is being detached, but its guest does not let go of it"
+        if self.hotplug_status in ("busy", "error"):
+            return f"was left behind by an attach that failed ({self.hotplug_error})"
+        return "is half attached: its hotplug script has not ended" if self.is_coming else None
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether it waits for its hotplug script, as while another program attaches it."""
+        return (
+            self.online
+            and self.hotplug_status not in ("busy", "error")
+            and self.backendtype == "phy"
+            and self.backend_domid == 0
+            and not self.physical_device
+        )
+
+
+def read_store() -> Store:
+    """What xenstore holds of domains and their disks, read in a few turns: of what changes
+    meanwhile a part may be there.
+
+    Raises XenError where xenstored does not answer.
+    """
+    with xenstore.connected() as connection:
+        return Store(_domain_values(connection))
+
+
+def _domain_values(connection: Connection) -> Dict[str, str]:
+    """Path to value of all nodes that are of interest."""
+    running, copied = connection.children(["/local/domain", "/libxl"])
+    nodes = [f"/local/domain/{domid}/{node}" for domid in running for node in ("name", "vm")]
+    owners = {f"/libxl/{domid}/device/vbd": domid for domid in copied}
+    backends = [f"/local/domain/0/backend/{kind}" for kind in BACKEND_KINDS]
+    for backend, served in zip(backends, connection.children(backends)):
+        owners.update({f"{backend}/{domid}": domid for domid in served})
+    slots = {
+        (_number(domid), _number(key))
+        for domid, keys in zip(owners.values(), connection.children(list(owners)))
+        for key in keys
+    }
+    known = sorted((domid, key) for domid, key in slots if domid is not None and key is not None)
+    return {**_values(connection, nodes), **_slot_values(connection, known)}
+
+
+def _slot_values(connection: Connection, slots: Sequence[Tuple[int, int]]) -> Dict[str, str]:
+    """The same of the disks in some slots, each a domain id and a xenstore key.
+
+    Only what is needed is asked for, as each answer takes its time: a backend where it may be if
+    libxl does not say where it is, and libxl's copy of what the backend does not have.
+    """
+    first = [f"{_entry(*slot)}/backend" for slot in slots]
+    values = _values(connection, [*first, *(f"{_frontend(*slot)}/state" for slot in slots)])
+    backends = {
+        slot: [values[said]] if said in values else _backend_paths(*slot)
+        for slot, said in zip(slots, first)
+    }
+    paths = sorted({path for among in backends.values() for path in among})
+    values.update(
+        _values(connection, [f"{path}/{node}" for path in paths for node in _BACKEND_NODES])
+    )
+    copies = [
+        f"{_entry(*slot)}/{node}"
+        for slot, among in backends.items()
+        for node in _DISK_NODES
+        if not any(f"{path}/{node}" in values for path in among)
+    ]
+    return {**values, **_values(connection, copies)}
+
+
+def _values(connection: Connection, paths: Sequence[str]) -> Dict[str, str]:
+    found = zip(paths, connection.values(paths))
+    return {path: value for path, value in found if value is not None}
+
+
+def domains(store: Store) -> List[Domain]:
+    """The running domains, by id."""
+    found = []
+    for directory in store.children("/local/domain"):
+        domid = _number(directory)
+        name = store.get(f"/local/domain/{directory}/name")
+        if domid is not None and name:
+            vm = store.get(f"/local/domain/{directory}/vm") or ""
+            found.append(Domain(domid, name, vm.rpartition("/")[2].lower()))
+    return sorted(found, key=lambda domain: domain.domid)
+
+
+def find_domain(wanted: str, running: Sequence[Domain]) -> Optional[Domain]:
+    """The running domain with the id, UUID or name C(wanted), None where it is not running.
+
+    Digits are an id, as for xl. Raises XenError where two domains have the name, as happens for a
+    moment while one of them migrates.
+    """
+    if wanted.isascii() and wanted.isdigit():
+        matches = [domain for domain in running if str(domain.domid) == wanted]
+    elif _UUID.fullmatch(wanted.lower()):
+        matches = [domain for domain in running if domain.uuid == wanted.lower()]
+    else:
+        matches = [domain for domain in running if domain.name == wanted]
+    if len(matches) > 1:
+        ids = " and ".join(str(domain.domid) for domain in matches)
+        raise XenError(f"two running domains are called {wanted}, {ids}; give one by its id")
+    return matches[0] if matches else None
+
+
+def vbds(store: Store) -> List[Vbd]:
+    """The disks of all running domains, by domain and slot."""
+    names = {domain.domid: domain.name for domain in domains(store)}
+    return [
+        _vbd(store, names.get(domid, str(domid)), domid, key, _backend_path(store, domid, key))
+        for domid, key in sorted(set(_slots(store)))
+    ]
+
+
+def attached_devices() -> List[Vbd]:
+    """The disks of all running domains; none where this is not a Xen host.
+
+    Raises XenError where it is one but xenstored does not answer.
+    """
+    return vbds(read_store()) if dom0.is_dom0() else []
+
+
+def read_slot(domain: Domain, key: int) -> Optional[Vbd]:
+    """The disk in one slot as it is now, without reading all of xenstore."""
+    with xenstore.connected() as connection:
+        store = Store(_slot_values(connection, [(domain.domid, key)]))
+    backend = _backend_path(store, domain.domid, key)
+    if not store.children(_entry(domain.domid, key)) and not store.children(backend):
+        return None
+    return _vbd(store, domain.name, domain.domid, key, backend)
+
+
+def _entry(domid: int, key: int) -> str:
+    return f"/libxl/{domid}/device/vbd/{key}"
+
+
+def _frontend(domid: int, key: int) -> str:
+    return f"/local/domain/{domid}/device/vbd/{key}"
+
+
+def _backend_paths(domid: int, key: int) -> List[str]:
+    return [f"/local/domain/0/backend/{kind}/{domid}/{key}" for kind in BACKEND_KINDS]
+
+
+def _slots(store: Store) -> Iterator[Tuple[int, int]]:
+    """Domain id and xenstore key of every disk, also of one that has lost its entry in /libxl."""
+    owners = [(f"/libxl/{name}/device/vbd", name) for name in store.children("/libxl")]
+    for kind in BACKEND_KINDS:
+        backends = f"/local/domain/0/backend/{kind}"
+        owners += [(f"{backends}/{name}", name) for name in store.children(backends)]
+    for directory, owner in owners:
+        for slot in store.children(directory):
+            domid, key = _number(owner), _number(slot)
+            if domid is not None and key is not None:
+                yield domid, key
+
+
+def _backend_path(store: Store, domid: int, key: int) -> str:
+    said = store.get(f"{_entry(domid, key)}/backend")
+    paths = _backend_paths(domid, key)
+    return said or next((path for path in paths if store.children(path)), paths[0])
+
+
+def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
+    """The disk in a slot, from its backend and, where that is gone, from libxl's copy of it."""
+
+    def attribute(node: str) -> Optional[str]:
+        value = store.get(f"{backend}/{node}")
+        return store.get(f"{_entry(domid, key)}/{node}") if value is None else value
+
+    path = _BACKEND.fullmatch(backend)
+    backendtype = attribute("type")
+    disk_format, target = _format_and_target(backendtype, attribute("params") or "")
+    discard = attribute("discard-enable")
+    return Vbd(
+        domid=domid,
+        domain=name,
+        xenstore_key=key,
+        vdev=attribute("dev") or str(key),
+        target=target,
+        access="ro" if attribute("mode") == "r" else "rw",
+        format=disk_format,
+        backendtype=backendtype,
+        devtype=attribute("device-type"),
+        script=attribute("script"),
+        discard=None if discard is None else discard == "1",
+        direct_io_safe=attribute("direct-io-safe") == "1",
+        specification=attribute("specification"),
+        backend_domid=int(path["domid"]) if path else 0,
+        physical_device=_major_minor(store.get(f"{backend}/physical-device")),
+        backend_state=_number(store.get(f"{backend}/state")),
+        frontend_state=_number(store.get(f"{_frontend(domid, key)}/state")),
+        online=store.get(f"{backend}/online") != "0",
+        sectors=_number(store.get(f"{backend}/sectors")),
+        sector_size=_number(store.get(f"{backend}/sector-size")),
+        hotplug_status=store.get(f"{backend}/hotplug-status"),
+        hotplug_error=programs.in_one_line(store.get(f"{backend}/hotplug-error") or "") or None,
+    )
+
+
+def _format_and_target(backendtype: Optional[str], params: str) -> Tuple[Optional[str], str]:
+    if backendtype == "phy":
+        return "raw", params
+    match = _QDISK_PARAMS.fullmatch(params)
+    if not match:
+        return None, params
+    return {"aio": "raw", "": "empty"}.get(match["format"], match["format"]), match["target"]
+
+
+def _number(text: Optional[str]) -> Optional[int]:
+    return int(text) if text and _NUMBER.fullmatch(text) else None
+
+
+def _major_minor(text: Optional[str]) -> Optional[Tuple[int, int]]:
+    """Of ``7:c8``, which is loop device 200."""
+    match = _MAJOR_MINOR.fullmatch(text or "")
+    return (int(match[1], 16), int(match[2], 16)) if match else None
+
+
+def _state_name(state: Optional[int]) -> str:
+    return "gone" if state is None else f"{STATES.get(state, 'unknown')} ({state})"

@@ -1,0 +1,183 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images that leave the configs, with real images and made-up loop devices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, List
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import (
+    Host,
+    disk,
+)
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    return Host(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+def old(host: Host) -> str:
+    """The image of a config that is there."""
+    image = host.image("old.raw")
+    host.done(disks=[disk(host.bind(image, 1, link=True))])
+    return image
+
+
+def changed(host: Host, *disks: Any, **options: Any) -> Plan:
+    return host.planned(disks=[*disks], allow_slot_change=True, **options)
+
+
+def released(plan: Plan) -> List[str]:
+    assert plan.before["released"] == []
+    found: List[str] = plan.after["released"]
+    return found
+
+
+def said(image: str) -> str:
+    return (
+        f"no config names {image} any more; the image stays with its data: delete it if it is not "
+        "needed (xen_raw_disk with state: absent)"
+    )
+
+
+def test_another_image_in_the_slot_lets_the_old_one_go(host: Host, old: str) -> None:
+    plan = changed(host, disk(host.bind(host.image("new.raw"), 2, link=True)))
+    assert released(plan) == [old]
+    assert plan.warnings == [said(old)]
+
+
+@pytest.mark.parametrize(
+    "new", [disk("/dev/vg0/web"), disk("iqn=x", script="block-iscsi")], ids=["volume", "script"]
+)
+def test_a_block_device_in_its_place_lets_it_go(host: Host, old: str, new: Any) -> None:
+    assert released(changed(host, new)) == [old]
+
+
+def test_a_disk_that_is_left_out_goes(host: Host, old: str) -> None:
+    assert released(changed(host)) == [old]
+    assert released(host.planned(state="absent")) == [old]
+
+
+def test_what_stays_is_not_let_go(host: Host, old: str) -> None:
+    host.image("alias")
+    os.unlink(host.home / "alias")
+    (host.home / "alias").symlink_to(old)
+    for target in (old, str(host.home / "alias"), "/dev/loop1"):
+        plan = changed(host, disk(target))
+        assert plan.actions
+        assert released(plan) == []
+        assert said(old) not in plan.warnings
+    assert released(host.planned()) == released(host.planned(options={"memory": 9})) == []
+
+
+def test_a_device_that_is_named_by_number_stays_and_is_said(host: Host) -> None:
+    image = host.image("old.raw")
+    host.bind(image, 1)
+    host.done(disks=[disk("/dev/loop1")])
+    plan = changed(host)
+    assert released(plan) == []
+    assert plan.warnings == [
+        f"no config names /dev/loop1 any more, which is bound to {image} now; a number does not "
+        "tell whose it is, so it stays bound: unbind it if it is not needed (xen_loopdev with "
+        "state: absent)"
+    ]
+    assert changed(host, disk(image)).warnings == []
+    host.bindings = []
+    assert changed(host).warnings == []
+
+
+def test_an_image_without_loop_device_goes_and_a_missing_one_is_not_said(host: Host) -> None:
+    image = host.image("old.raw")
+    host.done(disks=[disk(image), disk("/dev/vg0/a", vdev="xvdb")])
+    assert released(changed(host)) == [image]
+    os.unlink(image)
+    assert released(changed(host)) == []
+
+
+def test_a_deleted_image_leaves_its_unit_to_be_taken_back(host: Host, old: str) -> None:
+    os.unlink(old)
+    plan = changed(host)
+    assert released(plan) == [old]
+    assert plan.warnings == []
+
+
+def test_what_others_look_after_is_left_to_them(host: Host, old: str) -> None:
+    plan = changed(host, known_images=["/srv/other.raw", old])
+    assert released(plan) == plan.warnings == []
+
+
+@pytest.mark.parametrize("directory", ["", "auto"])
+@pytest.mark.parametrize(
+    "text",
+    ["disk = [ '{link},raw,xvda,w' ]", "disk = [ 'phy:/dev/loop1,xvdb,w' ]", "odd = [ {image}\n"],
+)
+def test_what_another_config_names_stays(host: Host, old: str, directory: str, text: str) -> None:
+    (host.home / directory).mkdir(exist_ok=True)
+    other = host.home / directory / "db.cfg"
+    other.write_text(text.format(link=f"/dev/disk/by-loop-file{old}", image=old))
+    auto = str(host.home / "auto")
+    assert released(changed(host, autostart_dir=auto)) == []
+    other.write_text(
+        text.format(link=f"/dev/disk/by-loop-file{old}0", image=f"{old}.bak").replace(
+            "loop1", "loop11"
+        )
+    )
+    assert released(changed(host, autostart_dir=auto)) == [old]
+
+
+def test_a_comment_names_nothing(host: Host, old: str) -> None:
+    (host.home / "db.cfg").write_text(f"# disk = [ '{old},,xvda' ]\nname = 'db'\n")
+    host.path.write_text(f"name = 'web'\ndisk = [\n  '{old},,xvda', # root\n]\n")
+    plan = changed(host, unlisted_disks="remove")
+    assert released(plan) == [old]
+    # The disk has become a comment itself.
+    assert plan.texts is not None and f"# '{old},,xvda', # root" in plan.texts[1]
+
+
+def test_what_another_option_names_stays(host: Host, old: str) -> None:
+    (host.home / "db.cfg").write_text(f"device_model_args = [ '-drive', 'file={old}' ]\n")
+    assert released(changed(host)) == []
+
+
+def test_what_another_config_names_by_another_path_stays(host: Host, old: str) -> None:
+    (host.home / "alias").symlink_to(old)
+    (host.home / "db.cfg").write_text(f"disk = [ '{host.home}/alias,raw,xvda,w' ]")
+    assert released(changed(host)) == []
+
+
+def test_copies_and_hidden_files_name_nothing(host: Host, old: str) -> None:
+    for name in ("web.cfg.1.2026-01-01@00:00:00~", ".xen-blockdev.new"):
+        (host.home / name).write_text(old)
+    os.mkfifo(host.home / "fifo")
+    (host.home / "dangling").symlink_to("nothing")
+    assert released(changed(host)) == [old]
+
+
+def test_a_disk_may_move_to_another_config_of_the_same_call(host: Host, old: str) -> None:
+    link = f"/dev/disk/by-loop-file{old}"
+    db = {"domain": "db", "path": str(host.home / "db.cfg"), "disks": [disk(link)]}
+    gone = {"disks": [], "allow_slot_change": True}
+    for items in ([gone, db], [db, gone]):
+        configs = host.configs()
+        plans = [configs.plan(host.item(**item)) for item in items]
+        assert [plan.after["released"] for plan in plans] == [[], []]
+        assert [plan.warnings for plan in plans] == [[], []]
+
+
+def test_what_two_configs_had_goes_with_the_last_of_them(host: Host, old: str) -> None:
+    link = f"/dev/disk/by-loop-file{old}"
+    db = {"domain": "db", "path": str(host.home / "db.cfg")}
+    host.done(**db, disks=[disk(link)])
+    configs = host.configs()
+    plans = [configs.plan(host.item(**item, disks=[], allow_slot_change=True)) for item in ({}, db)]
+    assert [plan.after["released"] for plan in plans] == [[], [old]]
+
+
+def test_it_is_told_once_it_is_done(host: Host, old: str) -> None:
+    assert host.done(disks=[], allow_slot_change=True)["released"] == [old]

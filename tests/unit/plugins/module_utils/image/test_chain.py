@@ -1,0 +1,98 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Chains of images, also those that lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import List
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.image import chain as image_chain
+from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
+from ansible_collections.xen.blockdev.plugins.module_utils.image.chain import ChainError
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test_header import (
+    extension,
+    qcow2,
+)
+
+RAW = extension(image_header.BACKING_FORMAT, b"raw")
+QCOW2 = extension(image_header.BACKING_FORMAT, b"qcow2")
+
+
+def links(path: Path) -> List[object]:
+    return list(image_chain.links(str(path), "qcow2"))
+
+
+def errors(path: Path) -> List[str]:
+    return [str(link) for link in links(path) if isinstance(link, ChainError)]
+
+
+def names(path: Path) -> List[str]:
+    found = links(path)
+    assert not any(isinstance(link, ChainError) for link in found)
+    return [
+        f"{Path(link.path).name}: {link.role}"
+        for link in found
+        if isinstance(link, image_chain.Link)
+    ]
+
+
+def test_a_chain_to_its_end(tmp_path: Path) -> None:
+    (tmp_path / "below").mkdir()
+    (tmp_path / "top").write_bytes(qcow2(b"below/middle", QCOW2))
+    # Relative to the image that names it.
+    (tmp_path / "below" / "middle").write_bytes(qcow2(b"file:base", RAW))
+    # What a guest has written into a raw base is not read.
+    (tmp_path / "below" / "base").write_bytes(qcow2(b"/etc/shadow", RAW))
+    assert names(tmp_path / "top") == ["middle: backing file", "base: backing file"]
+
+
+def test_a_format_that_nobody_tells_is_guessed_as_qemu_does(tmp_path: Path) -> None:
+    (tmp_path / "top").write_bytes(qcow2(b"middle"))
+    (tmp_path / "middle").write_bytes(qcow2(b"base"))
+    (tmp_path / "base").write_bytes(b"")
+    assert names(tmp_path / "top") == ["middle: backing file", "base: backing file"]
+
+
+def test_data_files(tmp_path: Path) -> None:
+    data = extension(image_header.DATA_FILE, b"data")
+    (tmp_path / "top").write_bytes(qcow2(b"base", data + QCOW2, features=4))
+    (tmp_path / "base").write_bytes(qcow2(b"", data, features=4))
+    found = [link for link in links(tmp_path / "top") if isinstance(link, image_chain.Link)]
+    assert [(link.role, link.is_written) for link in found] == [
+        ("data file", True),
+        ("backing file", False),
+        ("data file", False),
+    ]
+
+
+@pytest.mark.parametrize("name", [b"json:{}", b"nbd://127.0.0.1/x", b"fd:3", b"a\0b"])
+def test_names_that_are_no_path(tmp_path: Path, name: bytes) -> None:
+    (tmp_path / "top").write_bytes(qcow2(name))
+    (error,) = errors(tmp_path / "top")
+    assert "which is no path: who else uses it is not known" in error
+
+
+def test_a_circle(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(qcow2(b"b", QCOW2))
+    (tmp_path / "b").write_bytes(qcow2(b"./a", QCOW2))
+    (error,) = errors(tmp_path / "a")
+    assert "lead back to it" in error
+
+
+def test_what_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "top").write_bytes(qcow2(b"gone", QCOW2))
+    (error,) = errors(tmp_path / "top")
+    assert error.endswith("gone is made of cannot be told: No such file or directory")
+    (tmp_path / "top").write_bytes(b"raw")
+    (error,) = errors(tmp_path / "top")
+    assert "top is made of cannot be told: it ends within its header" in error
+
+
+def test_a_name_behind_the_usual_first_cluster(tmp_path: Path) -> None:
+    head = bytearray(qcow2(b"base", RAW).ljust(2**17 + 4, b"\0"))
+    head[8:16] = (2**17).to_bytes(8, "big")
+    head[2**17 :] = b"base"
+    (tmp_path / "top").write_bytes(bytes(head))
+    assert names(tmp_path / "top") == ["base: backing file"]

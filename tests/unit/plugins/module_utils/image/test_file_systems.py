@@ -1,0 +1,207 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Images with a file system, from the options of xen_raw_disk to the file that they give."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, Dict, Iterator, List
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan, State
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.host import locks, programs
+from ansible_collections.xen.blockdev.plugins.module_utils.image.file_systems import FILE_SYSTEMS
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
+from ansible_collections.xen.blockdev.plugins.modules.xen_raw_disk import INTERFACE
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
+    Content,
+    blkid,
+    folder,
+    needs,
+)
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
+    MIB,
+    allocated,
+)
+
+pytestmark = needs("mke2fs", "mkfs.vfat", "mcopy", "mdir", "blkid")
+
+CONTENT: Content = {"a/file": b"content", "b": os.urandom(100_000)}
+
+
+class NoUsage(Usage):
+    """Nothing is in use."""
+
+    def __init__(self) -> None:
+        pass
+
+
+@pytest.fixture(autouse=True)
+def own_locks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(locks, "OWN_DIR", str(tmp_path_factory.mktemp("locks")))
+
+
+def planned(path: Path, check_mode: bool = False, **options: Any) -> Plan:
+    defaults: Dict[str, Any] = {
+        name: spec.get("default") for name, spec in INTERFACE.options.items()
+    }
+    given = {name: str(one) if isinstance(one, Path) else one for name, one in options.items()}
+    return RawImages(NoUsage(), Pending(check_mode)).plan({**defaults, "path": str(path), **given})
+
+
+def done(path: Path, **options: Any) -> State:
+    plan = planned(path, **options)
+    for action in plan.actions:
+        action.run()
+    return plan.read_back()
+
+
+def refused(path: Path, **options: Any) -> str:
+    with pytest.raises(BlockdevError) as error:
+        planned(path, **options)
+    assert not path.exists()
+    return str(error.value)
+
+
+def sentences(plan: Plan) -> List[str]:
+    return [action.sentence for action in plan.actions]
+
+
+@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+def test_a_run_gives_what_the_plan_said(tmp_path: Path, kind: str) -> None:
+    source = folder(tmp_path / "f", CONTENT)
+    label = None if kind == "tar" else "DATA"
+    options = {"filesystem": kind, "source": source, "label": label}
+    plan = planned(tmp_path / "a.raw", check_mode=True, **options)
+    assert os.listdir(tmp_path) == ["f"]
+    assert plan.after["allocated"] is None
+    assert not plan.warnings
+    state = done(tmp_path / "a.raw", **options)
+    assert state["size"] == plan.after["size"] == (tmp_path / "a.raw").stat().st_size
+    assert state["size"] % 4096 == 0
+    assert not planned(tmp_path / "a.raw", **options).actions
+    found = blkid(tmp_path / "a.raw") if label else {}
+    assert found.get("LABEL") == label
+
+
+def test_sentences(tmp_path: Path) -> None:
+    source = folder(tmp_path / "f", {})
+    create = f"create {tmp_path}/a.raw, 16MiB,"
+    image, size = tmp_path / "a.raw", "16MiB"
+    for options, sentence in (
+        ({"filesystem": "ext4", "source": source}, f"sparse, ext4 file system from {source}"),
+        ({"filesystem": "vfat", "label": "L"}, "sparse, vfat file system L"),
+        (
+            {"filesystem": "ext2", "label": "L", "source": source, "allocation": "full"},
+            f"full, ext2 file system L from {source}",
+        ),
+        ({"filesystem": "tar", "source": source}, f"sparse, tar archive of {source}"),
+    ):
+        assert sentences(planned(image, size=size, **options)) == [f"{create} {sentence}"]
+
+
+@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+def test_all_blocks(tmp_path: Path, kind: str) -> None:
+    source = folder(tmp_path / "f", CONTENT)
+    options = {"filesystem": kind, "source": source, "size": "32MiB", "allocation": "full"}
+    plan = planned(tmp_path / "a.raw", **options)
+    assert plan.after == {"size": 32 * MIB, "allocated": 32 * MIB}
+    done(tmp_path / "a.raw", **options)
+    assert allocated(tmp_path / "a.raw") >= 32 * MIB
+
+
+def test_image_that_exists_is_not_written(tmp_path: Path) -> None:
+    image = tmp_path / "a.raw"
+    image.write_bytes(bytes(4096))
+    options = {"filesystem": "ext4", "source": tmp_path / "no", "label": "x" * 99}
+    assert not planned(image, **options).actions
+    done(image, size="1MiB", **options)
+    assert image.read_bytes() == bytes(MIB)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"label": "DATA"}, "a label is that of a file system: set filesystem to ext2, ext3,"),
+        ({"filesystem": "tar", "label": "DATA", "source": "f"}, "a label is that of a file"),
+        ({"fat_sector_size": 512}, "fat_sector_size goes with filesystem: vfat only"),
+        ({"filesystem": "ext4", "fat_sector_size": 4096}, "fat_sector_size goes with filesystem"),
+        ({"filesystem": "vfat", "preserve": True}, "preserve goes with filesystem: tar only"),
+        ({"preserve": True}, "preserve goes with filesystem: tar only"),
+        ({"filesystem": "ext4", "source": "f", "source_format": "qcow2"}, "leave source_format"),
+        ({"filesystem": "tar"}, "a tar archive is made of a source"),
+        ({"filesystem": "ext4", "source": "file"}, "file is not a directory: with filesystem"),
+        ({"filesystem": "ext4", "source": "no"}, "no does not exist"),
+        ({"source": "f"}, "f is a directory; say by filesystem"),
+        ({"filesystem": "ext4", "label": "x" * 17}, "does not do for ext"),
+        ({"filesystem": "vfat", "label": "x" * 12}, "does not do for FAT"),
+        ({"filesystem": "vfat", "size": "2MiB"}, "2MiB is too small for the vfat file system"),
+        ({"filesystem": "ext4", "size": "4MiB"}, "4MiB is too small for the ext4 file system"),
+        ({"filesystem": "tar", "source": "f", "size": 4096}, "too small for the tar archive of"),
+    ],
+)
+def test_refused(tmp_path: Path, options: Dict[str, Any], message: str) -> None:
+    folder(tmp_path / "f", CONTENT)
+    (tmp_path / "file").write_bytes(b"")
+    if "source" in options:
+        options = {**options, "source": tmp_path / options["source"]}
+    said = refused(tmp_path / "a.raw", **{"size": "64MiB", **options})
+    assert said.startswith(f"cannot create {tmp_path}/a.raw: ")
+    assert message in said
+
+
+def test_empty_file_system_without_a_size(tmp_path: Path) -> None:
+    assert refused(tmp_path / "a.raw", filesystem="ext4").endswith("give its size")
+
+
+def test_image_in_its_own_source(tmp_path: Path) -> None:
+    source = folder(tmp_path / "f", {"sub": None})
+    (tmp_path / "link").symlink_to("f/sub")
+    said = refused(tmp_path / "link/a.raw", filesystem="tar", source=source)
+    assert "the image would be in" in said
+
+
+def test_tool_that_is_missing_is_told_by_the_plan(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert "(package e2fsprogs)" in refused(tmp_path / "a.raw", filesystem="ext4", size="64MiB")
+    assert "(package dosfstools)" in refused(tmp_path / "a.raw", filesystem="vfat", size="64MiB")
+
+
+@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+def test_nothing_is_left_of_a_folder_that_changes(tmp_path: Path, kind: str) -> None:
+    source = folder(tmp_path / "f", CONTENT)
+    plan = planned(tmp_path / "a.raw", filesystem=kind, source=source)
+    (source / "b").write_bytes(b"longer" * 50_000)
+    with pytest.raises(BlockdevError, match="changed meanwhile; run again"):
+        plan.actions[0].run()
+    assert os.listdir(tmp_path) == ["f"]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 1 MiB."""
+    path = tmp_path / "small"
+    path.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(path)]
+    if os.geteuid() or subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("nothing can be mounted here")
+    yield path
+    subprocess.run(["umount", str(path)], check=True)
+
+
+@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+def test_nothing_is_left_where_there_is_no_space(tmp_path: Path, small: Path, kind: str) -> None:
+    source = folder(tmp_path / "f", {"big": os.urandom(5 * MIB)})
+    plan = planned(small / "a.raw", filesystem=kind, source=source, volatile=True)
+    with pytest.raises((BlockdevError, OSError)):
+        plan.actions[0].run()
+    assert os.listdir(small) == []
+    assert os.statvfs(small).f_bfree * 4096 >= MIB - 8192
