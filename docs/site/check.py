@@ -60,7 +60,7 @@ def messages(collection: Path) -> Iterator[str]:
     """The headings of the guide to error messages that no message has."""
     known = "\n".join(
         text
-        for path in sorted((collection / "plugins" / "module_utils").glob("*.py"))
+        for path in sorted((collection / "plugins" / "module_utils").rglob("*.py"))
         for text in _texts(ast.parse(path.read_text(encoding="utf-8")))
     )
     guide = collection / GUIDES / "guide_troubleshooting.rst"

@@ -32,25 +32,29 @@ EXPLAINED = Path(__file__).parent / "explained.txt"
 UNITS = "tests/unit/plugins"
 
 FILES: Dict[str, Tuple[str, ...]] = {
-    "device_number": (),
-    "disk_spec": (),
-    "passwords": (),
-    "disk_plan": (),
-    "loop_link": ("test_loop", "test_boot_unit"),
-    "units": ("test_units", "test_disk_plan"),
-    "placeholders": (),
-    "inventory": ("test_inventory", "test_domain_template", "test_disk_plan"),
-    "inventory_options": ("test_inventory", "test_domain_template"),
-    "mirage_config": (),
-    "mirage_tests": (),
-    "console": (),
-    "domain_template": (),
-    "lab_recipe": (),
-    "config_syntax": ("test_config_syntax", "test_domain_config"),
-    "domain_config": (),
+    "config/mirage_xl": (),
+    "config/passwords": (),
+    "config/placeholders": (),
+    "config/syntax": ("config/test_syntax", "config/test_text"),
+    "config/text": (),
+    "console/transcript": (),
+    "converge/pending": (),
+    "disk/device_number": (),
+    "disk/spec": (),
+    "inventory/disk_plan": (),
+    "inventory/domain_template": (),
+    "inventory/options": ("inventory/test_reader", "inventory/test_domain_template"),
+    "inventory/reader": (
+        "inventory/test_reader",
+        "inventory/test_domain_template",
+        "inventory/test_disk_plan",
+    ),
+    "lab/recipe": (),
+    "loop/link": ("loop/test_binding", "loop/test_boot_unit"),
+    "mirage/tests": (),
+    "units": ("test_units", "inventory/test_disk_plan"),
 }
-"""The pure files that decide something (not actions, errors, lab_options), and which tests are
-theirs if not those of the same name."""
+"""The pure files that decide something, and their tests if these have other names."""
 
 SLOW = (
     "test_that_a_disk_is_found_again",
@@ -114,7 +118,8 @@ def main() -> int:
         copy = Path(folder) / COLLECTION
         shutil.copytree(chosen.tree, copy, ignore=shutil.ignore_patterns(".git", "__pycache__"))
         for name in chosen.files or FILES:
-            outcome = tested(name, copy, Path(folder) / f"{name}.sqlite", explained.get(name, []))
+            session = Path(folder) / f"{name.replace('/', '-')}.sqlite"
+            outcome = tested(name, copy, session, explained.get(name, []))
             show(name, outcome)
             outcomes.append(outcome)
     unexplained = sum(len(outcome.unexplained) for outcome in outcomes)
@@ -131,7 +136,7 @@ def main() -> int:
 def tested(name: str, copy: Path, session: Path, explained: List[Change]) -> Outcome:
     """Make and test the mutants of a file of the copy."""
     path = f"plugins/module_utils/{name}.py"
-    tests = [f"{UNITS}/module_utils/{test}.py" for test in FILES[name] or (f"test_{name}",)]
+    tests = [f"{UNITS}/module_utils/{test}.py" for test in FILES[name] or (own_test(name),)]
     without = " and ".join(f"not {slow}" for slow in SLOW)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "--tb=no", "-p", "no:cacheprovider"]
     command += ["-p", "_hypothesis_pytestplugin", "-p", "mutant", "-k", without, *tests]
@@ -164,6 +169,12 @@ def tested(name: str, copy: Path, session: Path, explained: List[Change]) -> Out
         run([str(TOOLS / step[0]), *step[1:]], copy, environment)
     dump = run([str(TOOLS / "cosmic-ray"), "dump", str(session)], copy, environment)
     return counted(dump, explained)
+
+
+def own_test(name: str) -> str:
+    """The test of the same name: ``disk/test_spec`` of ``disk/spec``."""
+    package, slash, stem = name.rpartition("/")
+    return f"{package}{slash}test_{stem}"
 
 
 def children_seconds() -> float:
@@ -232,7 +243,7 @@ def explanations(text: str) -> Dict[str, List[Change]]:
     """The changes that are listed, by file."""
     changes: Dict[str, List[Change]] = {}
     name = ""
-    for block in re.findall(r"^\[(\w+)\]$|((?:^- .*\n)+(?:^\+ .*\n)*)", text, re.MULTILINE):
+    for block in re.findall(r"^\[([\w/]+)\]$|((?:^- .*\n)+(?:^\+ .*\n)*)", text, re.MULTILINE):
         if block[0]:
             name = block[0]
         else:

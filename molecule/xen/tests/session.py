@@ -99,8 +99,8 @@ def _files() -> Iterator[tuple[str, Path]]:
     yield "agent.py", Path(__file__).with_name("agent.py")
     yield str(COLLECTION / "tests/module_process.py"), PROJECT / "tests/module_process.py"
     for folder in ("module_utils", "modules"):
-        for path in (PROJECT / "plugins" / folder).glob("*.py"):
-            yield str(COLLECTION / "plugins" / folder / path.name), path
+        for path in (PROJECT / "plugins" / folder).rglob("*.py"):
+            yield str(COLLECTION / path.relative_to(PROJECT)), path
     core = Path(ansible.__path__[0])
     for path in (core / "module_utils").rglob("*.py"):
         relative = path.relative_to(core)

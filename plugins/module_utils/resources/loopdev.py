@@ -307,8 +307,8 @@ class LoopDevices(Resource[Mapping[str, Any]]):
             self._promised[number] = path
             return
         raise LoopError(
-            f"cannot bind {path} to {loop_binding.device_path(number)}: it {other}; leave device out to "
-            "take a free one"
+            f"cannot bind {path} to {loop_binding.device_path(number)}: it {other}; leave device "
+            "out to take a free one"
         )
 
     def _plan_bound(

@@ -243,7 +243,8 @@ class Vbds(Resource[Mapping[str, Any]]):
             )
         if vbd_attach_disk.differences(wanted, found):
             raise XenError(
-                f"{vbd_attach_disk.taken(wanted, found)}, although that was just attached; run again"
+                f"{vbd_attach_disk.taken(wanted, found)}, although that was just attached; "
+                "run again"
             )
         return _state(wanted.domain, wanted.key, found.vbd)
 

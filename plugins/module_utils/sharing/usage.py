@@ -252,11 +252,11 @@ class Usage:
     @cached_property
     def _configs(self) -> NamingConfigs:
         # Most calls take nothing away, and Python compiles a module's files at each of them.
-        from ansible_collections.xen.blockdev.plugins.module_utils.config import (
-            images as config_images,
+        from ansible_collections.xen.blockdev.plugins.module_utils.config.images import (  # noqa: PLC0415
+            NamingConfigs,
         )
 
-        return config_images.NamingConfigs(lambda: self.bindings)
+        return NamingConfigs(lambda: self.bindings)
 
     @cached_property
     def _bound_files(self) -> Dict[Identity, List[User]]:

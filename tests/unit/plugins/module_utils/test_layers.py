@@ -1,53 +1,76 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The layers of module_utils: a file imports only from its own layer and those below it."""
+"""What a file of module_utils may import and touch, and that a name means one thing."""
 
 from __future__ import annotations
 
 import ast
+from collections import defaultdict
 from pathlib import Path
-from typing import Dict, Set, Tuple
+from typing import Dict, Iterator, List, Set
 
 import pytest
 from ansible_collections.xen.blockdev.plugins import module_utils
 
 PACKAGE = "ansible_collections.xen.blockdev.plugins.module_utils"
+ROOT = Path(module_utils.__path__[0])
 FILES = {
-    path.stem: ast.parse(path.read_text()) for path in Path(module_utils.__path__[0]).glob("*.py")
+    str(path.relative_to(ROOT).with_suffix("")): ast.parse(path.read_text())
+    for path in ROOT.rglob("*.py")
 }
+"""By its name, such as ``loop/binding``."""
+
+ORDER = (
+    "errors",
+    "units",
+    "converge",
+    "disk",
+    "host",
+    "console",
+    "xen",
+    "loop",
+    "lab",
+    "image",
+    "config",
+    "sharing",
+    "inventory",
+    "mirage",
+    "resources",
+)
+"""The packages, and the two files beside them. Each imports only from those before it."""
 
 PURE = {
-    "actions",
-    "config_syntax",
-    "console",
-    "console_endings",
-    "device_number",
-    "disk_hints",
-    "disk_options",
-    "disk_list",
-    "disk_page",
-    "disk_plan",
-    "disk_spec",
-    "disk_target",
-    "domain_config",
-    "domain_template",
     "errors",
-    "image_header",
-    "image_place",
-    "inventory",
-    "inventory_options",
-    "lab_options",
-    "lab_recipe",
-    "loop_link",
-    "mirage_config",
-    "mirage_tests",
-    "passwords",
-    "pending",
-    "placeholders",
-    "signatures",
     "units",
+    "config/disk_list",
+    "config/disk_page",
+    "config/mirage_xl",
+    "config/passwords",
+    "config/placeholders",
+    "config/syntax",
+    "config/text",
+    "console/endings",
+    "console/transcript",
+    "converge/pending",
+    "converge/plan",
+    "disk/device_number",
+    "disk/hints",
+    "disk/options",
+    "disk/spec",
+    "disk/target",
+    "image/header",
+    "image/place",
+    "image/signatures",
+    "inventory/disk_plan",
+    "inventory/domain_template",
+    "inventory/options",
+    "inventory/reader",
+    "lab/options",
+    "lab/recipe",
+    "loop/link",
+    "mirage/tests",
 }
-ANSIBLE = {"convergence", "file_attributes"}
+ANSIBLE = {"converge/module", "converge/file_attributes"}
 IMPURE = {
     "ctypes",
     "fcntl",
@@ -65,44 +88,89 @@ IMPURE = {
     "tempfile",
     "time",
 }
-"""Of Python's library: what reads the state of a machine or changes it."""
+"""Modules of Python's library that read the state of a machine or change it."""
 
 
-def imports(name: str) -> Tuple[Set[str], Set[str]]:
-    """What a file imports: files beside it, and packages from elsewhere."""
-    beside: Set[str] = set()
-    elsewhere: Set[str] = set()
+def imported(name: str) -> Set[str]:
+    """The files of module_utils that a file imports."""
+    found = set()
+    for node in ast.walk(FILES[name]):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith(PACKAGE):
+            path = str(node.module)[len(PACKAGE) + 1 :].replace(".", "/")
+            names = [f"{path}/{alias.name}".lstrip("/") for alias in node.names]
+            found.update([path] if path in FILES else names)
+    return found
+
+
+def libraries(name: str) -> Set[str]:
+    """The packages outside of the collection that a file imports."""
+    found = set()
     for node in ast.walk(FILES[name]):
         if isinstance(node, ast.Import):
-            elsewhere.update(alias.name.partition(".")[0] for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module == PACKAGE:
-            beside.update(alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and str(node.module).startswith(PACKAGE):
-            beside.add(str(node.module)[len(PACKAGE) + 1 :])
+            found.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            elsewhere.add(str(node.module).partition(".")[0])
-    return beside, elsewhere
+            found.add(str(node.module).partition(".")[0])
+    return found - {"ansible_collections"}
+
+
+def package(name: str) -> str:
+    """The package of a file; its own name for a file that is in none."""
+    return name.partition("/")[0]
+
+
+def test_each_package_has_a_place_in_the_order() -> None:
+    assert {package(name) for name in FILES} == set(ORDER)
+
+
+@pytest.mark.parametrize("name", sorted(FILES))
+def test_a_file_imports_only_from_its_own_package_and_those_before_it(name: str) -> None:
+    assert imported(name) <= set(FILES)
+    before = ORDER[: ORDER.index(package(name)) + 1]
+    assert {package(other) for other in imported(name)} <= set(before)
+
+
+def test_no_file_imports_itself_through_others() -> None:
+    left: Dict[str, Set[str]] = {name: imported(name) for name in FILES}
+    while left:
+        ready = {name for name, needed in left.items() if not needed & set(left)}
+        assert ready, f"they import each other: {sorted(left)}"
+        left = {name: needed for name, needed in left.items() if name not in ready}
 
 
 @pytest.mark.parametrize("name", sorted(PURE))
-def test_a_pure_file_reads_and_changes_nothing(name: str) -> None:
-    beside, elsewhere = imports(name)
-    assert beside <= PURE
-    assert not elsewhere & (IMPURE | {"ansible"})
+def test_a_pure_file_does_no_input_or_output(name: str) -> None:
+    assert imported(name) <= PURE
+    assert not libraries(name) & (IMPURE | {"ansible"})
     calls = [node.func for node in ast.walk(FILES[name]) if isinstance(node, ast.Call)]
     assert "open" not in {func.id for func in calls if isinstance(func, ast.Name)}
 
 
 @pytest.mark.parametrize("name", sorted(set(FILES) - ANSIBLE))
-def test_what_works_on_the_host_knows_nothing_of_ansible(name: str) -> None:
-    beside, elsewhere = imports(name)
-    assert not beside & ANSIBLE
-    assert "ansible" not in elsewhere
+def test_only_two_files_know_ansible(name: str) -> None:
+    assert not imported(name) & ANSIBLE
+    assert "ansible" not in libraries(name)
 
 
-def test_nothing_imports_itself_by_a_detour() -> None:
-    left: Dict[str, Set[str]] = {name: imports(name)[0] for name in FILES}
-    while left:
-        ready = {name for name, needed in left.items() if not needed & set(left)}
-        assert ready, f"they import each other: {sorted(left)}"
-        left = {name: needed for name, needed in left.items() if name not in ready}
+# ---- names ----
+
+BY_MODULE = {"bind", "create", "find", "parse", "plan", "read", "remove", "render", "run", "unbind"}
+"""Functions that are always called with the name of their module, as in ``loop_binding.read``."""
+
+
+def defined(tree: ast.Module) -> Iterator[str]:
+    """The names of the classes, functions and type aliases of a file."""
+    for node in tree.body:
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            targets = [one.id for one in node.targets if isinstance(one, ast.Name)]
+            yield from (name for name in targets if not name.isupper())
+
+
+def test_a_name_means_one_thing() -> None:
+    places: Dict[str, List[str]] = defaultdict(list)
+    for file, tree in FILES.items():
+        for name in defined(tree):
+            places[name.lstrip("_")].append(file)
+    twice = {name: files for name, files in places.items() if len(files) > 1}
+    assert {name: files for name, files in twice.items() if name not in BY_MODULE} == {}

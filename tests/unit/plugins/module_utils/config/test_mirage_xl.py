@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 LIBRARY = xlutil.load()
 needs_xl = pytest.mark.skipif(LIBRARY is None, reason="libxlutil (libxenmisc) is not installed")
 
-DATA = Path(__file__).parents[2] / "data" / "mirage"
+DATA = Path(__file__).parents[3] / "data" / "mirage"
 
 # What each version says of its own; the same for NAME.xl and NAME.xl.in.
 KINDS: Dict[str, Dict[str, Any]] = {

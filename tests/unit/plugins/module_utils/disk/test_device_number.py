@@ -23,8 +23,8 @@ from ansible_collections.xen.blockdev.tests.exhaustive import EXHAUSTIVE
 from hypothesis import given
 from hypothesis import strategies as st
 
-RECORDED = Path(__file__).parents[2] / "data" / "libxl-vdev-sample.csv"
-SLOTS_PAGE = Path(device_number.__file__).parents[2] / "docs/docsite/rst/guide_slots.rst"
+RECORDED = Path(__file__).parents[3] / "data" / "libxl-vdev-sample.csv"
+SLOTS_PAGE = Path(device_number.__file__).parents[3] / "docs/docsite/rst/guide_slots.rst"
 
 # What libxl reads and we refuse, by the reason, as a pattern found in such texts only.
 REFUSED_ON_PURPOSE = {

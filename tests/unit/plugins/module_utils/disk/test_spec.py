@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 Disk = Dict[str, object]
 Meaning = Dict[str, object]
 
-RECORDED = Path(__file__).parents[2] / "data" / "xl-disk-spec-sample.jsonl"
+RECORDED = Path(__file__).parents[3] / "data" / "xl-disk-spec-sample.jsonl"
 
 
 # ---- what xl makes of a disk ----

@@ -1045,7 +1045,7 @@ def test_that_a_new_image_has_the_slots_in_which_no_disk_may_change() -> None:
 def test_that_jmespath_is_needed_for_a_query_only() -> None:
     program = """
 import sys
-from ansible_collections.xen.blockdev.plugins.module_utils import disk_plan
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
 entries = disk_plan.plan([{"name": "web", "disks": [{"name": "boot"}]}]).entries
 assert disk_plan.select(entries) == entries
 assert "jmespath" not in sys.modules

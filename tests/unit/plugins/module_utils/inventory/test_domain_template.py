@@ -21,7 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader impo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-DATA = Path(__file__).parents[2] / "data" / "mirage"
+DATA = Path(__file__).parents[3] / "data" / "mirage"
 OPEN = (DATA / "4.11.1.xl.in").read_text()
 BUILT = (DATA / "4.11.1.xl").read_text()
 BUILT_BEFORE = (DATA / "3.10.8.xl").read_text()

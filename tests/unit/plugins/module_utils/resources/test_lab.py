@@ -405,10 +405,11 @@ RUN = """
 import json, os, sys
 from functools import partial
 sys.path[:0] = json.loads(sys.argv[1])
-from ansible_collections.xen.blockdev.plugins.module_utils import lab, {module}
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_build import read_recipe
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import Cache
-from ansible_collections.xen.blockdev.plugins.module_utils.lab_start import Start, Wanted
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
+from ansible_collections.xen.blockdev.plugins.module_utils.lab import {module} as patched
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import read_recipe
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import Cache
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, Wanted
 
 def here(*arguments, **options):
     print("here", flush=True)
@@ -424,19 +425,19 @@ lab.bring(cache, Start(cache, wanted).plan, False, [])
 """
 
 MOMENTS = {
-    "while it is built": ("lab_build", "lab_build._take_boot_files = here"),
-    "while it boots": ("lab_machine", "lab_machine.await_boot = here"),
-    "before it is saved": ("lab_machine", "lab_machine.save = here"),
-    "before the snapshot is there": ("lab_start", "lab_start.write_json = here"),
+    "while it is built": ("build", "patched._take_boot_files = here"),
+    "while it boots": ("machine", "patched.await_boot = here"),
+    "before it is saved": ("machine", "patched.save = here"),
+    "before the snapshot is there": ("start", "patched.write_json = here"),
     "before the lab's disk is there": (
-        "lab_start",
-        "lab_start.Start._start = lambda self: os.makedirs(self._folder) or here()",
+        "start",
+        "patched.Start._start = lambda self: os.makedirs(self._folder) or here()",
     ),
     "while QEMU reads the memory": (
         "qmp",
-        "qmp.Qmp.await_status = lambda self, command, *_: 'status' in command and here()",
+        "patched.Qmp.await_status = lambda self, command, *_: 'status' in command and here()",
     ),
-    "before one can log in": ("lab_start", "lab_start.Start._describe = here"),
+    "before one can log in": ("start", "patched.Start._describe = here"),
 }
 
 
@@ -499,7 +500,7 @@ def test_mmdebstrap_ends_with_the_run(bench: Bench) -> None:
         bench.behave(mmdebstrap_hangs=True)
         # Whatever runs in the background of a shell ignores SIGINT, and so would this.
         heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-        code = RUN.format(module="lab_machine", patch=heard)
+        code = RUN.format(module="machine", patch=heard)
         words = [sys.executable, "-c", code, json.dumps(sys.path), str(bench.home)]
         with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
             bench.await_(lambda: len(bench.processes()) == 1)
@@ -527,7 +528,7 @@ def test_a_state_that_cannot_be_read(bench: Bench) -> None:
 
 
 def test_two_starts_at_once(bench: Bench) -> None:
-    code = RUN.format(module="lab_machine", patch="")
+    code = RUN.format(module="machine", patch="")
     other = code.replace('Wanted("lab"', 'Wanted("other"')
     words = [json.dumps(sys.path), str(bench.home)]
     runs = [subprocess.Popen([sys.executable, "-c", text, *words]) for text in (code, other, code)]
