@@ -75,8 +75,9 @@ options:
 notes:
   - A match is looked for in what appears at once, up to 16384 characters.
   - With C(on_poweroff = 'preserve') and so on in its config, a domain stays when its guest has ended, and its console is
-    read until nothing has come for 2 s. Otherwise the domain takes with it what was still in its console; what
-    C(xenconsoled) has logged completes it, where it runs with C(--log=guest) and without timestamps.
+    read until nothing has come for 2 s. Otherwise the domain takes with it what was still in its console. If the
+    guest ends at once, that may be all that it has printed. What C(xenconsoled) has logged completes it, if it
+    runs with C(--log=guest) and without timestamps.
   - The guest is left as it is in the end. See M(xen.blockdev.xen_domain) for how to end it.
 seealso:
   - module: xen.blockdev.xen_domain
