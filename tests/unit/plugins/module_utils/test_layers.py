@@ -158,9 +158,12 @@ BY_MODULE = {"bind", "create", "find", "parse", "plan", "read", "remove", "rende
 
 
 def defined(tree: ast.Module) -> Iterator[str]:
-    """The names of the classes, functions and type aliases of a file."""
+    """The names of the classes, type aliases and functions of a file, except for private functions
+    of one word: these are read in their own file only."""
     for node in tree.body:
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef)):
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.FunctionDef) and (node.name[0] != "_" or "_" in node.name[1:]):
             yield node.name
         elif isinstance(node, ast.Assign):
             targets = [one.id for one in node.targets if isinstance(one, ast.Name)]
