@@ -34,7 +34,7 @@ OPTIONS: Dict[str, Dict[str, str]] = {
 
 
 def extend_plan(module: AnsibleModule, item: Mapping[str, Any], plan: Plan) -> None:
-    """Add to C(plan) the step that gives its file the attributes wanted by C(item).
+    """Add to ``plan`` the step that gives its file the attributes wanted by ``item``.
 
     A file that is not there yet is taken to be created by root with mode 0600, as this
     collection creates every file, and with the group of a directory that passes its own on. Its
@@ -61,7 +61,7 @@ def extend_plan(module: AnsibleModule, item: Mapping[str, Any], plan: Plan) -> N
 
 
 def _group_of_new(path: str) -> int:
-    """The group that a file at C(path) will have: that of the directory that it is made in, or of
+    """The group that a file at ``path`` will have: that of the directory that it is made in, or of
     the one above those that are made for it, where that has the set-group-ID bit (inode(7))."""
     directory = os.path.dirname(path)
     while not os.path.isdir(directory):

@@ -73,7 +73,7 @@ class Interface(Generic[Item]):
     sense for all items at once, so they are an error beside the list."""
 
     options: Options
-    """The options of one item, C(identity) included. Beside the list the others hold for every
+    """The options of one item, ``identity`` included. Beside the list the others hold for every
     item that does not say otherwise."""
 
     own: Sequence[str] = ()
@@ -98,8 +98,8 @@ class Interface(Generic[Item]):
         return {**options, self.items: items, "pending": pending.SPEC}
 
     def checked(self, item: State) -> State:
-        """The item, with the dictionaries in its lists of C(raw) elements as Ansible makes those in
-        lists of dictionaries; what else is in such lists is for the resource to judge.
+        """The item, with the dictionaries in its lists of ``raw`` elements as Ansible makes those
+        in lists of dictionaries; what else is in such lists is for the resource to judge.
 
         Raises ItemError with everything that is wrong.
         """
@@ -173,8 +173,8 @@ def converge(
 ) -> None:
     """Run a module from its parameters to its exit.
 
-    C(resource) opens what the module manages and holds its lock while it is open. Its argument says
-    whether this is check mode, where nothing may be touched and no lock is needed.
+    ``resource`` opens what the module manages and holds its lock while it is open. Its argument
+    says whether this is check mode, where nothing may be touched and no lock is needed.
     """
     module = AnsibleModule(
         argument_spec=interface.argument_spec(),
@@ -206,7 +206,8 @@ def converge(
 def query(options: Options, items: str, report: Callable[..., List[State]]) -> None:
     """Run an info module from its parameters to its exit.
 
-    C(report) is called with the options, and C(warn), and returns the list C(items) of the result.
+    ``report`` is called with the options, and ``warn``, and returns the list ``items`` of the
+    result.
     """
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     require_root(module)
@@ -258,8 +259,8 @@ def _item(run: ItemRun[Item]) -> Item:
 def _warn(
     module: AnsibleModule, runs: Sequence[ItemRun[Item]], more: List[str], said: Sequence[str] = ()
 ) -> List[str]:
-    """Show the warnings of the plans in their order, then C(more), each once and none that was
-    C(said) before. Returns all of them."""
+    """Show the warnings of the plans in their order, then ``more``, each once and none that was
+    ``said`` before. Returns all of them."""
     lines = [line for run in runs if run.plan for line in run.plan.warnings] + more
     for warning in dict.fromkeys(lines):
         if warning not in said:
@@ -359,7 +360,7 @@ def _result(
 def _fail_on_errors(
     module: AnsibleModule, interface: Interface[Item], runs: Sequence[ItemRun[Item]], rest: str
 ) -> None:
-    """End the module with all errors, if there is one; C(rest) says what became of the others."""
+    """End the module with all errors, if there is one; ``rest`` says what became of the others."""
     errors = [
         f"{interface.items}[{index}]: {run.error}" if module.params[interface.items] else run.error
         for index, run in enumerate(runs)

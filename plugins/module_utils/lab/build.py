@@ -39,7 +39,7 @@ trap 'exit 1' HUP INT TERM
 tar -C "$root" --exclude='./dev/*' -xpf -
 mke2fs -q -t ext4 -L xen-lab -d "$root" "$1" "$2"
 """
-"""Makes the file system image C($1) of C($2) bytes from the tar archive in its input. It runs in
+"""Makes the file system image ``$1`` of ``$2`` bytes from the tar archive in its input. It runs in
 the user namespace that mmdebstrap offers, unless for root: only there has every file its owner."""
 
 BOOT_FILES = {
@@ -69,7 +69,7 @@ HINTS = {
 def read_recipe(
     folder: str, release: str, packages: Sequence[str], mirror: Optional[str]
 ) -> Recipe:
-    """What a dom0 is built from; C(folder) has the files to be added.
+    """What a dom0 is built from; ``folder`` has the files to be added.
 
     Raises LabError or OSError.
     """
@@ -89,7 +89,7 @@ def read_recipe(
 
 
 def require_buildable() -> None:
-    """Raise LabError where nothing can be built on this machine."""
+    """Raise LabError if nothing can be built on this machine."""
     require_tools(["mmdebstrap", "mke2fs", "ssh-keygen"])
     require_space(tempfile.gettempdir(), TEMPORARY_BYTES)
     if os.geteuid() != 0:
@@ -122,7 +122,7 @@ def _as_root() -> List[str]:
 
 
 def build(recipe: Recipe, path: str) -> None:
-    """Build an image, the folder C(path). Raises LabError."""
+    """Build an image, the folder ``path``. Raises LabError."""
     with complete_folder(path) as folder:
         _make_key(folder)
         with open(f"{folder}/id_ed25519.pub", "rb") as key:

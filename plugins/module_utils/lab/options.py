@@ -31,7 +31,7 @@ PORTS = range(1, 65536)
 
 
 def check_name(name: str) -> None:
-    """Raise BlockdevError where C(name) cannot be that of a lab."""
+    """Raise BlockdevError if ``name`` cannot be that of a lab."""
     if not NAME.fullmatch(name):
         raise BlockdevError(
             f"{name!r} cannot be the name of a lab (xen_lab_name): it is to begin with a letter or "
@@ -45,7 +45,7 @@ def check_name(name: str) -> None:
 
 
 def check_cache(path: str) -> None:
-    """Raise BlockdevError where C(path) cannot be the folder of all labs."""
+    """Raise BlockdevError if ``path`` cannot be the folder of all labs."""
     if not path.startswith("/"):
         raise BlockdevError(f"{path!r} is not the absolute path of a folder (xen_lab_cache)")
     bad = NOT_IN_PATHS.search(path)
@@ -64,7 +64,7 @@ def check_dom0(release: str, packages: Sequence[str], mirror: Optional[str]) -> 
 def check_machine(memory: int, cpus: int, port: Optional[int], boot_seconds: float) -> None:
     """Raise BlockdevError, with all that is wrong, where there cannot be such a machine.
 
-    C(memory): in MiB.
+    ``memory``: in MiB.
     """
     _raise_all(_faults_of_machine(memory, cpus, port, boot_seconds))
 

@@ -53,7 +53,7 @@ class Start:
         self._image = cache.image(wanted.recipe.key)
 
     def plan(self) -> List[Action]:
-        """What is to be done until the lab runs. Raises LabError where it cannot be had."""
+        """What is to be done until the lab runs. Raises LabError if it cannot be had."""
         state = state_of(self._folder)
         if state is not None:
             self._require_as_wanted(state)
@@ -196,9 +196,9 @@ class Start:
 
 
 def state_of(folder: str) -> Optional[State]:
-    """What was written of the lab in C(folder), None where it does not run.
+    """What was written of the lab in ``folder``, None if it does not run.
 
-    Raises LabError where it runs and that cannot be read.
+    Raises LabError if it runs and that cannot be read.
     """
     if not lab_machine.runs(folder):
         return None
@@ -213,6 +213,6 @@ def _state_file(folder: str) -> str:
 
 
 def _make_disk(folder: str, base: str, base_format: str) -> None:
-    """Make the disk of a machine, which keeps what differs from C(base)."""
+    """Make the disk of a machine, which keeps what differs from ``base``."""
     command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", base]
     run([*command, "disk.qcow2"], 60, folder)
