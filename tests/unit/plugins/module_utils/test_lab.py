@@ -15,7 +15,12 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import lab, lab_files, lab_machine
+from ansible_collections.xen.blockdev.plugins.module_utils import (
+    lab,
+    lab_files,
+    lab_machine,
+    programs,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import CUSTOMISE
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.labutil import Bench
@@ -199,10 +204,8 @@ def test_a_port_that_another_process_takes_first(
 def test_tools_that_are_not_there(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tool: str, package: str
 ) -> None:
-    which = shutil.which
-    monkeypatch.setattr(
-        lab_files.shutil, "which", lambda name, path: None if name == tool else which(name)
-    )
+    find = programs.find
+    monkeypatch.setattr(programs, "find", lambda name: None if name == tool else find(name))
     for check_mode in (True, False):
         assert error_of(bench.start, check_mode=check_mode) == (
             f"{tool} not found on the controller; install it (on Debian and Ubuntu: `apt install "

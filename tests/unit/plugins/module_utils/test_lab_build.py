@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils import lab_build
+from ansible_collections.xen.blockdev.plugins.module_utils import lab_build, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_files import LabError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab_recipe import CUSTOMISE, Recipe
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.labutil import Bench
@@ -158,7 +158,7 @@ def test_archives_that_cannot_be_read(tmp_path: Path) -> None:
 
 def debugfs(image: str, command: str) -> str:
     command_line = ["debugfs", "-R", command, image]
-    environment = lab_build.run.__globals__["environment"]()
+    environment = programs.environment()
     return subprocess.run(
         command_line, stdout=subprocess.PIPE, encoding="ascii", check=True, env=environment
     ).stdout
