@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Dict, Iterator, List
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import build as lab_build
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import LabError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import CUSTOMISE, Recipe
@@ -158,7 +159,7 @@ def test_archives_that_cannot_be_read(tmp_path: Path) -> None:
 
 def debugfs(image: str, command: str) -> str:
     command_line = ["debugfs", "-R", command, image]
-    environment = lab_build.run.__globals__["environment"]()
+    environment = programs.environment()
     return subprocess.run(
         command_line, stdout=subprocess.PIPE, encoding="ascii", check=True, env=environment
     ).stdout

@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -133,7 +132,7 @@ def test_tools_of_the_system_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_tools_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name, path: None)
+    monkeypatch.setattr(programs, "find", lambda name: None)
     assert error_of(lab_files.require_tools, ["ssh", "ssh-keygen", "mke2fs"]) == (
         "ssh, ssh-keygen, mke2fs not found on the controller; install it (on Debian and Ubuntu: "
         "`apt install e2fsprogs openssh-client`), or set xen_lab_install_packages: true"

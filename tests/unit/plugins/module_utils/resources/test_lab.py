@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import files as lab_files
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import machine as lab_machine
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import CUSTOMISE
@@ -201,10 +202,8 @@ def test_a_port_that_another_process_takes_first(
 def test_tools_that_are_not_there(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tool: str, package: str
 ) -> None:
-    which = shutil.which
-    monkeypatch.setattr(
-        lab_files.shutil, "which", lambda name, path: None if name == tool else which(name)
-    )
+    find = programs.find
+    monkeypatch.setattr(programs, "find", lambda name: None if name == tool else find(name))
     for check_mode in (True, False):
         assert error_of(bench.start, check_mode=check_mode) == (
             f"{tool} not found on the controller; install it (on Debian and Ubuntu: `apt install "
