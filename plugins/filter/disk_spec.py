@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from ansible.errors import AnsibleFilterError
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.values import DiskSpecError
 from jinja2 import Undefined
 
 
@@ -18,16 +19,16 @@ def xl_disk(disk: Mapping[str, object], style: str = "keyed") -> str:
         for value in disk.values():
             _refuse_undefined(value)
     try:
-        return disk_spec.render(disk, style)
-    except disk_spec.DiskSpecError as error:
+        return DiskSpec.of(disk).render(style)
+    except DiskSpecError as error:
         raise AnsibleFilterError(f"xen.blockdev.xl_disk: {error}") from error
 
 
 def from_xl_disk(spec: str) -> dict[str, object]:
     _refuse_undefined(spec)
     try:
-        return disk_spec.parse(spec)
-    except disk_spec.DiskSpecError as error:
+        return dict(DiskSpec.parse(spec).as_dict())
+    except DiskSpecError as error:
         raise AnsibleFilterError(f"xen.blockdev.from_xl_disk: {error}") from error
 
 

@@ -439,7 +439,7 @@ configs:
       returned: when it failed
       sample: >-
         /etc/xen/web.cfg: slot xvda of domain web has /srv/xen/web/boot.raw and would get
-        /srv/xen/web/data.raw; set allow_slot_change: true if that is meant
+        /srv/xen/web/data.raw; set allow_slot_change: true to allow it
 pending:
   description:
     - In check mode, the entries of RV(configs) that would change, under that name. Otherwise empty.
@@ -458,6 +458,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.module impor
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config import (
     open_configs,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config_item import (
+    DomainConfigItem,
 )
 
 DISK = {
@@ -492,6 +495,7 @@ INTERFACE = Interface(
         "known_images": {"type": "list", "elements": "str"},
     },
     files=True,
+    read=DomainConfigItem.read,
 )
 
 

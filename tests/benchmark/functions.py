@@ -9,13 +9,13 @@ from typing import Any, Callable
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import usage
 
 SPEC = "format=raw, vdev=xvdq, access=rw, target=/dev/disk/by-loop-file/srv/xen/web/data.raw"
-DISK = disk_spec.parse(SPEC)
+DISK = DiskSpec.parse(SPEC)
 CONFIG = config_text.render("web", {"memory": 128, "type": "pvh"}, [SPEC] * 256)
 DOMAINS = [
     {
@@ -31,8 +31,8 @@ DOMAINS = [
     "function",
     [
         pytest.param(lambda: device_number.parse("xvdq"), id="a vdev parsed"),
-        pytest.param(lambda: disk_spec.parse(SPEC), id="a disk of xl parsed"),
-        pytest.param(lambda: disk_spec.render(DISK), id="a disk of xl rendered"),
+        pytest.param(lambda: DiskSpec.parse(SPEC), id="a disk of xl parsed"),
+        pytest.param(DISK.render, id="a disk of xl rendered"),
         pytest.param(lambda: config_text.disks(CONFIG), id="a config of 256 disks parsed"),
         pytest.param(lambda: disk_plan.plan(DOMAINS), id="1000 disks planned"),
         pytest.param(loop_binding.scan, id="this host's loop devices read"),

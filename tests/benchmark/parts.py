@@ -298,9 +298,9 @@ def hosts(bench: Bench) -> None:
 
 PLANNING = """
 import json, sys, time
-from ansible_collections.xen.blockdev.plugins.module_utils import (
-    disk_plan, disk_spec, domain_config,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
 count = int(sys.argv[1])
 disks = [{"name": f"n{number}", "size": "1MiB"} for number in range(10)]
 domains = [
@@ -311,8 +311,9 @@ started = time.perf_counter()
 plan = disk_plan.plan(domains)
 planned = time.perf_counter()
 for item in plan.configs:
-    disks = [{key: disk[key] for key in ("vdev", "target")} for disk in item["disks"]]
-    domain_config.render(item["domain"], item["options"], map(disk_spec.render, disks))
+    disks = [DiskSpec(vdev=disk["vdev"], target=disk["target"]) for disk in item["disks"]]
+    specs = [disk.render() for disk in disks]
+    config_text.render(item["domain"], item["options"], specs)
 print(json.dumps([planned - started, time.perf_counter() - planned]))
 """
 

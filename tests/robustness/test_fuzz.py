@@ -22,7 +22,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import disk_li
 from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import KEYS
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import STYLES, DiskSpec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.values import DiskSpecError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import Completed
@@ -141,19 +144,21 @@ def test_a_size_or_the_documented_error(value: object) -> None:
 
 
 DISKS = st.dictionaries(
-    st.sampled_from(disk_spec.KEYS) | TEXT, TEXT | st.booleans() | ANYTHING, max_size=6
+    st.sampled_from(list(KEYS)) | TEXT, TEXT | st.booleans() | ANYTHING, max_size=6
 )
 
 
-@fuzzed(DISKS, st.sampled_from(["xvda", "51768", 5]), st.sampled_from(disk_spec.STYLES))
+@fuzzed(DISKS, st.sampled_from(["xvda", "51768", 5]), st.sampled_from(STYLES))
 def test_a_disk_that_is_written_reads_back(disk: Any, vdev: object, style: str) -> None:
     wanted = {"vdev": vdev, "target": "/a", **disk}
-    with suppress(disk_spec.DiskSpecError):
-        spec = disk_spec.render(wanted, style)
-        read = {**wanted, "vdev": str(wanted["vdev"])}
-        if "access" in wanted:
-            read["access"] = disk_spec.access_of(wanted)  # w is rw
-        assert disk_spec.parse(spec) == read
+    with suppress(DiskSpecError):
+        disk_spec = DiskSpec.of(wanted)
+        spec = disk_spec.render(style)
+        assert DiskSpec.parse(spec) == disk_spec
+        said = disk_spec.as_dict()
+        assert set(said) == set(wanted)
+        same = set(wanted) - {"access", "vdev"}  # w is rw, a number becomes text
+        assert {key: said[key] for key in same} == {key: wanted[key] for key in same}
         with suppress(config_syntax.DomainConfigError):
             text = config_text.render("web", {}, [spec])
             assert config_text.disks(text) == [spec]
@@ -161,10 +166,10 @@ def test_a_disk_that_is_written_reads_back(disk: Any, vdev: object, style: str) 
 
 @fuzzed(ANYTHING)
 def test_a_specification_is_read_or_refused(spec: object) -> None:
-    with suppress(disk_spec.DiskSpecError):
-        disk = disk_spec.parse(spec)
-        with suppress(disk_spec.DiskSpecError):
-            assert disk_spec.parse(disk_spec.render(disk)) == disk
+    with suppress(DiskSpecError):
+        disk = DiskSpec.parse(spec)
+        with suppress(DiskSpecError):
+            assert DiskSpec.parse(disk.render()) == disk
 
 
 OPTIONS = st.dictionaries(st.from_regex(r"[a-z][a-z_]{0,8}", fullmatch=True) | TEXT, ANYTHING)
@@ -188,7 +193,7 @@ def test_a_config_that_is_written_says_what_was_asked(
 def meaning(spec: str) -> str:
     """What xl makes of a disk; the text of one that it cannot read."""
     try:
-        return str(sorted(disk_spec.meaning(disk_spec.parse(spec)).items(), key=str))
+        return str(DiskSpec.parse(spec).meaning)
     except BlockdevError:
         return spec
 
@@ -202,9 +207,10 @@ def test_a_config_of_any_text_is_changed_as_asked_or_refused(text: str, disks: L
         with suppress(config_syntax.DomainConfigError):
             read(text)
     with suppress(config_syntax.DomainConfigError):
-        changed = disk_list.replace_disks(text, disks)
+        listed = [ListedDisk.read(disk) for disk in disks]
+        changed = disk_list.replace_disks(text, listed)
         assert sorted(map(meaning, config_text.disks(changed))) == sorted(map(meaning, disks))
-        assert disk_list.replace_disks(changed, disks) == changed
+        assert disk_list.replace_disks(changed, listed) == changed
     passwords.masked(text, "".join(disks))
 
 

@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disk list of a configuration that someone else wrote: read it, and change only what differs.
+"""The disk list of a configuration that this collection did not write: what it says, and how to
+change only what differs.
 
-Disks are compared by what xl makes of them, see disk_spec.meaning, and known by their slots. A disk
-that is as wanted keeps its text, its place and all that stands around it. So the order of the list
+Disks are compared by what xl makes of them, see ``DiskSpec.meaning``, and identified by their
+slots. A disk that is as wanted keeps its text, its place and its comments. So the order of the list
 stays: the boot loader of a PV guest reads the first disk of the list.
 """
 
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
+from contextlib import suppress
+from dataclasses import replace
 from typing import Dict, List, NamedTuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config.disk_page import (
@@ -34,8 +36,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import 
     unquoted,
     write_list,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 
 _KEYED = re.compile(r"(?:\A|,)[ \t]*(?:target|vdev)=")
@@ -45,9 +46,9 @@ _KEYED = re.compile(r"(?:\A|,)[ \t]*(?:target|vdev)=")
 
 
 def effective_disks(settings: Iterable[Setting]) -> List[str]:
-    """Give the disk specifications, unquoted, that xl would use.
+    """The disk specifications, unquoted, that xl would use.
 
-    Raises DomainConfigError where xl would silently lose disks: C(disk) is a single string, or its
+    Raises DomainConfigError if xl would silently lose disks: ``disk`` is a single string, or its
     list holds another list.
     """
     value = effective(settings).get("disk", [])
@@ -59,14 +60,14 @@ def effective_disks(settings: Iterable[Setting]) -> List[str]:
     specs = [str(item) for item in value if isinstance(item, str)]
     if len(specs) < len(value):
         raise DomainConfigError(
-            "disk holds a list inside its list, where xl stops reading and loses the disks that "
+            "disk has a list inside its list, at which xl stops reading and loses the disks that "
             "follow; write one flat list of strings"
         )
     return specs
 
 
 def mended(text: str) -> str:
-    """Give the text with C(disk = 'SPEC') as the list C(disk = [ 'SPEC' ]), which xl needs.
+    """Give the text with ``disk = 'SPEC'`` as the list ``disk = [ 'SPEC' ]``, which xl needs.
 
     Any other text is returned unchanged. Raises DomainConfigError if it is no valid configuration.
     """
@@ -81,42 +82,25 @@ def mended(text: str) -> str:
 # --- comparing -------------------------------------------------------------------------------
 
 
-@lru_cache(maxsize=1024)
-def _slot(spec: str) -> object:
-    """What a disk is known by; one that cannot be read by its text."""
-    try:
-        return device_number.parse(disk_spec.parse(spec)["vdev"]).xenstore_key
-    except BlockdevError:
-        return spec
-
-
-def _alike(spec: str, other: str) -> bool:
-    """Whether xl makes the same of both."""
-    try:
-        return disk_spec.meaning(disk_spec.parse(spec)) == disk_spec.meaning(disk_spec.parse(other))
-    except BlockdevError:
-        return spec == other
-
-
 class _Comparison(NamedTuple):
-    """What becomes of the disks of a list: indexes of old and wanted ones."""
+    """What to do with the disks of a list, by the indexes of old and wanted ones."""
 
     kept: Dict[int, int]
     """By the index of an old disk, the wanted one in its slot."""
     removed: List[int]
-    """The old disks in whose slots none is wanted."""
+    """The old disks whose slots are not wanted."""
     added: Dict[int, List[int]]
-    """The wanted disks in other slots, by the index of the old one after which they go: that of the
-    disk before them in what is wanted; -1 for those that go first."""
+    """The wanted disks in other slots, by the index of the old one that they follow: that of the
+    wanted disk before them; -1 for those that come first."""
 
 
-def _compared(old: Sequence[str], wanted: Sequence[str]) -> _Comparison:
+def _compared(old: Iterable[ListedDisk], wanted: Sequence[ListedDisk]) -> _Comparison:
     by_slot: Dict[object, List[int]] = {}
-    for number, spec in enumerate(wanted):
-        by_slot.setdefault(_slot(spec), []).append(number)
+    for number, disk in enumerate(wanted):
+        by_slot.setdefault(disk.identity, []).append(number)
     compared = _Comparison({}, [], {})
-    for number, spec in enumerate(old):
-        found = by_slot.get(_slot(spec))
+    for number, disk in enumerate(old):
+        found = by_slot.get(disk.identity)
         if found:
             compared.kept[number] = found.pop(0)
         else:
@@ -134,19 +118,19 @@ def _compared(old: Sequence[str], wanted: Sequence[str]) -> _Comparison:
 # --- changing --------------------------------------------------------------------------------
 
 
-def replace_disks(text: str, disks: Sequence[str]) -> str:
-    """Make these disk specifications the only ones that count, and leave everything else as it is.
+def replace_disks(text: str, disks: Sequence[ListedDisk]) -> str:
+    """The text with these disks as the only ones that count, and everything else as it was.
 
-    A disk whose slot has another one is replaced in its place, in the style of the old one; a new
-    one goes behind the disk that precedes it in C(disks), in the style of its neighbour. A removed
+    A disk that differs is replaced in its place, in the style of the old one; a new one follows the
+    disk that precedes it in ``disks``, in the style of its neighbour. A removed
     disk that has a comment, beside it or right above it, becomes a comment itself, so that the note
-    stays with what it is about. A C(disk) that is a string becomes a list. A text whose disks mean
+    stays with what it is about. A ``disk`` that is a string becomes a list. A text whose disks mean
     the same already is returned unchanged.
 
     Raises DomainConfigError as effective_disks does, and for a specification that xl cannot read
     back.
     """
-    value = write_disks(disks)
+    value = write_disks([disk.text for disk in disks])
     page = Page(mended(text))
     old = effective_disks(page.settings)
     if not page.places and not disks:
@@ -155,8 +139,8 @@ def replace_disks(text: str, disks: Sequence[str]) -> str:
         separator = "" if not text or text.endswith("\n") else "\n"
         return f"{text}{separator}disk = {value}\n"
     if not old and disks:
-        return page.edited(_first(page, disks))
-    compared = _compared(old, disks)
+        return page.edited(_first(page, disks, value))
+    compared = _compared(map(ListedDisk.read, old), disks)
     page = Page(page.edited(_replaced(page, disks, compared) + _added(page, disks, compared)))
     for number in reversed(_after_adding(compared)):
         page = Page(page.edited(taken_out(page, page.items[number])))
@@ -168,7 +152,7 @@ def replace_disks(text: str, disks: Sequence[str]) -> str:
 def write_disks(specs: Sequence[str]) -> str:
     """Write a disk list. Raises DomainConfigError for a specification that xl cannot read back."""
     if isinstance(specs, str):
-        raise DomainConfigError(f"disk: a list of disk specifications is wanted, not {specs!r}")
+        raise DomainConfigError(f"disk: expected a list of disk specifications, not {specs!r}")
     with explained("disk"):
         return write_list(quote(spec) + "," for spec in specs)
 
@@ -181,16 +165,16 @@ def _after_adding(compared: _Comparison) -> List[int]:
     ]
 
 
-def _replaced(page: Page, disks: Sequence[str], compared: _Comparison) -> List[Edit]:
+def _replaced(page: Page, disks: Sequence[ListedDisk], compared: _Comparison) -> List[Edit]:
     edits = []
     for number, new in compared.kept.items():
         item = page.items[number]
-        if not _alike(_spec(item), disks[new]):
+        if not disks[new].is_like(_listed(item)):
             edits.append(Edit(item.start, item.end, _written(disks[new], item, in_place=True)))
     return edits
 
 
-def _added(page: Page, disks: Sequence[str], compared: _Comparison) -> List[Edit]:
+def _added(page: Page, disks: Sequence[ListedDisk], compared: _Comparison) -> List[Edit]:
     edits = []
     for number, added in compared.added.items():
         item = page.items[max(number, 0)]
@@ -199,42 +183,41 @@ def _added(page: Page, disks: Sequence[str], compared: _Comparison) -> List[Edit
     return edits
 
 
-def _spec(item: Token) -> str:
-    return unquoted(item) if item.kind == "string" else item.text
+def _listed(item: Token) -> ListedDisk:
+    return ListedDisk.read(unquoted(item) if item.kind == "string" else item.text)
 
 
-def _written(spec: str, like: Token, in_place: bool = False) -> str:
-    """The specification with the quotes and in the style of another one, in the place of which it
-    comes or not."""
+def _written(disk: ListedDisk, like: Token, in_place: bool = False) -> str:
+    """The disk with the quotes and in the style of another item, which it replaces if it is
+    ``in_place``."""
     mark = like.text[0] if like.kind == "string" else "'"
-    old = _spec(like)
-    for style in ("keyed",) if _KEYED.search(old) else ("positional", "keyed"):
-        try:
-            disk = disk_spec.parse(spec)
-            if in_place:
-                disk["vdev"] = disk_spec.parse(old)["vdev"]  # the same slot
-            return quote(disk_spec.render(disk, style), mark)
-        except BlockdevError:
-            pass
-    return quote(spec, mark)
+    old, spec = _listed(like), disk.spec
+    if spec is None:
+        return quote(disk.text, mark)
+    if in_place and old.spec is not None:
+        spec = replace(spec, vdev=old.spec.vdev)  # The same slot, as it was written.
+    for style in ("keyed",) if _KEYED.search(old.text) else ("positional", "keyed"):
+        with suppress(BlockdevError):
+            return quote(spec.render(style), mark)
+    return quote(disk.text, mark)
 
 
-def _first(page: Page, disks: Sequence[str]) -> List[Edit]:
-    """Put disks into a list that has none."""
+def _first(page: Page, disks: Sequence[ListedDisk], value: str) -> List[Edit]:
+    """Put disks, ``value`` as a list, into a list that has none."""
     place = page.places[0]
     comments = page.within(place)
     if not comments:
-        return [Edit(place.value_start, place.end, write_disks(disks))]
+        return [Edit(place.value_start, place.end, value)]
     closing = page.line_start(place.end)
     alone = page.line_start(comments[-1].start)
     margin = page.text[alone : comments[-1].start]
     indent = INDENT if margin.strip() else margin
-    lines = "".join(f"{indent}{quote(spec)},\n" for spec in disks)
+    lines = "".join(f"{indent}{quote(disk.text)},\n" for disk in disks)
     return [Edit(closing, closing, lines)]
 
 
 def _emptied(page: Page) -> List[Edit]:
-    """Take out what is left of lists that have neither a disk nor a comment any more."""
+    """Remove lists that no longer have a disk or a comment."""
     edits = []
     for place in page.places:
         if page.within(place):

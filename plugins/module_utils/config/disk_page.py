@@ -26,7 +26,7 @@ _LINE_END = re.compile(r"[ \t]*(?:\n|\Z)")
 
 
 def places_of(settings: Sequence[Setting]) -> List[Setting]:
-    """The settings of the disks that count: the last C(=), and each C(+=) after it."""
+    """The settings of the disks that count: the last ``=``, and each ``+=`` after it."""
     places: List[Setting] = []
     for setting in settings:
         if setting.option == "disk":
@@ -35,7 +35,7 @@ def places_of(settings: Sequence[Setting]) -> List[Setting]:
 
 
 class Edit(NamedTuple):
-    """What is between two positions, in characters from the beginning, becomes C(text)."""
+    """What is between two positions, in characters from the beginning, becomes ``text``."""
 
     start: int
     end: int
@@ -237,8 +237,8 @@ def _is_noted(page: Page, item: Token, around: _Around) -> bool:
 
 
 def _commented(page: Page, item: Token, start: int, end: int) -> List[Edit]:
-    """Make a comment of a disk that is the last on its line. C(start), C(end): where it begins and
-    ends with the comma that goes with it."""
+    """Make a comment of a disk that is the last on its line. ``start``, ``end``: where it begins
+    and ends, with its comma."""
     around = page.around(item)
     hash_mark = Edit(start, item.start, "# ")
     if page.shares_line(item):
@@ -251,7 +251,7 @@ def _commented(page: Page, item: Token, start: int, end: int) -> List[Edit]:
 
 
 def removable(text: str, setting: Setting) -> Tuple[int, int]:
-    """What to cut out for a setting: with its own C(;), and its lines if nothing else is there."""
+    """What to cut out for a setting: with its own ``;``, and its lines if nothing else is there."""
     start, end = setting.start, setting.end
     separator = _SEPARATOR.match(text, end)
     if separator:

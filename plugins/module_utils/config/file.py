@@ -20,7 +20,10 @@ from typing import List, Optional, Set
 from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.config.text import CONFIG_DIR, MAX_SIZE
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import (
+    ListedDisk,
+    targets_of,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
@@ -64,15 +67,15 @@ class Config:
         return [] if self.text is None else config_text.disks(self.text)
 
     @cached_property
-    def meant(self) -> List[str]:
-        """The same, and the disk of a ``disk = 'SPEC'`` as well: see domain_config.meant."""
-        return [] if self.text is None else config_text.meant(self.text)
+    def disks(self) -> List[ListedDisk]:
+        """The same, and the disk of a ``disk = 'SPEC'`` as well: see ``config/text.meant``."""
+        return [] if self.text is None else list(map(ListedDisk.read, config_text.meant(self.text)))
 
     @cached_property
     def targets(self) -> Set[str]:
         """The targets of its disks, as far as they can be read."""
         with suppress(BlockdevError):
-            return set(disk_spec.targets_of(self.meant))
+            return set(targets_of(self.disks))
         return set()
 
 

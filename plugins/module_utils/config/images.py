@@ -27,7 +27,7 @@ from typing import (
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
@@ -102,7 +102,7 @@ class NamingConfigs:
 
     def _names_of(self, text: str) -> _Names:
         try:
-            targets = [disk_spec.parse(spec).get("target") for spec in config_text.meant(text)]
+            targets = [DiskSpec.parse(spec).target for spec in config_text.meant(text)]
             tokens = config_syntax.tokenize(text)
         except BlockdevError:
             return _Names(frozenset(), text)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import replace
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import placeholders
@@ -23,7 +24,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import OPTION
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.values import DiskSpecError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 # Where it stands without quotes, as Mirage writes it, it is no xl syntax.
@@ -44,7 +46,7 @@ class Block(NamedTuple):
     file: str
     """The name of its file: in NAME.xl.in as ``config.ml`` has it, in NAME.xl the target."""
     disk: Dict[str, Any]
-    """What the config says about it, by the keys of disk_spec, without the target."""
+    """What the config says about it, by the keys of DiskSpec, without the target."""
 
 
 class MirageConfig(NamedTuple):
@@ -119,7 +121,7 @@ def parse(text: str) -> MirageConfig:
     try:
         options = config_text.settings(text)
         blocks = [_block(spec) for spec in config_text.disks(text)]
-    except (config_syntax.DomainConfigError, disk_spec.DiskSpecError) as error:
+    except (config_syntax.DomainConfigError, DiskSpecError) as error:
         raise MirageConfigError(str(error)) from error
     return MirageConfig(
         blocks, {name: value for name, value in options.items() if name not in ("name", "disk")}
@@ -127,16 +129,16 @@ def parse(text: str) -> MirageConfig:
 
 
 def _block(spec: str) -> Block:
-    disk = disk_spec.parse(spec)
-    target = str(disk.pop("target", ""))
-    if not target:
+    disk = DiskSpec.parse(spec)
+    if disk.target is None:
         raise MirageConfigError(f"disk {spec!r} has no target, which each block has")
     try:
-        device_number.parse(disk["vdev"])
+        disk.slot  # noqa: B018 - raises if the vdev is no slot
     except device_number.DeviceNumberError as error:
         raise MirageConfigError(f"disk {spec!r}: vdev: {error}") from error
-    placeholder = _BLOCK.fullmatch(target)
-    return Block(placeholder[1] if placeholder else target, disk)
+    placeholder = _BLOCK.fullmatch(disk.target)
+    file = placeholder[1] if placeholder else disk.target
+    return Block(file, replace(disk, target=None).as_dict())
 
 
 def _whole(file: str) -> str:

@@ -27,7 +27,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.images import 
     image_of,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import (
+    ListedDisk,
+    targets_of,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 
 
@@ -49,7 +52,7 @@ class Releases:
         self,
         plan: Plan,
         config: Config,
-        new: Tuple[Optional[str], Iterable[str]],
+        new: Tuple[Optional[str], Iterable[ListedDisk]],
         directories: Iterable[str],
         known: Iterable[str],
     ) -> None:
@@ -59,13 +62,13 @@ class Releases:
         ``directories``: where configs are, beside that of this one. ``known``: images that other
         tasks look after.
         """
-        text, specs = new
+        text, disks = new
         self._texts[config.file] = text
         released: List[str] = []
         plan.before["released"] = []
         plan.after["released"] = released
         if text != config.text:
-            wanted = self._images(disk_spec.targets_of(specs))
+            wanted = self._images(targets_of(disks))
             self._keep(wanted)
             gone = _without(self._images(config.targets), {*wanted, *known})
             for image in self._named_nowhere(gone, [config.directory, *directories]):

@@ -1,15 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is in the slots of a domain's config, so that a guest finds no other disk in one of them,
-and loses none that nobody has given up."""
+"""Compares the disks that a config has with those that it is to have, slot by slot, so that a guest
+neither finds another disk in a slot nor loses one unless the user agrees."""
 
 from __future__ import annotations
 
-import os
-import stat
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import (
     Any,
     Callable,
@@ -19,7 +16,6 @@ from typing import (
     Iterator,
     List,
     Mapping,
-    NamedTuple,
     Optional,
     Sequence,
     Set,
@@ -27,322 +23,240 @@ from typing import (
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config, ConfigError
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.config.target_images import (
+    TargetImages,
+    is_loop_device,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk, specs_of
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.image import raw_content
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 
-Disk = Mapping[str, Any]
-"""What is said of a disk, by disk_spec.KEYS; what is not said is left out or None."""
+
+@dataclass(frozen=True)
+class RemovedDisk:
+    """A disk that the user allows to be removed; it has a key, a target or both."""
+
+    key: Optional[int]
+    """Its xenstore key."""
+    target: Optional[str]
 
 
 @dataclass(frozen=True)
 class Consent:
-    """What a user gives up of a config."""
+    """The changes of a guest's disks to which the user agrees."""
 
     slot_change: bool
     """Whether a guest may find other disks in its slots."""
     free: FrozenSet[int]
-    """The xenstore keys of the slots in which it may, whatever slot_change says."""
+    """The xenstore keys of the slots in which it may in any case."""
     losses: bool
-    """Whether all disks may go that are not listed."""
+    """Whether all disks that are not listed may be removed."""
     unreadable: bool
-    """Whether those may go that cannot be read."""
-    removed: Sequence[Disk]
-    """Which of these may go, each by its C(vdev), its C(target) or both."""
+    """Whether disks that cannot be read may be removed."""
+    removed: Sequence[RemovedDisk]
+    """Unlisted disks that may be removed in any case."""
 
 
 TO_LOSSES = Consent(slot_change=False, free=frozenset(), losses=True, unreadable=True, removed=())
-"""Disks may go, but none may change."""
-
-
-class _Slot(NamedTuple):
-    """A slot of a config and what is in it."""
-
-    spec: str
-    key: int
-    vdev: str
-    target: Optional[str]
-    """None for a drive that is empty."""
-    disk: Disk
+"""Disks may be removed, but none may change."""
 
 
 class ConfigSlots:
-    """Compares slots by what is behind the targets in them.
+    """Compares the slots of configs by the images behind the targets in them.
 
-    C(bindings) gives the host's bound loop devices.
+    ``bindings`` gives the host's bound loop devices.
     """
 
     def __init__(self, bindings: Callable[[], Sequence[loop_binding.Binding]]) -> None:
-        self._bindings = bindings
-        self._image = lru_cache(maxsize=None)(self._image_behind)
+        self._images = TargetImages(bindings)
 
-    def with_unsaid(self, config: Config, disk: Disk) -> Dict[str, Any]:
-        """The disk, and what the config says of it and C(disk) does not.
+    def with_unsaid(self, config: Config, disk: DiskSpec) -> DiskSpec:
+        """The disk, and what only the config says of it.
 
-        That is kept where its slot has the same image already; another image has other options.
+        The config's options are kept only if the slot has the same image already.
         """
-        key = device_number.parse(disk["vdev"]).xenstore_key
-        said = disk_spec.said(disk)
-        for slot in self._readable(config):
-            if slot.key == key and self._same(slot.target, disk.get("target")):
-                unsaid = {k: v for k, v in slot.disk.items() if disk.get(k) is None}
-                both = {**unsaid, **said}
+        for old in specs_of(_disks(config)):
+            if old.slot == disk.slot and self._images.same(old.target, disk.target):
+                unsaid, both = disk.unsaid(old), disk.with_unsaid(old)
                 _refuse_unsaid(unsaid, both)
-                _refuse_needless_loop_device(slot, both)
+                _refuse_needless_loop_device(old, both)
                 return both
-        return said
+        return disk
 
     def with_unlisted(
-        self, config: Config, new: Sequence[str], removed: Iterable[Disk]
-    ) -> List[str]:
-        """The disks C(new), and those of the config that are in none of them nor C(removed), in the
-        order that they have in the config. A disk in another slot comes behind the one that it
-        follows in C(new), and last if it follows none: a boot loader reads the first."""
-        there = [slot.key for slot in self._readable(config)]
-        groups: Dict[Optional[int], List[str]] = {
-            slot.key: [slot.spec] for slot in self._unlisted(config, new, list(removed))
+        self, config: Config, new: Sequence[ListedDisk], removed: Sequence[RemovedDisk]
+    ) -> List[ListedDisk]:
+        """The disks ``new`` and those of the config that are neither in them nor in ``removed``, in
+        the order of the config. A disk in another slot follows the same disk as in ``new``, or is
+        last if it follows none: a boot loader reads the first disk."""
+        had = [disk.identity for disk in _disks(config) if disk.spec]
+        groups: Dict[object, List[ListedDisk]] = {
+            disk.identity: [disk] for disk in self._unlisted(config, new, removed)
         }
-        before: Optional[int] = None
-        for spec in new:
-            key = _slot(spec).key
-            before = key if key in there else before
-            groups.setdefault(before, []).append(spec)
-        return [spec for key in (*there, None) for spec in groups.get(key, ())]
+        before: object = None
+        for disk in new:
+            before = disk.identity if disk.identity in had else before
+            groups.setdefault(before, []).append(disk)
+        return [disk for key in (*had, None) for disk in groups.get(key, ())]
 
-    def refuse(self, domain: str, config: Config, new: Sequence[str], consent: Consent) -> None:
-        """Raise ConfigError where a guest would find another disk, or one in another place, or
-        would lose one, without consent."""
+    def refuse(
+        self, domain: str, config: Config, new: Sequence[ListedDisk], consent: Consent
+    ) -> None:
+        """Raise ConfigError if a guest would find another disk in a slot, or lose one, without
+        consent."""
         with suppress(BlockdevError):  # See _changes.
-            if config.meant == new:
+            if config.disks == new:
                 return
         problems = [] if consent.slot_change else self._changes(domain, config, new, consent.free)
         lost = [] if consent.losses else self._unlisted(config, new, consent.removed)
         if lost:
-            shown = ", ".join(f"{slot.vdev} ({self._named(slot.target)})" for slot in lost)
+            disks = specs_of(lost)
+            shown = ", ".join(f"{disk.vdev} ({self._images.named(disk.target)})" for disk in disks)
             problems.append(
                 f"domain {domain} would lose the disks that are not listed: {shown}; list them, or "
-                "name those that are to go in removed_disks (in a plan, list them with state: "
-                "absent, their vdev and their target), or set unlisted_disks: keep to leave all of "
-                "them in the config, or unlisted_disks: remove to take all of them out"
+                "name those to remove in removed_disks (in a plan, list them with state: absent, "
+                "their vdev and their target), or set unlisted_disks: keep to leave all of them in "
+                "the config, or unlisted_disks: remove to remove all of them"
             )
         if not consent.unreadable:
-            problems += self._unreadable(config)
+            problems += [
+                f"the config's disk {disk.text!r} would be lost: {disk.problem}; correct it first, "
+                "or set unlisted_disks: remove"
+                for disk in _disks(config)
+                if disk.spec is None
+            ]
         if problems:
             raise ConfigError("; ".join(problems))
+
+    def refuse_foreign(self, config: Config, disk: DiskSpec) -> None:
+        """Raise BlockdevError if the disk, with the target that the user gave, looks like another
+        format than raw: see ``TargetImages.refuse_foreign``."""
+        self._images.refuse_foreign(disk, self._raw_images(config))
+
+    def _raw_images(self, config: Config) -> Set[object]:
+        """The images that the config has as raw, as far as it can be read."""
+        return {
+            self._images.image(disk.target)
+            for disk in specs_of(_disks(config))
+            if disk.target is not None and disk.format in (None, "raw")
+        }
 
     # ---- slots that change ----
 
     def _changes(
-        self, domain: str, config: Config, new: Sequence[str], free: FrozenSet[int]
+        self, domain: str, config: Config, new: Sequence[ListedDisk], free: FrozenSet[int]
     ) -> List[str]:
         try:
-            before = self._by_key(config.meant)
+            before = _by_key(config.disks)
         except BlockdevError as error:
             raise ConfigError(
-                f"what its slots hold cannot be told: {error}; mend that first, or replace the "
-                "whole disk list by allow_slot_change: true with unlisted_disks: remove"
+                f"cannot read the disks in the existing config: {error}; correct that first, or "
+                "replace the whole disk list with allow_slot_change: true and unlisted_disks: "
+                "remove"
             ) from None
-        changes = self._slot_changes(domain, before, self._by_key(new))
+        changes = self._slot_changes(domain, before, _by_key(new))
         problems = [problem for key, problem in changes if key not in free]
         if not problems:
             return []
-        hint = "set allow_slot_change: true if that is meant"
-        if any(loop_binding.number_of(str(slot.target)) is not None for slot in before.values()):
-            hint += " or if only the loop devices have other numbers since the last boot"
+        hint = "set allow_slot_change: true to allow it"
+        if any(loop_binding.number_of(str(disk.target)) is not None for disk in before.values()):
+            hint += ", also if only the numbers of loop devices have changed since the last boot"
         hint += (
-            "; otherwise give each disk the vdev that it had (in a plan, a disk that goes can also "
-            "be kept with state: absent)"
+            "; otherwise give each disk the vdev that it had (in a plan, state: absent reserves "
+            "the slot of a removed disk)"
         )
         return [*problems, hint]
 
     def _slot_changes(
-        self, domain: str, before: Mapping[int, _Slot], after: Mapping[int, _Slot]
+        self, domain: str, before: Mapping[int, DiskSpec], after: Mapping[int, DiskSpec]
     ) -> Iterator[Tuple[int, str]]:
-        """What a guest would find in another way, with the xenstore key of the slot that it finds
-        it in."""
-        left = [slot for key, slot in before.items() if key not in after]
+        """What a guest would find changed, with the xenstore key of the slot in which it would."""
+        left = [disk for key, disk in before.items() if key not in after]
+        named = self._images.named
         for key, new in after.items():
             old = before.get(key)
-            if old and not self._same_disk(old, new):
-                was, would = self._named(old.target), self._named(new.target)
-                yield key, f"slot {new.vdev} of domain {domain} has {was} and would get {would}"
+            if old and not self._images.same_disk(old, new):
+                had, would = named(old.target), named(new.target)
+                yield key, f"slot {new.vdev} of domain {domain} has {had} and would get {would}"
             for other in left if old is None else ():
-                if self._same_disk(other, new):
-                    what = f"{self._named(new.target)} is in slot {other.vdev} of domain {domain}"
+                if self._images.same_disk(other, new):
+                    what = f"{named(new.target)} is in slot {other.vdev} of domain {domain}"
                     yield key, f"{what} and would move to {new.vdev}"
 
-    def _by_key(self, specs: Iterable[str]) -> Dict[int, _Slot]:
-        """By xenstore key, the slots that hold something; a cdrom drive may be empty."""
-        slots: Dict[int, _Slot] = {}
-        for slot in map(_slot, specs):
-            if slots.setdefault(slot.key, slot) is not slot:
-                raise ConfigError(f"there are two disks in slot {slot.vdev}")
-        return {key: slot for key, slot in slots.items() if slot.target is not None}
+    # ---- disks that are removed ----
 
-    # ---- disks that go ----
-
-    def _unlisted(self, config: Config, new: Iterable[str], removed: Sequence[Disk]) -> List[_Slot]:
-        wanted = [_slot(spec) for spec in new]
-        keys = {slot.key for slot in wanted}
+    def _unlisted(
+        self, config: Config, new: Iterable[ListedDisk], removed: Sequence[RemovedDisk]
+    ) -> List[ListedDisk]:
+        """The config's disks that can be read and are neither in ``new`` nor in ``removed``."""
+        wanted = specs_of(new)
+        keys = {disk.slot.xenstore_key for disk in wanted}
         return [
-            slot
-            for slot in self._readable(config)
-            if slot.key not in keys
-            and not any(slot.target and self._same_disk(slot, one) for one in wanted)
-            and not any(self._fits(slot, one) for one in removed)
+            listed
+            for listed in _disks(config)
+            for disk in specs_of([listed])
+            if disk.slot.xenstore_key not in keys
+            and not any(disk.target and self._images.same_disk(disk, one) for one in wanted)
+            and not any(self._fits(disk, one) for one in removed)
         ]
 
-    def _fits(self, slot: _Slot, removed: Disk) -> bool:
-        """Whether the disk in the slot is the one that is given up; a drive may be empty now."""
-        vdev, target = removed.get("vdev"), removed.get("target")
-        if vdev is not None and device_number.parse(vdev).xenstore_key != slot.key:
+    def _fits(self, disk: DiskSpec, removed: RemovedDisk) -> bool:
+        """Whether the disk is the one that may be removed; a drive may be empty now."""
+        if removed.key is not None and removed.key != disk.slot.xenstore_key:
             return False
-        if target is None or slot.target is None:
-            return vdev is not None
-        return self._same(slot.target, target)
-
-    def _readable(self, config: Config) -> Iterator[_Slot]:
-        """The slots of those disks that can be read: of others see _unreadable."""
-        with suppress(BlockdevError):
-            for spec in config.meant:
-                with suppress(BlockdevError):
-                    yield _slot(spec)
-
-    def _unreadable(self, config: Config) -> Iterator[str]:
-        """What is wrong with disks that cannot be read and would be lost."""
-        with suppress(BlockdevError):
-            for spec in config.meant:
-                try:
-                    _slot(spec)
-                except BlockdevError as error:
-                    yield (
-                        f"the config's disk {spec!r} would be lost: {error}; mend it first, or set "
-                        "unlisted_disks: remove"
-                    )
-
-    # ---- images ----
-
-    def refuse_foreign(self, config: Config, disk: Mapping[str, Any]) -> None:
-        """Raise BlockdevError where the config would take as raw what looks like another format.
-
-        C(disk): as the user says it. It may be anything where he says the format, where only a
-        hotplug script or another domain understands the target, and where the config has it as raw
-        already: its guest may have written the signature.
-        """
-        target = disk.get("target") or ""
-        if (
-            disk_spec.backend_of(disk) is not None
-            or not os.path.isabs(target)
-            or any(map(disk.get, ("format", "script")))
-        ):
-            return
-        path = loop_link.path_of(target) if loop_link.is_link(target) else target
-        try:
-            status = os.stat(path)
-        except OSError:
-            return  # xl itself says so when the domain starts, and may find it there by then.
-        if self._image(target) not in self._raw_images(config):
-            raw_content.refuse_foreign(path, status)
-
-    def _raw_images(self, config: Config) -> Set[object]:
-        """What the config has as raw, see _image; as far as it can be read."""
-        return {
-            self._image(slot.target)
-            for slot in self._readable(config)
-            if slot.target is not None and slot.disk.get("format", "raw") == "raw"
-        }
-
-    def _same_disk(self, one: _Slot, other: _Slot) -> bool:
-        """Whether two slots have the same data. A path of another domain says nothing about what is
-        here."""
-        backends = [disk_spec.backend_of(slot.disk) for slot in (one, other)]
-        if any(backends):
-            return backends[0] == backends[1] and one.target == other.target
-        return self._same(one.target, other.target)
-
-    def _same(self, target: Optional[str], other: Optional[str]) -> bool:
-        if target is None or other is None or target == other:
-            return target == other
-        return self._image(target) == self._image(other)
-
-    def _image_behind(self, target: str) -> object:
-        """What a target leads to: the same for a file and all loop devices and links to them.
-
-        A target that leads nowhere is known by its name only; so is a loop device that is not
-        bound, since the image that it once had cannot be told.
-        """
-        path = loop_link.path_of(target) if loop_link.is_link(target) else target
-        if not os.path.isabs(path):
-            return target
-        try:
-            status = os.stat(path)
-        except (OSError, ValueError):
-            return path
-        if not stat.S_ISBLK(status.st_mode):
-            return loop_binding.file_id(status)
-        for binding in self._bindings():
-            if binding.rdev == status.st_rdev and binding.whole:
-                return binding.backing_rdev or binding.file
-        return status.st_rdev
-
-    def _named(self, target: Optional[str]) -> str:
-        """The target, and what a bare loop device is bound to, which its number does not tell."""
-        if target is None:
-            return "an empty drive"
-        number = loop_binding.number_of(target)
-        if number is None:
-            return target
-        files = [one.backing_file for one in self._bindings() if one.number == number]
-        return f"{target} ({f'{files[0]} now' if files else 'not bound now'})"
+        if removed.target is None or disk.target is None:
+            return removed.key is not None
+        return self._images.same(disk.target, removed.target)
 
 
-@lru_cache(maxsize=1024)
-def _slot(spec: str) -> _Slot:
-    """Raises BlockdevError where the disk, or its slot, cannot be read."""
-    disk = disk_spec.parse(spec)
-    vdev, target = str(disk["vdev"]), disk.get("target")
-    key = device_number.parse(vdev).xenstore_key
-    return _Slot(spec, key, vdev, None if target is None else str(target), disk)
+def _disks(config: Config) -> List[ListedDisk]:
+    """The disks of the config; none if it cannot be read, which is an error of ``_changes``."""
+    with suppress(BlockdevError):
+        return config.disks
+    return []
 
 
-def _refuse_unsaid(unsaid: Disk, both: Disk) -> None:
-    """Raise ConfigError for what the config says of a disk and whatever else handles the disk would
-    take for the default: a running guest would get another disk than it has after its next start.
+def _by_key(disks: Iterable[ListedDisk]) -> Dict[int, DiskSpec]:
+    """By xenstore key, the disks that have a target; a cdrom drive may be empty."""
+    slots: Dict[int, DiskSpec] = {}
+    for disk in disks:
+        if disk.spec is None:
+            raise ConfigError(disk.problem)
+        if slots.setdefault(disk.spec.slot.xenstore_key, disk.spec) is not disk.spec:
+            raise ConfigError(f"there are two disks in slot {disk.spec.vdev}")
+    return {key: spec for key, spec in slots.items() if spec.target is not None}
 
-    C(unsaid): what only the config says. C(both): what is said of the disk with it.
+
+def _refuse_unsaid(unsaid: Mapping[str, Any], both: DiskSpec) -> None:
+    """Raise ConfigError for an option that only the config has and that changes the disk: other
+    modules would take the default, and a running guest would get another disk than after its next
+    start.
+
+    ``unsaid``: what only the config says. ``both``: the disk with it.
     """
-    if unsaid.get("access") == "ro" and both.get("devtype") != "cdrom":
+    if unsaid.get("access") == "ro" and both.devtype != "cdrom":
         raise ConfigError(
-            "the config has this disk read-only; say access: ro, or access: rw to let the guest "
+            "the disk is read-only in the config; set access: ro, or access: rw to let the guest "
             "write to it"
         )
     if unsaid.get("format", "raw") not in ("raw", "empty"):
         raise ConfigError(
-            f"the config has this disk as {unsaid['format']}; say format: {unsaid['format']}, or "
-            "format: raw if it is a raw disk"
+            f"the disk has format {unsaid['format']} in the config; set format: "
+            f"{unsaid['format']}, or format: raw if it is a raw disk"
         )
 
 
-def _refuse_needless_loop_device(slot: _Slot, both: Disk) -> None:
-    """Raise ConfigError where QEMU opens an image itself, which only the config says, and whoever
-    has bound the image to a loop device did not know.
+def _refuse_needless_loop_device(old: DiskSpec, both: DiskSpec) -> None:
+    """Raise ConfigError if QEMU opens the image itself, which only the config says, and the disk is
+    to be the loop device of that image.
 
-    C(slot): the disk in the config. C(both): what is said of it with what the config says.
+    ``old``: the disk in the config. ``both``: the wanted disk with what the config says.
     """
-    is_new = _is_loop_device(both.get("target")) and not _is_loop_device(slot.target)
-    if is_new and both.get("backendtype") == slot.disk.get("backendtype") == "qdisk":
+    is_new = is_loop_device(both.target) and not is_loop_device(old.target)
+    if is_new and both.backendtype == old.backendtype == "qdisk":
         raise ConfigError(
-            f"the config has QEMU open {slot.target} itself (backendtype=qdisk), which needs no "
-            "loop device; say backendtype: qdisk, or backendtype: phy to have the kernel serve the "
+            f"in the config, QEMU opens {old.target} itself (backendtype=qdisk), which needs no "
+            "loop device; set backendtype: qdisk, or backendtype: phy to have the kernel serve the "
             "loop device"
         )
-
-
-def _is_loop_device(target: Optional[str]) -> bool:
-    """Whether the target is one by its name."""
-    return target is not None and (
-        loop_link.is_link(target) or loop_binding.number_of(target) is not None
-    )

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The slots in which a Xen guest finds its disks, and the ways to write one down.
 
-A slot is a number: the I(xenstore key), the disk's directory under ``device/vbd`` of its domain.
+A slot is a number: the xenstore key, the disk's directory under ``device/vbd`` of its domain.
 Part of the numbers stand for a disk and partition on one of three buses (xvd, hd, sd) and so have
 a Linux device name. The arithmetic is that of ``libxl__device_disk_dev_number`` in libxl, the same
 from Xen 4.11 on, and is laid down in xen-vbd-interface(7).
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
@@ -219,6 +220,7 @@ def from_disk_number(disk: int, bus: str = "xvd", partition: int = 0) -> DeviceN
     return _from_name(bus, disk, partition, f"disk {_shown(disk)}, partition {_shown(partition)}")
 
 
+@lru_cache(maxsize=4096)
 def _parse_text(text: str) -> DeviceNumber:
     given = f"{text!r:.80}"
     name = _LINUX_DEVICE.fullmatch(text)

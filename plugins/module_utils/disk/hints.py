@@ -15,7 +15,7 @@ import re
 from typing import Iterable, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import KEYS, xl_name
 
 ORDER = "target,format,vdev,access"
 PREFIXED_ORDER = "target,vdev,access"
@@ -31,8 +31,8 @@ PREFIXES = (
 )
 """The deprecated prefixes that libxl's libxlu_disk_l.l knows."""
 
-_FLAGS = ("cdrom", "direct-io-safe", "discard", "no-discard", "trusted", "untrusted")
-_KEYS = tuple(key for key, option in OPTIONS.items() if not option.flag)
+_FLAG_WORDS = ("cdrom", *(word for option in KEYS.values() for word in option.words.values()))
+_NAMES = tuple(xl_name(key) for key, option in KEYS.items() if not option.flag)
 _OTHER_KEYS = {
     "mode": "access=ro or access=rw",
     "readonly": "access=ro",
@@ -74,8 +74,8 @@ def of_missing_format(word: str, target: str) -> Optional[str]:
 
 
 def of_misplaced_slot(word: str, vdev: str, target: str, prefix: str) -> Optional[str]:
-    """The problem with a slot in the place of the access; None if it is no slot. C(vdev): what is
-    in the place of the slot. C(prefix): the deprecated one before the target."""
+    """The problem with a slot in the place of the access; None if it is no slot. ``vdev``: what is
+    in the place of the slot. ``prefix``: the deprecated one before the target."""
     if not _is_slot(word) or _is_slot(vdev):
         return None
     if prefix:
@@ -114,7 +114,7 @@ def of_prefix(prefix: str) -> str:
     word = prefix[:-1]
     if _is_slot(word):
         return ": behind a slot it reads :cdrom or :disk, in lower case"
-    if word in OPTIONS["format"].choices:
+    if word in KEYS["format"].choices:
         return f": leave it out and write format={word}"
     if word in _UNREAD_FORMATS:
         return f": it reads no {word} images; convert it to raw or qcow2"
@@ -127,16 +127,19 @@ def of_prefix(prefix: str) -> str:
 def of_key(key: str) -> str:
     """The right key in place of an unknown one."""
     flag = key.replace("_", "-")
-    if flag in _FLAGS:
+    values = [word for word in _FLAG_WORDS if word.startswith(f"{key}=")]
+    if values:
+        return f": write {' or '.join(values)}"
+    if flag in _FLAG_WORDS:
         return f": {flag} stands by itself, without = and a value"
     if key in _OTHER_KEYS:
         return f": write {_OTHER_KEYS[key]}"
-    near = difflib.get_close_matches(key, _KEYS, n=1)
+    near = difflib.get_close_matches(key, _NAMES, n=1)
     return f": did you mean {near[0]}?" if near else ""
 
 
 def of_nonsense(rest: str) -> str:
-    """Why what begins with C(rest) is no parameter."""
+    """Why what begins with ``rest`` is no parameter."""
     if not rest.startswith("="):
         return ""
     return "; a key is in lower case, with no blank before the equals sign"

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of a disk and their values, as xl has them: the one table for all places.
+"""The keys of a disk and their values, as xl has them: the one table for all places.
 
 A disk can be described in the inventory, for xen_domain_config, for xen_vbd_attach and for the
 filters; each of these places takes the same options. The names and values are those of
-xl-disk-configuration(5); C(direct-io-safe) is written with underscores.
+xl-disk-configuration(5), with underscores in place of hyphens.
 """
 
 from __future__ import annotations
@@ -14,51 +14,74 @@ from typing import Any, Dict, Mapping, Optional, Tuple
 
 
 @dataclass(frozen=True)
-class Option:
-    """What an option takes."""
+class DiskOption:
+    """What a key takes: a flag if it has words, a port if it is one, otherwise a text."""
 
-    flag: bool = False
-    """Whether it is true or false; otherwise it is a text."""
     choices: Tuple[str, ...] = ()
-    """The texts that it takes; any text without them."""
+    """The accepted texts; any text if there are none."""
     synonyms: Mapping[str, str] = field(default_factory=dict)
-    """Other words that xl takes, and which of the choices each of them is."""
+    """Other words that xl accepts, each with the choice that it stands for."""
+    words: Mapping[bool, str] = field(default_factory=dict)
+    """How xl writes true and false; it may have no word for false, which is its default then."""
+    port: bool = False
+    """Whether it is a TCP port, 1 to 65535."""
+    offered: bool = True
+    """Whether modules and plans have an option of this name. Other keys are only read in configs,
+    kept, compared and written."""
+
+    @property
+    def flag(self) -> bool:
+        """Whether it is true or false."""
+        return bool(self.words)
 
     @property
     def accepted(self) -> Tuple[str, ...]:
-        """All texts that it takes; any text if there are none."""
+        """All accepted texts; any text if there are none."""
         return (*self.choices, *self.synonyms)
 
     @property
     def argument_spec(self) -> Dict[str, Any]:
         """Its entry in an argument_spec of Ansible."""
-        spec: Dict[str, Any] = {"type": "bool" if self.flag else "str"}
+        spec: Dict[str, Any] = {"type": "bool" if self.flag else "int" if self.port else "str"}
         return {**spec, "choices": list(self.accepted)} if self.choices else spec
 
     def meaning(self, value: str) -> Optional[str]:
-        """Which of the choices a text is; None if it is none of them."""
+        """The choice that a text stands for; None if it stands for none."""
         word = self.synonyms.get(value, value)
         return word if word in self.choices else None
 
 
-OPTIONS: Dict[str, Option] = {
-    "target": Option(),
-    "format": Option(choices=("raw", "qcow", "qcow2", "vhd", "qed", "empty")),
-    "vdev": Option(),
-    "access": Option(choices=("ro", "rw"), synonyms={"r": "ro", "w": "rw"}),
-    "devtype": Option(choices=("disk", "cdrom")),
-    "backendtype": Option(choices=("phy", "tap", "qdisk", "standalone")),
-    "backend": Option(),
-    "script": Option(),
-    "direct_io_safe": Option(flag=True),
-    "discard": Option(flag=True),
-    "trusted": Option(flag=True),
-    "specification": Option(choices=("xen", "virtio")),
-}
-"""``access`` is ro or rw, ``backend`` a driver domain, ``vdev`` any form of a device number that xl
-reads; ``trusted`` is understood by xl 4.19 and later."""
+_COLO = DiskOption(offered=False)
 
-WITH_TARGET: Dict[str, Option] = {
+KEYS: Dict[str, DiskOption] = {
+    "target": DiskOption(),
+    "format": DiskOption(choices=("raw", "qcow", "qcow2", "vhd", "qed", "empty")),
+    "vdev": DiskOption(),
+    "access": DiskOption(choices=("ro", "rw"), synonyms={"r": "ro", "w": "rw"}),
+    "devtype": DiskOption(choices=("disk", "cdrom")),
+    "backendtype": DiskOption(choices=("phy", "tap", "qdisk", "standalone")),
+    "backend": DiskOption(),
+    "script": DiskOption(),
+    "direct_io_safe": DiskOption(words={True: "direct-io-safe"}),
+    "discard": DiskOption(words={True: "discard", False: "no-discard"}),
+    "trusted": DiskOption(words={True: "trusted", False: "untrusted"}),
+    "specification": DiskOption(choices=("xen", "virtio")),
+    "grant_usage": DiskOption(words={True: "grant_usage=1", False: "grant_usage=0"}, offered=False),
+    "colo": DiskOption(words={True: "colo", False: "no-colo"}, offered=False),
+    "colo_host": _COLO,
+    "colo_port": DiskOption(port=True, offered=False),
+    "colo_export": _COLO,
+    "active_disk": _COLO,
+    "hidden_disk": _COLO,
+}
+"""All keys that xl 4.20 reads. ``access`` is ro or rw, ``backend`` a driver domain, ``vdev`` any
+form of a device number that xl reads. xl reads ``trusted`` and ``grant_usage`` since 4.19; xl calls
+the keys of COLO, the last six, unstable."""
+
+OPTIONS: Dict[str, DiskOption] = {name: one for name, one in KEYS.items() if one.offered}
+"""Those of them that modules and plans have as options."""
+
+WITH_TARGET: Dict[str, DiskOption] = {
     **OPTIONS,
     "format": replace(
         OPTIONS["format"],
@@ -69,6 +92,11 @@ WITH_TARGET: Dict[str, Option] = {
 format of a drive without one."""
 
 
-def argument_spec(options: Mapping[str, Option]) -> Dict[str, Dict[str, Any]]:
+def xl_name(key: str) -> str:
+    """What xl calls a key that is no flag."""
+    return key.replace("_", "-")
+
+
+def argument_spec(options: Mapping[str, DiskOption]) -> Dict[str, Dict[str, Any]]:
     """These options as an argument_spec of Ansible, without defaults."""
     return {name: option.argument_spec for name, option in options.items()}

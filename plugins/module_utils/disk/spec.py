@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A disk as xl writes it: one item of ``disk = [ … ]``, or what ``xl block-attach`` takes.
+"""A disk as xl writes it: one item of ``disk = [ … ]``, or an argument of ``xl block-attach``.
 
 The syntax is that of xl-disk-configuration(5) as its only implementation reads it, the scanner of
-libxlutil (``libxlu_disk_l.l``). A disk is a dict of the keys in KEYS; a key that is absent is left
-to xl's default. Specifications are written in one of two styles, both of which xl reads alike:
+libxlutil (``libxlu_disk_l.l``). Specifications are written in one of two styles, both of which xl
+reads alike:
 
     format=raw, vdev=xvda, access=rw, target=/dev/loop0     keyed
     /dev/loop0,raw,xvda,rw                                  positional
@@ -14,180 +14,225 @@ from __future__ import annotations
 
 import posixpath
 import re
-from contextlib import suppress
-from typing import Any, Dict, Iterable, Iterator, Mapping, Match, Optional, Tuple
+from dataclasses import dataclass, replace
+from typing import Any, Dict, Iterator, Mapping, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import hints as disk_hints
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import KEYS, xl_name
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.scanner import PREFIX, SpecScanner
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.values import (
+    DiskSpecError,
+    DiskValue,
+    checked,
+    shown,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import type_name
 
 STYLES = ("keyed", "positional")
 
 SCRIPTS = "/etc/xen/scripts"
 """Where libxl looks for a hotplug script that is given without a directory."""
 
-_FLAGS: Dict[str, Dict[bool, str]] = {
-    "direct_io_safe": {True: "direct-io-safe"},
-    "discard": {True: "discard", False: "no-discard"},
-    "trusted": {True: "trusted", False: "untrusted"},
-}
-
-KEYS = tuple(OPTIONS)
-"""The keys of a disk: texts, except for direct_io_safe, discard and trusted, which are bools."""
-
-_TEXTS = ("target", "vdev", "backend", "script")
-_FLAG_WORDS: Dict[str, Tuple[str, object]] = {
-    "cdrom": ("devtype", "cdrom"),
-    **{word: (key, value) for key, words in _FLAGS.items() for value, word in words.items()},
-}
-_COLO_FLAGS = ("colo", "no-colo")
 _POSITIONS = ("target", "format", "vdev", "access")
 
-_PREFIX = re.compile(
-    r"(?P<format>raw|qcow2?|vhd):|(?P<script>iscsi|e?nbd|drbd):|"
-    r"(?:tapdisk|tap2?|aio|ioemu|file|phy):|"
-    r"(?P<unknown>[a-z][a-z0-9]*:)(?![a-z0-9])"
-)
-_TARGET = re.compile(r"(target)=(.*?),?\Z")
-_KEYED = re.compile(r"([a-z][-_a-z0-9]*)=([^,]*),?")
-_PLAIN = re.compile(r"([^=,]+),?|,")
-_BLANKS = " \t"
 # The manual page keeps this syntax for flags of the future.
 _LIKE_A_FLAG = re.compile(r"[A-Za-z][-_A-Za-z0-9]*")
 
 
-class DiskSpecError(BlockdevError):
-    """A disk that xl's syntax cannot express, or a specification that is not one."""
+@dataclass(frozen=True)
+class DiskSpec:
+    """A disk of a config, by the keys of ``options.KEYS``. None leaves a key to xl's default.
 
-
-# ---- rendering ----
-
-
-def render(disk: Mapping[str, object], style: str = "keyed") -> str:
-    """The specification of a disk, a mapping of KEYS; ``vdev`` may also be an integer.
-
-    What is accepted means the same to xl, and to parse, as it says. Raises DiskSpecError for
-    anything else, including what xl reads but libxl then refuses (a missing target, a vdev that is
-    not a slot), and for a target that the positional style cannot carry.
+    ``of``, ``of_options`` and ``parse`` make one that is checked; ``render`` checks it again, so
+    that ``dataclasses.replace`` can be used on it.
     """
-    words = _words(disk)
-    if style == "keyed":
-        return ", ".join(_keyed(words))
-    if style == "positional":
-        return ",".join(_positional(words))
-    raise DiskSpecError(f"there is no style {_shown(style)}: accepted are {' and '.join(STYLES)}")
 
+    target: Optional[str] = None
+    format: Optional[str] = None
+    vdev: str = ""
+    """As it was written; see ``slot``."""
+    access: Optional[str] = None
+    """``ro`` or ``rw``; see ``effective_access``."""
+    devtype: Optional[str] = None
+    backendtype: Optional[str] = None
+    backend: Optional[str] = None
+    """A domain; see ``backend_domain``."""
+    script: Optional[str] = None
+    """A hotplug script; see ``script_path``."""
+    direct_io_safe: Optional[bool] = None
+    """xl has no word for False, which is its default: it is not written."""
+    discard: Optional[bool] = None
+    trusted: Optional[bool] = None
+    specification: Optional[str] = None
+    grant_usage: Optional[bool] = None
+    colo: Optional[bool] = None
+    colo_host: Optional[str] = None
+    colo_port: Optional[int] = None
+    colo_export: Optional[str] = None
+    active_disk: Optional[str] = None
+    hidden_disk: Optional[str] = None
 
-def said(disk: Mapping[str, Any]) -> Dict[str, Any]:
-    """What is said about a disk by options that have no value where they are left out."""
-    # False is xl's default for direct_io_safe, which it has no word for.
-    return {k: v for k, v in disk.items() if v is not None and (k, v) != ("direct_io_safe", False)}
+    # ---- making one ----
 
+    @classmethod
+    def of(cls, disk: Mapping[str, object]) -> DiskSpec:
+        """The disk that a mapping of keys describes; ``vdev`` may also be an integer.
 
-def access_of(disk: Mapping[str, Any]) -> str:
-    """Whether a guest may write a disk with these options, C(rw), or not, C(ro).
+        Raises DiskSpecError if xl's syntax cannot express it, and for what xl reads but libxl then
+        refuses (a missing target, a ``vdev`` that is not a slot).
+        """
+        if not isinstance(disk, Mapping):
+            raise DiskSpecError(f"a disk is a mapping of {', '.join(KEYS)}, not {type_name(disk)}")
+        for key in disk:
+            if key not in KEYS:
+                raise DiskSpecError(
+                    f"a disk has no key {shown(key)}: accepted are {', '.join(KEYS)}"
+                )
+        values: Dict[str, Any] = {key: checked(key, disk[key]) for key in KEYS if key in disk}
+        spec = cls(**values)
+        spec._check_together()
+        return spec
 
-    xl makes every cdrom read-only.
-    """
-    if disk.get("devtype") == "cdrom":
-        return "ro"
-    access = str(disk.get("access", "rw"))
-    return OPTIONS["access"].meaning(access) or access
+    @classmethod
+    def of_options(cls, options: Mapping[str, Any]) -> DiskSpec:
+        """The disk that the options of a module describe: None if they are left out.
 
+        ``direct_io_safe`` may be false; what is no key of a disk is ignored. Raises DiskSpecError.
+        """
+        said = {key: options[key] for key in KEYS if options.get(key) is not None}
+        if said.get("direct_io_safe") is not False:
+            return cls.of(said)
+        del said["direct_io_safe"]
+        return replace(cls.of(said), direct_io_safe=False)
 
-def backend_of(disk: Mapping[str, Any]) -> Optional[str]:
-    """The driver domain that serves a disk with these options; None where dom0 does."""
-    backend = disk.get("backend")
-    return None if backend in (None, "0", "Domain-0") else str(backend)
+    @classmethod
+    def parse(cls, text: object) -> DiskSpec:
+        """The disk that a specification describes: what it says, without xl's defaults.
 
+        Reads both styles, mixed as xl allows, and the deprecated prefixes. ``vdev`` and ``target``
+        are the text as it stands; ``access`` is ro for every cdrom that says one, as xl makes it.
+        Raises DiskSpecError for what xl refuses, and for what it accepts by accident: an empty
+        vdev, a disk without a target, a lone equals sign at the end, a line break, a port with
+        other characters behind it.
+        """
+        if not isinstance(text, str):
+            raise DiskSpecError(f"a disk specification is text, not {type_name(text)}")
+        try:
+            spec = cls(**SpecScanner().read(text))
+        except DiskSpecError as error:
+            raise DiskSpecError(f"disk specification {shown(text)}: {error}") from error
+        return replace(spec, access=spec.access and spec.effective_access)
 
-def script_of(disk: Mapping[str, Any]) -> Optional[str]:
-    """The path of the hotplug script that a disk with these options names, as libxl finds it
-    (``libxl__abs_path``); None if it names none."""
-    script = disk.get("script")
-    return posixpath.join(SCRIPTS, str(script)) if script else None
+    # ---- what it means ----
 
+    @property
+    def slot(self) -> DeviceNumber:
+        """Where the guest finds it. Raises DeviceNumberError if ``vdev`` is no slot, which a config
+        can say."""
+        return device_number.parse(self.vdev)
 
-def _words(disk: Mapping[str, object]) -> Dict[str, str]:
-    """The checked disk: by key, in the order of KEYS, the value as xl writes it."""
-    if not isinstance(disk, Mapping):
-        raise DiskSpecError(f"a disk is a mapping of {', '.join(KEYS)}, not {type_name(disk)}")
-    for key in disk:
-        if key not in KEYS:
-            raise DiskSpecError(f"a disk has no key {_shown(key)}: accepted are {', '.join(KEYS)}")
-    words = {key: _word(key, disk[key]) for key in KEYS if key in disk}
-    _check_together(words)
-    return words
+    @property
+    def effective_access(self) -> str:
+        """Whether the guest may write it, ``rw``, or not, ``ro``. xl makes a cdrom read-only."""
+        return "ro" if self.devtype == "cdrom" else self.access or "rw"
 
+    @property
+    def backend_domain(self) -> Optional[str]:
+        """The driver domain that serves it; None if dom0 does."""
+        return None if self.backend in (None, "0", "Domain-0") else self.backend
 
-def _word(key: str, value: object) -> str:
-    if key in _FLAGS:
-        return _flag(key, value)
-    if key == "vdev":
-        return _vdev(value)
-    if not isinstance(value, str):
-        raise DiskSpecError(f"{key} is text, not {type_name(value)}; leave it out for xl's default")
-    if OPTIONS[key].choices:
-        return _choice(key, value)
-    return _text(key, value)
+    @property
+    def script_path(self) -> Optional[str]:
+        """The path of its hotplug script, as libxl finds it (``libxl__abs_path``); None if it names
+        none."""
+        return posixpath.join(SCRIPTS, self.script) if self.script else None
 
+    @property
+    def meaning(self) -> DiskSpec:
+        """What xl makes of it: equal for disks that xl takes alike.
 
-def _flag(key: str, value: object) -> str:
-    if not isinstance(value, bool):
-        raise DiskSpecError(f"{key} is true or false, not {_shown(value)}")
-    if value not in _FLAGS[key]:
-        raise DiskSpecError(f"xl cannot say {key}: false, which is its default: leave {key} out")
-    return _FLAGS[key][value]
-
-
-def _vdev(value: object) -> str:
-    try:
-        slot = device_number.parse(value)
-    except device_number.DeviceNumberError as error:
-        raise DiskSpecError(f"vdev: {error}") from error
-    if not isinstance(value, str):
-        return str(slot.xenstore_key)
-    if value.startswith("/dev/"):
-        raise DiskSpecError(f"vdev: xl does not take {value!r}: write {slot.linux_device}")
-    return value
-
-
-def _choice(key: str, value: str) -> str:
-    """The value as it is written here: C(access: w) is rw, as for xl."""
-    meaning = OPTIONS[key].meaning(value)
-    if meaning is None:
-        accepted = OPTIONS[key].choices
-        hint = disk_hints.of_spelling(value, OPTIONS[key].accepted)
-        raise DiskSpecError(
-            f"{key} cannot be {_shown(value)}: accepted are {', '.join(accepted)}{hint}"
+        Has xl's defaults for what is not said, and the xenstore key as ``vdev``. Raises
+        DeviceNumberError if ``vdev`` is no slot.
+        """
+        return replace(
+            self,
+            format="empty" if self.target is None else self.format or "raw",
+            vdev=str(self.slot.xenstore_key),
+            access=self.effective_access,
+            devtype=self.devtype or "disk",
+            script=self.script_path,
+            direct_io_safe=bool(self.direct_io_safe),
+            specification=self.specification or "xen",
         )
-    return meaning
+
+    def with_unsaid(self, other: DiskSpec) -> DiskSpec:
+        """The disk, and what only the other one says."""
+        return replace(self, **self.unsaid(other))
+
+    def unsaid(self, other: DiskSpec) -> Dict[str, Any]:
+        """What only the other one says, by key."""
+        return {k: v for k, v in other.as_dict().items() if getattr(self, k) in (None, "")}
+
+    # ---- writing ----
+
+    def check(self) -> Dict[str, str]:
+        """What is said, by key, as xl writes it. Raises DiskSpecError as ``of`` does."""
+        words = {key: _word(key, value) for key, value in self.as_dict().items()}
+        self._check_together()
+        return words
+
+    def as_dict(self) -> Dict[str, DiskValue]:
+        """What is said, by key, in the order of KEYS: ``of`` makes the same disk of it."""
+        values = {key: getattr(self, key) for key in KEYS}
+        return {key: value for key, value in values.items() if _is_said(key, value)}
+
+    def render(self, style: str = "keyed") -> str:
+        """The specification in one of the STYLES, which means the same to xl, and to ``parse``.
+
+        Raises DiskSpecError as ``of`` does, and for a target that the positional style cannot
+        carry.
+        """
+        words = self.check()
+        if style == "keyed":
+            return ", ".join(_keyed(words))
+        if style == "positional":
+            return ",".join(_positional(words))
+        raise DiskSpecError(
+            f"there is no style {shown(style)}: accepted are {' and '.join(STYLES)}"
+        )
+
+    def _check_together(self) -> None:
+        if not self.vdev:
+            raise DiskSpecError("a disk needs a vdev, its slot in the guest, such as xvda")
+        if self.devtype == "cdrom":
+            if self.access == "rw":
+                raise DiskSpecError("xl makes a cdrom read-only: leave out access: rw")
+        elif self.target is None:
+            raise DiskSpecError(
+                "a disk needs a target, unless it is a cdrom, whose drive may be empty"
+            )
+        elif self.format == "empty":
+            raise DiskSpecError("format: empty is for a cdrom drive only")
+        if self.format == "empty" and self.target is not None:
+            raise DiskSpecError("format: empty is for a drive without a target")
 
 
-def _text(key: str, value: str) -> str:
-    if not value:
-        raise DiskSpecError(f"{key} is empty: leave it out for xl's default")
-    # xl has no escape for these; only target, which ends a specification, may hold a comma.
-    refused = "\n\0" if key == "target" else "\n\0,"
-    for character in refused:
-        if character in value:
-            raise DiskSpecError(f"{key} cannot contain {character!r}: {_shown(value)}")
-    return value
+def without_prefixes(target: str) -> DiskSpec:
+    """What the deprecated prefixes at the beginning of a target say to xl: the rest of the target,
+    and perhaps its format and script. Raises DiskSpecError for a prefix that xl does not know."""
+    return DiskSpec(**SpecScanner().read_prefixes(target))
 
 
-def _check_together(words: Mapping[str, str]) -> None:
-    if "vdev" not in words:
-        raise DiskSpecError("a disk needs a vdev, its slot in the guest, such as xvda")
-    if words.get("devtype") == "cdrom":
-        if words.get("access") == "rw":
-            raise DiskSpecError("xl makes a cdrom read-only: leave out access: rw")
-    elif "target" not in words:
-        raise DiskSpecError("a disk needs a target, unless it is a cdrom, whose drive may be empty")
-    elif words.get("format") == "empty":
-        raise DiskSpecError("format: empty is for a cdrom drive only")
-    if words.get("format") == "empty" and "target" in words:
-        raise DiskSpecError("format: empty is for a drive without a target")
+def _is_said(key: str, value: object) -> bool:
+    words = KEYS[key].words
+    return value not in (None, "") and (not words or value in words)
+
+
+def _word(key: str, value: DiskValue) -> str:
+    """A value as xl writes it. Raises DiskSpecError."""
+    good = checked(key, value)
+    return KEYS[key].words[good] if isinstance(good, bool) else str(good)
 
 
 def _keyed(words: Mapping[str, str]) -> Iterator[str]:
@@ -207,11 +252,11 @@ def _positional(words: Mapping[str, str]) -> Iterator[str]:
 
 
 def _parameter(key: str, word: str) -> str:
-    return word if key in _FLAGS else f"{key}={word}"
+    return word if KEYS[key].flag else f"{xl_name(key)}={word}"
 
 
 def _positional_target(target: str) -> str:
-    prefix = _PREFIX.match(f"{target},")
+    prefix = PREFIX.match(f"{target},")
     if "," in target or "=" in target:
         problem = "it contains a comma or an equals sign, which ends or names a parameter"
     elif target.startswith((" ", "\t")):
@@ -223,219 +268,6 @@ def _positional_target(target: str) -> str:
     else:
         return target
     raise DiskSpecError(
-        f"target {_shown(target)} cannot be written in the positional style: {problem}; "
+        f"target {shown(target)} cannot be written in the positional style: {problem}; "
         "use the keyed style"
     )
-
-
-# ---- parsing ----
-
-
-def parse(spec: object) -> Dict[str, object]:
-    """The disk that a specification describes: what it says, without xl's defaults.
-
-    Reads both styles, mixed as xl allows, and the deprecated prefixes. ``vdev`` and ``target`` are
-    the text as it stands; ``access`` is ro for every cdrom that says one, as xl makes it. Raises
-    DiskSpecError for what xl refuses, and for what xl reads and nobody can mean: an empty vdev, a
-    disk without a target, a lone equals sign at the end, a line break; also for COLO's keys, which
-    a disk here does not have.
-    """
-    if not isinstance(spec, str):
-        raise DiskSpecError(f"a disk specification is text, not {type_name(spec)}")
-    try:
-        return _Reader().read(spec)
-    except DiskSpecError as error:
-        raise DiskSpecError(f"disk specification {_shown(spec)}: {error}") from error
-
-
-def targets_of(specs: Iterable[str]) -> Iterator[str]:
-    """The targets of the disks that can be read, but for empty drives."""
-    for spec in specs:
-        with suppress(BlockdevError):
-            target = parse(spec).get("target")
-            if target is not None:
-                yield str(target)
-
-
-def without_prefixes(target: str) -> Dict[str, object]:
-    """What the deprecated prefixes at the beginning of a target say to xl: C(target) is what is
-    left of it, beside that may be C(format) and C(script). Raises DiskSpecError for a prefix that
-    xl does not know."""
-    return _Reader().read_prefixes(target)
-
-
-class _Reader:
-    """Goes through one specification, parameter by parameter, as xl's scanner does.
-
-    What was said stays in C(_disk) even if it is empty: an empty value means xl's default, but
-    takes its position all the same.
-    """
-
-    def __init__(self) -> None:
-        self._disk: Dict[str, object] = {}
-        self._prefix_text = ""
-        self._positional_access = False
-
-    def read(self, spec: str) -> Dict[str, object]:
-        for character in "\n\0":
-            if character in spec:
-                raise DiskSpecError(f"it contains {character!r}")
-        rest = spec.lstrip(_BLANKS)
-        while rest:
-            rest = self._parameter(rest).lstrip(_BLANKS)
-        return self._result()
-
-    def read_prefixes(self, target: str) -> Dict[str, object]:
-        match = _PREFIX.match(target)
-        while match:
-            self._prefix(match)
-            target = target[match.end() :]
-            match = _PREFIX.match(target)
-        return {**self._disk, "target": target}
-
-    def _parameter(self, rest: str) -> str:
-        """Take in the first parameter and return what follows it."""
-        for pattern, take_in in (
-            (_TARGET, self._keyed),
-            (_KEYED, self._keyed),
-            (_PREFIX, self._prefix),
-            (_PLAIN, self._plain),
-        ):
-            match = pattern.match(rest)
-            if match:
-                take_in(match)
-                return rest[match.end() :]
-        hint = disk_hints.of_nonsense(rest)
-        raise DiskSpecError(f"it makes no sense from {_shown(rest)} on{hint}")
-
-    def _keyed(self, match: Match[str]) -> None:
-        key, value = match.groups()
-        if key in _TEXTS:
-            self._say_text(key, value)
-        elif key in ("backendtype", "specification"):
-            self._say_once(key, value)
-        elif key == "format":
-            self._say_format(value)
-        elif key == "access":
-            self._say_access(value)
-        elif key == "devtype":
-            self._say_devtype(value)
-        else:
-            hint = disk_hints.of_key(key)
-            raise DiskSpecError(f"the key {_shown(key)} is unknown or not supported here{hint}")
-
-    def _prefix(self, match: Match[str]) -> None:
-        if match["unknown"]:
-            hint = disk_hints.of_prefix(match["unknown"])
-            raise DiskSpecError(f"{_shown(match['unknown'])} is not a prefix that xl knows{hint}")
-        self._prefix_text += match.group()
-        if match["format"]:
-            self._say_format(match["format"])
-        if match["script"]:
-            self._say_text("script", f"block-{match['script']}")
-
-    def _plain(self, match: Match[str]) -> None:
-        word = match[1] or ""
-        if word in _FLAG_WORDS:
-            self._disk.update([_FLAG_WORDS[word]])
-        elif word in _COLO_FLAGS:
-            raise DiskSpecError(f"{word} is not supported here")
-        else:
-            self._positional(word)
-
-    def _positional(self, word: str) -> None:
-        if "target" not in self._disk:
-            self._say_text("target", word)
-        elif "format" not in self._disk and not self._prefix_text:
-            self._format_or_empty_drive(word)
-        elif "vdev" not in self._disk:
-            self._vdev_and_devtype(word)
-        elif not self._positional_access:
-            self._positional_access = True
-            self._access_in_its_place(word)
-        else:
-            raise DiskSpecError(
-                f"{_shown(word)} is one positional parameter too many{disk_hints.of_surplus(word)}"
-            )
-
-    def _format_or_empty_drive(self, word: str) -> None:
-        if ":" in word and not self._disk["target"]:
-            self._vdev_and_devtype(word)
-            self._disk["format"] = "empty"
-            return
-        problem = disk_hints.of_missing_format(word, str(self._disk["target"]))
-        if problem:
-            raise DiskSpecError(problem)
-        self._say_format(word)
-
-    def _access_in_its_place(self, word: str) -> None:
-        target, vdev = (str(self._disk[key]) for key in ("target", "vdev"))
-        problem = disk_hints.of_misplaced_slot(word, vdev, target, self._prefix_text)
-        if problem:
-            raise DiskSpecError(problem)
-        self._say_access(word)
-
-    def _vdev_and_devtype(self, word: str) -> None:
-        vdev, colon, devtype = word.rpartition(":")
-        if colon:
-            self._say_devtype(devtype)
-        self._say_text("vdev", vdev if colon else word)
-
-    def _say_text(self, key: str, value: str) -> None:
-        if self._disk.get(key):
-            raise DiskSpecError(f"{key} is given twice")
-        self._disk[key] = value
-
-    def _say_once(self, key: str, value: str) -> None:
-        if self._disk.get(key, value) != value:
-            raise DiskSpecError(f"{key} is given twice")
-        self._disk[key] = _choice(key, value)
-
-    def _say_format(self, value: str) -> None:
-        checked = value and _choice("format", value)
-        said = self._disk.get("format", checked)
-        if (said or "raw") != (checked or "raw"):
-            raise DiskSpecError("format is given twice")
-        self._disk["format"] = said or checked
-
-    def _say_access(self, value: str) -> None:
-        if value.endswith("!"):
-            raise DiskSpecError(f"access cannot be {_shown(value)}: {disk_hints.SHARED}")
-        self._disk["access"] = value and _choice("access", value)
-
-    def _say_devtype(self, value: str) -> None:
-        self._disk["devtype"] = _choice("devtype", value)
-
-    def _result(self) -> Dict[str, object]:
-        disk = {key: self._disk[key] for key in KEYS if self._disk.get(key, "") != ""}
-        if "vdev" not in disk:
-            target = str(self._disk.get("target", ""))
-            raise DiskSpecError(f"it has no vdev{disk_hints.of_no_vdev(target, self._prefix_text)}")
-        if "target" not in disk and disk.get("devtype") != "cdrom":
-            raise DiskSpecError("it has no target and is not a cdrom")
-        if "access" in disk:
-            disk["access"] = access_of(disk)
-        return disk
-
-
-def _shown(value: object) -> str:
-    return f"{value!r:.200}" if isinstance(value, (str, bool)) else type_name(value)
-
-
-# ---- comparing ----
-
-
-def meaning(disk: Mapping[str, Any]) -> Dict[str, Any]:
-    """What xl makes of a disk that it can read: equal for disks that it takes alike.
-
-    Has all of KEYS: xl's default for what is not said, None where it has no single one, and the
-    xenstore key as C(vdev). Raises DeviceNumberError where C(vdev) is no slot.
-    """
-    defaults = {"format": "raw", "devtype": "disk", "direct_io_safe": False, "specification": "xen"}
-    resolved = {**dict.fromkeys(KEYS), **defaults, **disk}
-    resolved["vdev"] = device_number.parse(disk["vdev"]).xenstore_key
-    resolved["access"] = access_of(disk)
-    resolved["script"] = script_of(disk)
-    if resolved["target"] is None:
-        resolved["format"] = "empty"
-    return resolved

@@ -1,20 +1,28 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the target of a disk may be: one judgement for the plan and for all modules.
+"""What the target of a disk may be: one rule for the plan and for all modules.
 
-C(xl) takes any text for a target. What it cannot open shows when the guest starts: libxl looks
-for the target before (C(libxl__device_disk_set_backend)), from the directory in which xl was
-started. It does not look where a hotplug script, another domain or QEMU makes sense of the text.
+xl accepts any text as a target. A target that does not exist is an error only when the guest
+starts: libxl looks for it then (``libxl__device_disk_set_backend``), from the directory in which xl
+was started. It does not look if a hotplug script, another domain or QEMU interprets the text.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any, Mapping, Optional
+from typing import Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import hints as disk_hints
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import (
+    KEYS,
+    OPTIONS,
+    xl_name,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import (
+    DiskSpec,
+    without_prefixes,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.values import DiskSpecError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 _PROTOCOL = re.compile(
@@ -23,33 +31,29 @@ _PROTOCOL = re.compile(
 )
 """What QEMU opens by other means than a path: the protocols of its block layer (qemu(1))."""
 
-_PARAMETER = re.compile(rf",[ \t]*((?:{'|'.join(OPTIONS)})=)")
+_PARAMETER = re.compile(rf",[ \t]*((?:{'|'.join(map(xl_name, KEYS))})=)")
 
 _FOR_QEMU = "is for QEMU: write backendtype: qdisk, or the script that makes a device of it"
 _LIKE_A_VOLUME = re.compile(r"[A-Za-z0-9_.+-]+/[A-Za-z0-9_.+-]+")
 
 
 class DiskTargetError(BlockdevError):
-    """A target that nothing can open, or a backend that is none."""
+    """A target that nothing can open, or a backend that is not a domain."""
 
 
-def check(disk: Mapping[str, Any]) -> None:
-    """Raise DiskTargetError unless the target of a disk can be opened, as far as its text tells.
-
-    C(disk): options as in disk_options; one that is None is as one that is left out.
-    """
-    if disk.get("backend") is not None:
-        check_backend(disk["backend"])
-    target = disk.get("target")
-    if target is None or is_left_to_others(disk):
+def check(spec: DiskSpec) -> None:
+    """Raise DiskTargetError if the text of the target cannot be right, or that of the backend."""
+    if spec.backend is not None:
+        check_backend(spec.backend)
+    if spec.target is None or is_left_to_others(spec):
         return
-    problem = _problem(str(target))
+    problem = _problem(spec.target)
     if problem:
-        raise DiskTargetError(f"target: {target!r:.200} {problem}")
+        raise DiskTargetError(f"target: {spec.target!r:.200} {problem}")
 
 
 def check_backend(backend: object) -> None:
-    """Raise DiskTargetError for what is no name of a domain but what serves the disk there."""
+    """Raise DiskTargetError if ``backend`` is not a domain but a ``backendtype``."""
     if backend in OPTIONS["backendtype"].choices:
         raise DiskTargetError(
             f"backend is the domain that serves the disk, and {backend!r} is a backendtype: write "
@@ -57,11 +61,11 @@ def check_backend(backend: object) -> None:
         )
 
 
-def is_left_to_others(disk: Mapping[str, Any]) -> bool:
-    """Whether only a hotplug script, or the domain that serves the disk, knows what the target
-    is, or QEMU by one of its protocols."""
-    by_protocol = disk.get("backendtype") == "qdisk" and _PROTOCOL.match(str(disk.get("target")))
-    return bool(disk.get("script") or disk_spec.backend_of(disk) or by_protocol)
+def is_left_to_others(spec: DiskSpec) -> bool:
+    """Whether only a hotplug script, the domain that serves the disk, or QEMU by one of its
+    protocols can interpret the target."""
+    by_protocol = spec.backendtype == "qdisk" and _PROTOCOL.match(str(spec.target))
+    return bool(spec.script or spec.backend_domain or by_protocol)
 
 
 def _problem(target: str) -> Optional[str]:
@@ -71,35 +75,36 @@ def _problem(target: str) -> Optional[str]:
             f"has {swallowed[1]} in it: all that follows target= is the target; put target= last"
         )
     try:
-        meant = disk_spec.without_prefixes(target)
-    except disk_spec.DiskSpecError as error:
-        return _FOR_QEMU if _PROTOCOL.match(target) else f"is no path: {error}"
-    if meant["target"] == target:
+        meant = without_prefixes(target)
+    except DiskSpecError as error:
+        return _FOR_QEMU if _PROTOCOL.match(target) else f"is not a path: {error}"
+    if meant.target == target:
         return _problem_of_relative(target)
-    return f"has a prefix, which xl reads in a positional string only: {_instead(target, meant)}"
+    return f"has a prefix, which xl reads only in a positional string: {_instead(target, meant)}"
 
 
 def _problem_of_relative(target: str) -> str:
     if _PROTOCOL.match(target):
         return _FOR_QEMU
     if target.startswith(("'", '"')):
-        return "begins with a quote, which is part of it: write the path without quotes"
+        return "begins with a quote, which xl takes as part of it: write the path without quotes"
     unknown = disk_hints.of_unknown_prefix(target)
     if unknown:
-        return f"is no path: {unknown}"
+        return f"is not a path: {unknown}"
     volume = f"/dev/{target}" if _LIKE_A_VOLUME.fullmatch(target) else "/dev/vg0/web"
     return (
-        f"is not absolute: write it from / on, such as {volume} for a volume; xl would look for it "
-        "in the directory in which it is started"
+        f"is not absolute: use a full path, such as {volume} for a volume; xl would look for it in "
+        "the directory in which it is started"
     )
 
 
-def _instead(target: str, meant: Mapping[str, object]) -> str:
+def _instead(target: str, meant: DiskSpec) -> str:
     """What to write in place of a target with prefixes."""
-    path = str(meant["target"])
+    path = str(meant.target)
     # xm looked for such a name in /dev.
     if target.startswith("phy:") and not path.startswith("/"):
         path = f"/dev/{path}"
-    words = [f"{key}: {meant[key]}" for key in ("format", "script") if key in meant]
+    said = {"format": meant.format, "script": meant.script}
+    words = [f"{key}: {value}" for key, value in said.items() if value]
     by_qemu = " (or backendtype: qdisk and the target as it is)" if _PROTOCOL.match(target) else ""
     return " and ".join(["write target: " + path, *words]) + by_qemu

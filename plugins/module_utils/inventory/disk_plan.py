@@ -287,7 +287,7 @@ def _entries(disks: Sequence[Disk]) -> List[Entry]:
         else:
             layers = _present_layers(disk)
             attach = chosen(disk.options, ATTACH_OPTIONS)
-            vbd = {"domain": disk.domain, "state": "present", **disk.spec, **attach}
+            vbd = {"domain": disk.domain, "state": "present", **disk.spec.as_dict(), **attach}
         entry = {
             "domain": disk.domain,
             "name": disk.name,
@@ -346,7 +346,7 @@ def _absent_vbd(disk: Disk, elsewhere_in_domain: bool) -> Entry:
 def _in_config(disk: Disk) -> Entry:
     """What the user says of the disk. What is xl's default is left out: a config that someone else
     wrote keeps what it says of the disk already."""
-    said = {name: value for name, value in disk.spec.items() if name != "access"}
+    said = {name: value for name, value in disk.spec.as_dict().items() if name != "access"}
     return {**said, **chosen(disk.options, ("access", "direct_io_safe", "allow_slot_change"))}
 
 

@@ -15,7 +15,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import text as
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import Option
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import DiskOption
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 Options = Dict[str, Any]
@@ -68,7 +68,7 @@ def one_of(*accepted: object) -> Reader:
     return read
 
 
-def reader_of(option: Option) -> Reader:
+def reader_of(option: DiskOption) -> Reader:
     """Takes what an option of a disk takes; other words of xl become the usual ones."""
     if option.flag:
         return read_flag

@@ -10,16 +10,15 @@ from __future__ import annotations
 
 import itertools
 import posixpath
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config.mirage_xl import MirageConfig
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.image import place as image_place
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import domain_template
@@ -86,7 +85,7 @@ class Disk:
     def storage(self) -> str:
         """Where its data is: the image or the target, of the domain that serves it if that is not
         dom0. Disks with the same one are the same."""
-        backend = disk_spec.backend_of(self.options)
+        backend = self.spec.backend_domain
         return f"{self.target} of domain {backend}" if backend else self.path or self.target
 
     @property
@@ -104,7 +103,7 @@ class Disk:
     @property
     def access(self) -> str:
         """``rw`` or ``ro``, as it says; what it may not say is refused when it is rendered."""
-        return str(self.options.get("access", disk_spec.access_of(self.options)))
+        return str(self.spec.access)
 
     @property
     def ours(self) -> bool:
@@ -119,18 +118,12 @@ class Disk:
         return "vdev" in self.options and not self.options.get("xenstore_id")
 
     @property
-    def spec(self) -> Options:
-        """The disk as xl_disk takes it. It says its format only where the user has said it: the
+    def spec(self) -> DiskSpec:
+        """The disk as xl has it, not checked. It says its format only if the user has said it: the
         modules do not take what looks like another format as raw unless it is."""
-        spec = {
-            "target": self.target,
-            "vdev": self.vdev,
-            **chosen(self.options, VBD_OPTIONS),
-            "access": self.access,
-        }
-        if not spec.get("direct_io_safe"):
-            spec.pop("direct_io_safe", None)  # xl's default, which it has no word for
-        return spec
+        said = chosen(self.options, VBD_OPTIONS)
+        spec = DiskSpec(target=self.target, vdev=self.vdev, **said)
+        return replace(spec, access=spec.access or spec.effective_access)
 
 
 @dataclass(frozen=True)
@@ -245,7 +238,7 @@ class InventoryReader(OptionsReader):
                     disk.place, "loop: true needs a raw image: a loop device shows its bytes"
                 )
         if not disk.absent and len(self.problems) == before:
-            self.read(disk.place, _xl_word, disk.spec)
+            self.read(disk.place, DiskSpec.check, disk.spec)
 
     def _check_image(self, disk: Disk, path: str) -> None:
         if self.read(f"{disk.place}: path", read_path, path) is None:
@@ -262,7 +255,7 @@ class InventoryReader(OptionsReader):
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
             self.problem(disk.place, f"path {shown(path)} {EXPANDED}")
-        if disk_spec.backend_of(disk.options):
+        if disk.spec.backend_domain:
             self.problem(
                 disk.place,
                 f"domain {disk.options['backend']} serves it, where no image is made or bound: "
@@ -273,7 +266,7 @@ class InventoryReader(OptionsReader):
 
     def _check_target(self, disk: Disk) -> None:
         self._refuse(disk, ["path"], "target is a block device that is there already")
-        if not self._is_good_target(disk) or disk_target.is_left_to_others(disk.options):
+        if not self._is_good_target(disk) or disk_target.is_left_to_others(disk.spec):
             return
         self.read(f"{disk.place}: target", read_path, disk.target)
         if loop_link.is_link(disk.target):
@@ -285,7 +278,7 @@ class InventoryReader(OptionsReader):
 
     def _is_good_target(self, disk: Disk) -> bool:
         try:
-            disk_target.check(disk.options)
+            disk_target.check(disk.spec)
         except BlockdevError as error:
             self.problem(disk.place, str(error))
             return False
@@ -295,11 +288,6 @@ class InventoryReader(OptionsReader):
         for option in options:
             if option in disk.options:
                 self.problem(disk.place, f"{option} does not apply: {why}")
-
-
-def _xl_word(spec: Options) -> str:
-    """The disk as it stands in a config."""
-    return config_syntax.quote(disk_spec.render(spec))
 
 
 def chosen(options: Mapping[str, Any], names: Iterable[str]) -> Options:

@@ -33,7 +33,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     Directories,
@@ -194,11 +195,12 @@ class RawImages(Resource[Mapping[str, Any]]):
         """Raise BlockdevError if a config has another disk in a slot that the image is for: it
         could not be written with the image there."""
         for slot in [] if item["allow_slot_change"] else item["slots"] or []:
-            domain, spec = slot["domain"], {"vdev": slot["vdev"], "target": image.path}
+            domain = slot["domain"]
+            disk = ListedDisk.of(DiskSpec(vdev=slot["vdev"], target=image.path))
             config = config_file.find(config_file.path_of(domain, slot["config"]))
             for had in self._former_configs.or_itself(domain, config, item["autostart_dir"]):
                 with explained(had.file):
-                    self._slots.refuse(domain, had, [disk_spec.render(spec)], TO_LOSSES)
+                    self._slots.refuse(domain, had, [disk], TO_LOSSES)
 
     def _filling(self, item: Mapping[str, Any], image: ImagePath) -> Filling:
         with explained(f"cannot create {image.path}"):

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Dict, List, Mapping, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
 from ansible_collections.xen.blockdev.plugins.module_utils.image import raw_content
@@ -29,7 +30,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Doma
 
 SHARING_HINT = "detach that first, or attach it with access: ro in both places"
 
-SPEC_OPTIONS = tuple(key for key in disk_spec.KEYS if key not in ("target", "vdev", "access"))
+SPEC_OPTIONS = tuple(key for key in OPTIONS if key not in ("target", "vdev", "access"))
 """The options of an item that go into the disk's specification as they are."""
 
 READ_BACK = ("format", "backendtype", "devtype", "discard", "direct_io_safe", "specification")
@@ -85,7 +86,7 @@ class Wanted:
     @property
     def access(self) -> str:
         """C(rw) or C(ro)."""
-        return disk_spec.access_of(self.item)
+        return _said(self.item).effective_access
 
     @property
     def format(self) -> str:
@@ -98,7 +99,7 @@ class Wanted:
         options = {name: self.item[name] for name in SPEC_OPTIONS}
         slot = {"target": self.target, "vdev": self.vdev, "access": self.access}
         options["format"] = self.format
-        return disk_spec.render(disk_spec.said({**options, **slot}))
+        return DiskSpec.of_options({**options, **slot}).render()
 
     def as_disk(self) -> Disk:
         """What will be there once it is attached."""
@@ -135,14 +136,15 @@ class Attached:
     def find(self, item: Mapping[str, Any]) -> Tuple[str, Storage]:
         """The target of an item as xl is to be told, and what is behind it. Raises BlockdevError,
         of which MissingError and LoopError mean that it is not there or not bound."""
-        disk_target.check(item)
-        target = str(item["target"])
-        if item["script"]:
+        said = _said(item)
+        disk_target.check(said)
+        target = str(said.target)
+        if said.script:
             return target, Storage(target)
-        backend = disk_spec.backend_of(item)
+        backend = said.backend_domain
         if backend is not None:
             return target, Storage(f"{target} of domain {self._domid(backend)}")
-        if disk_target.is_left_to_others(item):
+        if disk_target.is_left_to_others(said):
             return target, Storage(target)
         if loop_link.is_link(target):
             target = loop_binding.device_of_link(target, lambda: self._usage.bindings)
@@ -193,7 +195,7 @@ def differences(wanted: Wanted, found: Disk) -> List[str]:
         return [f"not {wanted.target}"]
     pairs = {
         "access": (vbd.access, wanted.access),
-        "script": (vbd.script, disk_spec.script_of(wanted.item)),
+        "script": (vbd.script, _said(wanted.item).script_path),
         **{name: (getattr(vbd, name), wanted.item[name]) for name in READ_BACK},
         "format": (vbd.format, wanted.format),
     }
@@ -202,6 +204,13 @@ def differences(wanted: Wanted, found: Disk) -> List[str]:
         for name, (is_now, wanted_value) in pairs.items()
         if wanted_value is not None and wanted_value != is_now
     ]
+
+
+def _said(item: Mapping[str, Any]) -> DiskSpec:
+    """What an item says of its disk; not checked."""
+    access = OPTIONS["access"].meaning(item["access"] or "")
+    names = ("target", "devtype", "backendtype", "backend", "script")
+    return DiskSpec(access=access, **{name: item[name] for name in names})
 
 
 def _shown(value: object) -> str:
@@ -241,4 +250,4 @@ def own_script(vbd: Vbd) -> Optional[str]:
 def spec_of(vbd: Vbd) -> str:
     """An attached disk as xl writes it, to attach it again. Raises DiskSpecError."""
     options = {name: getattr(vbd, name) for name in (*READ_BACK, "target", "vdev", "access")}
-    return disk_spec.render(disk_spec.said({**options, "script": own_script(vbd)}))
+    return DiskSpec.of_options({**options, "script": own_script(vbd)}).render()

@@ -8,12 +8,11 @@ Xen does not reliably keep a guest from starting on another guest's disk: see sh
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence
+from typing import Dict, Iterable, List, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
@@ -78,9 +77,8 @@ def wanted_claims(domain: str, specs: Iterable[str], host: Host, pending: Pendin
     slots: Dict[int, str] = {}
     claims = []
     for spec in specs:
-        disk = disk_spec.parse(spec)
-        vdev, target = str(disk["vdev"]), disk.get("target")
-        key = device_number.parse(vdev).xenstore_key
+        disk = DiskSpec.parse(spec)
+        key, vdev, target = disk.slot.xenstore_key, disk.vdev, disk.target
         if key in slots:
             raise XenError(f"its disks {slots[key]} and {vdev} have the same slot")
         slots[key] = vdev
@@ -88,18 +86,17 @@ def wanted_claims(domain: str, specs: Iterable[str], host: Host, pending: Pendin
             continue
         with explained(f"disk {vdev}"):
             disk_target.check(disk)
-            storage = _storage(disk, str(target), host, pending)
-        access = disk_spec.access_of(disk)
-        claims.append(Claim(domain, vdev, str(target), access, storage, planned=True))
+            storage = _storage(disk, target, host, pending)
+        claims.append(Claim(domain, vdev, target, disk.effective_access, storage, planned=True))
     return claims
 
 
-def _storage(disk: Mapping[str, object], target: str, host: Host, pending: Pending) -> Storage:
+def _storage(disk: DiskSpec, target: str, host: Host, pending: Pending) -> Storage:
     """What lies behind a target, as far as this host can tell: only a script knows its own, only
     a driver domain what it has, and only QEMU what its protocols reach."""
-    if disk.get("script"):
+    if disk.script:
         return Storage(target)
-    backend = disk_spec.backend_of(disk)
+    backend = disk.backend_domain
     if backend is not None:
         server = xen_state.find_domain(backend, host.domains)
         return Storage(f"{target} of domain {server.domid if server else backend}")
@@ -108,7 +105,7 @@ def _storage(disk: Mapping[str, object], target: str, host: Host, pending: Pendi
     try:
         if loop_link.is_link(target):
             _check_link(target, host.usage.bindings)
-        return host.storages.of_path(target, disk.get("format"))
+        return host.storages.of_path(target, disk.format)
     except (MissingError, loop_binding.LoopError):
         if loop_link.is_announced(target, pending):
             return Storage(target)

@@ -27,7 +27,7 @@ def test_that_an_error_of_xl_disk_names_it(disk: object) -> None:
         xl_disk(disk)
 
 
-@pytest.mark.parametrize("spec", [None, 1, DISK, "", "/x", "colo,vdev=xvda,target=/x"])
+@pytest.mark.parametrize("spec", [None, 1, DISK, "", "/x", "color=1,vdev=xvda,target=/x"])
 def test_that_an_error_of_from_xl_disk_names_it(spec: object) -> None:
     with pytest.raises(AnsibleFilterError, match=r"^xen\.blockdev\.from_xl_disk: "):
         from_xl_disk(spec)

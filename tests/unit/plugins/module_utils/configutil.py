@@ -19,6 +19,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import B
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config import (
     DomainConfigs,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config_item import (
+    DomainConfigItem,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
 
 DEFAULTS: Dict[str, Any] = {
@@ -107,8 +110,8 @@ class Host:
     def configs(self, check_mode: bool = False, pending: Any = None) -> DomainConfigs:
         return DomainConfigs(Pending.read(pending, check_mode), self.scan, lambda: self.vbds)
 
-    def item(self, **options: Any) -> State:
-        return {**DEFAULTS, "path": str(self.path), **options}
+    def item(self, **options: Any) -> DomainConfigItem:
+        return DomainConfigItem.read({**DEFAULTS, "path": str(self.path), **options})
 
     def planned(self, check_mode: bool = False, pending: Any = None, **options: Any) -> Plan:
         return self.configs(check_mode, pending).plan(self.item(**options))
@@ -116,10 +119,9 @@ class Host:
     def done(self, **options: Any) -> State:
         configs = self.configs()
         plan = configs.plan(self.item(**options))
-        for action in plan.actions:
-            action.run()
+        learned = run_actions(plan)
         configs.settle()
-        state = plan.read_back()
+        state = {**plan.read_back(), **learned}
         assert not self.planned(**options).actions
         return state
 
@@ -132,6 +134,15 @@ class Host:
 def disk(target: str, vdev: str = "xvda", **more: Any) -> State:
     """As Ansible hands over a disk: with what was not said as None."""
     return {"target": target, "vdev": vdev, "format": None, "access": None, **more}
+
+
+def run_actions(plan: Plan) -> State:
+    """Run the actions of a plan and return the result keys that only they know."""
+    state: State = {}
+    for action in plan.actions:
+        learned = action.run()
+        state.update(learned.state if learned else {})
+    return state
 
 
 def sentences(plan: Plan) -> List[str]:

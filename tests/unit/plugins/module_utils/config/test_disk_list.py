@@ -5,15 +5,15 @@
 from __future__ import annotations
 
 import textwrap
-from typing import Dict, List, Tuple
+from typing import Dict, List, Sequence, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import disk_list
 from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import DomainConfigError
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configtext import (
@@ -39,9 +39,13 @@ C = "format=raw, vdev=xvdc, access=ro, target=/dev/vg/c"
 
 def replaced(text: str, *wanted: str) -> str:
     """What becomes of a text, that of a second run as well."""
-    result = disk_list.replace_disks(text, wanted)
-    assert disk_list.replace_disks(result, wanted) == result
+    result = changed(text, wanted)
+    assert changed(result, wanted) == result
     return result
+
+
+def changed(text: str, wanted: Sequence[str]) -> str:
+    return disk_list.replace_disks(text, [ListedDisk.read(spec) for spec in wanted])
 
 
 def shown(text: str) -> str:
@@ -371,17 +375,22 @@ def test_a_string_becomes_a_list() -> None:
 )
 def test_what_cannot_be_read_is_not_changed(text: str, message: str) -> None:
     with pytest.raises(DomainConfigError, match=message):
-        disk_list.replace_disks(text, ["new"])
+        changed(text, ["new"])
 
 
 @pytest.mark.parametrize(
     ("disks", "message"),
-    [(["a\0"], "disk: .*NUL"), ([5], "disk: .*type int"), ("/dev/a,,xvda", "disk: a list")],
+    [(["a\0"], "disk: .*NUL"), ([5], "disk: .*type int"), ("/dev/a,,xvda", "disk: expected a")],
 )
 def test_disks_that_cannot_be_written_are_refused(disks: List[str], message: str) -> None:
+    with pytest.raises(DomainConfigError, match=message):
+        disk_list.write_disks(disks)
+
+
+def test_disks_that_cannot_be_quoted_are_refused() -> None:
     for text in ("name = 'web'\n", "disk = [ 'a' ]\n"):
-        with pytest.raises(DomainConfigError, match=message):
-            disk_list.replace_disks(text, disks)
+        with pytest.raises(DomainConfigError, match=r"disk: .*NUL"):
+            changed(text, ["a\0"])
 
 
 # --- properties of any text ------------------------------------------------------------------
@@ -390,7 +399,7 @@ def test_disks_that_cannot_be_written_are_refused(disks: List[str], message: str
 def sense(spec: str) -> object:
     """What a disk is, where it can be told, and otherwise its text."""
     try:
-        return sorted(disk_spec.meaning(disk_spec.parse(spec)).items())
+        return DiskSpec.parse(spec).meaning
     except BlockdevError:
         return spec
 
@@ -411,7 +420,7 @@ def test_replaced_disks_read_back_and_settle(text: str, new: List[str]) -> None:
 @given(joined(st.builds("{}{}".format, statements, separators)), flat_lists, specs)
 def test_bytes_outside_the_list_stay(other: str, written: str, new: List[str]) -> None:
     prefix, suffix = other + "disk =", ";" + other
-    result = disk_list.replace_disks(prefix + written + suffix, new)
+    result = changed(prefix + written + suffix, new)
     assert result.startswith(prefix)
     assert result.endswith(suffix)
 
@@ -420,7 +429,7 @@ def test_bytes_outside_the_list_stay(other: str, written: str, new: List[str]) -
 @given(st.text() | mutated() | joined(st.sampled_from([*"disk=+[]',\"#\n;\\ @1\r\0\ud800"])), specs)
 def test_no_other_exception(text: str, new: List[str]) -> None:
     try:
-        disk_list.replace_disks(text, new)
+        changed(text, new)
     except DomainConfigError as error:
         assert str(error)
 
@@ -430,7 +439,7 @@ def test_no_other_exception(text: str, new: List[str]) -> None:
 @given(configs | mutated(), specs)
 def test_xl_sees_the_new_disks_and_nothing_else_changed(text: str, new: List[str]) -> None:
     try:
-        result = disk_list.replace_disks(text, new)
+        result = changed(text, new)
     except DomainConfigError:
         return
     with xlutil.Config(LIBRARY, text) as before, xlutil.Config(LIBRARY, result) as after:
@@ -465,7 +474,7 @@ disks = st.builds(
 
 
 def slot_of(spec: str) -> int:
-    return device_number.parse(disk_spec.parse(spec)["vdev"]).xenstore_key
+    return DiskSpec.parse(spec).slot.xenstore_key
 
 
 sets_of_disks = st.lists(disks, max_size=5, unique_by=slot_of)

@@ -85,7 +85,7 @@ def test_a_disk_that_is_a_string_is_read_but_not_used(host: Host) -> None:
     """xl would start the domain without it, and so nothing here starts it."""
     host.path.write_text("name = 'web'\ndisk = 'phy:/dev/vg0/a,xvda,w'\n")
     config = config_file.find(str(host.path))
-    assert config.meant == ["phy:/dev/vg0/a,xvda,w"]
+    assert [disk.text for disk in config.disks] == ["phy:/dev/vg0/a,xvda,w"]
     with pytest.raises(DomainConfigError, match="without any disk"):
         config.specs  # noqa: B018 - it is read for its error
 

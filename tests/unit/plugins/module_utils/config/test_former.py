@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +59,10 @@ def test_no_other_disk_comes_into_a_slot(
     file = request.getfixturevalue(former)
     error = host.refused(disks=SWAPPED)
     assert error.startswith(
-        f"{host.home}/moved.cfg: compared with {file}, the config of domain web so far: slot xvda "
+        f"{host.home}/moved.cfg: compared with {file}, the current config of domain web: slot xvda "
         "of domain web has /dev/vg0/xvda and would get /dev/vg0/xvdb; slot xvdb of"
     )
-    assert "set allow_slot_change: true if that is meant" in error
+    assert "set allow_slot_change: true to allow it" in error
     assert host.planned(disks=SWAPPED, allow_slot_change=True).actions
     assert host.planned(disks=[{**one, "allow_slot_change": True} for one in SWAPPED]).actions
     assert host.planned(disks=SAME).actions
@@ -121,7 +122,7 @@ def test_configs_that_are_not_in_question(host: Moved, usual: Path, linked: Path
 
 def test_a_config_of_the_same_call_is_not_a_former_one(host: Moved, usual: Path) -> None:
     configs, item = host.configs(), host.item(disks=SWAPPED)
-    configs.expect([{**item, "path": str(usual)}, item])
+    configs.expect([replace(item, path=str(usual)), item])
     assert configs.plan(item).warnings == []
 
 

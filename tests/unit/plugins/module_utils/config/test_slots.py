@@ -46,7 +46,7 @@ def test_an_image_stays_in_its_slot(images: Host) -> None:
     for name in names_of(images, "a.raw", 3):
         error = images.refused(disks=[disk(name, "xvdb")])
         assert "is in slot xvda of domain web and would move to xvdb" in error
-        assert "; set allow_slot_change: true if that is meant; otherwise give each" in error
+        assert "; set allow_slot_change: true to allow it; otherwise give each" in error
     images.done(disks=[disk(f"{images.home}/a.raw", "xvdb")], allow_slot_change=True)
 
 
@@ -119,7 +119,7 @@ def test_a_number_of_before_the_last_boot(images: Host) -> None:
         error = images.refused(disks=[disk(loop_link.link_of(f"{images.home}/a.raw"))])
         assert f"has /dev/loop{number} ({now})" in error
         assert f"would get /dev/loop3 ({images.home}/a.raw now)" in error
-        assert "other numbers since the last boot" in error
+        assert "numbers of loop devices have changed since the last boot" in error
         images.planned(disks=[disk(f"/dev/loop{number}")])
 
 
@@ -137,7 +137,7 @@ def test_targets_of_a_script_are_names(host: Host) -> None:
 def test_an_old_list_that_cannot_be_told(host: Host) -> None:
     host.path.write_text("name='web'\ndisk=['/dev/a,raw,xvd,w']\n")
     error = host.refused(disks=[disk("/dev/a")])
-    assert "what its slots hold cannot be told" in error and "allow_slot_change" in error
+    assert "cannot read the disks in the existing config" in error and "allow_slot_change" in error
     host.planned()
     for unlisted in (None, "keep"):
         options = {"allow_slot_change": True, "unlisted_disks": unlisted}
@@ -181,7 +181,7 @@ def test_a_disk_that_the_config_has_in_its_format_is_not_raw(host: Host) -> None
     image = host.image("a.qcow2")
     write_qcow2(image)
     host.path.write_text(f"name='web'\ndisk=['{image},qcow2,xvda,w']\n")
-    assert "say format: qcow2" in host.refused(disks=[disk(image)])
+    assert "set format: qcow2" in host.refused(disks=[disk(image)])
     assert not host.planned(disks=[disk(image, format="qcow2")]).actions
     host.done(disks=[disk(image, format="qcow2")], options={}, overwrite=True)
     assert "has the signature" in host.refused(disks=[disk(image)])

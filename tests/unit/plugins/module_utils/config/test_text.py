@@ -137,7 +137,7 @@ def test_what_is_nearly_too_deep_or_too_large_reads_back() -> None:
     [
         (["a", "b\0"], "disk: .*NUL"),
         ([10**5000], "disk: .*type int"),
-        ("/dev/a,raw,xvda,rw", "disk: a list"),
+        ("/dev/a,raw,xvda,rw", "disk: expected a list"),
     ],
 )
 def test_disks_that_cannot_be_written_are_refused(disks: list[str], message: str) -> None:

@@ -12,8 +12,11 @@ import pytest
 import yaml
 from ansible_collections.xen.blockdev import plugins
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS, WITH_TARGET
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import (
+    KEYS,
+    OPTIONS,
+    WITH_TARGET,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
     options as inventory_options,
 )
@@ -67,14 +70,25 @@ def test_that_a_place_documents_what_the_table_says(name: str, place: str) -> No
 
 def test_that_what_is_read_is_documented() -> None:
     contains = filter_documentation("from_xl_disk")["RETURN"]["_value"]["contains"]
-    assert list(contains) == list(OPTIONS)
-    for name, option in OPTIONS.items():
+    assert list(contains) == list(KEYS)
+    for name, option in KEYS.items():
         assert contains[name].get("choices", ()) in (list(option.choices), ())
-        assert (contains[name]["type"] == "bool") is option.flag
+        assert contains[name]["type"] == option.argument_spec["type"]
+
+
+def test_that_the_filter_writes_what_it_documents() -> None:
+    assert list(filter_options("xl_disk")) == list(KEYS)
+    for name, option in KEYS.items():
+        wanted = {**option.argument_spec, **NUMBERS_TOO.get(name, {})}
+        assert filter_options("xl_disk")[name]["type"] == wanted["type"]
 
 
 def test_that_all_parts_know_the_same_options() -> None:
-    assert disk_spec.KEYS == tuple(OPTIONS) == tuple(WITH_TARGET)
+    assert tuple(OPTIONS) == tuple(WITH_TARGET)
+    assert set(KEYS) - set(OPTIONS) == {
+        *("grant_usage", "colo", "colo_host", "colo_port", "colo_export"),
+        *("active_disk", "hidden_disk"),
+    }
     assert {"target", "vdev", "access", *vbd_attach_disk.SPEC_OPTIONS} == set(OPTIONS)
     assert {"target", "vdev", *inventory_options.VBD_OPTIONS} == set(OPTIONS)
     assert set(OPTIONS) <= set(inventory_options.DISK_OPTIONS)
@@ -85,8 +99,10 @@ def test_that_an_option_knows_its_words() -> None:
     access = OPTIONS["access"]
     words = {word: access.meaning(word) for word in (*access.accepted, "W", "")}
     assert words == {"ro": "ro", "rw": "rw", "r": "ro", "w": "rw", "W": None, "": None}
-    assert disk_options.argument_spec({"a": OPTIONS["access"], "b": OPTIONS["discard"]}) == {
+    some = {"a": KEYS["access"], "b": KEYS["discard"], "c": KEYS["colo_port"]}
+    assert disk_options.argument_spec(some) == {
         "a": {"type": "str", "choices": ["ro", "rw", "r", "w"]},
         "b": {"type": "bool"},
+        "c": {"type": "int"},
     }
     assert "empty" in OPTIONS["format"].choices and "empty" not in WITH_TARGET["format"].choices

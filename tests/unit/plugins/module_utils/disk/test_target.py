@@ -8,6 +8,7 @@ from typing import Any, Dict
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.target import DiskTargetError
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 def refused(**disk: Any) -> str:
     with pytest.raises(DiskTargetError) as error:
-        disk_target.check(disk)
+        disk_target.check(DiskSpec(**disk))
     return str(error.value)
 
 
@@ -45,10 +46,11 @@ def refused(**disk: Any) -> str:
         ("rbd:pool/image", "is for QEMU: write backendtype: qdisk, or the script"),
         ("json:{}", "is for QEMU"),
         ("ssh://host/x", "is for QEMU"),
-        ("'/x'", "begins with a quote, which is part of it"),
+        ("'/x'", "begins with a quote, which xl takes as part of it"),
         ('"/x', "begins with a quote"),
         ("/a,vdev=xvda", "has vdev= in it: all that follows target= is the target; put target= l"),
         ("/a, access=ro", "has access= in it"),
+        ("/a,colo-host=h", "has colo-host= in it"),
     ],
 )
 def test_that_a_target_that_nothing_opens_is_refused(target: str, right: str) -> None:
@@ -76,7 +78,7 @@ def test_that_a_target_that_nothing_opens_is_refused(target: str, right: str) ->
     ],
 )
 def test_that_a_target_that_something_opens_is_taken(disk: Dict[str, Any]) -> None:
-    disk_target.check(disk)
+    disk_target.check(DiskSpec(**disk))
 
 
 def test_that_dom0_by_name_and_qemu_by_path_change_nothing() -> None:
@@ -107,6 +109,6 @@ OPTIONS = st.fixed_dictionaries(
 @given(OPTIONS)
 def test_that_it_raises_the_documented_error_only(disk: Dict[str, Any]) -> None:
     try:
-        disk_target.check(disk)
+        disk_target.check(DiskSpec(**disk))
     except DiskTargetError as error:
         assert str(error)

@@ -18,7 +18,7 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.xen.blockdev.plugins import module_utils
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.disk_plan import (
@@ -1251,11 +1251,12 @@ def test_that_what_a_guest_gets_is_the_same_everywhere(domains: Domains) -> None
             if vbd["state"] == "present"
         ]
         # A config that someone else wrote keeps what the user does not say.
-        in_config = [{"access": "rw", **disk_spec.said(disk)} for disk in config.get("disks", [])]
+        disks = [DiskSpec.of_options(disk) for disk in config.get("disks", [])]
+        in_config = [{"access": "rw", **disk.as_dict()} for disk in disks]
         assert in_config == present
         assert config["state"] == one["state"]
-        specs = [disk_spec.render(disk) for disk in present]
-        assert [disk_spec.parse(spec) for spec in specs] == present
+        specs = [DiskSpec.of(disk).render() for disk in present]
+        assert [DiskSpec.parse(spec).as_dict() for spec in specs] == present
         assert config_text.disks(config_text.render(one["name"], {}, specs)) == specs
 
 

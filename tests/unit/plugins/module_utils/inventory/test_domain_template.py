@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Sequence
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
     options as inventory_options,
@@ -95,7 +95,7 @@ def test_that_a_config_comes_from_a_template() -> None:
     ]
     assert [entry["vbd"]["vdev"] for entry in planned.entries] == ["xvdb", "xvdc"]
     (written,) = planned.configs
-    specs = [disk_spec.render(disk) for disk in written["disks"]]
+    specs = [DiskSpec.of(disk).render() for disk in written["disks"]]
     assert config_text.render(written["domain"], written["options"], specs) == RENDERED
 
 

@@ -465,7 +465,7 @@ def test_that_a_script_may_take_any_target() -> None:
         ({"target": "tap:qcow2:/a"}, "target: 'tap:qcow2:/a' has a prefix"),
         (
             {"target": "vg0/a"},
-            "target: 'vg0/a' is not absolute: write it from / on, such as /dev/v",
+            "target: 'vg0/a' is not absolute: use a full path, such as /dev/v",
         ),
         ({"target": "rbd:a/b"}, "target: 'rbd:a/b' is for QEMU: write backendtype: qdisk"),
         ({"backend": "phy"}, "backend: backend is the domain that serves the disk, and 'phy'"),

@@ -370,8 +370,8 @@ def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) 
     ("target", "message"),
     [
         ("/srv/nope.raw", "disk xvda: target '/srv/nope.raw' cannot be found"),
-        ("disk.img", "disk xvda: target: 'disk.img' is not absolute: write it from / on"),
-        ("phy:/dev/loop0", "has a prefix, which xl reads in a positional string only"),
+        ("disk.img", "disk xvda: target: 'disk.img' is not absolute: use a full path"),
+        ("phy:/dev/loop0", "has a prefix, which xl reads only in a positional string"),
         ("/dev/loop0,access=ro", "has access= in it: all that follows target= is the target"),
         ("rbd:pool/a", "is for QEMU: write backendtype: qdisk"),
         ("/dev/loop9", "loop device without an image"),

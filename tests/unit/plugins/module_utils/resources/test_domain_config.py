@@ -131,7 +131,7 @@ def test_disks_may_be_strings_of_xl(host: Host) -> None:
         (["/a,raw,xvdaa9999,w"], "disks[0]: vdev: 'xvdaa9999' is out of range"),
         (
             ["vdev=xvda", "target=/a"],
-            "disks is a list of disks, not one of them: write ['vdev=xvda,t",
+            "disks must be a list of disks: write ['vdev=xvda,t",
         ),
         ([5], "disks[0]: a disk specification is text, not int"),
         ([disk("phy:/dev/vg0/a")], "disks[0]: target: 'phy:/dev/vg0/a' has a prefix"),
@@ -202,7 +202,7 @@ def test_what_is_shown_can_be_shown(foreign: Host) -> None:
 
 def test_options_do_not_replace_a_foreign_config(foreign: Host) -> None:
     error = foreign.refused(options={}, disks=[])
-    assert error.startswith(f"{foreign.path}: someone else wrote this config")
+    assert error.startswith(f"{foreign.path}: this config was not written by xen_domain_config")
     assert "overwrite: true" in error
     foreign.done(options={"memory": 1}, disks=[], overwrite=True, unlisted_disks="remove")
     assert foreign.path.read_text() == config_text.render("web", {"memory": 1}, [])
@@ -212,7 +212,9 @@ def test_overwrite_replaces_what_xl_could_not_read(host: Host) -> None:
     host.path.write_text("name = 'web'\r\n")
     options = {"options": {"memory": 1}, "disks": [], "overwrite": True}
     assert "carriage return" in host.refused(**{**options, "overwrite": False})
-    assert "its slots hold cannot be told: line 1 is not valid" in host.refused(**options)
+    assert "cannot read the disks in the existing config: line 1 is not valid" in host.refused(
+        **options
+    )
     assert host.planned(**options, allow_slot_change=True).before["disks"] is None
     assert host.done(**options, allow_slot_change=True)["disks"] == []
 
@@ -282,8 +284,8 @@ def test_what_is_not_said_of_a_disk_stays(people: Host) -> None:
 @pytest.mark.parametrize(
     ("unsaid", "error"),
     [
-        ("access", "the config has this disk read-only; say access: ro, or access: rw to let"),
-        ("format", "the config has this disk as qcow2; say format: qcow2, or format: raw if"),
+        ("access", "the disk is read-only in the config; set access: ro, or access: rw to let"),
+        ("format", "the disk has format qcow2 in the config; set format: qcow2, or format: raw"),
     ],
 )
 def test_what_others_would_take_for_the_default_is_to_be_said(
@@ -303,8 +305,8 @@ def test_a_loop_device_for_what_qemu_opens_itself_is_to_be_said(host: Host) -> N
     host.path.write_text(QDISK.format(image))
     for target in (link, "/dev/loop3"):
         error = (
-            f"disks[0]: with what the config says of it and you do not: the config has QEMU open "
-            f"{image} itself (backendtype=qdisk), which needs no loop device; say backendtype: "
+            f"disks[0]: with the options that only the config has: in the config, QEMU opens "
+            f"{image} itself (backendtype=qdisk), which needs no loop device; set backendtype: "
             "qdisk, or backendtype: phy to have the kernel serve the loop device"
         )
         assert error in host.refused(disks=[disk(target)])
@@ -338,7 +340,7 @@ def test_another_image_has_options_of_its_own(people: Host) -> None:
 def test_what_does_not_go_with_what_stays_is_refused(people: Host) -> None:
     people.path.write_text(PEOPLE.replace(",,hdc", "/srv/a.iso,,hdc"))
     error = people.refused(disks=[ROOT, DATA, disk("/srv/a.iso", "hdc", access="rw")])
-    assert "disks[2]: with what the config says of it and you do not: xl makes a cdrom" in error
+    assert "disks[2]: with the options that only the config has: xl makes a cdrom" in error
 
 
 def test_a_config_that_is_replaced_as_a_whole_keeps_nothing_unsaid(people: Host) -> None:
@@ -353,7 +355,7 @@ def test_disks_are_not_lost_without_a_word(people: Host, more: State, check_mode
     error = people.refused(disks=[ROOT], check_mode=check_mode, **more)
     assert (
         "domain web would lose the disks that are not listed: xvdb (/srv/data.qcow2), "
-        "hdc (an empty drive); list them, or name those that are to go in removed_disks"
+        "hdc (an empty drive); list them, or name those to remove in removed_disks"
     ) in error
     assert "state: absent" in error and "unlisted_disks: keep" in error
     error = people.refused(disks=[], allow_slot_change=True, **more)
@@ -412,7 +414,7 @@ def test_a_disk_that_is_given_up_is_no_other(people: Host, removed: Any) -> None
 @pytest.mark.parametrize(
     ("removed", "error"),
     [
-        ({"vdev": None, "target": None}, "removed_disks[0]: a disk is known by its vdev"),
+        ({"vdev": None, "target": None}, "removed_disks[0]: nothing says which disk: set vdev"),
         ({"vdev": "sdzz", "target": None}, "removed_disks[0]: "),
     ],
 )
@@ -437,7 +439,7 @@ def test_a_string_is_read_and_made_a_list(host: Host) -> None:
     host.path.write_text("name = 'web'\ndisk = \"phy:/dev/vg0/root,xvda,w\" # root\n")
     plan = host.planned(disks=[ROOT])
     (sentence,) = sentences(plan)
-    assert sentence.startswith(f"make disk in {host.path} a list of what is wanted, since xl")
+    assert sentence.startswith(f"write disk in {host.path} as a list, since xl")
     assert plan.before["disks"] == ["phy:/dev/vg0/root,xvda,w"]
     assert "xvda (/dev/vg0/root)" in host.refused(disks=[DATA])
     assert host.planned().actions == []
@@ -592,7 +594,7 @@ def test_the_way_is_cleared_first(host: Host, auto: Path) -> None:
         items = [host.item(autostart=True), host.item(path=str(old), **going)]
         configs = host.configs()
         items.sort(key=configs.rank)
-        assert [item["path"] for item in items] == [str(old), str(new)]
+        assert [item.path for item in items] == [str(old), str(new)]
         plans = [configs.plan(item) for item in items]
         assert sentences(plans[1])[1].startswith(f"make the link {auto}/web.cfg")
 
@@ -616,8 +618,8 @@ def test_a_domain_that_starts_with_a_number_is_warned_of_although_one_is(
     assert [len(warning) for warning in warnings] == [1, 1, 0, 0]
     assert "xendomains" not in warnings[0][0]
     assert warnings[1][0].startswith(
-        f"{host.home}/1.cfg names /dev/loop3, which may be another image after the next boot, and "
-        "xendomains starts domain web with it then; let udev run"
+        f"{host.home}/1.cfg refers to /dev/loop3 by number, which may be a different image after a "
+        "reboot, and xendomains would start domain web with it; let udev run"
     )
     assert "or set autostart: false" in warnings[1][0]
 
@@ -631,7 +633,7 @@ def test_a_domain_that_starts_is_warned_of_once_and_whoever_said_so(host: Host, 
     other = host.item(path=f"{host.home}/other.cfg", disks=[disk("/dev/loop3")])
     configs.expect([host.item(), other])
     (warning,) = configs.plan(host.item()).warnings
-    assert "xendomains starts domain web with it then" in warning
+    assert "xendomains would start domain web with it" in warning
     assert configs.plan(other).warnings == []
     assert host.planned(autostart=False).warnings == []
 
@@ -685,7 +687,9 @@ def test_without_udev_numbers_are_named_and_one_warning_says_so(host: Host) -> N
 def test_a_number_that_is_given_is_warned_of_as_well(host: Host) -> None:
     host.bind(host.image("a.raw"), 3)
     (warning,) = host.planned(disks=[disk("/dev/loop3")]).warnings
-    assert "names /dev/loop3, which may be another image after the next boot" in warning
+    assert (
+        "refers to /dev/loop3 by number, which may be a different image after a reboot" in warning
+    )
 
 
 def test_a_link_that_the_config_has_is_not_given_up_while_it_lacks(
@@ -802,8 +806,8 @@ def test_a_config_that_the_domain_had_elsewhere_is_said_once(host: Host) -> None
     host.done(disks=[])
     moved = {"path": str(host.home / "moved.cfg"), "disks": []}
     assert host.planned(**moved).warnings == [
-        f"{host.path} is another config of domain web, which this collection wrote as well; delete "
-        f"it if {host.home}/moved.cfg is in its place"
+        f"domain web has another config that this collection wrote, {host.path}; delete it if "
+        f"{host.home}/moved.cfg replaces it"
     ]
     host.done(**moved)
     assert host.planned(**moved, options={"memory": 9}).warnings == []

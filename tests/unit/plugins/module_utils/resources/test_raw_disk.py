@@ -987,7 +987,7 @@ def test_no_image_is_made_for_a_slot_that_has_another(tmp_path: Path, config: Pa
         error = refused(new, size=4096, slots=[slot(config, "51712")], **options)
         assert error.startswith(
             f"cannot create {new}: {config}: slot 51712 of domain web has {tmp_path}/old.raw and "
-            f"would get {new}; set allow_slot_change: true if that is meant"
+            f"would get {new}; set allow_slot_change: true to allow it"
         )
     assert not new.exists()
     assert planned(new, size=4096, slots=[slot(config)], allow_slot_change=True).actions

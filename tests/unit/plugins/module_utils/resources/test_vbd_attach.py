@@ -220,7 +220,7 @@ def test_a_slot_that_is_taken(host: FakeHost, other: State, difference: str) -> 
         ({"vdev": None}, "vdev is missing"),
         ({"target": None}, "target is missing"),
         ({"vdev": "xvd"}, "lacks the letter"),
-        ({"target": "loop0"}, "is not absolute: write it from / on"),
+        ({"target": "loop0"}, "is not absolute: use a full path"),
         ({"target": "vg0/a"}, "such as /dev/vg0/a for a volume"),
         ({"target": "phy:/dev/loop0"}, "write target: /dev/loop0"),
         ({"target": "tap:qcow2:/a"}, "write target: /a and format: qcow2"),
