@@ -172,7 +172,7 @@ class DiskSpec:
 
     def unsaid(self, other: DiskSpec) -> Dict[str, Any]:
         """What only the other one says, by key."""
-        return {k: v for k, v in other.as_dict().items() if getattr(self, k) in (None, "")}
+        return {k: v for k, v in other.as_dict().items() if getattr(self, k) is None}
 
     # ---- writing ----
 
@@ -226,7 +226,9 @@ def without_prefixes(target: str) -> DiskSpec:
 
 def _is_said(key: str, value: object) -> bool:
     words = KEYS[key].words
-    return value not in (None, "") and (not words or value in words)
+    if words:
+        return value in words
+    return value is not None if key != "vdev" else bool(value)
 
 
 def _word(key: str, value: DiskValue) -> str:
