@@ -60,13 +60,13 @@ class Action:
 class Plan:
     """How one item gets from what is there to what is wanted."""
 
-    before: State
+    before: State = field(default_factory=dict)
     """The state found on the host."""
 
-    after: State
+    after: State = field(default_factory=dict)
     """The state that the actions lead to, as far as it can be known beforehand."""
 
-    read_back: Callable[[], State]
+    read_back: Callable[[], State] = dict
     """Reads the state from the host once the actions are done; raises BlockdevError if it is
     not the wanted one, UnexpectedStateError where it can tell which it is."""
 

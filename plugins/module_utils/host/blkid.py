@@ -110,7 +110,7 @@ class Prober:
         """
         left = self._until - time.monotonic()
         if left <= 0:
-            self._give_up(f"the disks were not all looked at within {CALL_SECONDS} s")
+            self._give_up(f"not all disks were read within {CALL_SECONDS} s")
             return []
         seconds = min(left, DISK_SECONDS)
         try:
@@ -124,7 +124,7 @@ class Prober:
 
     def _give_up(self, why: str) -> None:
         self._given_up = True
-        self._warn(f"label, filesystem and partitions are not known: {why}")
+        self._warn(f"label, filesystem and partitions are unknown: {why}")
 
 
 def _is_disk(status: os.stat_result, rdev: Optional[int]) -> bool:

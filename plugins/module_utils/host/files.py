@@ -76,8 +76,8 @@ def opened_real(path: str, make: bool = False) -> Iterator[int]:
                 if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                     raise
                 raise BlockdevError(
-                    f"{at} is not a directory but was one, or was not there, a moment ago; see who "
-                    "else writes there, then run again"
+                    f"{at} is not a directory: another program has just created it; find out which, "
+                    "then run again"
                 ) from None
             os.close(descriptor)
             descriptor = below
@@ -102,8 +102,8 @@ def resolved(path: str) -> str:
         if name == "..":
             if not os.path.isdir(real):
                 raise BlockdevError(
-                    f"{path} goes back from {real}, which is no directory, so that nothing is ever "
-                    "found by this path; write it without .."
+                    f"{path} contains .. after {real}, which is not a directory, so the path can "
+                    "never be opened; write it without .."
                 )
             real = os.path.dirname(real)
             mode = _mode(real)
@@ -144,8 +144,8 @@ def _link_target(path: str, public: bool) -> Tuple[Optional[str], int]:
                 return None, status.st_mode
             if public and status.st_uid not in (0, os.geteuid()):
                 raise BlockdevError(
-                    f"{path} is a symbolic link of user {status.st_uid} in a directory that "
-                    "everyone can write to, where only those of root are followed; remove it"
+                    f"{path} is a symbolic link of user {status.st_uid} in a world-writable "
+                    "directory, where only links of root are followed; remove it"
                 )
             return os.readlink("", dir_fd=link), status.st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -170,10 +170,10 @@ def check_writable(path: str, what: str) -> None:
     """
     if not os.access(path, os.W_OK):
         if not os.path.lexists(path):
-            raise BlockdevError(f"cannot {what}: {path} was removed meanwhile; run again")
+            raise BlockdevError(f"cannot {what}: {path} was removed by another program; run again")
         raise BlockdevError(
-            f"cannot {what}: {path} cannot be written; its file system is mounted read-only or it "
-            "is immutable (lsattr)"
+            f"cannot {what}: {path} is not writable: its file system is mounted read-only or it is "
+            "immutable (lsattr)"
         )
 
 

@@ -82,8 +82,8 @@ def _acquire(path: str, wait: float) -> int:
             return descriptor
         if time.monotonic() >= deadline:
             raise BlockdevError(
-                f"waited {wait:g} s for the lock {path}, which another process still holds; "
-                f"run it again when that has ended (`lsof {path}` shows it)"
+                f"waited {wait:g} s for the lock {path}, which another process holds: `lsof {path}`"
+                " shows it; run again when it has ended"
             )
         time.sleep(POLL_SECONDS)
 

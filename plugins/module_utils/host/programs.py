@@ -56,7 +56,7 @@ class ProgramTimeoutError(ProgramError):
 
 
 class ProgramMissingError(ProgramError):
-    """A program is not on this host."""
+    """A program is not installed."""
 
     def __init__(self, name: str, purpose: Optional[str] = None) -> None:
         """``purpose``: what it does, after ``which``."""

@@ -84,7 +84,7 @@ def read_recipe(
             if os.access(path, os.X_OK):
                 executables.append(relative)
     if CUSTOMISE not in executables:
-        raise LabError(f"{os.path.join(folder, CUSTOMISE)} is not there, or cannot be run")
+        raise LabError(f"{os.path.join(folder, CUSTOMISE)} does not exist or is not executable")
     return Recipe(release, tuple(packages), mirror or None, files, tuple(sorted(executables)))
 
 
@@ -103,15 +103,14 @@ def _require_user_namespace() -> None:
     except LabError as error:
         if "mktemp" in str(error):
             raise LabError(
-                f"{tempfile.gettempdir()} is not for everybody, as a folder for temporary files "
-                "has to be where an ordinary user builds; set TMPDIR to another, such as /var/tmp: "
-                f"{error}"
+                f"{tempfile.gettempdir()} is not world-writable, as a build without root needs it; "
+                f"set TMPDIR to another directory, such as /var/tmp: {error}"
             ) from None
         ids = "--add-subuids 100000-165535 --add-subgids 100000-165535"
         raise LabError(
-            f"there is no user namespace for this user, and only root can build without: {error}\n"
-            f"It takes ids that nobody else has (`usermod {ids} USER`), and a kernel that "
-            "permits it (see the sysctls user.max_user_namespaces, "
+            f"this user cannot create a user namespace, which a build without root needs: {error}\n"
+            f"The user needs subordinate ids of its own (`usermod {ids} USER`), and the kernel has "
+            "to allow it (see the sysctls user.max_user_namespaces, "
             "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns)"
         ) from None
 
@@ -173,13 +172,13 @@ def _take_boot_files(archive: str, folder: str) -> None:
         missing = [pattern.pattern for name, pattern in wanted.items() if name not in found]
         if missing:
             raise LabError(
-                f"the root file system lacks {', '.join(missing)}: which package is missing "
-                "(xen_lab_packages)?"
+                f"the root file system lacks {', '.join(missing)}; add the package that has it "
+                "(xen_lab_packages)"
             )
         # QEMU's loader does not unpack a multiboot kernel.
         found["xen"] = gzip.decompress(found["xen"])
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise LabError(f"what mmdebstrap wrote cannot be read: {error}") from None
+        raise LabError(f"cannot read the output of mmdebstrap: {error}") from None
     found["known_hosts"] = HOST_ALIAS.encode() + b" " + found["known_hosts"]
     for name, data in found.items():
         with open(f"{folder}/{name}", "wb") as file:

@@ -87,12 +87,12 @@ class Cache:
     def require_ours(self) -> None:
         """Raise LabError if the folder is there and was not made for labs."""
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
-            raise LabError(f"{self.path} is not a folder; choose another (xen_lab_cache)")
+            raise LabError(f"{self.path} is not a directory; choose another (xen_lab_cache)")
         names = _names(self.path)
         if LOCK not in names and set(names) - {"lost+found"}:
             raise LabError(
-                f"{self.path} has other files than those of labs; choose a folder that is new or "
-                "empty (xen_lab_cache)"
+                f"{self.path} contains files that are not of a lab; choose a new or empty "
+                "directory (xen_lab_cache)"
             )
 
 
@@ -138,9 +138,9 @@ def read_json(path: str) -> Optional[Dict[str, Any]]:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise LabError(f"{path} cannot be read: {error}") from None
+        raise LabError(f"cannot read {path}: {error}") from None
     if not isinstance(content, dict):
-        raise LabError(f"{path} cannot be read: it is not as it was written")
+        raise LabError(f"cannot read {path}: its content was changed")
     return content
 
 
@@ -171,8 +171,8 @@ def require_space(path: str, wanted: int) -> None:
     free = shutil.disk_usage(there).free
     if free < wanted:
         raise LabError(
-            f"{path} has {free >> 20} MiB of room, and {wanted >> 20} MiB are wanted for a build; "
-            "make room, or choose another folder (xen_lab_cache, or TMPDIR for temporary files)"
+            f"{path} has {free >> 20} MiB of free space, and a build needs {wanted >> 20} MiB; "
+            "free some, or choose another directory (xen_lab_cache, or TMPDIR for temporary files)"
         )
 
 

@@ -108,7 +108,7 @@ def save(folder: str, memory: str) -> None:
                 raise
         end(folder)  # closes the pipe, if cat has not
         if cat.wait(MEMORY_SECONDS) != 0:
-            raise LabError(f"the machine's memory cannot be written to {memory}: is there room?")
+            raise LabError(f"cannot write the machine's memory to {memory}; is the disk full?")
 
 
 class _Pipe(NamedTuple):
@@ -156,7 +156,7 @@ def end(folder: str) -> None:
     with suppress(ProcessLookupError):
         os.kill(process[0], signal.SIGKILL)
     if not _ends(folder):
-        raise LabError(f"QEMU does not end, although it was killed (process {process[0]})")
+        raise LabError(f"QEMU still runs after it was killed (process {process[0]})")
 
 
 def _ends(folder: str) -> bool:
@@ -221,7 +221,7 @@ def require_free_port(port: int) -> None:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise LabError(f"port {port} cannot be had: {error.strerror}; {OTHER_PORT}") from None
+            raise LabError(f"cannot use port {port}: {error.strerror}; {OTHER_PORT}") from None
 
 
 def ssh_options(image: str) -> List[str]:

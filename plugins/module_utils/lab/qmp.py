@@ -66,7 +66,7 @@ class Qmp:
         try:
             self._socket.sendmsg([message], [ancillary] if ancillary else [])
         except OSError as error:
-            raise QmpError(f"QEMU does not listen any more: {error}") from None
+            raise QmpError(f"QEMU stopped listening: {error}") from None
 
     def _answer(self) -> Any:
         """The next message that is no event."""

@@ -76,8 +76,8 @@ class Start:
         ]
         if other:
             raise LabError(
-                f"lab {self._wanted.name} runs already, with {', '.join(other)}; end it first "
-                "(xen_lab_state: absent), or give the new one another name (xen_lab_name)"
+                f"lab {self._wanted.name} is already running, with {', '.join(other)}; end it "
+                "first (xen_lab_state: absent), or give the new one another name (xen_lab_name)"
             )
 
     # ---- image ----
@@ -176,8 +176,8 @@ class Start:
             )
         except (QmpError, FileNotFoundError) as error:
             raise LabError(
-                f"cannot go on from the snapshot in {self._snapshot}: {error}; remove that folder "
-                "and run again, then a new one is taken"
+                f"cannot resume from the snapshot in {self._snapshot}: {error}; delete that "
+                "directory and run again to take a new one"
             ) from None
 
     def _describe(self, port: int) -> State:
@@ -205,7 +205,8 @@ def state_of(folder: str) -> Optional[State]:
     try:
         return read_json(_state_file(folder))
     except LabError as error:
-        raise LabError(f"a lab runs, but {error}; end it first (xen_lab_state: absent)") from None
+        message = f"a lab is running, but {error}; end it first (xen_lab_state: absent)"
+        raise LabError(message) from None
 
 
 def _state_file(folder: str) -> str:
