@@ -67,9 +67,14 @@ class Config:
         return [] if self.text is None else config_text.disks(self.text)
 
     @cached_property
-    def disks(self) -> List[ListedDisk]:
+    def meant(self) -> List[str]:
         """The same, and the disk of a ``disk = 'SPEC'`` as well: see ``config/text.meant``."""
-        return [] if self.text is None else list(map(ListedDisk.read, config_text.meant(self.text)))
+        return [] if self.text is None else config_text.meant(self.text)
+
+    @cached_property
+    def disks(self) -> List[ListedDisk]:
+        """The disks of ``meant``, read."""
+        return [ListedDisk.read(text) for text in self.meant]
 
     @cached_property
     def targets(self) -> Set[str]:

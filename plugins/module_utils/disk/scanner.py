@@ -13,8 +13,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk.values import (
     MAX_PORT,
     DiskSpecError,
     DiskValue,
+    abridged,
     choice,
-    shown,
 )
 
 PREFIX = re.compile(
@@ -82,7 +82,7 @@ class SpecScanner:
                 read(match)
                 return rest[match.end() :]
         hint = disk_hints.of_nonsense(rest)
-        raise DiskSpecError(f"it makes no sense from {shown(rest)} on{hint}")
+        raise DiskSpecError(f"it makes no sense from {abridged(rest)} on{hint}")
 
     def _keyed(self, match: Match[str]) -> None:
         name, value = match.groups()
@@ -91,7 +91,7 @@ class SpecScanner:
             return
         key = _KEY_OF.get(name)
         if key is None:
-            raise DiskSpecError(f"the key {shown(name)} is unknown{disk_hints.of_key(name)}")
+            raise DiskSpecError(f"the key {abridged(name)} is unknown{disk_hints.of_key(name)}")
         self._say(key, value)
 
     def _say(self, key: str, value: str) -> None:
@@ -111,7 +111,7 @@ class SpecScanner:
     def _prefix(self, match: Match[str]) -> None:
         if match["unknown"]:
             hint = disk_hints.of_prefix(match["unknown"])
-            raise DiskSpecError(f"{shown(match['unknown'])} is not a prefix that xl knows{hint}")
+            raise DiskSpecError(f"{abridged(match['unknown'])} is not a prefix that xl knows{hint}")
         self._prefix_text += match.group()
         if match["format"]:
             self._say_format(match["format"])
@@ -136,9 +136,8 @@ class SpecScanner:
             self._positional_access = True
             self._access_in_its_place(word)
         else:
-            raise DiskSpecError(
-                f"{shown(word)} is one positional parameter too many{disk_hints.of_surplus(word)}"
-            )
+            hint = disk_hints.of_surplus(word)
+            raise DiskSpecError(f"{abridged(word)} is one positional parameter too many{hint}")
 
     def _format_or_empty_drive(self, word: str) -> None:
         if ":" in word and not self._disk["target"]:
@@ -176,7 +175,7 @@ class SpecScanner:
     def _say_port(self, key: str, value: str) -> None:
         # libxl stops reading at the first character that is no digit.
         if not _PORT.fullmatch(value) or int(value) > MAX_PORT:
-            raise DiskSpecError(f"{xl_name(key)} is a TCP port, not {shown(value)}")
+            raise DiskSpecError(f"{xl_name(key)} is a TCP port, not {abridged(value)}")
         self._disk[key] = int(value)
 
     def _say_format(self, value: str) -> None:
@@ -188,7 +187,7 @@ class SpecScanner:
 
     def _say_access(self, value: str) -> None:
         if value.endswith("!"):
-            raise DiskSpecError(f"access cannot be {shown(value)}: {disk_hints.SHARED}")
+            raise DiskSpecError(f"access cannot be {abridged(value)}: {disk_hints.SHARED}")
         self._disk["access"] = value and choice("access", value)
 
     def _say_devtype(self, value: str) -> None:

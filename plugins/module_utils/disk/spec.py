@@ -24,8 +24,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk.scanner import P
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.values import (
     DiskSpecError,
     DiskValue,
+    abridged,
     checked,
-    shown,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import type_name
 
@@ -87,7 +87,7 @@ class DiskSpec:
         for key in disk:
             if key not in KEYS:
                 raise DiskSpecError(
-                    f"a disk has no key {shown(key)}: accepted are {', '.join(KEYS)}"
+                    f"a disk has no key {abridged(key)}: accepted are {', '.join(KEYS)}"
                 )
         values: Dict[str, Any] = {key: checked(key, disk[key]) for key in KEYS if key in disk}
         spec = cls(**values)
@@ -121,7 +121,7 @@ class DiskSpec:
         try:
             spec = cls(**SpecScanner().read(text))
         except DiskSpecError as error:
-            raise DiskSpecError(f"disk specification {shown(text)}: {error}") from error
+            raise DiskSpecError(f"disk specification {abridged(text)}: {error}") from error
         return replace(spec, access=spec.access and spec.effective_access)
 
     # ---- what it means ----
@@ -199,7 +199,7 @@ class DiskSpec:
         if style == "positional":
             return ",".join(_positional(words))
         raise DiskSpecError(
-            f"there is no style {shown(style)}: accepted are {' and '.join(STYLES)}"
+            f"there is no style {abridged(style)}: accepted are {' and '.join(STYLES)}"
         )
 
     def _check_together(self) -> None:
@@ -270,6 +270,6 @@ def _positional_target(target: str) -> str:
     else:
         return target
     raise DiskSpecError(
-        f"target {shown(target)} cannot be written in the positional style: {problem}; "
+        f"target {abridged(target)} cannot be written in the positional style: {problem}; "
         "use the keyed style"
     )

@@ -42,18 +42,18 @@ def choice(key: str, value: str) -> str:
     if meaning is None:
         accepted = ", ".join(KEYS[key].choices)
         hint = disk_hints.of_spelling(value, KEYS[key].accepted)
-        raise DiskSpecError(f"{key} cannot be {shown(value)}: accepted are {accepted}{hint}")
+        raise DiskSpecError(f"{key} cannot be {abridged(value)}: accepted are {accepted}{hint}")
     return meaning
 
 
-def shown(value: object) -> str:
+def abridged(value: object) -> str:
     """A value in an error: cut if it is long, and its type only if it is no text."""
     return f"{value!r:.200}" if isinstance(value, (str, bool)) else type_name(value)
 
 
 def _flag(key: str, value: object) -> bool:
     if not isinstance(value, bool):
-        raise DiskSpecError(f"{key} is true or false, not {shown(value)}")
+        raise DiskSpecError(f"{key} is true or false, not {abridged(value)}")
     if value not in KEYS[key].words:
         raise DiskSpecError(f"xl cannot say {key}: false, which is its default: leave {key} out")
     return value
@@ -84,9 +84,9 @@ def _text(key: str, value: str) -> str:
     refused = "\n\0" if key == "target" else "\n\0,"
     for character in refused:
         if character in value:
-            raise DiskSpecError(f"{key} cannot contain {character!r}: {shown(value)}")
+            raise DiskSpecError(f"{key} cannot contain {character!r}: {abridged(value)}")
     try:
         value.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
-        raise DiskSpecError(f"{key} cannot be encoded as UTF-8: {shown(value)}") from error
+        raise DiskSpecError(f"{key} cannot be encoded as UTF-8: {abridged(value)}") from error
     return value

@@ -91,7 +91,7 @@ class DomainConfigs(Resource[DomainConfigItem]):
         self._directories = Directories()
         self._autostart = AutostartLinks(self._directories)
         self._warned = 0
-        """The severity of the last warning of ``_warnings``."""
+        """The severity of the last warning of ``_warnings_of_numbers``."""
         self._touched: Set[str] = set()
         """Directories in which a name is made or removed."""
 
@@ -137,17 +137,14 @@ class DomainConfigs(Resource[DomainConfigItem]):
         disks = self._disks.wanted(item, config, former)
         text, sentence = wanted_text(item, config, disks)
         self._refuse_slots(item, config, former, disks)
-        plan = self._plan_text(item, config, text, sentence)
-        plan.file = config.file
+        plan = replace(self._plan_text(item, config, text, sentence), file=config.file)
         self._plan_links(plan, item, config, stays=True)
-        starts = plan.after["autostart"]
-        if item.disks is not None or starts:
-            plan.warnings += self._warnings(config, disks, item.domain if starts else None)
-        plan.warnings += [
-            _warning_of_former(item.domain, config, one)
-            for one in former
-            if one is not config and one.rendered
-        ]
+        plan += Plan(
+            warnings=[
+                *self._warnings_of_numbers(item, config, disks, starts=plan.after["autostart"]),
+                *_warnings_of_former(item.domain, config, former),
+            ]
+        )
         self._plan_release(plan, item, config, text, disks)
         return plan
 
@@ -191,17 +188,18 @@ class DomainConfigs(Resource[DomainConfigItem]):
         subject = Subject(item.domain, config.path, config.file, stays)
         self._autostart.extend_plan(plan, subject, item.autostart_dir, item.parents, wanted)
 
-    def _warnings(
-        self, config: Config, disks: Iterable[ListedDisk], starting: Optional[str]
+    def _warnings_of_numbers(
+        self, item: DomainConfigItem, config: Config, disks: Iterable[ListedDisk], *, starts: bool
     ) -> List[str]:
         """One warning for all configs that name loop devices by number, and another one for those
-        of domains that start at boot. ``starting``: the domain that does, if any."""
+        of domains that start at boot. ``starts``: whether this one does."""
         numbered = [t for t in targets_of(disks) if loop_binding.number_of(t) is not None]
-        severity = 1 if starting is None else 2
-        if not numbered or severity <= self._warned:
+        severity = 2 if starts else 1
+        is_asked_for = item.disks is not None or starts
+        if not numbered or not is_asked_for or severity <= self._warned:
             return []
         self._warned = severity
-        return [_warning_of_numbers(config, numbered, starting)]
+        return [_warning_of_numbers(config, numbered, item.domain if starts else None)]
 
     def _plan_text(
         self, item: DomainConfigItem, config: Config, text: Optional[str], sentence: str
@@ -234,7 +232,7 @@ class DomainConfigs(Resource[DomainConfigItem]):
             check_writable(config.file, sentence)
             if item.is_backed_up(config):
                 hidden = os.path.realpath(item.autostart_dir) == config.directory
-                keep = partial(_keep_copy, config, hidden)
+                keep = partial(_back_up, config, hidden)
                 actions.append(Action(f"keep a copy of {config.path}", keep))
         if text is None:
             return [*actions, Action(sentence, partial(config_file.remove, config))]
@@ -252,7 +250,7 @@ def _text_of_absent(item: DomainConfigItem, config: Config) -> Tuple[Optional[st
     return None, f"remove {config.path}"
 
 
-def _keep_copy(config: Config, hidden: bool) -> Learned:
+def _back_up(config: Config, hidden: bool) -> Learned:
     return Learned(state={"backup_file": config_file.keep_copy(config, hidden)})
 
 
@@ -271,18 +269,20 @@ def _warning_of_numbers(config: Config, numbered: Sequence[str], starting: Optio
     )
 
 
-def _warning_of_former(domain: str, config: Config, former: Config) -> str:
-    return (
-        f"domain {domain} has another config that this collection wrote, {former.file}; delete it "
-        f"if {config.path} replaces it"
-    )
+def _warnings_of_former(domain: str, config: Config, former: Iterable[Config]) -> List[str]:
+    return [
+        f"domain {domain} has another config that this collection wrote, {one.file}; delete it if "
+        f"{config.path} replaces it"
+        for one in former
+        if one is not config and one.rendered
+    ]
 
 
 def _state(config: Config, text: Optional[str]) -> State:
     """The result keys of ``config`` once it says ``text``."""
     found = replace(config, text=text)
     try:
-        disks: Optional[List[str]] = [config_file.shown(disk.text) for disk in found.disks]
+        disks: Optional[List[str]] = [config_file.shown(text) for text in found.meant]
     except config_syntax.DomainConfigError:
         disks = None  # It can still be replaced as a whole.
     return {"path": config.path, "disks": disks, "rendered": found.rendered}

@@ -14,6 +14,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import text as
 from ansible_collections.xen.blockdev.plugins.module_utils.config.file import ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
+from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.scanner import SpecScanner
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
@@ -100,6 +103,39 @@ def test_disks_that_are_not_given_stay(host: Host) -> None:
         "format=raw, vdev=xvda, access=rw, target=/dev/vg0/a"
     ]
     assert host.done(disks=[])["disks"] == []
+
+
+def test_a_new_disk_is_rendered_once_and_read_once(
+    host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: List[str] = []
+    for owner, name in ((DiskSpec, "render"), (SpecScanner, "read")):
+        monkeypatch.setattr(owner, name, counted(calls, name, getattr(owner, name)))
+    slots = device_number._parse_text.cache_info().misses
+    host.planned(disks=[disk("/dev/vg0/new", "xvdzy", access="ro")])
+    assert calls == ["render"]
+    assert device_number._parse_text.cache_info().misses == slots + 1
+    host.planned(disks=["/dev/vg0/new,raw,xvdzx,w"])
+    assert calls == ["render", "read", "render"]
+
+
+def counted(calls: List[str], name: str, function: Any) -> Any:
+    def call(*args: Any) -> Any:
+        calls.append(name)
+        return function(*args)
+
+    return call
+
+
+def test_all_keys_of_xl_are_kept_in_a_config(host: Host) -> None:
+    colo = "colo, colo-host=h, colo-port=9000, colo-export=e, active-disk=/a, hidden-disk=/h"
+    old = f"/dev/vg0/a,raw,xvda,w,{colo},grant_usage=0"
+    host.path.write_text(f"name='web'\ndisk=[\n    '{old}',\n]\n")
+    host.done(disks=[disk("/dev/vg0/a"), disk("/dev/vg0/b", "xvdb")])
+    assert f"    '{old}',\n" in host.path.read_text()
+    host.done(disks=[disk("/dev/vg0/a", discard=True), disk("/dev/vg0/b", "xvdb")])
+    text = host.path.read_text().replace(",", ", ")
+    assert f"discard, grant_usage=0, {colo}'" in text.replace("  ", " ")
 
 
 def test_direct_io_safe_false_is_the_default(host: Host) -> None:
