@@ -12,20 +12,19 @@ version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
   - Writes the files from which C(xl create) starts domains, any number of them in one call.
-  - A config that is not there, or that this module wrote before, is rendered from O(options) and O(disks). In
-    one that someone else wrote, only the disk list is changed and every other byte stays as it is, unless
-    O(overwrite=true).
+  - A config that does not exist, or that this module wrote before, is rendered from O(options) and O(disks). In
+    any other config, only the disk list is changed and every other byte stays as it is, unless O(overwrite=true).
   - In such a list, disks are compared by what C(xl) makes of them. A disk that is as wanted keeps its text, its
-    place and its comments. One that differs is replaced in its place and its style, and what O(disks) does not
-    say of it stays, such as O(disks[].discard). A new disk goes behind the one that precedes it in O(disks). The
-    order of the disks that are there stays, because the boot loader of a PV guest reads the first one. A removed
-    disk that has a comment, beside it or right above it, becomes a comment itself.
-  - A C(disk) that is a string, from which C(xl) would start the domain without any disk, becomes a list.
-  - A config is written as a whole or not at all, and keeps the owner, the mode and the SELinux context that it
-    has. A new one has mode V(0600), because it may hold the password of a console.
+    place and its comments. A disk that differs is replaced in its place and its style, and keeps the options that
+    O(disks) omits, such as O(disks[].discard) or the parameters of COLO. A new disk follows the one that precedes
+    it in O(disks). The order of the existing disks does not change, because the boot loader of a PV guest reads
+    the first one. A removed disk that has a comment, beside it or right above it, becomes a comment itself.
+  - A C(disk) that is a string becomes a list, because C(xl) would start the domain without any disk.
+  - A config is written as a whole or not at all, and keeps its owner, mode and SELinux context. A new one has mode
+    V(0600), because it may contain the password of a console.
   - A guest finds its disks by their slots. So an image is not moved to another slot, and no other image is put
-    into the slot that it had, unless O(allow_slot_change=true). Images are compared by device and inode,
-    whatever path, link or loop device leads to them.
+    into its slot, unless O(allow_slot_change=true). Images are compared by device and inode, under any path, link
+    or loop device.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.pending
@@ -33,10 +32,10 @@ extends_documentation_fragment:
 options:
   configs:
     description:
-      - The configs and what is wanted of them, as a list. Mutually exclusive with O(domain) and O(path).
-      - An element's options are those of the module. What an element leaves out is taken from the option of
-        that name beside the list.
-      - If one config cannot be had as wanted, the module fails before it touches any.
+      - A list of configs. Mutually exclusive with O(domain) and O(path).
+      - An element has the options of the module. An option that an element omits is taken from the option of that
+        name beside the list.
+      - If one config cannot be planned, the module fails before it changes any.
     type: list
     elements: dict
     suboptions:
@@ -51,22 +50,22 @@ options:
         suboptions: &disk
           target:
             description:
-              - What C(xl) opens, such as a block device or an image. Only a C(cdrom) can be without.
-              - An absolute path without a prefix such as C(phy:). With O(disks[].script) it is what that script
-                takes, with O(disks[].backend) what that domain knows, and with O(disks[].backendtype=qdisk) it can
-                be one of QEMU's protocols, such as C(rbd:pool/image).
-              - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image whose path
-                follows. It must be bound. Where udev has not made the link, the config gets the number of the
-                loop device instead, and a warning says so; a config that has the link already keeps it.
-              - While a guest runs on that image as a file, by a loop device of Xen's own script, the config names the
-                image itself, as the script unbinds the device when the guest ends.
+              - The block device or image that C(xl) opens. Only a C(cdrom) can omit it.
+              - An absolute path without a prefix such as C(phy:). With O(disks[].script) it is the argument of that
+                script, with O(disks[].backend) a name that is valid in that domain, and with
+                O(disks[].backendtype=qdisk) it can be one of QEMU's protocols, such as C(rbd:pool/image).
+              - A link below C(/dev/disk/by-loop-file) means the loop device of the image whose path follows. The image
+                must be bound. If udev has not made the link, the config gets the number of the loop device instead,
+                with a warning; a config that has the link already keeps it.
+              - While a guest runs on that image through a loop device of Xen's own script, the config names the image
+                itself, because the script unbinds the device when the guest ends.
             type: str
           format:
             description:
               - Format of the target, by default V(raw).
-              - Where it is left out and the target looks like another format (such as qcow2, vhd, a compressed
-                file or a zip archive, but not tar), that is an error, unless the config has it as V(raw) already.
-                A guest can write such a signature into its raw disk itself. Say V(raw) for such a disk.
+              - If it is omitted and the target looks like another format (such as qcow2, vhd, a compressed file or a
+                zip archive, but not tar), that is an error, unless the config has it as V(raw) already. A guest can
+                write such a signature into its raw disk itself. Set V(raw) for such a disk.
             type: str
             choices: [raw, qcow, qcow2, vhd, qed, empty]
           vdev:
@@ -76,24 +75,24 @@ options:
           access:
             description:
               - Whether the guest can write, by default V(rw), but V(ro) for a C(cdrom).
-              - V(r) is V(ro) and V(w) is V(rw), as for C(xl); both are taken since version 1.1.0.
+              - V(r) is V(ro) and V(w) is V(rw), as for C(xl); both are accepted since version 1.1.0.
             type: str
             choices: [ro, rw, r, w]
           devtype:
-            description: What the guest takes it for, by default a V(disk).
+            description: The kind of device that the guest sees, by default a V(disk).
             type: str
             choices: [disk, cdrom]
           backendtype:
-            description: What serves the disk. Without it C(xl) chooses.
+            description: The backend that serves the disk. By default C(xl) chooses.
             type: str
             choices: [phy, tap, qdisk, standalone]
           backend:
             description:
-              - The domain that serves the disk, by default dom0. What serves it there is O(disks[].backendtype).
+              - The domain that serves the disk, by default dom0. The kind of backend in it is O(disks[].backendtype).
             type: str
           script: {description: The hotplug script that makes the block device from the target., type: str}
           direct_io_safe: {description: Whether QEMU may bypass the page cache of dom0., type: bool}
-          discard: {description: Whether the guest can give blocks back. Without it C(xl) decides., type: bool}
+          discard: {description: Whether the guest can discard blocks. By default C(xl) decides., type: bool}
           trusted: {description: Whether the guest trusts the backend. Needs Xen 4.19 or later., type: bool}
           specification:
             description: How the guest talks to the backend, by default V(xen).
@@ -122,10 +121,10 @@ options:
         version_added: 1.1.0
         suboptions: &removed
           vdev:
-            description: The slot in which it is.
+            description: Its slot.
             type: str
           target:
-            description: The target that it has, by any path, link or loop device. An empty drive fits any target.
+            description: Its target, by any path, link or loop device. An empty drive matches any target.
             type: str
       known_images: {description: See O(known_images)., type: list, elements: str}
       owner: {description: See O(owner)., type: str}
@@ -138,83 +137,82 @@ options:
   domain:
     description:
       - Name of the domain. Required unless O(configs) is given.
-      - A config that is there must be the one of this domain.
+      - An existing config must be the one of this domain.
     type: str
   path:
     description:
       - The config, an absolute path on the managed host, by default C(/etc/xen/<domain>.cfg). Its directory
         must exist unless O(parents=true).
-      - A symbolic link to a config stands for the config. Below a directory that everyone can write to, only
-        links of root are followed.
+      - A symbolic link to a config means the config. Below a world-writable directory, only links that root owns are
+        followed.
     type: path
   state:
     description:
       - V(present) writes the config.
-      - V(absent) removes it if this module wrote it. Of a config that someone else wrote, only the disk list is
-        emptied.
+      - V(absent) removes it if this module wrote it. If not, only its disk list is emptied.
     type: str
     choices: [present, absent]
     default: present
   options:
     description:
-      - What the config says beside name and disks, by the names of C(xl), see C(xl.cfg(5)). Values are strings,
+      - All options of the config except name and disks, by the names of C(xl), see C(xl.cfg(5)). Values are strings,
         integers, booleans and lists of these.
-      - Without it, a config that is rendered has only name and disks, also where it said more before.
+      - If it is omitted, a rendered config has only name and disks, even if it had more before.
     type: dict
   disks:
     description:
       - The disks, each a dictionary or a string in the syntax of C(xl), as in C(disk = [ ... ]). Both mean the
         same, and a list can have both. A slot can be given only once.
-      - Strings are taken since version 1.1.0.
-      - Without it, a config keeps the disks that it has, and a new one has none. V([]) takes all disks out, with
-        the consent that O(unlisted_disks) asks for.
+      - Strings are accepted since version 1.1.0.
+      - If it is omitted, a config keeps its disks, and a new one has none. V([]) removes all disks, if O(unlisted_disks)
+        allows it.
     type: list
     elements: raw
     suboptions: *disk
   overwrite:
     description:
-      - Whether O(options) replace a config that someone else wrote, or one of another domain. Otherwise that is
-        an error.
+      - Whether O(options) replace a config that this module did not write, or one of another domain. Otherwise that
+        is an error.
     type: bool
     default: false
   backup:
     description:
       - Whether to keep a copy of a config that is changed or removed, beside it and under a name with the time,
-        see RV(configs[].backup_file). In O(autostart_dir) the name begins with a dot, as C(xendomains) would start
-        the domain from the copy as well.
-      - Unless this is given, a copy is kept of what someone else wrote, and of nothing else.
+        see RV(configs[].backup_file). In O(autostart_dir) the name begins with a dot, because C(xendomains) would
+        start the domain from the copy as well.
+      - By default, a copy is kept of a config that this module did not write, and of no other.
     type: bool
   validate:
     description:
-      - Whether to let C(xl -N create) read what would be written, before anything is touched. It is done on a
-        Xen host only, where C(xl) runs, in check mode as well.
+      - Whether to check the new config with C(xl -N create) before anything is changed. This is done only on a Xen
+        host, where C(xl) runs, and in check mode as well.
     type: bool
     default: true
   parents:
     description:
-      - Whether missing directories above the config, and O(autostart_dir) where a link is made in it, are
-        created, with mode 0755. Otherwise that is an error.
+      - Whether to create missing directories above the config, and O(autostart_dir) if a link is made in it, with mode
+        0755. Otherwise a missing directory is an error.
     type: bool
     default: false
   autostart:
     description:
-      - Whether C(xendomains) starts the domain when the host boots. It starts all that is in O(autostart_dir),
-        in the order of the names.
-      - With V(true), a link of the config's file name that leads to the config is made there, unless a link
-        leads to it already, such as C(10-web.cfg). That is kept under its name. With V(false), all links there
-        that lead to the config are removed. Without this, they are left alone.
-      - With O(state=absent), the links to a config that is removed, or that is not there, are removed in any
-        case. Those to one that stays with an empty disk list are left alone unless this is V(false).
-      - Links to another config that this module wrote for the same domain are those of a config that the domain had
-        elsewhere. With V(true), one of them is made to lead to this config and the others are removed, with V(false) all
-        are. Without this, a warning names them.
-      - What is in the way of the link, be it a file or a link to something else, is an error.
-      - Loop devices must be bound again before C(xendomains) runs, which this module does not see to.
+      - Whether C(xendomains) starts the domain when the host boots. It starts everything in O(autostart_dir), in the
+        order of the names.
+      - With V(true), a link to the config with its file name is made there, unless there is one already, such as
+        C(10-web.cfg), which keeps its name. With V(false), all links there to the config are removed. If it is omitted,
+        they are left alone.
+      - With O(state=absent), the links to a config that is removed or does not exist are always removed. If the config
+        stays with an empty disk list, its links are left alone unless this is V(false).
+      - Links to another config that this module wrote for the same domain belong to a config that the domain had
+        elsewhere. With V(true), one of them is changed to lead to this config and the others are removed; with V(false),
+        all are removed. If it is omitted, a warning names them.
+      - If another file or link has the name of the link, that is an error.
+      - Loop devices must be bound again before C(xendomains) runs. This module does not do that.
     type: bool
   autostart_dir:
     description:
-      - The directory that C(xendomains) knows as C(XENDOMAINS_AUTO), an absolute path. It must exist where a
-        link is to be made in it, unless O(parents=true).
+      - The directory that is C(XENDOMAINS_AUTO) for C(xendomains), an absolute path. It must exist if a link is made
+        in it, unless O(parents=true).
     type: path
     default: /etc/xen/auto
   allow_slot_change:
@@ -222,38 +220,37 @@ options:
       - Whether an image may move to another slot, and another image come into its slot. Otherwise that is an
         error, because the guest would find another disk where it looks for this one.
       - If the config does not exist yet, it is compared with the ones that the domain has elsewhere. Those are C(<domain>.cfg)
-        in the same directory and in C(/etc/xen) if this module wrote them for the domain, and those from which C(xendomains)
-        starts the domain, whoever wrote them. Configs of the same call are not among them.
-      - A config that names C(/dev/loopN) does not tell which image that was before the last boot. If the
-        numbers have changed since, this is needed once.
+        in the same directory and in C(/etc/xen) if this module wrote them for the domain, and all from which C(xendomains)
+        starts the domain. Configs of the same call are not among them.
+      - If a config names C(/dev/loopN), nothing says which image that was before the last boot. If the numbers have
+        changed since, this is needed once.
       - O(disks[].allow_slot_change) is for the slot of one disk.
     type: bool
     default: false
   unlisted_disks:
     description:
-      - What becomes of disks that the config has and O(disks) does not list, empty drives as well.
-      - V(refuse) is an error that names them, V(keep) leaves them in the config, V(remove) takes them out.
-      - Unless this is given, it is V(refuse) for a config that someone else wrote, also with O(overwrite=true),
-        and V(remove) for one that this module wrote.
+      - What to do with disks, and empty drives, that the config has and O(disks) does not list.
+      - V(refuse) is an error that names them, V(keep) leaves them in the config, V(remove) removes them from it.
+      - The default is V(remove) for a config that this module wrote, and V(refuse) for any other, even with
+        O(overwrite=true).
       - A config that the domain has elsewhere counts if this one does not exist yet, see O(allow_slot_change). With V(keep),
-        this one gets its disks as well. If O(disks) is not given, V(refuse) is the default, whoever wrote the other one.
-      - A disk that moves to another slot is listed there. O(state=absent) takes all disks out.
+        this one gets its disks as well. If O(disks) is omitted, V(refuse) is the default for any config.
+      - A disk that moves to another slot counts as listed. O(state=absent) removes all disks.
     type: str
     choices: [refuse, keep, remove]
     version_added: 1.1.0
   removed_disks:
     description:
-      - Disks that are to go from the config, whatever O(unlisted_disks) says. Each is known by its slot, its target
-        or both, which must fit then.
-      - A plan gives here the disks that it has as absent.
+      - Disks to remove from the config, whatever O(unlisted_disks) says. Each is given by its slot, its target or both,
+        which must then both match.
+      - A plan gives its absent disks here.
     type: list
     elements: dict
     version_added: 1.1.0
     suboptions: *removed
   known_images:
     description:
-      - Images that other tasks look after, such as those of all disks of a plan. They are not told as
-        RV(configs[].released).
+      - Images that other tasks manage, such as those of all disks of a plan. They are not in RV(configs[].released).
     type: list
     elements: str
     version_added: 1.1.0
@@ -261,7 +258,7 @@ notes:
   - Diff mode shows neither the password of VNC (C(vncpasswd)) nor that of SPICE (C(spicepasswd)), only whether
     it changes. Ansible itself shows the options of a task at higher verbosity and may log them, so give a task
     with passwords C(no_log=true).
-  - What C(xl -N create) accepts can still be wrong. It looks neither for a kernel nor for a disk.
+  - A config that C(xl -N create) accepts can still be wrong, because it does not look for the kernel or the disks.
 seealso:
   - plugin: xen.blockdev.domain_configs
     plugin_type: filter
@@ -284,7 +281,7 @@ EXAMPLES = r"""
         target: /dev/disk/by-loop-file/srv/xen/web/boot.raw
         format: raw
 
-- name: Replace only the disk list of a config that someone else wrote, and keep a copy
+- name: Replace only the disk list of a config that was written by hand, and keep a copy
   xen.blockdev.xen_domain_config:
     domain: db
     path: /etc/xen/vm/db.cfg
@@ -303,7 +300,7 @@ EXAMPLES = r"""
       - /srv/xen/base.qcow2,qcow2,xvdb,r
       - {vdev: xvdc, target: /dev/vg0/new, allow_slot_change: true}
 
-- name: Take one disk out of a config that someone else wrote, and leave all others as they are
+- name: Remove one disk from a config that was written by hand, and keep all others
   xen.blockdev.xen_domain_config:
     domain: db
     disks:
@@ -320,13 +317,13 @@ EXAMPLES = r"""
     mode: "0640"
     parents: true
 
-- name: Have xendomains start a domain when the host boots
+- name: Start a domain when the host boots
   xen.blockdev.xen_domain_config:
     domain: web
     options: {type: pvh, kernel: /srv/kernels/web.xen}
     autostart: true
 
-- name: Have xendomains start a domain no more, where it looks into another directory
+- name: Do not start a domain when the host boots, on a host with another directory for xendomains
   xen.blockdev.xen_domain_config:
     domain: db
     path: /etc/xen/vm/db.cfg
@@ -342,7 +339,7 @@ EXAMPLES = r"""
     setype: etc_t
     selevel: s0
 
-- name: Replace a config that someone else wrote, with other disks in its slots
+- name: Replace a config that was written by hand, with other disks in its slots
   xen.blockdev.xen_domain_config:
     domain: old
     options: {type: pv, bootloader: pygrub, memory: 512}
@@ -371,7 +368,7 @@ EXAMPLES = r"""
         - path: /srv/xen/new/boot.raw
   check_mode: true
 
-- name: Remove a config, or empty its disk list if someone else wrote it
+- name: Remove a config, or empty its disk list if it was written by hand
   xen.blockdev.xen_domain_config:
     domain: web
     state: absent
@@ -386,36 +383,35 @@ configs:
   contains:
     domain: {description: The domain., type: str, returned: always, sample: web}
     path:
-      description: The config. V(none) where the default is not known yet, because of an error.
+      description: The config. V(none) if an error left the default unknown.
       type: str
       returned: always
       sample: /etc/xen/web.cfg
     disks:
       description:
-        - The disks in the config, as they are written there. P(xen.blockdev.from_xl_disk#filter) takes them apart.
+        - The disks in the config, as they are written there. P(xen.blockdev.from_xl_disk#filter) parses them.
       type: list
       elements: str
       returned: unless the config could not be planned
       sample: ["format=raw, vdev=xvda, access=rw, target=/dev/disk/by-loop-file/srv/xen/web/boot.raw"]
     rendered:
       description:
-        - Whether the config is one that this module rendered. V(false) for one that someone else wrote, and
-          where there is none.
+        - Whether this module wrote the config. V(false) as well if it does not exist.
       type: bool
       returned: unless the config could not be planned
       sample: true
     autostart:
       description:
-        - Whether C(xendomains) finds the config in O(autostart_dir), by a link or because it is there itself,
-          and so starts the domain when the host boots.
+        - Whether O(autostart_dir) has the config or a link to it, so that C(xendomains) starts the domain when the host
+          boots.
       type: bool
       returned: unless the config could not be planned
       sample: true
     released:
       description:
         - The images that this config named and that no config names any more, neither beside it nor in C(/etc/xen) or
-          O(autostart_dir). A warning names each that is there. An image is never deleted here.
-        - M(xen.blockdev.xen_loopdev) takes their loop devices back with O(xen.blockdev.xen_loopdev#module:ours_only).
+          O(autostart_dir). A warning names each one that exists. This module never deletes an image.
+        - M(xen.blockdev.xen_loopdev) unbinds their loop devices with O(xen.blockdev.xen_loopdev#module:ours_only).
       type: list
       elements: str
       returned: unless the config could not be planned
