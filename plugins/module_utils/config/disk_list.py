@@ -67,7 +67,7 @@ def effective_disks(settings: Iterable[Setting]) -> List[str]:
 
 
 def mended(text: str) -> str:
-    """Give the text with ``disk = 'SPEC'`` as the list ``disk = [ 'SPEC' ]``, which xl needs.
+    """The text with ``disk = 'SPEC'`` as the list ``disk = [ 'SPEC' ]``, which xl needs.
 
     Any other text is returned unchanged. Raises DomainConfigError if it is no valid configuration.
     """

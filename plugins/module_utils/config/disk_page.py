@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where the disks of a configuration are in its text, and how one is put in or taken out.
+"""The positions of the disks in the text of a configuration, and how one is added or removed.
 
-People write disk lists on one line and on many, with commas behind or before the disks, and notes
-beside and above them. A note belongs to the disk on its line, or to the one right below it.
+People write disk lists on one line or on many, with commas after or before the disks, and comments
+beside and above them. A comment belongs to the disk on its line, or to the one right below it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def places_of(settings: Sequence[Setting]) -> List[Setting]:
 
 
 class Edit(NamedTuple):
-    """What is between two positions, in characters from the beginning, becomes ``text``."""
+    """Replaces what is between two positions, in characters from the beginning, by ``text``."""
 
     start: int
     end: int
@@ -44,13 +44,13 @@ class Edit(NamedTuple):
 
 @dataclass(frozen=True)
 class _Around:
-    """What stands on the line of a disk in a list, before it and behind it."""
+    """The tokens on the line of a disk in a list, before and after it."""
 
     before: Sequence[Token]
     comma: Optional[Token]
-    """Right behind it."""
+    """Right after it."""
     behind: Sequence[Token]
-    """Behind the comma, without the line end."""
+    """After the comma, without the line end."""
 
     @property
     def comment(self) -> Optional[Token]:
@@ -70,7 +70,7 @@ class _Around:
 
 
 class Page:
-    """A text, and where its disks are in it."""
+    """A text and the positions of its disks."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -98,7 +98,7 @@ class Page:
         return text
 
     def around(self, item: Token) -> _Around:
-        """What stands on the line of a disk."""
+        """The line of a disk."""
         line = self._lines[item.line]
         position = line.index(item)
         behind = line[position + 1 :]
@@ -106,7 +106,7 @@ class Page:
         return _Around(line[:position], comma, behind[1:] if comma else behind)
 
     def comma_below(self, item: Token) -> Optional[Token]:
-        """The comma behind it that is on a later line."""
+        """The comma after it on a later line."""
         later = self._tokens[self._tokens.index(item) + 1 :]
         found = next(token for token in later if token.kind not in ("comment", "newline"))
         return found if found.kind == "," and found.line > item.line else None
@@ -125,35 +125,36 @@ class Page:
         return any(other.line == item.line and other is not item for other in self.items)
 
     def is_one_a_line(self, item: Token) -> bool:
-        """Whether the disks of its list are on lines of their own, as far as it goes."""
+        """Whether each disk of its list is on a line of its own."""
         place = self._place(item)
         lines = [other.line for other in self.items if self._place(other) == place]
         opening_line = self.text.count("\n", 0, place.value_start) + 1 if place else 0
         return len(set(lines)) == len(lines) and set(lines) != {opening_line}
 
     def first_line_above(self, item: Token) -> int:
-        """The first of the lines right above it that have comments only, or its own."""
+        """The first of the comment lines right above it, or its own line."""
         line = item.line
         while [token.kind for token in self._lines.get(line - 1, ())] == ["comment"]:
             line -= 1
         return line
 
     def line_start(self, position: int) -> int:
-        """Where the line of a position begins."""
+        """The position at which the line of a position begins."""
         return self.text.rfind("\n", 0, position) + 1
 
     def line_end(self, position: int) -> int:
-        """Where the line of a position ends: its line feed, or the end of the text."""
+        """The position at which the line of a position ends: its line feed, or the end of the
+        text."""
         found = self.text.find("\n", position)
         return len(self.text) if found < 0 else found
 
     def behind_blanks(self, position: int) -> int:
-        """Where the blanks end that begin at a position."""
+        """The position after the blanks that begin at a position."""
         match = _BLANKS.match(self.text, position)
         return match.end() if match else position
 
     def margin(self, position: int) -> str:
-        """What is before a position on its line, as blanks of the same width."""
+        """The line before a position, as blanks of the same width."""
         return re.sub(r"[^\t]", " ", self.text[self.line_start(position) : position])
 
 
@@ -173,7 +174,7 @@ def put_before(page: Page, item: Token, written: Sequence[str]) -> List[Edit]:
 
 
 def put_behind(page: Page, item: Token, written: Sequence[str]) -> List[Edit]:
-    """Put disks behind another one, whose comments stay with it."""
+    """Put disks after another one, whose comments stay with it."""
     around = page.around(item)
     closed = bool(around.behind) and around.comment is None
     alone = not page.shares_line(item) and page.is_one_a_line(item)
@@ -199,7 +200,7 @@ def _first_on_line(page: Page, item: Token) -> Token:
 
 
 def _lead(page: Page, item: Token, below: Optional[Token]) -> str:
-    """What a line begins with, up to its disk, where lines begin with commas."""
+    """The beginning of a line up to its disk, in a list whose lines begin with commas."""
     if below is None:
         return page.text[page.line_start(item.start) : item.start]
     return page.text[page.line_start(below.start) : page.behind_blanks(below.end)]
@@ -209,7 +210,7 @@ def _lead(page: Page, item: Token, below: Optional[Token]) -> str:
 
 
 def taken_out(page: Page, item: Token) -> List[Edit]:
-    """Take a disk out, with one comma, or make a comment of it where it has one."""
+    """Remove a disk and one comma, or make a comment of it if it has a comment."""
     around = page.around(item)
     comma = around.comma or around.comma_before or page.comma_below(item)
     edits = []
@@ -251,7 +252,7 @@ def _commented(page: Page, item: Token, start: int, end: int) -> List[Edit]:
 
 
 def removable(text: str, setting: Setting) -> Tuple[int, int]:
-    """What to cut out for a setting: with its own ``;``, and its lines if nothing else is there."""
+    """What to remove for a setting: with its ``;``, and its lines if nothing else is on them."""
     start, end = setting.start, setting.end
     separator = _SEPARATOR.match(text, end)
     if separator:

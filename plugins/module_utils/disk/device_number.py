@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The slots in which a Xen guest finds its disks, and the ways to write one down.
+"""The slots in which a Xen guest finds its disks, and the forms in which they are written.
 
-A slot is a number: the xenstore key, the disk's directory under ``device/vbd`` of its domain.
-Part of the numbers stand for a disk and partition on one of three buses (xvd, hd, sd) and so have
-a Linux device name. The arithmetic is that of ``libxl__device_disk_dev_number`` in libxl, the same
-from Xen 4.11 on, and is laid down in xen-vbd-interface(7).
+A slot is a number, the xenstore key: the name of the disk's directory below ``device/vbd`` of its
+domain. Some numbers mean a disk and partition on one of three buses (xvd, hd, sd) and so have a
+Linux device name. The arithmetic is that of ``libxl__device_disk_dev_number`` in libxl, unchanged
+since Xen 4.11, and specified in xen-vbd-interface(7).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_XENSTORE_KEY = 2**31 - 1
 
 
 class DeviceNumberError(BlockdevError):
-    """A value that is no device number, or a conversion that does not exist."""
+    """A value that is not a device number, or a conversion that does not exist."""
 
 
 class _Region(NamedTuple):
@@ -84,7 +84,7 @@ _LINUX_DEVICE = re.compile(r"(?:/dev/)?(xvd|hd|sd)([a-z]+)([1-9][0-9]*)?")
 _XEN_VDEV = re.compile(r"d(0|[1-9][0-9]*)p(0|[1-9][0-9]*)")
 _NUMBER = re.compile(r"0|[1-9][0-9]*|0x[0-9a-fA-F]+")
 
-# What libxl would accept or a person may well write, and why it is refused here.
+# Input that libxl accepts by accident or that people write, and why it is rejected here.
 _FLAWS = tuple(
     (re.compile(pattern, re.ASCII | re.DOTALL), flaw)
     for pattern, flaw in (
@@ -104,7 +104,7 @@ _FLAWS = tuple(
 
 @dataclass(frozen=True)
 class DeviceNumber:
-    """A slot and what its number stands for. Made by the functions of this file."""
+    """A slot and the disk that its number means. Made by the functions of this file."""
 
     xenstore_key: int
     """The slot, 0 to 2^31-1."""
@@ -125,7 +125,7 @@ class DeviceNumber:
 
     @property
     def canonical(self) -> bool:
-        """Whether xl comes to this slot when it is told the slot's Linux device name.
+        """Whether xl maps the slot's Linux device name back to this slot.
 
         False for a key without a name, and for 268435456 (disk 0 in the extended form): Linux
         calls it xvda as it does 51712, but xl puts xvda into 51712.
@@ -139,7 +139,7 @@ class DeviceNumber:
 
     @property
     def linux_device(self) -> str:
-        """The Linux device name, such as ``xvda1``; see canonical for names that two slots share.
+        """The Linux device name, such as ``xvda1``; see ``canonical`` for names of two slots.
 
         Raises DeviceNumberError if there is none.
         """
@@ -148,24 +148,24 @@ class DeviceNumber:
 
     @property
     def xen_vdev(self) -> str:
-        """The name that libxl itself gave such a disk, ``d0p0``. Raises DeviceNumberError if xl
-        would not come to this slot from any name of that form."""
+        """The name in libxl's own form, ``d0p0``. Raises DeviceNumberError if xl maps no name of
+        that form to this slot."""
         bus, disk, partition = self._named("has no name of the form d0p0")
         name = f"d{disk}p{partition}"
         if bus != "xvd":
             raise DeviceNumberError(
-                f"{self.linux_device} has no name of the form d0p0: those are xvd disks only, "
+                f"{self.linux_device} has no name of the form d0p0: only xvd disks have one, "
                 f"and {name} is {self.linux_device.replace(bus, 'xvd', 1)}"
             )
         if not self.canonical:
             raise DeviceNumberError(
-                f"{self.xenstore_key} has no name of the form d0p0: xl puts {name} into slot "
-                f"{_key(bus, disk, partition)}, which is another one"
+                f"{self.xenstore_key} has no name of the form d0p0: xl maps {name} to slot "
+                f"{_key(bus, disk, partition)}, a different one"
             )
         return name
 
     def as_dict(self) -> Dict[str, object]:
-        """Every form of the device number by its name; None for a form that it does not have."""
+        """Every form of the device number by its name; None for a form that does not exist."""
         return {
             "xenstore_key": self.xenstore_key,
             "bus": self.bus,
@@ -180,7 +180,7 @@ class DeviceNumber:
         if self.bus is None or self.disk is None or self.partition is None:
             raise DeviceNumberError(
                 f"{self.xenstore_key} is a valid slot but {otherwise}: "
-                f"only {_NAMED_KEYS} stand for disks"
+                f"only {_NAMED_KEYS} are those of disks"
             )
         return self.bus, self.disk, self.partition
 
@@ -190,7 +190,7 @@ def parse(value: object) -> DeviceNumber:
 
     ``xvda``, ``/dev/xvda``, ``hda1``, ``sda``, ``d0p0``; ``51712``, ``"51712"`` and ``"0xca00"``
     are xenstore keys. A strict subset of what libxl reads, with the same meaning: see
-    ``docs/docsite/rst/guide_slots.rst`` for what is left out. Raises DeviceNumberError.
+    ``docs/docsite/rst/guide_slots.rst`` for what is rejected. Raises DeviceNumberError.
     """
     if isinstance(value, str):
         return _parse_text(value)

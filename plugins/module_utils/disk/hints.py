@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is meant by disk specifications that xl refuses, and what to write instead.
+"""What to write instead of disk specifications that xl rejects.
 
-xl names the word at which it stopped. What is wrong is often another word: a field that is
-missing before it, or a habit from xm, whose syntax had other fields (xm's xmdomain.cfg(5)). A hint
-begins with its separator, so that it can follow an error; it is empty where nothing is known.
+xl names the word at which it stopped. The mistake is often another word: a field that is missing
+before it, or a habit from xm, whose syntax had other fields (xm's xmdomain.cfg(5)). A hint begins
+with its separator, so that it can follow an error; it is empty if nothing is known.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ORDER = "target,format,vdev,access"
 PREFIXED_ORDER = "target,vdev,access"
 
 SHARED = (
-    "it is xm's word for a disk that several guests write, and xl has none; a disk that "
-    "several guests have gets access ro (or r) in all of them"
+    "xm used it for a disk to which several guests write, and xl has no such access; give a shared "
+    "disk access ro (or r) in all of its guests"
 )
 
 PREFIXES = (
@@ -43,7 +43,7 @@ _OTHER_KEYS = {
     "driver": "format=",
     "backend-domain": "backend=",
 }
-"""Keys that other programs have, and xl's."""
+"""Keys of other programs, and those of xl to write instead."""
 
 _UNREAD_FORMATS = ("vmdk", "vdi", "vhdx", "cow", "iso")
 _LIKE_A_PREFIX = re.compile(r"[a-z][a-z0-9]*:")
@@ -68,8 +68,8 @@ def of_missing_format(word: str, target: str) -> Optional[str]:
     ending = posixpath.splitext(target)[1][1:]
     guessed = ending if ending in ("qcow", "qcow2", "vhd", "qed") else "raw"
     return (
-        f"the format field is missing before {word!r}: write {target},{guessed},{word} and "
-        f"the access behind it; the order is {ORDER}"
+        f"the format field is missing before {word!r}: write {target},{guessed},{word} "
+        f"and then the access; the order is {ORDER}"
     )
 
 
@@ -80,9 +80,9 @@ def of_misplaced_slot(word: str, vdev: str, target: str, prefix: str) -> Optiona
         return None
     if prefix:
         return (
-            f"there is no format field behind the prefix {prefix!r}, but {vdev!r} is in the place "
-            f"of the slot: write {prefix}{target},{word} and the access behind it; the "
-            f"order is {PREFIXED_ORDER}"
+            f"there is no format field after the prefix {prefix!r}, but {vdev!r} is in the place "
+            f"of the slot: write {prefix}{target},{word} and then the access; the order is "
+            f"{PREFIXED_ORDER}"
         )
     return (
         f"{word!r} is in the place of the access and {vdev!r} in that of the slot: the order is "
@@ -91,12 +91,12 @@ def of_misplaced_slot(word: str, vdev: str, target: str, prefix: str) -> Optiona
 
 
 def of_surplus(word: str) -> str:
-    """What to do with a word behind the last position."""
+    """What to do with a word after the last position."""
     if not word:
-        return f": {ORDER} is all"
+        return f": the last of {ORDER} was given already"
     return (
-        f": {ORDER} is all; what follows is named, such as backend={word} if it is the domain "
-        "that serves the disk"
+        f": the last of {ORDER} was given already; name the key, such as backend={word} if it is "
+        "the domain that serves the disk"
     )
 
 
@@ -113,14 +113,14 @@ def of_prefix(prefix: str) -> str:
     """What to write in place of an unknown prefix, which ends in a colon."""
     word = prefix[:-1]
     if _is_slot(word):
-        return ": behind a slot it reads :cdrom or :disk, in lower case"
+        return ": after a slot, write :cdrom or :disk, in lower case"
     if word in KEYS["format"].choices:
-        return f": leave it out and write format={word}"
+        return f": omit it and write format={word}"
     if word in _UNREAD_FORMATS:
-        return f": it reads no {word} images; convert it to raw or qcow2"
+        return f": xl cannot read {word} images; convert it to raw or qcow2"
     return (
-        f"; it knows {PREFIXES}. A hotplug script is named by script=, and what QEMU is to open "
-        "needs backendtype=qdisk and, last, target="
+        f"; it knows {PREFIXES}. Use script= for a hotplug script, or backendtype=qdisk and, last, "
+        "target= for what QEMU opens"
     )
 
 
@@ -131,7 +131,7 @@ def of_key(key: str) -> str:
     if values:
         return f": write {' or '.join(values)}"
     if flag in _FLAG_WORDS:
-        return f": {flag} stands by itself, without = and a value"
+        return f": {flag} is a flag; write it without = and a value"
     if key in _OTHER_KEYS:
         return f": write {_OTHER_KEYS[key]}"
     near = difflib.get_close_matches(key, _NAMES, n=1)
@@ -148,7 +148,7 @@ def of_nonsense(rest: str) -> str:
 def of_no_vdev(target: str, prefix: str) -> str:
     """Why a specification with this target may have no slot."""
     if "," in target:
-        return f": all that follows target= is the target, {target!r}; put target= last"
+        return f": everything after target= is the target, {target!r}; put target= last"
     order = PREFIXED_ORDER if prefix else ORDER
     return f", the slot in the guest: the order is {order}, with commas between them"
 

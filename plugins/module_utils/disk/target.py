@@ -72,7 +72,7 @@ def _problem(target: str) -> Optional[str]:
     if target.startswith("/"):
         swallowed = _PARAMETER.search(target)
         return swallowed and (
-            f"has {swallowed[1]} in it: all that follows target= is the target; put target= last"
+            f"has {swallowed[1]} in it: everything after target= is the target; put target= last"
         )
     try:
         meant = without_prefixes(target)

@@ -297,7 +297,9 @@ def test_that_a_slot_without_a_name_says_so(
 
 
 def test_that_a_disk_of_another_bus_has_no_xen_vdev() -> None:
-    with pytest.raises(DeviceNumberError, match=r"hdc2 .* xvd disks only, and d2p2 is xvdc2"):
+    with pytest.raises(
+        DeviceNumberError, match=r"hdc2 .* only xvd disks have one, and d2p2 is xvdc2"
+    ):
         str(parse("hdc2").xen_vdev)
 
 
@@ -307,7 +309,7 @@ def test_that_a_small_disk_in_the_extended_form_is_another_slot() -> None:
     assert device.extended
     assert not device.canonical
     assert device.as_dict()["xen_vdev"] is None
-    with pytest.raises(DeviceNumberError, match=r"xl puts d0p0 into slot 51712"):
+    with pytest.raises(DeviceNumberError, match=r"xl maps d0p0 to slot 51712"):
         str(device.xen_vdev)
 
 

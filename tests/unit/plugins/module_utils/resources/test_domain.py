@@ -372,7 +372,7 @@ def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) 
         ("/srv/nope.raw", "disk xvda: target '/srv/nope.raw' cannot be found"),
         ("disk.img", "disk xvda: target: 'disk.img' is not absolute: use a full path"),
         ("phy:/dev/loop0", "has a prefix, which xl reads only in a positional string"),
-        ("/dev/loop0,access=ro", "has access= in it: all that follows target= is the target"),
+        ("/dev/loop0,access=ro", "has access= in it: everything after target= is the target"),
         ("rbd:pool/a", "is for QEMU: write backendtype: qdisk"),
         ("/dev/loop9", "loop device without an image"),
         ("/dev/disk/by-loop-file/srv/nope.raw", "it has no loop device"),
