@@ -76,8 +76,8 @@ def opened_real(path: str, make: bool = False) -> Iterator[int]:
                 if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                     raise
                 raise BlockdevError(
-                    f"{at} is not a directory: another program has just created it; find out which, "
-                    "then run again"
+                    f"{at} is not a directory: another program has just created it; find out "
+                    "which, then run again"
                 ) from None
             os.close(descriptor)
             descriptor = below

@@ -265,7 +265,8 @@ def test_no_user_namespaces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> No
     assert str(caught.value).startswith(
         "this user cannot create a user namespace, which a build without root needs: mmdebstrap "
         "ended with exit code 1:\nE: failed to unshare the user namespace\nThe user needs "
-        "subordinate ids of its own (`usermod --add-subuids 100000-165535 --add-subgids 100000-165535 USER`)"
+        "subordinate ids of its own (`usermod --add-subuids 100000-165535 "
+        "--add-subgids 100000-165535 USER`)"
     )
     bench.behave()
     lab_build.require_buildable()

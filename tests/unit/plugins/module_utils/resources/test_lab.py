@@ -269,7 +269,7 @@ def test_a_snapshot_that_cannot_be_gone_on_from(bench: Bench) -> None:
     memory.write_bytes(memory.read_bytes()[:10])
     error = error_of(bench.start)
     assert error.startswith(f"cannot resume from the snapshot in {snapshot}: QEMU ")
-    assert error.endswith("remove that folder and run again, then a new one is taken")
+    assert error.endswith("delete that directory and run again to take a new one")
     assert not bench.runs()
     assert bench.end() == ["remove what is left of lab lab"]
 
@@ -540,7 +540,7 @@ def test_two_starts_at_once(bench: Bench) -> None:
 def test_another_run_holds_the_cache(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with run_until(bench, "while it boots") as process:
         monkeypatch.setattr(lab, "LOCK_SECONDS", 0.1)
-        assert "cache.lock, which another process still holds" in error_of(bench.end)
+        assert "cache.lock, which another process holds" in error_of(bench.end)
         process.kill()
 
 
