@@ -165,16 +165,20 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import options as lab_options
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import read_recipe
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import Cache
-from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, Wanted, state_of
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import (
+    Start,
+    WantedLab,
+    state_of,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
 
 
-def wanted(options: Dict[str, Any]) -> Wanted:
+def wanted(options: Dict[str, Any]) -> WantedLab:
     """The lab that is to run. Raises BlockdevError or OSError."""
     memory, cpus = options["memory"], options["cpus"]
     lab_options.check_machine(memory, cpus, options["port"], options["boot_timeout"])
     lab_options.check_dom0(options["release"], options["packages"], options["mirror"])
-    return Wanted(
+    return WantedLab(
         name=options["name"],
         recipe=read_recipe(
             options["files"], options["release"], options["packages"], options["mirror"]

@@ -60,12 +60,12 @@ def below(rdev: int) -> FrozenSet[int]:
 def _next_below(rdev: int) -> Iterator[int]:
     """The disk of a partition, or what device-mapper or md has made a device of."""
     device = os.path.realpath(sysfs(rdev))
-    yield from disks(rdev)
+    yield from disk_of_partition(rdev)
     for name in entries(f"{device}/slaves"):
         yield from _number_in(f"{device}/slaves/{name}")
 
 
-def disks(rdev: int) -> Iterator[int]:
+def disk_of_partition(rdev: int) -> Iterator[int]:
     """The disk of a partition; none of what is no partition."""
     device = os.path.realpath(sysfs(rdev))
     if os.path.exists(f"{device}/partition"):

@@ -74,7 +74,7 @@ class Process:
         return []
 
 
-def opened() -> Iterator[OpenFile]:
+def all_open() -> Iterator[OpenFile]:
     """What every process but this one has open, except for the process that is itself what is
     behind a network block device."""
     for pid in processes():

@@ -128,7 +128,7 @@ def build(recipe: Recipe, path: str) -> None:
             _write_tree(recipe, key.read(), f"{folder}/tree.tar")
         _bootstrap(recipe, folder)
         _take_boot_files(f"{folder}/root.tar", folder)
-        _make_disk(f"{folder}/root.tar", f"{folder}/root.img")
+        _build_root_image(f"{folder}/root.tar", f"{folder}/root.img")
         for name in ("tree.tar", "root.tar"):
             os.unlink(f"{folder}/{name}")
 
@@ -185,7 +185,7 @@ def _take_boot_files(archive: str, folder: str) -> None:
             file.write(data)
 
 
-def _make_disk(archive: str, image: str) -> None:
+def _build_root_image(archive: str, image: str) -> None:
     with open(archive, "rb") as root, open(image, "wb") as disk:
         # Root of the user namespace is another user here: it has nothing but the open file, and
         # may open that again only while everybody may. The folder lets nobody else come near.
