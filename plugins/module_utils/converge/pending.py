@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What earlier tasks of a play have announced in check mode, where nothing of it happens."""
+"""Changes that earlier tasks of a play have announced in check mode, without making them."""
 
 from __future__ import annotations
 

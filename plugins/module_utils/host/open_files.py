@@ -111,4 +111,4 @@ def command(pid: str) -> str:
     """What a process is called."""
     with suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
         return comm.read().strip()
-    return "ended meanwhile"
+    return "has ended"

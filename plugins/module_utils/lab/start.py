@@ -53,7 +53,7 @@ class Start:
         self._image = cache.image(wanted.recipe.key)
 
     def plan(self) -> List[Action]:
-        """What is to be done until the lab runs. Raises LabError if it cannot be had."""
+        """The actions until the lab runs. Raises LabError if that is impossible."""
         state = state_of(self._folder)
         if state is not None:
             self._require_as_wanted(state)
@@ -92,7 +92,7 @@ class Start:
 
     @property
     def _image_from_folder(self) -> str:
-        """The image relative to any folder that has a disk."""
+        """The image relative to any directory that has a disk."""
         return f"../../images/{self._wanted.recipe.key}"
 
     # ---- snapshot ----

@@ -55,7 +55,7 @@ def test_whose_qemu_it_is(tmp_path: Path) -> None:
         assert Process(pid).words.endswith("), the QEMU of domain 7")
     with holder(str(tmp_path / "a"), "r", "-xen-domid", "seven") as pid:
         assert Process(pid).domid is None
-    assert Process("0").words == "process 0 (ended meanwhile)"
+    assert Process("0").words == "process 0 (has ended)"
 
 
 def test_who_serves_a_network_block_device_does_not_use_it(
