@@ -219,7 +219,7 @@ class Usage:
             if number:
                 time.sleep(GLANCES_SECONDS[number - 1])
             look: Dict[Identity, List[OpenFile]] = defaultdict(list)
-            for one in open_files.opened():
+            for one in open_files.all_open():
                 for identity in self._reached_by(one):
                     look[identity].append(one)
             self._looks.append(look)
