@@ -51,7 +51,7 @@ class FormerConfigs:
 def _started(autostart_dir: str) -> Dict[str, List[Config]]:
     """By the names of their domains, the configs from which xendomains starts these."""
     configs: Dict[str, List[Config]] = {}
-    for name in autostart.seen(autostart_dir):
+    for name in autostart.visible_names(autostart_dir):
         config = _find(os.path.join(autostart_dir, name))
         with suppress(BlockdevError):
             domain = config_text.name(config.text) if config and config.text else None

@@ -121,6 +121,7 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
                 path = config_file.path_of(item["domain"], item["path"])
                 self._autostart.expect(path)
                 self._formers.expect(path)
+                self._releases.expect(path, _expected_targets(item))
 
     def rank(self, item: Mapping[str, Any]) -> int:
         """See Resource.rank; a link that goes makes room as well, for one of the same name."""
@@ -143,17 +144,15 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
         if config.text is not None and not config.rendered:
             text = disk_list.replace_disks(config.text, [])
             plan = self._plan_text(item, config, text, f"empty the disk list of {config.path}")
-            self._plan_links(plan, item, config, stays=True)
-            self._plan_release(plan, item, config, text, [])
-            return plan
+            plan = self._plan_links(plan, item, config, stays=True)
+            return plan + self._plan_release(item, config, text, [])
         if config.rendered and os.path.islink(config.path):
             raise ConfigError(
                 f"it is a symbolic link to {config.file}; name that file to remove it"
             )
         plan = self._plan_text(item, config, None, f"remove {config.path}")
-        self._plan_links(plan, item, config, stays=False)
-        self._plan_release(plan, item, config, None, [])
-        return plan
+        plan = self._plan_links(plan, item, config, stays=False)
+        return plan + self._plan_release(item, config, None, [])
 
     def _plan_present(self, item: Mapping[str, Any], config: Config) -> Plan:
         had = self._formers.or_itself(item["domain"], config, item["autostart_dir"])
@@ -162,7 +161,7 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
         self._refuse_slots(item, config, had, specs)
         plan = self._plan_text(item, config, text, sentence)
         plan.file = config.file
-        self._plan_links(plan, item, config, stays=True)
+        plan = self._plan_links(plan, item, config, stays=True)
         starts = plan.after["autostart"]
         if item["disks"] is not None or starts:
             plan.warnings += self._warnings(config, specs, item["domain"] if starts else None)
@@ -171,8 +170,7 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
             for one in had
             if one is not config and one.rendered
         ]
-        self._plan_release(plan, item, config, text, specs)
-        return plan
+        return plan + self._plan_release(item, config, text, specs)
 
     def _refuse_slots(
         self, item: Mapping[str, Any], config: Config, had: Iterable[Config], specs: Sequence[str]
@@ -187,30 +185,30 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
 
     def _plan_release(
         self,
-        plan: Plan,
         item: Mapping[str, Any],
         config: Config,
         text: Optional[str],
         specs: Sequence[str],
-    ) -> None:
-        """Add to C(plan) the images that leave the config, which gets C(text) and the disks
-        C(specs)."""
+    ) -> Plan:
+        """The images that the config no longer names once it has ``text`` and the disks
+        ``specs``."""
         directories = [config_text.CONFIG_DIR, item["autostart_dir"]]
         known = item["known_images"] or ()
-        self._releases.extend_plan(plan, config, (text, specs), directories, known)
+        return self._releases.plan(config, text, disk_spec.targets_of(specs), directories, known)
 
     def _plan_links(
         self, plan: Plan, item: Mapping[str, Any], config: Config, *, stays: bool
-    ) -> None:
-        """Add to C(plan) what has the domain start at boot or not. C(stays): whether there is a
-        config once the plan is done."""
+    ) -> Plan:
+        """``plan`` and the links by which the domain starts at boot, or their removal, which comes
+        first. ``stays``: whether the config exists once the plan is done."""
         wanted = item["autostart"]
         if not stays:
-            wanted = False  # A link that leads nowhere is an error of xendomains at every boot.
+            wanted = False  # A dangling link is an error of xendomains at every boot.
         elif wanted and item["state"] == "absent":
-            wanted = None  # Without its disks it is not had to start, but someone may want it to.
+            wanted = None  # It has no disks any more; whether it starts is left to the user.
         subject = Subject(item["domain"], config.path, config.file, stays)
-        self._autostart.extend_plan(plan, subject, item["autostart_dir"], item["parents"], wanted)
+        links = self._autostart.plan(subject, item["autostart_dir"], item["parents"], wanted)
+        return links + plan if wanted is False else plan + links
 
     def _warnings(self, config: Config, specs: Iterable[str], starting: Optional[str]) -> List[str]:
         """One warning for all configs that name loop devices by number, and another one for those
@@ -361,6 +359,15 @@ def _read_disks(written: Iterable[object]) -> List[Dict[str, Any]]:
     if problems:
         raise ConfigError("; ".join(problems))
     return disks
+
+
+def _expected_targets(item: Mapping[str, Any]) -> Iterator[str]:
+    """The targets of the disks that the item lists, as far as they can be read."""
+    for disk in item["disks"] or () if item["state"] == "present" else ():
+        with suppress(BlockdevError):
+            target = _read_disk(disk).get("target")
+            if target is not None:
+                yield str(target)
 
 
 def _refuse_split(elements: Sequence[object]) -> None:
