@@ -57,7 +57,7 @@ class MirageConfig(NamedTuple):
     @property
     def networks(self) -> List[str]:
         """The names of the networks whose bridges are left open."""
-        names = (name for value in self.options.values() for name in placeholders.found(value))
+        names = (name for value in self.options.values() for name in placeholders.names_in(value))
         return [name[len(_NETWORK) :] for name in names if name.startswith(_NETWORK)]
 
     def block(self, file: str) -> Optional[Block]:
@@ -118,7 +118,7 @@ def parse(text: str) -> MirageConfig:
     text = _BARE_MEMORY.sub(r"\1'\2'", text) + "\n"
     try:
         options = config_text.settings(text)
-        blocks = [_block(spec) for spec in config_text.disks(text)]
+        blocks = [_block(spec) for spec in config_text.disk_specs(text)]
     except (config_syntax.DomainConfigError, disk_spec.DiskSpecError) as error:
         raise MirageConfigError(str(error)) from error
     return MirageConfig(

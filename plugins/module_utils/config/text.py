@@ -177,7 +177,7 @@ def name(text: str) -> Optional[str]:
     return None if value is None else str(value)
 
 
-def disks(text: str) -> List[str]:
+def disk_specs(text: str) -> List[str]:
     """Read the disk specifications, unquoted, that xl would use; [] without a ``disk`` setting.
 
     Raises DomainConfigError if the text is no valid configuration, or if xl would silently lose
@@ -189,7 +189,7 @@ def disks(text: str) -> List[str]:
 def meant(text: str) -> List[str]:
     """The same, and the disk of a ``disk = 'SPEC'`` as well, from which xl would start the domain
     without it."""
-    return disks(mended(text))
+    return disk_specs(mended(text))
 
 
 def settings(text: str) -> Dict[str, Value]:

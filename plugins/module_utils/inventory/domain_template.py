@@ -22,8 +22,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
     VBD_OPTIONS,
     InventoryError,
     Options,
-    nearest,
-    shown,
+    described,
+    suggestion,
 )
 
 Report = Callable[[str], None]
@@ -67,7 +67,7 @@ def blocks_without_disk(template: MirageConfig, keys: Iterable[int]) -> Iterator
     for block in template.blocks:
         if _key(block.disk["vdev"]) not in there:
             yield (
-                f"the template's block {shown(block.file)} has no disk that is present: add one "
+                f"the template's block {described(block.file)} has no disk that is present: add one "
                 f"with block: {block.file}"
             )
 
@@ -95,8 +95,8 @@ def _block_in(template: MirageConfig, options: Options) -> Optional[Block]:
     if block is None:
         files = [known.file for known in template.blocks]
         raise InventoryError(
-            f"the template has no block {shown(name)}: write block "
-            f"({nearest(name, files) if files else 'it has none'}), or xenstore_id: true for a "
+            f"the template has no block {described(name)}: write block "
+            f"({suggestion(name, files) if files else 'it has none'}), or xenstore_id: true for a "
             "slot that the unikernel names itself"
         )
     return block
@@ -115,7 +115,7 @@ def _with_slot_of(block: Block, options: Options) -> Options:
     written, built = options.get("vdev"), block.disk["vdev"]
     if written is not None and _key(written) != _key(built):
         raise InventoryError(
-            f"vdev is {written}, but the template has its block {shown(block.file)} in {built}: "
+            f"vdev is {written}, but the template has its block {described(block.file)} in {built}: "
             "leave vdev out"
         )
     return options
@@ -158,8 +158,8 @@ def _from_template(name: str, options: Options, report: Report) -> Options:
     settings = template.filled(name, options.get("kernel"), options.get("memory"), networks)
     settings.update(config)
     kernel = settings.get("kernel")
-    if not any(placeholders.found(kernel)) and not str(kernel).startswith("/"):
-        said = "the template has none" if kernel is None else f"{shown(kernel)} is not absolute"
+    if not any(placeholders.names_in(kernel)) and not str(kernel).startswith("/"):
+        said = "the template has none" if kernel is None else f"{described(kernel)} is not absolute"
         report(f"kernel is missing, the path of the unikernel on the host: {said}")
     return settings
 
@@ -167,7 +167,7 @@ def _from_template(name: str, options: Options, report: Report) -> Options:
 def _no_network(network: str, known: Sequence[str]) -> str:
     if not known:
         return "the template leaves no bridge open: write vif into config to have other ones"
-    return f"the template has no network {shown(network)}: {nearest(network, known)}"
+    return f"the template has no network {described(network)}: {suggestion(network, known)}"
 
 
 def _filled(settings: Options, slots: Mapping[str, Sequence[int]], report: Report) -> Options:
@@ -189,13 +189,13 @@ def _filled(settings: Options, slots: Mapping[str, Sequence[int]], report: Repor
 
 def _places(settings: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
     for option, value in settings.items():
-        for placeholder in placeholders.found(value):
+        for placeholder in placeholders.names_in(value):
             yield option, placeholder
 
 
 def _not_one(disk: str, keys: Sequence[int], slots: Mapping[str, Sequence[int]]) -> str:
     if keys:
-        return f"{len(keys)} disks have {shown(disk)} as name or label"
-    return f"no present disk has {shown(disk)} as name or label: " + (
-        nearest(disk, slots) if slots else "there is none"
+        return f"{len(keys)} disks have {described(disk)} as name or label"
+    return f"no present disk has {described(disk)} as name or label: " + (
+        suggestion(disk, slots) if slots else "there is none"
     )

@@ -37,7 +37,7 @@ class InventoryError(BlockdevError):
     """A value that an option does not take."""
 
 
-Reader = Callable[[object], Any]
+ValueReader = Callable[[object], Any]
 """Gives the value that an option has, from the one that was written. Raises BlockdevError."""
 
 
@@ -45,16 +45,16 @@ def read_text(value: object) -> str:
     if isinstance(value, str):
         return value
     hint = "" if value is None or isinstance(value, (list, Mapping)) else ": write it in quotes"
-    raise InventoryError(f"text is wanted, not {shown(value)}{hint}")
+    raise InventoryError(f"text is wanted, not {described(value)}{hint}")
 
 
 def read_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise InventoryError(f"true or false is wanted, not {shown(value)}")
+    raise InventoryError(f"true or false is wanted, not {described(value)}")
 
 
-def one_of(*accepted: object) -> Reader:
+def one_of(*accepted: object) -> ValueReader:
     """Takes these words or these numbers."""
 
     def read(value: object) -> object:
@@ -62,13 +62,13 @@ def one_of(*accepted: object) -> Reader:
             return value
         words = [str(word) for word in accepted]
         raise InventoryError(
-            f"{', '.join(words[:-1])} or {words[-1]} is wanted, not {shown(value)}"
+            f"{', '.join(words[:-1])} or {words[-1]} is wanted, not {described(value)}"
         )
 
     return read
 
 
-def reader_of(option: Option) -> Reader:
+def reader_of(option: Option) -> ValueReader:
     """Takes what an option of a disk takes; other words of xl become the usual ones."""
     if option.flag:
         return read_flag
@@ -88,12 +88,12 @@ def read_name(value: object) -> str:
     name = read_text(value)
     if not _NAME.fullmatch(name):
         raise InventoryError(
-            f"{shown(name)} is not made of letters, digits and . _ - with a letter or digit first"
+            f"{described(name)} is not made of letters, digits and . _ - with a letter or digit first"
         )
     if name.isdigit():
-        raise InventoryError(f"{shown(name)} is a number, as xl's domain ids are: add a letter")
+        raise InventoryError(f"{described(name)} is a number, as xl's domain ids are: add a letter")
     if len(name) > _NAME_LENGTH:
-        raise InventoryError(f"{shown(name)} is longer than {_NAME_LENGTH} characters")
+        raise InventoryError(f"{described(name)} is longer than {_NAME_LENGTH} characters")
     if name == "Domain-0":
         raise InventoryError("Domain-0 is dom0 itself")
     return name
@@ -103,11 +103,13 @@ def read_path(value: object) -> str:
     path = read_text(value)
     normal = "/" + posixpath.normpath(path).lstrip("/")
     if not path.startswith("/"):
-        raise InventoryError(f"{shown(path)} is not absolute: write it from / on")
+        raise InventoryError(f"{described(path)} is not absolute: write it from / on")
     if "\0" in path:
-        raise InventoryError(f"{shown(path)} has a NUL, which no path can have")
+        raise InventoryError(f"{described(path)} has a NUL, which no path can have")
     if path != normal:
-        raise InventoryError(f"{shown(path)} is written in a roundabout way: write {shown(normal)}")
+        raise InventoryError(
+            f"{described(path)} is written in a roundabout way: write {described(normal)}"
+        )
     return path
 
 
@@ -115,7 +117,7 @@ def read_host_path(value: object) -> str:
     """A path that a module of ours takes, which would expand an environment variable in it."""
     path = read_path(value)
     if "$" in path:
-        raise InventoryError(f"{shown(path)} {EXPANDED}")
+        raise InventoryError(f"{described(path)} {EXPANDED}")
     return path
 
 
@@ -133,13 +135,13 @@ def read_vdev(value: object) -> str:
 def read_list(value: object) -> List[Any]:
     if isinstance(value, list):
         return value
-    raise InventoryError(f"a list is wanted, not {shown(value)}")
+    raise InventoryError(f"a list is wanted, not {described(value)}")
 
 
 def read_dictionary(value: object) -> Mapping[Any, Any]:
     if isinstance(value, Mapping):
         return value
-    raise InventoryError(f"a dictionary is wanted, not {shown(value)}")
+    raise InventoryError(f"a dictionary is wanted, not {described(value)}")
 
 
 def read_config(value: object) -> Mapping[str, object]:
@@ -155,7 +157,7 @@ def read_template(value: object) -> mirage_xl.MirageConfig:
 def read_memory(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_MEMORY:
         return int(value)
-    raise InventoryError(f"a whole number of MiB is wanted, not {shown(value)}")
+    raise InventoryError(f"a whole number of MiB is wanted, not {described(value)}")
 
 
 def read_networks(value: object) -> Mapping[str, str]:
@@ -167,12 +169,14 @@ def read_networks(value: object) -> Mapping[str, str]:
 def _bridge(value: object) -> str:
     bridge = read_text(value)
     if not _BRIDGE.fullmatch(bridge):
-        raise InventoryError(f"{shown(bridge)} is no bridge: letters, digits and . _ : - name one")
+        raise InventoryError(
+            f"{described(bridge)} is no bridge: letters, digits and . _ : - name one"
+        )
     return bridge
 
 
 STATE = one_of("present", "absent")
-IMAGE_OPTIONS: Dict[str, Reader] = {
+IMAGE_OPTIONS: Dict[str, ValueReader] = {
     "size": units.parse_size,
     "source": read_host_path,
     "source_format": one_of("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"),
@@ -191,11 +195,11 @@ IMAGE_OPTIONS: Dict[str, Reader] = {
     "setype": read_text,
     "selevel": read_text,
 }
-LOOP_OPTIONS: Dict[str, Reader] = {
+LOOP_OPTIONS: Dict[str, ValueReader] = {
     "direct_io": read_flag,
     "sector_size": one_of(512, 1024, 2048, 4096),
 }
-VBD_OPTIONS: Dict[str, Reader] = {
+VBD_OPTIONS: Dict[str, ValueReader] = {
     **{
         name: reader_of(option)
         for name, option in disk_options.WITH_TARGET.items()
@@ -205,10 +209,10 @@ VBD_OPTIONS: Dict[str, Reader] = {
 }
 """What is said about a disk to xl, beside what it is and where the guest finds it."""
 
-ATTACH_OPTIONS: Dict[str, Reader] = {"wait_for": one_of("connected", "offered")}
+ATTACH_OPTIONS: Dict[str, ValueReader] = {"wait_for": one_of("connected", "offered")}
 """Of a disk that is attached to a running domain, and not of one in a config."""
 
-DISK_OPTIONS: Dict[str, Reader] = {
+DISK_OPTIONS: Dict[str, ValueReader] = {
     "name": read_name,
     "state": STATE,
     "path": read_text,
@@ -223,7 +227,7 @@ DISK_OPTIONS: Dict[str, Reader] = {
     "xenstore_id": read_flag,
     "allow_slot_change": read_flag,
 }
-DOMAIN_OPTIONS: Dict[str, Reader] = {
+DOMAIN_OPTIONS: Dict[str, ValueReader] = {
     "name": read_name,
     "state": STATE,
     "disks": read_list,
@@ -249,14 +253,16 @@ class OptionsReader:
     def __init__(self) -> None:
         self.problems: List[str] = []
 
-    def options(self, place: str, written: object, known: Mapping[str, Reader]) -> Options:
+    def options(self, place: str, written: object, known: Mapping[str, ValueReader]) -> Options:
         """The options whose values are good; an option of null is as one that is left out."""
         given = self.read(place, read_dictionary, written)
         if given is None:
             return {}
         for option in given:
             if option not in known:
-                self.problem(place, f"{shown(option)} is no option: {nearest(option, known)}")
+                self.problem(
+                    place, f"{described(option)} is no option: {suggestion(option, known)}"
+                )
         if given.get("name") is None:
             self.problem(place, "it has no name")
         read = {
@@ -290,12 +296,12 @@ def with_name(place: str, written: object) -> str:
 # ---- what a message shows ----
 
 
-def nearest(option: object, known: Iterable[str]) -> str:
+def suggestion(option: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(option, known, n=1) if isinstance(option, str) else []
     return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
 
 
-def shown(value: object) -> str:
+def described(value: object) -> str:
     """The value, short and with its type: what YAML made of it may surprise whoever wrote it."""
     if isinstance(value, str):
         return f"{value!r:.80}"

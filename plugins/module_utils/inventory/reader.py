@@ -33,11 +33,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
     VBD_OPTIONS,
     Options,
     OptionsReader,
+    described,
     read_config,
     read_directory,
     read_list,
     read_path,
-    shown,
     with_name,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
@@ -46,7 +46,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as l
 
 
 @dataclass(frozen=True)
-class Disk:
+class PlannedDisk:
     """One disk, its options checked and resolved."""
 
     place: str
@@ -134,7 +134,7 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class Domain:
+class PlannedDomain:
     """One domain, its options checked."""
 
     place: str
@@ -142,7 +142,7 @@ class Domain:
     absent: bool
     options: Mapping[str, Any]
     config_path: str
-    disks: Sequence[Disk]
+    disks: Sequence[PlannedDisk]
     config: Optional[Mapping[str, Any]]
     """What its config says beside name and disks; None if that is not to be changed."""
 
@@ -158,7 +158,9 @@ class InventoryReader(OptionsReader):
         self._config_dir = self.read("config_dir", read_directory, config_dir) or "/"
         self._all_absent = state is not None and self.read("state", STATE, state) == "absent"
 
-    def domains(self, written: object, places: Optional[Sequence[str]] = None) -> List[Domain]:
+    def domains(
+        self, written: object, places: Optional[Sequence[str]] = None
+    ) -> List[PlannedDomain]:
         """The domains; those are left out of which not even the name can be read. ``places``: what
         each is called in a problem."""
         domains = self.read("domains", read_list, written) or []
@@ -167,7 +169,7 @@ class InventoryReader(OptionsReader):
         read = [self._domain(place, domain) for place, domain in zip(places, domains)]
         return [domain for domain in read if domain]
 
-    def _domain(self, place: str, written: object) -> Optional[Domain]:
+    def _domain(self, place: str, written: object) -> Optional[PlannedDomain]:
         options = self.options(place, written, DOMAIN_OPTIONS)
         name = str(options.get("name"))
         absent = self._all_absent or options.get("state") == "absent"
@@ -178,10 +180,10 @@ class InventoryReader(OptionsReader):
         path = options.get("config_path", posixpath.join(self._config_dir, f"{name}.cfg"))
         if "name" not in options:
             return None
-        return Domain(place, name, absent, options, path, disks, config)
+        return PlannedDomain(place, name, absent, options, path, disks, config)
 
     def _config(
-        self, place: str, domain: str, options: Options, disks: Sequence[Disk]
+        self, place: str, domain: str, options: Options, disks: Sequence[PlannedDisk]
     ) -> Optional[Options]:
         present = [disk for disk in disks if not disk.absent]
         if "template" in options:
@@ -195,7 +197,7 @@ class InventoryReader(OptionsReader):
 
     def _disks(
         self, domain_place: str, domain: str, absent: bool, options: Options, lenient: bool
-    ) -> List[Disk]:
+    ) -> List[PlannedDisk]:
         written, template = options.get("disks", []), options.get("template")
         places = [with_name(f"{domain_place}, disks[{i}]", disk) for i, disk in enumerate(written)]
         read = [self.options(place, disk, DISK_OPTIONS) for place, disk in zip(places, written)]
@@ -217,7 +219,7 @@ class InventoryReader(OptionsReader):
 
     def _disk(
         self, place: str, domain: str, absent: bool, options: Options, slot: DeviceNumber
-    ) -> Optional[Disk]:
+    ) -> Optional[PlannedDisk]:
         if "name" not in options:
             return None
         name = options["name"]
@@ -226,11 +228,11 @@ class InventoryReader(OptionsReader):
             default = posixpath.join(self._images_dir, domain, f"{name}.raw")
             path = options.get("path", default)
         absent = absent or options.get("state") == "absent"
-        disk = Disk(place, domain, name, absent, options, path, slot)
+        disk = PlannedDisk(place, domain, name, absent, options, path, slot)
         self._check(disk)
         return disk
 
-    def _check(self, disk: Disk) -> None:
+    def _check(self, disk: PlannedDisk) -> None:
         before = len(self.problems)
         if disk.path is None:
             self._check_target(disk)
@@ -247,21 +249,21 @@ class InventoryReader(OptionsReader):
         if not disk.absent and len(self.problems) == before:
             self.read(disk.place, _xl_word, disk.spec)
 
-    def _check_image(self, disk: Disk, path: str) -> None:
+    def _check_image(self, disk: PlannedDisk, path: str) -> None:
         if self.read(f"{disk.place}: path", read_path, path) is None:
             return
         if disk.loop and not loop_link.SAFE_PATH.fullmatch(path):
             self.problem(
                 disk.place,
-                f"path {shown(path)} cannot have a loop device with a name that follows it: use "
+                f"path {described(path)} cannot have a loop device with a name that follows it: use "
                 "letters, digits and . _ - / only, or loop: false",
             )
         place = image_place.problem_of_kernel(path)
         if disk.image and not disk.absent and place:
-            self.problem(disk.place, f"path {shown(path)}: {place}")
+            self.problem(disk.place, f"path {described(path)}: {place}")
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
-            self.problem(disk.place, f"path {shown(path)} {EXPANDED}")
+            self.problem(disk.place, f"path {described(path)} {EXPANDED}")
         if disk_spec.backend_of(disk.options):
             self.problem(
                 disk.place,
@@ -271,7 +273,7 @@ class InventoryReader(OptionsReader):
         if not disk.image and "path" not in disk.options:
             self.problem(disk.place, f"format {disk.format} needs the path of an image")
 
-    def _check_target(self, disk: Disk) -> None:
+    def _check_target(self, disk: PlannedDisk) -> None:
         self._refuse(disk, ["path"], "target is a block device that is there already")
         if not self._is_good_target(disk) or disk_target.is_left_to_others(disk.options):
             return
@@ -279,11 +281,11 @@ class InventoryReader(OptionsReader):
         if loop_link.is_link(disk.target):
             self.problem(
                 disk.place,
-                f"target {shown(disk.target)} is a loop device: write path: "
+                f"target {described(disk.target)} is a loop device: write path: "
                 f"{loop_link.path_of(disk.target)}",
             )
 
-    def _is_good_target(self, disk: Disk) -> bool:
+    def _is_good_target(self, disk: PlannedDisk) -> bool:
         try:
             disk_target.check(disk.options)
         except BlockdevError as error:
@@ -291,7 +293,7 @@ class InventoryReader(OptionsReader):
             return False
         return True
 
-    def _refuse(self, disk: Disk, options: Iterable[str], why: str) -> None:
+    def _refuse(self, disk: PlannedDisk, options: Iterable[str], why: str) -> None:
         for option in options:
             if option in disk.options:
                 self.problem(disk.place, f"{option} does not apply: {why}")
@@ -316,7 +318,7 @@ def _slots(disks: Sequence[Options]) -> List[DeviceNumber]:
     return [slot or device_number.from_disk_number(next(free)) for slot in written]
 
 
-def _slots_by_name(disks: Iterable[Disk]) -> Dict[str, List[int]]:
+def _slots_by_name(disks: Iterable[PlannedDisk]) -> Dict[str, List[int]]:
     """The xenstore keys of the disks that have a name, or a label, in the order of the disks."""
     slots: Dict[str, List[int]] = {}
     for disk in disks:

@@ -105,7 +105,7 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_domain_config."""
-        config = config_file.find(config_file.path_of(item["domain"], item["path"]))
+        config = config_file.find(config_file.config_path(item["domain"], item["path"]))
         self._refuse_twice(config)
         try:
             if item["state"] == "absent":
@@ -118,7 +118,7 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
         """See Resource.expect: a domain may have several configs, each with links of its own."""
         for item in items:
             with suppress(ConfigError):
-                path = config_file.path_of(item["domain"], item["path"])
+                path = config_file.config_path(item["domain"], item["path"])
                 self._autostart.expect(path)
                 self._formers.expect(path)
                 self._releases.expect(path, _expected_targets(item))
@@ -256,7 +256,9 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
             else partial(config_file.write, config, text)
         )
         plan.actions.append(Action(sentence, run))
-        plan.texts = masked(config_file.shown(config.text or ""), config_file.shown(text or ""))
+        plan.texts = masked(
+            config_file.printable(config.text or ""), config_file.printable(text or "")
+        )
         self._touched.add(config.directory)
         return plan
 
@@ -481,12 +483,12 @@ def _state(config: Config, text: Optional[str]) -> State:
     """The result keys of C(config) once it says C(text)."""
     found = replace(config, text=text)
     try:
-        disks: Optional[List[str]] = [config_file.shown(spec) for spec in found.meant]
+        disks: Optional[List[str]] = [config_file.printable(spec) for spec in found.meant]
     except config_syntax.DomainConfigError:
         disks = None  # It can still be replaced as a whole.
     return {"path": config.path, "disks": disks, "rendered": found.rendered}
 
 
 def _read_back(config: Config, wanted: Optional[str]) -> State:
-    config_file.refuse_changed(config, wanted)
+    config_file.refuse_changed_config(config, wanted)
     return _state(config, wanted)

@@ -1256,7 +1256,7 @@ def test_that_what_a_guest_gets_is_the_same_everywhere(domains: Domains) -> None
         assert config["state"] == one["state"]
         specs = [disk_spec.render(disk) for disk in present]
         assert [disk_spec.parse(spec) for spec in specs] == present
-        assert config_text.disks(config_text.render(one["name"], {}, specs)) == specs
+        assert config_text.disk_specs(config_text.render(one["name"], {}, specs)) == specs
 
 
 @settings(deadline=None)
