@@ -77,7 +77,7 @@ class _Directory:
     def leading_to_former(self, subject: Subject, places: Container[Place]) -> List[str]:
         """The names of links to other configs that this collection wrote for the same domain,
         except for configs at ``places``."""
-        line = config_text.name_line(config_text.render(subject.domain, {}, []))
+        line = config_text.name_setting(subject.domain)
         names = self._links_by_name_line.get(line, ())
         return sorted(
             name

@@ -24,6 +24,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import text as
 from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import OPTION
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 # Where it stands without quotes, as Mirage writes it, it is no xl syntax.
@@ -45,6 +46,8 @@ class Block(NamedTuple):
     """The name of its file: in NAME.xl.in as ``config.ml`` has it, in NAME.xl the target."""
     disk: Dict[str, Any]
     """What the config says about it, by the keys of disk_spec, without the target."""
+    slot: DeviceNumber
+    """That of its ``vdev``."""
 
 
 class MirageConfig(NamedTuple):
@@ -78,8 +81,8 @@ class MirageConfig(NamedTuple):
             if len(blocks) > 1:
                 files = ", ".join(repr(block.file) for block in blocks)
                 raise MirageConfigError(
-                    f"{name!r} may be any of the template's blocks {files}: write block, as it "
-                    "stands here"
+                    f"{name!r} matches several blocks of the template, {files}: set block to one "
+                    "of them"
                 )
             if blocks:
                 return blocks[0]
@@ -111,7 +114,7 @@ def parse(text: str) -> MirageConfig:
     """Read the text of a NAME.xl or NAME.xl.in. Raises MirageConfigError."""
     if "=" not in text:
         raise MirageConfigError(
-            f'{text!r:.80} is not the text of a config; a file is read by "{{{{ lookup('
+            f'{text!r:.80} is not the text of a config; read a file with "{{{{ lookup('
             "'ansible.builtin.file', 'mirage/hello.xl.in') }}\""
         )
     # A file lookup drops the last line end, without which xl refuses a comment.
@@ -130,13 +133,13 @@ def _block(spec: str) -> Block:
     disk = disk_spec.parse(spec)
     target = str(disk.pop("target", ""))
     if not target:
-        raise MirageConfigError(f"disk {spec!r} has no target, which each block has")
+        raise MirageConfigError(f"disk {spec!r} has no target")
     try:
-        device_number.parse(disk["vdev"])
+        slot = device_number.parse(disk["vdev"])
     except device_number.DeviceNumberError as error:
         raise MirageConfigError(f"disk {spec!r}: vdev: {error}") from error
     placeholder = _BLOCK.fullmatch(target)
-    return Block(placeholder[1] if placeholder else target, disk)
+    return Block(placeholder[1] if placeholder else target, disk, slot)
 
 
 def _whole(file: str) -> str:

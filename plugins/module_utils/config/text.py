@@ -74,14 +74,15 @@ def render(name: str, options: Mapping[str, object], disks: Sequence[str]) -> st
     ``disks`` are disk specifications in xl's syntax. Equal arguments give equal texts, whatever
     the order of ``options``.
 
-    Raises DomainConfigError, naming the option, for what xl has no way to write.
+    Raises DomainConfigError, naming the option, for what cannot be written for xl.
     """
-    for option in options:
-        _check_option_name(option)
-    settings = [("name", _quoted("name", name))]
-    settings += [(option, _option_value(option, options[option])) for option in _ordered(options)]
-    settings.append(("disk", write_disks(disks)))
-    return HEADER + "\n" + "".join(f"{option} = {value}\n" for option, value in settings)
+    lines = [HEADER, name_setting(name), *_option_lines(options), f"disk = {write_disks(disks)}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Raise DomainConfigError as ``render`` does for options that cannot be written."""
+    _option_lines(options)
 
 
 def is_rendered(text: str) -> bool:
@@ -90,14 +91,25 @@ def is_rendered(text: str) -> bool:
 
 
 def is_rendered_for(text: str, name: str) -> bool:
-    """Whether ``render`` wrote the configuration for the domain ``name``; its beginning is
-    enough."""
-    return name_line(text) == name_line(render(name, {}, []))
+    """Whether ``render`` wrote the configuration for the domain ``name``. The beginning of the
+    text is enough."""
+    return name_line(text) == name_setting(name)
+
+
+def name_setting(name: str) -> str:
+    """The line with the name in a configuration for the domain ``name`` that ``render`` writes.
+
+    Raises DomainConfigError if the name cannot be written.
+    """
+    try:
+        return f"name = {quote(name)}"
+    except DomainConfigError as error:
+        raise DomainConfigError(f"name: {error}") from error
 
 
 def name_line(text: str) -> Optional[str]:
-    """Where a configuration that ``render`` wrote says the name; the same for the same domain, and
-    quicker than to read it all. None for what someone else wrote."""
+    """The line with the name, see ``name_setting``, in a configuration that ``render`` wrote; None
+    for any other text. This is quicker than parsing the text."""
     return text.split("\n", 2)[1] if is_rendered(text) and "\n" in text else None
 
 
@@ -116,6 +128,12 @@ def _check_option_name(option: object) -> None:
             f"{option} does not belong in the options: the domain's name and disks are given on "
             "their own, beside them"
         )
+
+
+def _option_lines(options: Mapping[str, object]) -> List[str]:
+    for option in options:
+        _check_option_name(option)
+    return [f"{option} = {_option_value(option, options[option])}" for option in _ordered(options)]
 
 
 def _ordered(options: Iterable[str]) -> List[str]:
@@ -154,13 +172,6 @@ def _number(value: int) -> str:
         raise DomainConfigError("the integer is beyond the 64 bits that xl reads")
     # xl's numbers have no sign, but it also takes one from a string.
     return str(value) if value >= 0 else quote(str(value))
-
-
-def _quoted(option: str, text: str) -> str:
-    try:
-        return quote(text)
-    except DomainConfigError as error:
-        raise DomainConfigError(f"{option}: {error}") from error
 
 
 # --- reading ---------------------------------------------------------------------------------

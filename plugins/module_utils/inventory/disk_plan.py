@@ -165,13 +165,15 @@ def _slots(planned: DiskPlan) -> Dict[str, PlanEntry]:
 def _contradictions(domains: Sequence[PlannedDomain]) -> Iterator[str]:
     """What is there twice (a name, a slot in a domain, an image or target unless all only read),
     or is to be there and not to be there."""
-    yield from _twice(domains, lambda domain: domain.name, "the domain is there already")
+    yield from _twice(domains, lambda domain: domain.name, "a domain of that name exists already")
     named = {domain.name: domain for domain in domains}.values()
     yield from _twice(
-        named, lambda domain: domain.config_path, "config_path is another domain's as well"
+        named, lambda domain: domain.config_path, "config_path is also that of another domain"
     )
     for domain in domains:
-        yield from _twice(domain.disks, lambda disk: disk.name, "the name is taken in this domain")
+        yield from _twice(
+            domain.disks, lambda disk: disk.name, "the name is already used in this domain"
+        )
         present = _present(domain)
         yield from _twice(present, lambda disk: disk.slot.xenstore_key, "the slot is taken")
         yield from _present_and_absent(domain)
@@ -196,7 +198,7 @@ def _present_and_absent(domain: PlannedDomain) -> Iterator[str]:
         if other:
             yield (
                 f"{disk.place}: state is absent, but {other.place} is the same disk in the same "
-                "slot: leave one of them out"
+                "slot: omit one of them"
             )
 
 
@@ -207,11 +209,11 @@ def _shared(disks: Iterable[PlannedDisk]) -> Iterator[str]:
         other = first.setdefault(disk.storage, disk)
         if (disk.domain, disk.name) == (other.domain, other.name):
             continue  # itself, or a name that is there twice, which is the problem then
-        what = f"{disk.storage} is the disk of {other.place} as well"
+        what = f"{disk.storage} is also the disk of {other.place}"
         if disk.access != "ro" or other.access != "ro":
-            yield f"{disk.place}: {what}: only disks that all have access: ro can share it"
+            yield f"{disk.place}: {what}: disks can share it only if all have access: ro"
         elif _image_options(disk) != _image_options(other):
-            yield f"{disk.place}: {what}, with other options of the image"
+            yield f"{disk.place}: {what}, with different options for the image"
         elif disk.domain == other.domain:
             yield f"{disk.place}: {what}, in the same domain"
 
@@ -252,8 +254,8 @@ def _same_linux_names(domains: Iterable[PlannedDomain]) -> Iterator[str]:
             other = first.setdefault(disk.slot.linux_device, disk)
             if other.slot != disk.slot:
                 yield (
-                    f"{disk.place}: Linux calls {disk.vdev} {disk.slot.linux_device}, as it does "
-                    f"{other.vdev} of {other.name}: it may show only one"
+                    f"{disk.place}: Linux has the same name, {disk.slot.linux_device}, for "
+                    f"{disk.vdev} and for {other.vdev} of {other.name}: it may show only one"
                 )
 
 
@@ -370,7 +372,8 @@ def _config(domain: PlannedDomain) -> PlanEntry:
 
 def _given_up(disk: PlannedDisk) -> PlanEntry:
     """An absent disk, as a config may lose it: by its slot only where the user wrote that one."""
-    return {"target": disk.target, **chosen(disk.options, ("vdev",))}
+    given_up = {"target": disk.target}
+    return {**given_up, "vdev": disk.vdev} if "vdev" in disk.options else given_up
 
 
 # ---- selecting ----
@@ -378,7 +381,7 @@ def _given_up(disk: PlannedDisk) -> PlanEntry:
 
 def _search(entries: Sequence[PlanEntry], query: object) -> object:
     if not isinstance(query, str):
-        raise DiskPlanError(f"query is a JMESPath expression, not {type_name(query)}")
+        raise DiskPlanError(f"query must be a JMESPath expression, not {type_name(query)}")
     try:
         import jmespath  # noqa: PLC0415 - for those only who give a query
     except ImportError:

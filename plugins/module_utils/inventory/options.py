@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 import posixpath
 import re
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, Mapping
 
 from ansible_collections.xen.blockdev.plugins.module_utils import units
@@ -15,6 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import text as
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import Option
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
@@ -30,11 +32,20 @@ _BRIDGE = re.compile(r"[A-Za-z0-9._:-]+")
 _MAX_MEMORY = 2**40
 """MiB; more than any host has, and far below what xl's numbers hold."""
 
-EXPANDED = "has a $, which Ansible takes for a variable"
+EXPANDED = "contains $, which Ansible would expand as a variable"
 
 
 class InventoryError(BlockdevError):
     """A value that an option does not take."""
+
+
+@dataclass(frozen=True)
+class Vdev:
+    """The slot of a disk."""
+
+    text: str
+    """As it was written: results repeat it."""
+    slot: DeviceNumber
 
 
 ValueReader = Callable[[object], Any]
@@ -44,14 +55,14 @@ ValueReader = Callable[[object], Any]
 def read_text(value: object) -> str:
     if isinstance(value, str):
         return value
-    hint = "" if value is None or isinstance(value, (list, Mapping)) else ": write it in quotes"
-    raise InventoryError(f"text is wanted, not {described(value)}{hint}")
+    hint = "" if value is None or isinstance(value, (list, Mapping)) else ": put it in quotes"
+    raise InventoryError(f"must be text, not {described(value)}{hint}")
 
 
 def read_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise InventoryError(f"true or false is wanted, not {described(value)}")
+    raise InventoryError(f"must be true or false, not {described(value)}")
 
 
 def one_of(*accepted: object) -> ValueReader:
@@ -62,7 +73,7 @@ def one_of(*accepted: object) -> ValueReader:
             return value
         words = [str(word) for word in accepted]
         raise InventoryError(
-            f"{', '.join(words[:-1])} or {words[-1]} is wanted, not {described(value)}"
+            f"must be {', '.join(words[:-1])} or {words[-1]}, not {described(value)}"
         )
 
     return read
@@ -88,10 +99,13 @@ def read_name(value: object) -> str:
     name = read_text(value)
     if not _NAME.fullmatch(name):
         raise InventoryError(
-            f"{described(name)} is not made of letters, digits and . _ - with a letter or digit first"
+            f"{described(name)} is not a name: use letters, digits and . _ -, and begin with a "
+            "letter or digit"
         )
     if name.isdigit():
-        raise InventoryError(f"{described(name)} is a number, as xl's domain ids are: add a letter")
+        raise InventoryError(
+            f"{described(name)} is a number, which xl would take for a domain ID: add a letter"
+        )
     if len(name) > _NAME_LENGTH:
         raise InventoryError(f"{described(name)} is longer than {_NAME_LENGTH} characters")
     if name == "Domain-0":
@@ -103,13 +117,11 @@ def read_path(value: object) -> str:
     path = read_text(value)
     normal = "/" + posixpath.normpath(path).lstrip("/")
     if not path.startswith("/"):
-        raise InventoryError(f"{described(path)} is not absolute: write it from / on")
+        raise InventoryError(f"{described(path)} is not absolute")
     if "\0" in path:
-        raise InventoryError(f"{described(path)} has a NUL, which no path can have")
+        raise InventoryError(f"{described(path)} contains a NUL character")
     if path != normal:
-        raise InventoryError(
-            f"{described(path)} is written in a roundabout way: write {described(normal)}"
-        )
+        raise InventoryError(f"{described(path)} is not normalized: use {described(normal)}")
     return path
 
 
@@ -127,26 +139,26 @@ def read_directory(value: object) -> str:
     return read_host_path(path[:-1] if path.endswith("/") and path != "/" else path)
 
 
-def read_vdev(value: object) -> str:
-    device_number.parse(value)
-    return str(value)
+def read_vdev(value: object) -> Vdev:
+    slot = device_number.parse(value)
+    return Vdev(str(value), slot)
 
 
 def read_list(value: object) -> List[Any]:
     if isinstance(value, list):
         return value
-    raise InventoryError(f"a list is wanted, not {described(value)}")
+    raise InventoryError(f"must be a list, not {described(value)}")
 
 
 def read_dictionary(value: object) -> Mapping[Any, Any]:
     if isinstance(value, Mapping):
         return value
-    raise InventoryError(f"a dictionary is wanted, not {described(value)}")
+    raise InventoryError(f"must be a dictionary, not {described(value)}")
 
 
 def read_config(value: object) -> Mapping[str, object]:
     options = read_dictionary(value)
-    config_text.render("", options, [])
+    config_text.check_options(options)
     return options
 
 
@@ -157,7 +169,7 @@ def read_template(value: object) -> mirage_xl.MirageConfig:
 def read_memory(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_MEMORY:
         return int(value)
-    raise InventoryError(f"a whole number of MiB is wanted, not {described(value)}")
+    raise InventoryError(f"must be a whole number of MiB, not {described(value)}")
 
 
 def read_networks(value: object) -> Mapping[str, str]:
@@ -170,7 +182,7 @@ def _bridge(value: object) -> str:
     bridge = read_text(value)
     if not _BRIDGE.fullmatch(bridge):
         raise InventoryError(
-            f"{described(bridge)} is no bridge: letters, digits and . _ : - name one"
+            f"{described(bridge)} is not the name of a bridge: use letters, digits and . _ : -"
         )
     return bridge
 
@@ -261,10 +273,10 @@ class OptionsReader:
         for option in given:
             if option not in known:
                 self.problem(
-                    place, f"{described(option)} is no option: {suggestion(option, known)}"
+                    place, f"{described(option)} is not an option: {suggestion(option, known)}"
                 )
         if given.get("name") is None:
-            self.problem(place, "it has no name")
+            self.problem(place, "name is missing")
         read = {
             option: self.read(f"{place}: {option}", reader, given[option])
             for option, reader in known.items()
@@ -298,7 +310,7 @@ def with_name(place: str, written: object) -> str:
 
 def suggestion(option: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(option, known, n=1) if isinstance(option, str) else []
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
 
 
 def described(value: object) -> str:

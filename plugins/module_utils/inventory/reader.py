@@ -33,6 +33,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
     VBD_OPTIONS,
     Options,
     OptionsReader,
+    Vdev,
     described,
     read_config,
     read_directory,
@@ -99,7 +100,8 @@ class PlannedDisk:
     @property
     def vdev(self) -> str:
         """The slot as it was written, here or in the template, or else its Linux device name."""
-        return str(self.options["vdev"]) if "vdev" in self.options else self.slot.linux_device
+        written: Optional[Vdev] = self.options.get("vdev")
+        return written.text if written else self.slot.linux_device
 
     @property
     def access(self) -> str:
@@ -239,12 +241,13 @@ class InventoryReader(OptionsReader):
         else:
             self._check_image(disk, disk.path)
         if not disk.image:
-            self._refuse(disk, IMAGE_OPTIONS, "only a raw image is created and changed here")
+            self._refuse(disk, IMAGE_OPTIONS, "only raw images are created and changed")
         if not disk.loop:
-            self._refuse(disk, LOOP_OPTIONS, "it has no loop device of ours")
+            self._refuse(disk, LOOP_OPTIONS, "the image gets no loop device")
             if disk.options.get("loop"):
                 self.problem(
-                    disk.place, "loop: true needs a raw image: a loop device shows its bytes"
+                    disk.place,
+                    "loop: true needs a raw image: a loop device does not convert other formats",
                 )
         if not disk.absent and len(self.problems) == before:
             self.read(disk.place, _xl_word, disk.spec)
@@ -255,8 +258,8 @@ class InventoryReader(OptionsReader):
         if disk.loop and not loop_link.SAFE_PATH.fullmatch(path):
             self.problem(
                 disk.place,
-                f"path {described(path)} cannot have a loop device with a name that follows it: use "
-                "letters, digits and . _ - / only, or loop: false",
+                f"path {described(path)} cannot be part of the name of a link in /dev: use only "
+                "letters, digits and . _ - /, or set loop: false",
             )
         place = image_place.problem_of_kernel(path)
         if disk.image and not disk.absent and place:
@@ -267,21 +270,23 @@ class InventoryReader(OptionsReader):
         if disk_spec.backend_of(disk.options):
             self.problem(
                 disk.place,
-                f"domain {disk.options['backend']} serves it, where no image is made or bound: "
-                "write target, as that domain knows it, in place of the image",
+                f"domain {disk.options['backend']} serves this disk, but images are created and "
+                "bound in dom0 only: set target to the path or name that it has in that domain",
             )
         if not disk.image and "path" not in disk.options:
-            self.problem(disk.place, f"format {disk.format} needs the path of an image")
+            self.problem(
+                disk.place, f"format {disk.format} needs path: such an image is not created"
+            )
 
     def _check_target(self, disk: PlannedDisk) -> None:
-        self._refuse(disk, ["path"], "target is a block device that is there already")
+        self._refuse(disk, ["path"], "target is a block device that exists already")
         if not self._is_good_target(disk) or disk_target.is_left_to_others(disk.options):
             return
         self.read(f"{disk.place}: target", read_path, disk.target)
         if loop_link.is_link(disk.target):
             self.problem(
                 disk.place,
-                f"target {described(disk.target)} is a loop device: write path: "
+                f"target {described(disk.target)} is the link of a loop device: use path: "
                 f"{loop_link.path_of(disk.target)}",
             )
 
@@ -312,7 +317,7 @@ def chosen(options: Mapping[str, Any], names: Iterable[str]) -> Options:
 def _slots(disks: Sequence[Options]) -> List[DeviceNumber]:
     """The slot of each disk of a domain: the written one, or the next disk number that no written
     one touches. An absent disk has one as well, so that marking a disk absent moves no other."""
-    written = [device_number.parse(disk["vdev"]) if "vdev" in disk else None for disk in disks]
+    written = [disk["vdev"].slot if "vdev" in disk else None for disk in disks]
     touched: Set[Optional[int]] = {slot.disk for slot in written if slot}
     free = (number for number in itertools.count() if number not in touched)
     return [slot or device_number.from_disk_number(next(free)) for slot in written]

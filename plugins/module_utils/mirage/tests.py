@@ -77,13 +77,13 @@ def _expression(option: str) -> ValueReader:
 def _seconds(value: object) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
         return float(value)
-    raise InventoryError(f"a number of seconds is wanted, not {described(value)}")
+    raise InventoryError(f"must be a number of seconds, not {described(value)}")
 
 
 def _times(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return int(value)
-    raise InventoryError(f"a whole number is wanted, 0 or more, not {described(value)}")
+    raise InventoryError(f"must be a whole number of at least 0, not {described(value)}")
 
 
 def _as_it_is(value: object) -> object:
