@@ -64,7 +64,7 @@ class Config:
     @cached_property
     def specs(self) -> List[str]:
         """The disks that it has; DomainConfigError where xl could not read it."""
-        return [] if self.text is None else config_text.disks(self.text)
+        return [] if self.text is None else config_text.disk_specs(self.text)
 
     @cached_property
     def meant(self) -> List[str]:
@@ -84,7 +84,7 @@ class Config:
         return set()
 
 
-def path_of(domain: str, path: Optional[str]) -> str:
+def config_path(domain: str, path: Optional[str]) -> str:
     """The config of ``domain``: ``path`` where that is given, otherwise the usual one.
 
     Raises ConfigError if ``domain`` cannot be the name of one.
@@ -159,7 +159,7 @@ def _encoded(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def refuse_changed(config: Config, text: Optional[str]) -> None:
+def refuse_changed_config(config: Config, text: Optional[str]) -> None:
     """Raise ConfigError unless the file says ``text``, as this run left or found it."""
     if _read(config.file) != text:
         raise ConfigError(f"{config.path} was changed by another program meanwhile; run again")
@@ -184,7 +184,7 @@ def write(config: Config, text: str) -> None:
 
     Raises ConfigError if that is not as it was found, and what files.replace_file raises.
     """
-    refuse_changed(config, config.text)
+    refuse_changed_config(config, config.text)
     # A new one is for root alone: it may hold the password of a console.
     replace_file(config.file, _encoded(text), mode=0o600, keep=config.text is not None)
 
@@ -194,7 +194,7 @@ def remove(config: Config) -> None:
 
     Raises ConfigError if it is not as it was found, and what files.opened_real raises.
     """
-    refuse_changed(config, config.text)
+    refuse_changed_config(config, config.text)
     with opened_real(config.directory) as directory:
         os.unlink(os.path.basename(config.file), dir_fd=directory)
 
@@ -207,7 +207,7 @@ def keep_copy(config: Config, hidden: bool) -> str:
     they are and is never half made; the config itself is then replaced, not written.
     Raises ConfigError if it is not as it was found, and what files.opened_real raises.
     """
-    refuse_changed(config, config.text)
+    refuse_changed_config(config, config.text)
     name = os.path.basename(config.file)
     copy = f"{'.' * hidden}{name}.{os.getpid()}.{time.strftime('%Y-%m-%d@%H:%M:%S~')}"
     with opened_real(config.directory) as directory:
@@ -215,6 +215,6 @@ def keep_copy(config: Config, hidden: bool) -> str:
     return os.path.join(config.directory, copy)
 
 
-def shown(text: str) -> str:
+def printable(text: str) -> str:
     """The text with a mark for each byte that is not UTF-8, which no result can hold."""
     return _encoded(text).decode("utf-8", "replace")

@@ -43,7 +43,7 @@ class FormerConfigs:
             _find(os.path.join(place, f"{domain}.cfg"))
             for place in (config.directory, config_text.CONFIG_DIR)
         )
-        ours = [one for one in usual if one and _is_rendered_for(one, domain)]
+        ours = [one for one in usual if one and _is_ours(one, domain)]
         found = {one.file: one for one in (*ours, *self._started(autostart_dir).get(domain, ()))}
         return [one for file, one in found.items() if file not in self._expected]
 
@@ -51,7 +51,7 @@ class FormerConfigs:
 def _started(autostart_dir: str) -> Dict[str, List[Config]]:
     """By the names of their domains, the configs from which xendomains starts these."""
     configs: Dict[str, List[Config]] = {}
-    for name in autostart.seen(autostart_dir):
+    for name in autostart.visible_names(autostart_dir):
         config = _find(os.path.join(autostart_dir, name))
         with suppress(BlockdevError):
             domain = config_text.name(config.text) if config and config.text else None
@@ -67,5 +67,5 @@ def _find(path: str) -> Optional[Config]:
     return None
 
 
-def _is_rendered_for(config: Config, domain: str) -> bool:
+def _is_ours(config: Config, domain: str) -> bool:
     return config.text is not None and config_text.is_rendered_for(config.text, domain)

@@ -89,7 +89,7 @@ class NamingConfigs:
         """By file, what the configs in the directories say."""
         for directory in directories:
             if directory not in self._texts:
-                self._texts[directory] = list(_read_all(directory))
+                self._texts[directory] = list(_texts_in(directory))
         return dict(one for directory in directories for one in self._texts[directory])
 
     def among(self, image: str, texts: Mapping[str, str]) -> Iterator[str]:
@@ -117,7 +117,7 @@ class NamingConfigs:
         return re.compile(rf"(?:{'|'.join(map(re.escape, names))})(?![A-Za-z0-9._/-])")
 
 
-def _read_all(directory: str) -> Iterator[Tuple[str, str]]:
+def _texts_in(directory: str) -> Iterator[Tuple[str, str]]:
     """File and text of what may be a config here; not of copies, and of what is hidden."""
     with suppress(FileNotFoundError, NotADirectoryError):
         for name in sorted(os.listdir(directory)):

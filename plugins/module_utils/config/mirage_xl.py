@@ -24,6 +24,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import OPTION
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.values import DiskSpecError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -47,6 +48,8 @@ class Block(NamedTuple):
     """The name of its file: in NAME.xl.in as ``config.ml`` has it, in NAME.xl the target."""
     disk: Dict[str, Any]
     """What the config says about it, by the keys of DiskSpec, without the target."""
+    slot: DeviceNumber
+    """That of its ``vdev``."""
 
 
 class MirageConfig(NamedTuple):
@@ -59,7 +62,7 @@ class MirageConfig(NamedTuple):
     @property
     def networks(self) -> List[str]:
         """The names of the networks whose bridges are left open."""
-        names = (name for value in self.options.values() for name in placeholders.found(value))
+        names = (name for value in self.options.values() for name in placeholders.names_in(value))
         return [name[len(_NETWORK) :] for name in names if name.startswith(_NETWORK)]
 
     def block(self, file: str) -> Optional[Block]:
@@ -80,8 +83,8 @@ class MirageConfig(NamedTuple):
             if len(blocks) > 1:
                 files = ", ".join(repr(block.file) for block in blocks)
                 raise MirageConfigError(
-                    f"{name!r} may be any of the template's blocks {files}: write block, as it "
-                    "stands here"
+                    f"{name!r} matches several blocks of the template, {files}: set block to one "
+                    "of them"
                 )
             if blocks:
                 return blocks[0]
@@ -113,14 +116,14 @@ def parse(text: str) -> MirageConfig:
     """Read the text of a NAME.xl or NAME.xl.in. Raises MirageConfigError."""
     if "=" not in text:
         raise MirageConfigError(
-            f'{text!r:.80} is not the text of a config; a file is read by "{{{{ lookup('
+            f'{text!r:.80} is not the text of a config; read a file with "{{{{ lookup('
             "'ansible.builtin.file', 'mirage/hello.xl.in') }}\""
         )
     # A file lookup drops the last line end, without which xl refuses a comment.
     text = _BARE_MEMORY.sub(r"\1'\2'", text) + "\n"
     try:
         options = config_text.settings(text)
-        blocks = [_block(spec) for spec in config_text.disks(text)]
+        blocks = [_block(spec) for spec in config_text.disk_specs(text)]
     except (config_syntax.DomainConfigError, DiskSpecError) as error:
         raise MirageConfigError(str(error)) from error
     return MirageConfig(
@@ -131,14 +134,14 @@ def parse(text: str) -> MirageConfig:
 def _block(spec: str) -> Block:
     disk = DiskSpec.parse(spec)
     if disk.target is None:
-        raise MirageConfigError(f"disk {spec!r} has no target, which each block has")
+        raise MirageConfigError(f"disk {spec!r} has no target")
     try:
-        disk.slot  # noqa: B018 - raises if the vdev is no slot
+        slot = disk.slot
     except device_number.DeviceNumberError as error:
         raise MirageConfigError(f"disk {spec!r}: vdev: {error}") from error
     placeholder = _BLOCK.fullmatch(disk.target)
     file = placeholder[1] if placeholder else disk.target
-    return Block(file, replace(disk, target=None).as_dict())
+    return Block(file, replace(disk, target=None).as_dict(), slot)
 
 
 def _whole(file: str) -> str:

@@ -15,13 +15,13 @@ from typing import Any, Iterator, Mapping, Match
 _PLACEHOLDER = re.compile(r"@(NAME|KERNEL|MEMORY|(?:BLOCK|NETWORK|SLOT):[^@\n]*)@")
 
 
-def found(value: object) -> Iterator[str]:
+def names_in(value: object) -> Iterator[str]:
     """The placeholders in a string, or in the strings of a list, without the ``@`` around them."""
     if isinstance(value, str):
         yield from _PLACEHOLDER.findall(value)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            yield from found(item)
+            yield from names_in(item)
 
 
 def filled(value: Any, known: Mapping[str, object]) -> Any:

@@ -1,24 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which images leave the configs of this host, so that what was made for them can be taken back.
+"""Which images are released: removed from a config, and not in any other config of this host.
 
-A config that is written anew is the only record of the disks that its domain had. An image that it
-named, and that no config names any more, needs no loop device. Its data is nobody's to delete.
+The old text of a config is the only record of the disks that its domain had. An image that was in
+it, and is not in any config any more, needs no loop device. Its data is kept.
 """
 
 from __future__ import annotations
 
 import os
-from typing import (
-    Callable,
-    Dict,
-    Iterable,
-    List,
-    Optional,
-    Sequence,
-    Set,
-    Tuple,
-)
+from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.config.images import (
@@ -27,113 +18,104 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.images import 
     image_of,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import (
-    ListedDisk,
-    targets_of,
-)
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 
 
 class Releases:
-    """The images that the configs of one module call let go.
+    """The images that the configs of one module call release.
 
-    ``bindings`` gives the host's bound loop devices; it is asked once, when a config changes.
+    ``bindings`` gives the host's bound loop devices; it is asked once, for the first target that
+    needs it.
     """
 
     def __init__(self, bindings: Callable[[], Sequence[loop_binding.Binding]]) -> None:
         self._bindings = bindings
         self._configs = NamingConfigs(bindings)
+        self._directories: Set[str] = set()
+        """Those of the configs of this call."""
+        self._wanted: Set[object] = set()
+        """The images of all disks that this call wants: see file_of."""
         self._texts: Dict[str, Optional[str]] = {}
-        """What the configs that are planned will say, by their files."""
-        self._plans: Dict[str, Tuple[Plan, List[str]]] = {}
-        """By image, the plan that lets it go, and its warning."""
+        """The texts that the configs planned so far will have, by their files."""
 
-    def extend_plan(
+    def expect(self, config: str, targets: Iterable[str]) -> None:
+        """Note that the config with the path ``config`` will be planned, with disks that have these
+        targets among others. An image that moves to another config is not released."""
+        self._directories.add(os.path.dirname(os.path.realpath(config)))
+        self._wanted.update(map(file_of, self._images(targets)))
+
+    def plan(
         self,
-        plan: Plan,
         config: Config,
-        new: Tuple[Optional[str], Iterable[ListedDisk]],
+        text: Optional[str],
+        targets: Iterable[str],
         directories: Iterable[str],
         known: Iterable[str],
-    ) -> None:
-        """Add to ``plan`` the result key ``released``, and a warning for each image in it.
+    ) -> Plan:
+        """Plan the result key ``released``, with a warning for each image in it, as a part of the
+        plan for the config.
 
-        ``new``: the text that the config is to have, None for no config, and the disks in it.
-        ``directories``: where configs are, beside that of this one. ``known``: images that other
-        tasks look after.
+        ``text``: the new text of the config, None if it is removed. ``targets``: those of its new
+        disks. ``directories``: where other configs are, besides those of this call. ``known``:
+        images that other tasks manage.
         """
-        text, disks = new
         self._texts[config.file] = text
-        released: List[str] = []
-        plan.before["released"] = []
-        plan.after["released"] = released
+        images: List[str] = []
         if text != config.text:
-            wanted = self._images(targets_of(disks))
-            self._keep(wanted)
-            gone = _without(self._images(config.targets), {*wanted, *known})
-            for image in self._named_nowhere(gone, [config.directory, *directories]):
-                self._let_go(plan, image, sorted(config.targets))
-        read_config = plan.read_back
-        plan.read_back = lambda: {**read_config(), "released": released}
+            kept = {*self._wanted, *map(file_of, {*self._images(targets), *known})}
+            removed = [one for one in self._images(config.targets) if file_of(one) not in kept]
+            images = self._named_nowhere(
+                removed, {config.directory, *self._directories, *directories}
+            )
+        devices = self._devices(config.targets) if images else {}
+        released = [image for image in images if image not in devices]
+        return Plan(
+            before={"released": []},
+            after={"released": released},
+            read_back=lambda: {"released": released},
+            warnings=[
+                _warning_of_device(image, devices[image]) if image in devices else _warning(image)
+                for image in images
+                if image in devices or os.path.isfile(image)
+            ],
+        )
 
-    def _let_go(self, plan: Plan, image: str, targets: Sequence[str]) -> None:
-        """Note that the image is let go by ``plan``, whose config had the ``targets``."""
-        numbered = [
-            t for t in targets if loop_binding.number_of(t) is not None and self._image(t) == image
-        ]
-        warnings = []
-        if numbered:
-            # Whoever writes a number has bound the device elsewhere, or udev does not run.
-            warnings = [_warning_of_number(image, numbered[0])]
-        elif os.path.isfile(image):
-            warnings = [_warning(image)]
-        if not numbered:
-            plan.after["released"].append(image)
-        plan.warnings += warnings
-        self._plans[image] = (plan, warnings)
+    def _devices(self, targets: Iterable[str]) -> Dict[str, str]:
+        """By image, the loop device by whose number a target refers to it.
 
-    def _keep(self, images: Set[str]) -> None:
-        """An image that comes into another config is not let go by the one that it leaves."""
-        for image in images & set(self._plans):
-            plan, warnings = self._plans.pop(image)
-            plan.after["released"][:] = [one for one in plan.after["released"] if one != image]
-            for warning in warnings:
-                plan.warnings.remove(warning)
+        Such a device was bound by someone else, or udev does not run: it is not released.
+        """
+        numbered = [one for one in sorted(targets) if loop_binding.number_of(one) is not None]
+        images = {device: image_of(device, self._bindings) for device in numbered}
+        return {image: device for device, image in images.items() if image is not None}
 
     def _images(self, targets: Iterable[str]) -> Set[str]:
-        """The images behind the targets: files, and what loop devices are named after."""
-        return set(filter(None, map(self._image, targets)))
+        """The images behind the targets: files, and images that loop devices are named after."""
+        return {
+            image for target in targets for image in [image_of(target, self._bindings)] if image
+        }
 
-    def _image(self, target: str) -> Optional[str]:
-        return image_of(target, self._bindings)
-
-    def _named_nowhere(self, images: List[str], directories: Iterable[str]) -> List[str]:
-        """Those that no config names, in what is there and in what is planned."""
+    def _named_nowhere(self, images: Sequence[str], directories: Iterable[str]) -> List[str]:
+        """Those of the images that no config refers to, now or as planned; in order."""
         texts = self._all_texts(directories) if images else {}
-        return [one for one in images if not any(self._configs.among(one, texts))]
+        return [one for one in sorted(images) if not any(self._configs.among(one, texts))]
 
     def _all_texts(self, directories: Iterable[str]) -> Dict[str, str]:
-        """By file, what the configs in the directories say, those that are planned as they will."""
+        """By file, the texts of the configs in the directories, and those that are planned."""
         texts = {**self._configs.texts(directories), **self._texts}
         return {file: text for file, text in texts.items() if text is not None}
 
 
-def _without(images: Iterable[str], others: Iterable[str]) -> List[str]:
-    """The images that are none of the others, which may have other paths; in order."""
-    files = set(map(file_of, others))
-    return sorted(image for image in images if file_of(image) not in files)
-
-
 def _warning(image: str) -> str:
     return (
-        f"no config names {image} any more; the image stays with its data: delete it if it is not "
-        "needed (xen_raw_disk with state: absent)"
+        f"no config refers to {image} any more; it keeps its data: delete it if it is not needed "
+        "(xen_raw_disk with state: absent)"
     )
 
 
-def _warning_of_number(image: str, device: str) -> str:
+def _warning_of_device(image: str, device: str) -> str:
     return (
-        f"no config names {device} any more, which is bound to {image} now; a number does not tell "
-        "whose it is, so it stays bound: unbind it if it is not needed (xen_loopdev with state: "
-        "absent)"
+        f"no config refers to {device} any more, which is bound to {image} now; it stays bound, as "
+        "the number does not say who needs it: unbind it if it is not needed (xen_loopdev with "
+        "state: absent)"
     )

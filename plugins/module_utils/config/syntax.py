@@ -105,7 +105,7 @@ _SHOWN = {
     "end": "the end of the file",
 }
 
-_Value = Union[str, List["_Value"]]
+ParsedValue = Union[str, List["ParsedValue"]]
 
 Value = Union[str, int, List["Value"]]
 """What ``typed`` gives for an option. domain_config.render writes these, and bools and tuples."""
@@ -236,7 +236,7 @@ class Setting(NamedTuple):
 
     option: str
     adds: bool  # += rather than =
-    value: _Value
+    value: ParsedValue
     start: int
     value_start: int
     end: int
@@ -285,16 +285,16 @@ class Parser:
             option.text, operator.kind == "+=", value, option.start, value_start, end, option.line
         )
 
-    def _value(self, nesting: int = 0) -> _Value:
+    def _value(self, nesting: int = 0) -> ParsedValue:
         token = self._expect("string", "number", "[")
         if token.kind == "[":
             return self._list(token, nesting + 1)
         return unquoted(token) if token.kind == "string" else _Number(token.text)
 
-    def _list(self, opening: Token, nesting: int) -> List[_Value]:
+    def _list(self, opening: Token, nesting: int) -> List[ParsedValue]:
         if nesting > MAX_NESTING:
             raise _syntax_error(opening.line, f"lists nested more than {MAX_NESTING} levels deep")
-        items: List[_Value] = []
+        items: List[ParsedValue] = []
         self._skip_newlines()
         while self._next.kind != "]":
             items.append(self._value(nesting))
@@ -328,12 +328,12 @@ def _parsed(text: str) -> Tuple[Setting, ...]:
     return tuple(Parser(tokenize(text)).settings())
 
 
-def effective(settings: Iterable[Setting]) -> Dict[str, _Value]:
+def effective(settings: Iterable[Setting]) -> Dict[str, ParsedValue]:
     """Fold the settings as xl does: the last ``=`` of an option, and each ``+=`` after it.
 
     Raises DomainConfigError if a ``+=`` adds a list to a string, or a string to a list.
     """
-    values: Dict[str, _Value] = {}
+    values: Dict[str, ParsedValue] = {}
     for setting in settings:
         value, previous = setting.value, values.get(setting.option)
         if setting.adds and previous is not None:
@@ -342,7 +342,7 @@ def effective(settings: Iterable[Setting]) -> Dict[str, _Value]:
     return values
 
 
-def _sum(previous: _Value, setting: Setting) -> _Value:
+def _sum(previous: ParsedValue, setting: Setting) -> ParsedValue:
     if isinstance(previous, str) and isinstance(setting.value, str):
         return previous + setting.value
     if isinstance(previous, list) and isinstance(setting.value, list):
@@ -352,7 +352,7 @@ def _sum(previous: _Value, setting: Setting) -> _Value:
     )
 
 
-def typed(value: _Value) -> Value:
+def typed(value: ParsedValue) -> Value:
     """Give a decimal number as an integer, in a list as well, and all else as the text it is."""
     if isinstance(value, list):
         return [typed(item) for item in value]

@@ -74,14 +74,15 @@ def render(name: str, options: Mapping[str, object], disks: Sequence[str]) -> st
     ``disks`` are disk specifications in xl's syntax. Equal arguments give equal texts, whatever
     the order of ``options``.
 
-    Raises DomainConfigError, naming the option, for what xl has no way to write.
+    Raises DomainConfigError, naming the option, for what cannot be written for xl.
     """
-    for option in options:
-        _check_option_name(option)
-    settings = [("name", _quoted("name", name))]
-    settings += [(option, _option_value(option, options[option])) for option in _ordered(options)]
-    settings.append(("disk", write_disks(disks)))
-    return HEADER + "\n" + "".join(f"{option} = {value}\n" for option, value in settings)
+    lines = [HEADER, name_setting(name), *_option_lines(options), f"disk = {write_disks(disks)}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def check_options(options: Mapping[str, object]) -> None:
+    """Raise DomainConfigError as ``render`` does for options that cannot be written."""
+    _option_lines(options)
 
 
 def is_rendered(text: str) -> bool:
@@ -90,14 +91,25 @@ def is_rendered(text: str) -> bool:
 
 
 def is_rendered_for(text: str, name: str) -> bool:
-    """Whether ``render`` wrote the configuration for the domain ``name``; its beginning is
-    enough."""
-    return name_line(text) == name_line(render(name, {}, []))
+    """Whether ``render`` wrote the configuration for the domain ``name``. The beginning of the
+    text is enough."""
+    return name_line(text) == name_setting(name)
+
+
+def name_setting(name: str) -> str:
+    """The line with the name in a configuration for the domain ``name`` that ``render`` writes.
+
+    Raises DomainConfigError if the name cannot be written.
+    """
+    try:
+        return f"name = {quote(name)}"
+    except DomainConfigError as error:
+        raise DomainConfigError(f"name: {error}") from error
 
 
 def name_line(text: str) -> Optional[str]:
-    """Where a configuration that ``render`` wrote says the name; the same for the same domain, and
-    quicker than to read it all. None for what someone else wrote."""
+    """The line with the name, see ``name_setting``, in a configuration that ``render`` wrote; None
+    for any other text. This is quicker than parsing the text."""
     return text.split("\n", 2)[1] if is_rendered(text) and "\n" in text else None
 
 
@@ -116,6 +128,12 @@ def _check_option_name(option: object) -> None:
             f"{option} does not belong in the options: the domain's name and disks are given on "
             "their own, beside them"
         )
+
+
+def _option_lines(options: Mapping[str, object]) -> List[str]:
+    for option in options:
+        _check_option_name(option)
+    return [f"{option} = {_option_value(option, options[option])}" for option in _ordered(options)]
 
 
 def _ordered(options: Iterable[str]) -> List[str]:
@@ -156,13 +174,6 @@ def _number(value: int) -> str:
     return str(value) if value >= 0 else quote(str(value))
 
 
-def _quoted(option: str, text: str) -> str:
-    try:
-        return quote(text)
-    except DomainConfigError as error:
-        raise DomainConfigError(f"{option}: {error}") from error
-
-
 # --- reading ---------------------------------------------------------------------------------
 
 
@@ -177,7 +188,7 @@ def name(text: str) -> Optional[str]:
     return None if value is None else str(value)
 
 
-def disks(text: str) -> List[str]:
+def disk_specs(text: str) -> List[str]:
     """Read the disk specifications, unquoted, that xl would use; [] without a ``disk`` setting.
 
     Raises DomainConfigError if the text is no valid configuration, or if xl would silently lose
@@ -189,7 +200,7 @@ def disks(text: str) -> List[str]:
 def meant(text: str) -> List[str]:
     """The same, and the disk of a ``disk = 'SPEC'`` as well, from which xl would start the domain
     without it."""
-    return disks(mended(text))
+    return disk_specs(mended(text))
 
 
 def settings(text: str) -> Dict[str, Value]:

@@ -32,15 +32,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
     LOOP_OPTIONS,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader import (
-    Disk,
-    Domain,
     InventoryReader,
+    PlannedDisk,
+    PlannedDomain,
     chosen,
 )
 
 IMAGES_DIR = "/srv/xen"
 
-Entry = Dict[str, Any]
+PlanEntry = Dict[str, Any]
 """One disk of the plan: ``domain``, ``name``, ``xenstore_key``, ``vdev`` and, where they apply,
 ``image``, ``loop``, ``vbd``: the options of an item of xen_raw_disk, xen_loopdev,
 xen_vbd_attach."""
@@ -53,7 +53,7 @@ class DiskPlanError(BlockdevError):
 class Reading(NamedTuple):
     """What was written about domains, as far as it can be read, and all that is wrong with it."""
 
-    domains: List[Domain]
+    domains: List[PlannedDomain]
     problems: List[str]
     """A line each, which begins with the place."""
 
@@ -61,9 +61,9 @@ class Reading(NamedTuple):
 class DiskPlan(NamedTuple):
     """What is to be done, and what the user should know about it."""
 
-    entries: List[Entry]
+    entries: List[PlanEntry]
     """The disks, in the order in which they were written."""
-    configs: List[Entry]
+    configs: List[PlanEntry]
     """The options of an item of xen_domain_config for each domain."""
     warnings: List[str]
 
@@ -112,7 +112,7 @@ def read(
     return Reading(found, [*reader.problems, *_contradictions(found)])
 
 
-def select(entries: Sequence[Entry], query: Optional[str] = None) -> Any:
+def select(entries: Sequence[PlanEntry], query: Optional[str] = None) -> Any:
     """What the JMESPath expression ``query`` selects of the entries, all of them without one.
 
     An image that several disks share is left in the first entry of the result only, so that the
@@ -125,7 +125,7 @@ def select(entries: Sequence[Entry], query: Optional[str] = None) -> Any:
     return [_without_seen_layers(entry, seen) for entry in selected]
 
 
-def by_role(planned: DiskPlan) -> Dict[str, List[Entry]]:
+def by_role(planned: DiskPlan) -> Dict[str, List[PlanEntry]]:
     """What each role is to do: its name to the items of its module, of an image that several disks
     share once."""
     entries = select(planned.entries)
@@ -142,7 +142,7 @@ def by_role(planned: DiskPlan) -> Dict[str, List[Entry]]:
     }
 
 
-def _slots(planned: DiskPlan) -> Dict[str, Entry]:
+def _slots(planned: DiskPlan) -> Dict[str, PlanEntry]:
     """By the path of an image, the slots that it is for, but for those that may change."""
     kept = {
         (config["domain"], disk["vdev"]): config["path"]
@@ -150,7 +150,7 @@ def _slots(planned: DiskPlan) -> Dict[str, Entry]:
         for disk in config.get("disks", ())
         if not (config.get("allow_slot_change") or disk.get("allow_slot_change"))
     }
-    slots: Dict[str, Entry] = {}
+    slots: Dict[str, PlanEntry] = {}
     for entry in planned.entries:
         domain, vdev, image = entry["domain"], entry["vdev"], entry.get("image", {})
         if image.get("state") == "present" and (domain, vdev) in kept:
@@ -162,16 +162,18 @@ def _slots(planned: DiskPlan) -> Dict[str, Entry]:
 # ---- contradictions ----
 
 
-def _contradictions(domains: Sequence[Domain]) -> Iterator[str]:
+def _contradictions(domains: Sequence[PlannedDomain]) -> Iterator[str]:
     """What is there twice (a name, a slot in a domain, an image or target unless all only read),
     or is to be there and not to be there."""
-    yield from _twice(domains, lambda domain: domain.name, "the domain is there already")
+    yield from _twice(domains, lambda domain: domain.name, "a domain of that name exists already")
     named = {domain.name: domain for domain in domains}.values()
     yield from _twice(
-        named, lambda domain: domain.config_path, "config_path is another domain's as well"
+        named, lambda domain: domain.config_path, "config_path is also that of another domain"
     )
     for domain in domains:
-        yield from _twice(domain.disks, lambda disk: disk.name, "the name is taken in this domain")
+        yield from _twice(
+            domain.disks, lambda disk: disk.name, "the name is already used in this domain"
+        )
         present = _present(domain)
         yield from _twice(present, lambda disk: disk.slot.xenstore_key, "the slot is taken")
         yield from _present_and_absent(domain)
@@ -179,16 +181,16 @@ def _contradictions(domains: Sequence[Domain]) -> Iterator[str]:
 
 
 def _twice(
-    things: Iterable[Union[Domain, Disk]], key: Callable[[Any], object], problem: str
+    things: Iterable[Union[PlannedDomain, PlannedDisk]], key: Callable[[Any], object], problem: str
 ) -> Iterator[str]:
-    first: Dict[object, Union[Domain, Disk]] = {}
+    first: Dict[object, Union[PlannedDomain, PlannedDisk]] = {}
     for thing in things:
         other = first.setdefault(key(thing), thing)
         if other is not thing:
             yield f"{thing.place}: {problem}, see {other.place}"
 
 
-def _present_and_absent(domain: Domain) -> Iterator[str]:
+def _present_and_absent(domain: PlannedDomain) -> Iterator[str]:
     """Disks that one run would detach and attach again, as every run after it."""
     present = {(disk.storage, disk.slot.xenstore_key): disk for disk in _present(domain)}
     for disk in domain.disks:
@@ -196,27 +198,27 @@ def _present_and_absent(domain: Domain) -> Iterator[str]:
         if other:
             yield (
                 f"{disk.place}: state is absent, but {other.place} is the same disk in the same "
-                "slot: leave one of them out"
+                "slot: omit one of them"
             )
 
 
-def _shared(disks: Iterable[Disk]) -> Iterator[str]:
+def _shared(disks: Iterable[PlannedDisk]) -> Iterator[str]:
     """What is wrong with disks that share an image or a block device."""
-    first: Dict[str, Disk] = {}
+    first: Dict[str, PlannedDisk] = {}
     for disk in disks:
         other = first.setdefault(disk.storage, disk)
         if (disk.domain, disk.name) == (other.domain, other.name):
             continue  # itself, or a name that is there twice, which is the problem then
-        what = f"{disk.storage} is the disk of {other.place} as well"
+        what = f"{disk.storage} is also the disk of {other.place}"
         if disk.access != "ro" or other.access != "ro":
-            yield f"{disk.place}: {what}: only disks that all have access: ro can share it"
+            yield f"{disk.place}: {what}: disks can share it only if all have access: ro"
         elif _image_options(disk) != _image_options(other):
-            yield f"{disk.place}: {what}, with other options of the image"
+            yield f"{disk.place}: {what}, with different options for the image"
         elif disk.domain == other.domain:
             yield f"{disk.place}: {what}, in the same domain"
 
 
-def _image_options(disk: Disk) -> Entry:
+def _image_options(disk: PlannedDisk) -> PlanEntry:
     """What must be the same for all disks that share an image."""
     return {
         "loop": disk.loop,
@@ -226,14 +228,14 @@ def _image_options(disk: Disk) -> Entry:
     }
 
 
-def _present(domain: Domain) -> List[Disk]:
+def _present(domain: PlannedDomain) -> List[PlannedDisk]:
     return [disk for disk in domain.disks if not disk.absent]
 
 
 # ---- warnings ----
 
 
-def _tails(domains: Iterable[Domain]) -> Iterator[str]:
+def _tails(domains: Iterable[PlannedDomain]) -> Iterator[str]:
     for disk in (disk for domain in domains for disk in _present(domain)):
         size = disk.options.get("size", 0)
         if size % units.MIRAGE_BLOCK:
@@ -243,21 +245,21 @@ def _tails(domains: Iterable[Domain]) -> Iterator[str]:
             )
 
 
-def _same_linux_names(domains: Iterable[Domain]) -> Iterator[str]:
+def _same_linux_names(domains: Iterable[PlannedDomain]) -> Iterator[str]:
     """Disks in two slots for which Linux has one name: see DeviceNumber.canonical."""
     for domain in domains:
         named = [disk for disk in _present(domain) if disk.slot.bus]
-        first: Dict[str, Disk] = {}
+        first: Dict[str, PlannedDisk] = {}
         for disk in named:
             other = first.setdefault(disk.slot.linux_device, disk)
             if other.slot != disk.slot:
                 yield (
-                    f"{disk.place}: Linux calls {disk.vdev} {disk.slot.linux_device}, as it does "
-                    f"{other.vdev} of {other.name}: it may show only one"
+                    f"{disk.place}: Linux has the same name, {disk.slot.linux_device}, for "
+                    f"{disk.vdev} and for {other.vdev} of {other.name}: it may show only one"
                 )
 
 
-def _partitions_beside_disks(domains: Iterable[Domain]) -> Iterator[str]:
+def _partitions_beside_disks(domains: Iterable[PlannedDomain]) -> Iterator[str]:
     for domain in domains:
         disks = _present(domain)
         whole = {
@@ -275,7 +277,7 @@ def _partitions_beside_disks(domains: Iterable[Domain]) -> Iterator[str]:
 # ---- what is to be done ----
 
 
-def _entries(disks: Sequence[Disk]) -> List[Entry]:
+def _entries(disks: Sequence[PlannedDisk]) -> List[PlanEntry]:
     """The disks of the plan. An absent one leaves alone what a present one needs."""
     needed = {disk.storage for disk in disks if not disk.absent}
     in_domain = {(disk.domain, disk.storage) for disk in disks if not disk.absent}
@@ -298,9 +300,9 @@ def _entries(disks: Sequence[Disk]) -> List[Entry]:
     return entries
 
 
-def _present_layers(disk: Disk) -> Entry:
+def _present_layers(disk: PlannedDisk) -> PlanEntry:
     here = {"path": disk.path, "state": "present", **chosen(disk.options, ["format"])}
-    layers: Entry = {}
+    layers: PlanEntry = {}
     if disk.image:
         layers["image"] = {**here, **chosen(disk.options, IMAGE_OPTIONS)}
     if disk.loop:
@@ -311,9 +313,9 @@ def _present_layers(disk: Disk) -> Entry:
     return layers
 
 
-def _absent_layers(disk: Disk) -> Entry:
+def _absent_layers(disk: PlannedDisk) -> PlanEntry:
     gone = {"path": disk.path, "state": "absent"}
-    layers: Entry = {}
+    layers: PlanEntry = {}
     if disk.ours:
         layers["image"] = {**gone}
     if disk.loop:
@@ -323,13 +325,13 @@ def _absent_layers(disk: Disk) -> Entry:
     return layers
 
 
-def _taken_back(disk: Disk) -> Entry:
+def _taken_back(disk: PlannedDisk) -> PlanEntry:
     """The image without a loop device of ours. What Xen's own script has bound is not ours, and it
     goes by itself when the disk is detached."""
     return {"path": disk.path, "state": "absent", "ours_only": True}
 
 
-def _absent_vbd(disk: Disk, elsewhere_in_domain: bool) -> Entry:
+def _absent_vbd(disk: PlannedDisk, elsewhere_in_domain: bool) -> PlanEntry:
     """A disk is detached by what it is, from all slots; from its own one only where the user wrote
     that one or where the domain has the same disk in another slot, in which it stays."""
     vbd = {
@@ -343,15 +345,15 @@ def _absent_vbd(disk: Disk, elsewhere_in_domain: bool) -> Entry:
     return vbd
 
 
-def _in_config(disk: Disk) -> Entry:
+def _in_config(disk: PlannedDisk) -> PlanEntry:
     """What the user says of the disk. What is xl's default is left out: a config that someone else
     wrote keeps what it says of the disk already."""
     said = {name: value for name, value in disk.spec.as_dict().items() if name != "access"}
     return {**said, **chosen(disk.options, ("access", "direct_io_safe", "allow_slot_change"))}
 
 
-def _config(domain: Domain) -> Entry:
-    config: Entry = {
+def _config(domain: PlannedDomain) -> PlanEntry:
+    config: PlanEntry = {
         "domain": domain.name,
         "path": domain.config_path,
         "state": "absent" if domain.absent else "present",
@@ -368,17 +370,18 @@ def _config(domain: Domain) -> Entry:
     return {**config, **chosen(domain.options, ("autostart",))}
 
 
-def _given_up(disk: Disk) -> Entry:
+def _given_up(disk: PlannedDisk) -> PlanEntry:
     """An absent disk, as a config may lose it: by its slot only where the user wrote that one."""
-    return {"target": disk.target, **chosen(disk.options, ("vdev",))}
+    given_up = {"target": disk.target}
+    return {**given_up, "vdev": disk.vdev} if "vdev" in disk.options else given_up
 
 
 # ---- selecting ----
 
 
-def _search(entries: Sequence[Entry], query: object) -> object:
+def _search(entries: Sequence[PlanEntry], query: object) -> object:
     if not isinstance(query, str):
-        raise DiskPlanError(f"query is a JMESPath expression, not {type_name(query)}")
+        raise DiskPlanError(f"query must be a JMESPath expression, not {type_name(query)}")
     try:
         import jmespath  # noqa: PLC0415 - for those only who give a query
     except ImportError:

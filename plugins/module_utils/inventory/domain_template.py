@@ -16,14 +16,14 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.mirage_xl impo
     Block,
     MirageConfig,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options import (
     VBD_OPTIONS,
     InventoryError,
     Options,
-    nearest,
-    shown,
+    Vdev,
+    described,
+    suggestion,
 )
 
 Report = Callable[[str], None]
@@ -35,10 +35,10 @@ _IN_CONFIG = {"kernel": "kernel", "memory": "memory", "networks": "vif"}
 
 _TO_FILL = {
     "NAME": "write the name itself",
-    "KERNEL": "write kernel, the path of the unikernel on the host",
-    "MEMORY": "write memory",
-    "BLOCK": "it has a meaning as a disk's target only",
-    "NETWORK": "write its bridge into networks",
+    "KERNEL": "set kernel to the path of the unikernel on the host",
+    "MEMORY": "set memory",
+    "BLOCK": "it is valid only as the target of a disk",
+    "NETWORK": "set its bridge in networks",
 }
 
 
@@ -65,10 +65,10 @@ def blocks_without_disk(template: MirageConfig, keys: Iterable[int]) -> Iterator
     """What is wrong with blocks whose slots are not among the xenstore keys of present disks."""
     there = {*keys}
     for block in template.blocks:
-        if _key(block.disk["vdev"]) not in there:
+        if block.slot.xenstore_key not in there:
             yield (
-                f"the template's block {shown(block.file)} has no disk that is present: add one "
-                f"with block: {block.file}"
+                f"no present disk is the template's block {described(block.file)}: add one with "
+                f"block: {block.file}"
             )
 
 
@@ -80,9 +80,9 @@ def _block(options: Options, template: Optional[MirageConfig]) -> Optional[Block
         return None
     if options.get("xenstore_id"):
         if "block" in options:
-            raise InventoryError("block does not apply: xenstore_id: true is for a disk without")
+            raise InventoryError("block and xenstore_id: true exclude each other")
         if "vdev" not in options:
-            raise InventoryError("xenstore_id: true needs vdev, the slot that the unikernel names")
+            raise InventoryError("xenstore_id: true needs vdev: the slot that the unikernel names")
         return None
     return _block_in(template, options)
 
@@ -95,8 +95,8 @@ def _block_in(template: MirageConfig, options: Options) -> Optional[Block]:
     if block is None:
         files = [known.file for known in template.blocks]
         raise InventoryError(
-            f"the template has no block {shown(name)}: write block "
-            f"({nearest(name, files) if files else 'it has none'}), or xenstore_id: true for a "
+            f"the template has no block {described(name)}: set block "
+            f"({suggestion(name, files) if files else 'it has none'}), or xenstore_id: true for a "
             "slot that the unikernel names itself"
         )
     return block
@@ -108,21 +108,17 @@ def _options_of(block: Block) -> Options:
             continue
         with explained(f"the template's {key} for it"):
             VBD_OPTIONS[key](value)
-    return block.disk
+    return {**block.disk, "vdev": Vdev(str(block.disk["vdev"]), block.slot)}
 
 
 def _with_slot_of(block: Block, options: Options) -> Options:
-    written, built = options.get("vdev"), block.disk["vdev"]
-    if written is not None and _key(written) != _key(built):
+    written: Optional[Vdev] = options.get("vdev")
+    if written and written.slot.xenstore_key != block.slot.xenstore_key:
         raise InventoryError(
-            f"vdev is {written}, but the template has its block {shown(block.file)} in {built}: "
-            "leave vdev out"
+            f"vdev is {written.text}, but the template has block {described(block.file)} in "
+            f"{block.disk['vdev']}: omit vdev"
         )
     return options
-
-
-def _key(vdev: object) -> int:
-    return device_number.parse(vdev).xenstore_key
 
 
 # ---- the config ----
@@ -142,7 +138,7 @@ def config_of(
     else:
         for option, instead in _IN_CONFIG.items():
             if option in options:
-                report(f"{option} does not apply without a template: write {instead} into config")
+                report(f"{option} needs a template: set {instead} in config")
     return None if settings is None else _filled(settings, slots, report)
 
 
@@ -151,23 +147,23 @@ def _from_template(name: str, options: Options, report: Report) -> Options:
     config, networks = options.get("config", {}), options.get("networks", {})
     for option, same in _IN_CONFIG.items():
         if option in options and same in config:
-            report(f"{option} is said by {same} in config as well: leave one of them out")
+            report(f"{option} is also set by {same} in config: omit one of them")
     for network in networks:
         if network not in template.networks:
             report(f"networks: {_no_network(network, template.networks)}")
     settings = template.filled(name, options.get("kernel"), options.get("memory"), networks)
     settings.update(config)
     kernel = settings.get("kernel")
-    if not any(placeholders.found(kernel)) and not str(kernel).startswith("/"):
-        said = "the template has none" if kernel is None else f"{shown(kernel)} is not absolute"
-        report(f"kernel is missing, the path of the unikernel on the host: {said}")
+    if not any(placeholders.names_in(kernel)) and not str(kernel).startswith("/"):
+        found = "none" if kernel is None else f"{described(kernel)}, which is not absolute"
+        report(f"set kernel to the path of the unikernel on the host: the template has {found}")
     return settings
 
 
 def _no_network(network: str, known: Sequence[str]) -> str:
     if not known:
-        return "the template leaves no bridge open: write vif into config to have other ones"
-    return f"the template has no network {shown(network)}: {nearest(network, known)}"
+        return "the template has no networks to fill in: set vif in config to change its bridges"
+    return f"the template has no network {described(network)}: {suggestion(network, known)}"
 
 
 def _filled(settings: Options, slots: Mapping[str, Sequence[int]], report: Report) -> Options:
@@ -183,19 +179,19 @@ def _filled(settings: Options, slots: Mapping[str, Sequence[int]], report: Repor
                 report(f"{option}: @{placeholder}@: {_not_one(disk, keys, slots)}")
         else:
             hint = _TO_FILL[placeholder.partition(":")[0]]
-            report(f"{option}: nothing fills @{placeholder}@: {hint}")
+            report(f"{option}: @{placeholder}@ is not filled in: {hint}")
     return {option: placeholders.filled(value, known) for option, value in settings.items()}
 
 
 def _places(settings: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
     for option, value in settings.items():
-        for placeholder in placeholders.found(value):
+        for placeholder in placeholders.names_in(value):
             yield option, placeholder
 
 
 def _not_one(disk: str, keys: Sequence[int], slots: Mapping[str, Sequence[int]]) -> str:
     if keys:
-        return f"{len(keys)} disks have {shown(disk)} as name or label"
-    return f"no present disk has {shown(disk)} as name or label: " + (
-        nearest(disk, slots) if slots else "there is none"
+        return f"{len(keys)} disks have the name or label {described(disk)}"
+    return f"no present disk has the name or label {described(disk)}: " + (
+        suggestion(disk, slots) if slots else "the domain has none"
     )

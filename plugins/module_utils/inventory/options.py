@@ -7,6 +7,7 @@ from __future__ import annotations
 import difflib
 import posixpath
 import re
+from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterable, List, Mapping
 
 from ansible_collections.xen.blockdev.plugins.module_utils import units
@@ -15,6 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import text as
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import DiskOption
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
@@ -30,31 +32,40 @@ _BRIDGE = re.compile(r"[A-Za-z0-9._:-]+")
 _MAX_MEMORY = 2**40
 """MiB; more than any host has, and far below what xl's numbers hold."""
 
-EXPANDED = "has a $, which Ansible takes for a variable"
+EXPANDED = "contains $, which Ansible would expand as a variable"
 
 
 class InventoryError(BlockdevError):
     """A value that an option does not take."""
 
 
-Reader = Callable[[object], Any]
+@dataclass(frozen=True)
+class Vdev:
+    """The slot of a disk."""
+
+    text: str
+    """As it was written: results repeat it."""
+    slot: DeviceNumber
+
+
+ValueReader = Callable[[object], Any]
 """Gives the value that an option has, from the one that was written. Raises BlockdevError."""
 
 
 def read_text(value: object) -> str:
     if isinstance(value, str):
         return value
-    hint = "" if value is None or isinstance(value, (list, Mapping)) else ": write it in quotes"
-    raise InventoryError(f"text is wanted, not {shown(value)}{hint}")
+    hint = "" if value is None or isinstance(value, (list, Mapping)) else ": put it in quotes"
+    raise InventoryError(f"must be text, not {described(value)}{hint}")
 
 
 def read_flag(value: object) -> bool:
     if isinstance(value, bool):
         return value
-    raise InventoryError(f"true or false is wanted, not {shown(value)}")
+    raise InventoryError(f"must be true or false, not {described(value)}")
 
 
-def one_of(*accepted: object) -> Reader:
+def one_of(*accepted: object) -> ValueReader:
     """Takes these words or these numbers."""
 
     def read(value: object) -> object:
@@ -62,13 +73,13 @@ def one_of(*accepted: object) -> Reader:
             return value
         words = [str(word) for word in accepted]
         raise InventoryError(
-            f"{', '.join(words[:-1])} or {words[-1]} is wanted, not {shown(value)}"
+            f"must be {', '.join(words[:-1])} or {words[-1]}, not {described(value)}"
         )
 
     return read
 
 
-def reader_of(option: DiskOption) -> Reader:
+def reader_of(option: DiskOption) -> ValueReader:
     """Takes what an option of a disk takes; other words of xl become the usual ones."""
     if option.flag:
         return read_flag
@@ -88,12 +99,15 @@ def read_name(value: object) -> str:
     name = read_text(value)
     if not _NAME.fullmatch(name):
         raise InventoryError(
-            f"{shown(name)} is not made of letters, digits and . _ - with a letter or digit first"
+            f"{described(name)} is not a name: use letters, digits and . _ -, and begin with a "
+            "letter or digit"
         )
     if name.isdigit():
-        raise InventoryError(f"{shown(name)} is a number, as xl's domain ids are: add a letter")
+        raise InventoryError(
+            f"{described(name)} is a number, which xl would take for a domain ID: add a letter"
+        )
     if len(name) > _NAME_LENGTH:
-        raise InventoryError(f"{shown(name)} is longer than {_NAME_LENGTH} characters")
+        raise InventoryError(f"{described(name)} is longer than {_NAME_LENGTH} characters")
     if name == "Domain-0":
         raise InventoryError("Domain-0 is dom0 itself")
     return name
@@ -103,11 +117,11 @@ def read_path(value: object) -> str:
     path = read_text(value)
     normal = "/" + posixpath.normpath(path).lstrip("/")
     if not path.startswith("/"):
-        raise InventoryError(f"{shown(path)} is not absolute: write it from / on")
+        raise InventoryError(f"{described(path)} is not absolute")
     if "\0" in path:
-        raise InventoryError(f"{shown(path)} has a NUL, which no path can have")
+        raise InventoryError(f"{described(path)} contains a NUL character")
     if path != normal:
-        raise InventoryError(f"{shown(path)} is written in a roundabout way: write {shown(normal)}")
+        raise InventoryError(f"{described(path)} is not normalized: use {described(normal)}")
     return path
 
 
@@ -115,7 +129,7 @@ def read_host_path(value: object) -> str:
     """A path that a module of ours takes, which would expand an environment variable in it."""
     path = read_path(value)
     if "$" in path:
-        raise InventoryError(f"{shown(path)} {EXPANDED}")
+        raise InventoryError(f"{described(path)} {EXPANDED}")
     return path
 
 
@@ -125,26 +139,26 @@ def read_directory(value: object) -> str:
     return read_host_path(path[:-1] if path.endswith("/") and path != "/" else path)
 
 
-def read_vdev(value: object) -> str:
-    device_number.parse(value)
-    return str(value)
+def read_vdev(value: object) -> Vdev:
+    slot = device_number.parse(value)
+    return Vdev(str(value), slot)
 
 
 def read_list(value: object) -> List[Any]:
     if isinstance(value, list):
         return value
-    raise InventoryError(f"a list is wanted, not {shown(value)}")
+    raise InventoryError(f"must be a list, not {described(value)}")
 
 
 def read_dictionary(value: object) -> Mapping[Any, Any]:
     if isinstance(value, Mapping):
         return value
-    raise InventoryError(f"a dictionary is wanted, not {shown(value)}")
+    raise InventoryError(f"must be a dictionary, not {described(value)}")
 
 
 def read_config(value: object) -> Mapping[str, object]:
     options = read_dictionary(value)
-    config_text.render("", options, [])
+    config_text.check_options(options)
     return options
 
 
@@ -155,7 +169,7 @@ def read_template(value: object) -> mirage_xl.MirageConfig:
 def read_memory(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_MEMORY:
         return int(value)
-    raise InventoryError(f"a whole number of MiB is wanted, not {shown(value)}")
+    raise InventoryError(f"must be a whole number of MiB, not {described(value)}")
 
 
 def read_networks(value: object) -> Mapping[str, str]:
@@ -167,12 +181,14 @@ def read_networks(value: object) -> Mapping[str, str]:
 def _bridge(value: object) -> str:
     bridge = read_text(value)
     if not _BRIDGE.fullmatch(bridge):
-        raise InventoryError(f"{shown(bridge)} is no bridge: letters, digits and . _ : - name one")
+        raise InventoryError(
+            f"{described(bridge)} is not the name of a bridge: use letters, digits and . _ : -"
+        )
     return bridge
 
 
 STATE = one_of("present", "absent")
-IMAGE_OPTIONS: Dict[str, Reader] = {
+IMAGE_OPTIONS: Dict[str, ValueReader] = {
     "size": units.parse_size,
     "source": read_host_path,
     "source_format": one_of("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"),
@@ -191,11 +207,11 @@ IMAGE_OPTIONS: Dict[str, Reader] = {
     "setype": read_text,
     "selevel": read_text,
 }
-LOOP_OPTIONS: Dict[str, Reader] = {
+LOOP_OPTIONS: Dict[str, ValueReader] = {
     "direct_io": read_flag,
     "sector_size": one_of(512, 1024, 2048, 4096),
 }
-VBD_OPTIONS: Dict[str, Reader] = {
+VBD_OPTIONS: Dict[str, ValueReader] = {
     **{
         name: reader_of(option)
         for name, option in disk_options.WITH_TARGET.items()
@@ -205,10 +221,10 @@ VBD_OPTIONS: Dict[str, Reader] = {
 }
 """What is said about a disk to xl, beside what it is and where the guest finds it."""
 
-ATTACH_OPTIONS: Dict[str, Reader] = {"wait_for": one_of("connected", "offered")}
+ATTACH_OPTIONS: Dict[str, ValueReader] = {"wait_for": one_of("connected", "offered")}
 """Of a disk that is attached to a running domain, and not of one in a config."""
 
-DISK_OPTIONS: Dict[str, Reader] = {
+DISK_OPTIONS: Dict[str, ValueReader] = {
     "name": read_name,
     "state": STATE,
     "path": read_text,
@@ -223,7 +239,7 @@ DISK_OPTIONS: Dict[str, Reader] = {
     "xenstore_id": read_flag,
     "allow_slot_change": read_flag,
 }
-DOMAIN_OPTIONS: Dict[str, Reader] = {
+DOMAIN_OPTIONS: Dict[str, ValueReader] = {
     "name": read_name,
     "state": STATE,
     "disks": read_list,
@@ -249,16 +265,18 @@ class OptionsReader:
     def __init__(self) -> None:
         self.problems: List[str] = []
 
-    def options(self, place: str, written: object, known: Mapping[str, Reader]) -> Options:
+    def options(self, place: str, written: object, known: Mapping[str, ValueReader]) -> Options:
         """The options whose values are good; an option of null is as one that is left out."""
         given = self.read(place, read_dictionary, written)
         if given is None:
             return {}
         for option in given:
             if option not in known:
-                self.problem(place, f"{shown(option)} is no option: {nearest(option, known)}")
+                self.problem(
+                    place, f"{described(option)} is not an option: {suggestion(option, known)}"
+                )
         if given.get("name") is None:
-            self.problem(place, "it has no name")
+            self.problem(place, "name is missing")
         read = {
             option: self.read(f"{place}: {option}", reader, given[option])
             for option, reader in known.items()
@@ -290,12 +308,12 @@ def with_name(place: str, written: object) -> str:
 # ---- what a message shows ----
 
 
-def nearest(option: object, known: Iterable[str]) -> str:
+def suggestion(option: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(option, known, n=1) if isinstance(option, str) else []
-    return f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+    return f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
 
 
-def shown(value: object) -> str:
+def described(value: object) -> str:
     """The value, short and with its type: what YAML made of it may surprise whoever wrote it."""
     if isinstance(value, str):
         return f"{value!r:.80}"

@@ -32,11 +32,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
     VBD_OPTIONS,
     Options,
     OptionsReader,
+    Vdev,
+    described,
     read_config,
     read_directory,
     read_list,
     read_path,
-    shown,
     with_name,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
@@ -45,7 +46,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as l
 
 
 @dataclass(frozen=True)
-class Disk:
+class PlannedDisk:
     """One disk, its options checked and resolved."""
 
     place: str
@@ -98,7 +99,8 @@ class Disk:
     @property
     def vdev(self) -> str:
         """The slot as it was written, here or in the template, or else its Linux device name."""
-        return str(self.options["vdev"]) if "vdev" in self.options else self.slot.linux_device
+        written: Optional[Vdev] = self.options.get("vdev")
+        return written.text if written else self.slot.linux_device
 
     @property
     def access(self) -> str:
@@ -127,7 +129,7 @@ class Disk:
 
 
 @dataclass(frozen=True)
-class Domain:
+class PlannedDomain:
     """One domain, its options checked."""
 
     place: str
@@ -135,7 +137,7 @@ class Domain:
     absent: bool
     options: Mapping[str, Any]
     config_path: str
-    disks: Sequence[Disk]
+    disks: Sequence[PlannedDisk]
     config: Optional[Mapping[str, Any]]
     """What its config says beside name and disks; None if that is not to be changed."""
 
@@ -151,7 +153,9 @@ class InventoryReader(OptionsReader):
         self._config_dir = self.read("config_dir", read_directory, config_dir) or "/"
         self._all_absent = state is not None and self.read("state", STATE, state) == "absent"
 
-    def domains(self, written: object, places: Optional[Sequence[str]] = None) -> List[Domain]:
+    def domains(
+        self, written: object, places: Optional[Sequence[str]] = None
+    ) -> List[PlannedDomain]:
         """The domains; those are left out of which not even the name can be read. ``places``: what
         each is called in a problem."""
         domains = self.read("domains", read_list, written) or []
@@ -160,7 +164,7 @@ class InventoryReader(OptionsReader):
         read = [self._domain(place, domain) for place, domain in zip(places, domains)]
         return [domain for domain in read if domain]
 
-    def _domain(self, place: str, written: object) -> Optional[Domain]:
+    def _domain(self, place: str, written: object) -> Optional[PlannedDomain]:
         options = self.options(place, written, DOMAIN_OPTIONS)
         name = str(options.get("name"))
         absent = self._all_absent or options.get("state") == "absent"
@@ -171,10 +175,10 @@ class InventoryReader(OptionsReader):
         path = options.get("config_path", posixpath.join(self._config_dir, f"{name}.cfg"))
         if "name" not in options:
             return None
-        return Domain(place, name, absent, options, path, disks, config)
+        return PlannedDomain(place, name, absent, options, path, disks, config)
 
     def _config(
-        self, place: str, domain: str, options: Options, disks: Sequence[Disk]
+        self, place: str, domain: str, options: Options, disks: Sequence[PlannedDisk]
     ) -> Optional[Options]:
         present = [disk for disk in disks if not disk.absent]
         if "template" in options:
@@ -188,7 +192,7 @@ class InventoryReader(OptionsReader):
 
     def _disks(
         self, domain_place: str, domain: str, absent: bool, options: Options, lenient: bool
-    ) -> List[Disk]:
+    ) -> List[PlannedDisk]:
         written, template = options.get("disks", []), options.get("template")
         places = [with_name(f"{domain_place}, disks[{i}]", disk) for i, disk in enumerate(written)]
         read = [self.options(place, disk, DISK_OPTIONS) for place, disk in zip(places, written)]
@@ -210,7 +214,7 @@ class InventoryReader(OptionsReader):
 
     def _disk(
         self, place: str, domain: str, absent: bool, options: Options, slot: DeviceNumber
-    ) -> Optional[Disk]:
+    ) -> Optional[PlannedDisk]:
         if "name" not in options:
             return None
         name = options["name"]
@@ -219,64 +223,67 @@ class InventoryReader(OptionsReader):
             default = posixpath.join(self._images_dir, domain, f"{name}.raw")
             path = options.get("path", default)
         absent = absent or options.get("state") == "absent"
-        disk = Disk(place, domain, name, absent, options, path, slot)
+        disk = PlannedDisk(place, domain, name, absent, options, path, slot)
         self._check(disk)
         return disk
 
-    def _check(self, disk: Disk) -> None:
+    def _check(self, disk: PlannedDisk) -> None:
         before = len(self.problems)
         if disk.path is None:
             self._check_target(disk)
         else:
             self._check_image(disk, disk.path)
         if not disk.image:
-            self._refuse(disk, IMAGE_OPTIONS, "only a raw image is created and changed here")
+            self._refuse(disk, IMAGE_OPTIONS, "only raw images are created and changed")
         if not disk.loop:
-            self._refuse(disk, LOOP_OPTIONS, "it has no loop device of ours")
+            self._refuse(disk, LOOP_OPTIONS, "the image gets no loop device")
             if disk.options.get("loop"):
                 self.problem(
-                    disk.place, "loop: true needs a raw image: a loop device shows its bytes"
+                    disk.place,
+                    "loop: true needs a raw image: a loop device does not convert other formats",
                 )
         if not disk.absent and len(self.problems) == before:
             self.read(disk.place, DiskSpec.check, disk.spec)
 
-    def _check_image(self, disk: Disk, path: str) -> None:
+    def _check_image(self, disk: PlannedDisk, path: str) -> None:
         if self.read(f"{disk.place}: path", read_path, path) is None:
             return
         if disk.loop and not loop_link.SAFE_PATH.fullmatch(path):
             self.problem(
                 disk.place,
-                f"path {shown(path)} cannot have a loop device with a name that follows it: use "
-                "letters, digits and . _ - / only, or loop: false",
+                f"path {described(path)} cannot be part of the name of a link in /dev: use only "
+                "letters, digits and . _ - /, or set loop: false",
             )
         place = image_place.problem_of_kernel(path)
         if disk.image and not disk.absent and place:
-            self.problem(disk.place, f"path {shown(path)}: {place}")
+            self.problem(disk.place, f"path {described(path)}: {place}")
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
-            self.problem(disk.place, f"path {shown(path)} {EXPANDED}")
+            self.problem(disk.place, f"path {described(path)} {EXPANDED}")
         if disk.spec.backend_domain:
             self.problem(
                 disk.place,
-                f"domain {disk.options['backend']} serves it, where no image is made or bound: "
-                "write target, as that domain knows it, in place of the image",
+                f"domain {disk.options['backend']} serves this disk, but images are created and "
+                "bound in dom0 only: set target to the path or name that it has in that domain",
             )
         if not disk.image and "path" not in disk.options:
-            self.problem(disk.place, f"format {disk.format} needs the path of an image")
+            self.problem(
+                disk.place, f"format {disk.format} needs path: such an image is not created"
+            )
 
-    def _check_target(self, disk: Disk) -> None:
-        self._refuse(disk, ["path"], "target is a block device that is there already")
+    def _check_target(self, disk: PlannedDisk) -> None:
+        self._refuse(disk, ["path"], "target is a block device that exists already")
         if not self._is_good_target(disk) or disk_target.is_left_to_others(disk.spec):
             return
         self.read(f"{disk.place}: target", read_path, disk.target)
         if loop_link.is_link(disk.target):
             self.problem(
                 disk.place,
-                f"target {shown(disk.target)} is a loop device: write path: "
+                f"target {described(disk.target)} is the link of a loop device: use path: "
                 f"{loop_link.path_of(disk.target)}",
             )
 
-    def _is_good_target(self, disk: Disk) -> bool:
+    def _is_good_target(self, disk: PlannedDisk) -> bool:
         try:
             disk_target.check(disk.spec)
         except BlockdevError as error:
@@ -284,7 +291,7 @@ class InventoryReader(OptionsReader):
             return False
         return True
 
-    def _refuse(self, disk: Disk, options: Iterable[str], why: str) -> None:
+    def _refuse(self, disk: PlannedDisk, options: Iterable[str], why: str) -> None:
         for option in options:
             if option in disk.options:
                 self.problem(disk.place, f"{option} does not apply: {why}")
@@ -298,13 +305,13 @@ def chosen(options: Mapping[str, Any], names: Iterable[str]) -> Options:
 def _slots(disks: Sequence[Options]) -> List[DeviceNumber]:
     """The slot of each disk of a domain: the written one, or the next disk number that no written
     one touches. An absent disk has one as well, so that marking a disk absent moves no other."""
-    written = [device_number.parse(disk["vdev"]) if "vdev" in disk else None for disk in disks]
+    written = [disk["vdev"].slot if "vdev" in disk else None for disk in disks]
     touched: Set[Optional[int]] = {slot.disk for slot in written if slot}
     free = (number for number in itertools.count() if number not in touched)
     return [slot or device_number.from_disk_number(next(free)) for slot in written]
 
 
-def _slots_by_name(disks: Iterable[Disk]) -> Dict[str, List[int]]:
+def _slots_by_name(disks: Iterable[PlannedDisk]) -> Dict[str, List[int]]:
     """The xenstore keys of the disks that have a name, or a label, in the order of the disks."""
     slots: Dict[str, List[int]] = {}
     for disk in disks:

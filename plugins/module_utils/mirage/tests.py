@@ -23,13 +23,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
     InventoryError,
     Options,
     OptionsReader,
-    Reader,
+    ValueReader,
+    described,
     read_dictionary,
     read_flag,
     read_list,
     read_name,
     read_text,
-    shown,
     with_name,
 )
 
@@ -65,7 +65,7 @@ class MirageTestsPlan(NamedTuple):
 # ---- from what was written to what is to be done ----
 
 
-def _expression(option: str) -> Reader:
+def _expression(option: str) -> ValueReader:
     def read(value: object) -> str:
         text = read_text(value)
         console_transcript.expression(option, text)
@@ -77,13 +77,13 @@ def _expression(option: str) -> Reader:
 def _seconds(value: object) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
         return float(value)
-    raise InventoryError(f"a number of seconds is wanted, not {shown(value)}")
+    raise InventoryError(f"must be a number of seconds, not {described(value)}")
 
 
 def _times(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return int(value)
-    raise InventoryError(f"a whole number is wanted, 0 or more, not {shown(value)}")
+    raise InventoryError(f"must be a whole number of at least 0, not {described(value)}")
 
 
 def _as_it_is(value: object) -> object:
@@ -91,7 +91,7 @@ def _as_it_is(value: object) -> object:
     return value
 
 
-_OPTIONS: Dict[str, Reader] = {
+_OPTIONS: Dict[str, ValueReader] = {
     "name": read_name,
     "unikernel": read_text,
     "remote_src": read_flag,
@@ -223,7 +223,7 @@ class _Reader(OptionsReader):
             disk = written.get(name) if isinstance(name, str) else None
             if disk is None or "target" in disk:
                 there = ", ".join(map(str, written)) or "none"
-                self.problem(place, f"fetch: {shown(name)} is no disk with an image: {there}")
+                self.problem(place, f"fetch: {described(name)} is no disk with an image: {there}")
             else:
                 default = f"{self._directory}/{domain}/{name}.raw"
                 dest = f"{options['name']}-{name}.raw"

@@ -72,7 +72,7 @@ class Domains(Resource[Mapping[str, Any]]):
     def plan(self, item: Mapping[str, Any]) -> Plan:
         """See Resource.plan; C(item) has the options of xen_domain."""
         name = item["name"]
-        config = config_file.path_of(name, item["config"])
+        config = config_file.config_path(name, item["config"])
         found = self._host.find(name)
         if name == "Domain-0" or (found and found.domid == 0):
             raise XenError(f"{name} is this host itself, which is neither started nor ended here")

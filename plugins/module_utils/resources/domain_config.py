@@ -109,6 +109,7 @@ class DomainConfigs(Resource[DomainConfigItem]):
         for item in items:
             self._autostart.expect(item.path)
             self._formers.expect(item.path)
+            self._releases.expect(item.path, filter(None, (d.target for d in item.disks or ())))
 
     def rank(self, item: DomainConfigItem) -> int:
         """See Resource.rank; a removed link makes room as well, for one of the same name."""
@@ -128,9 +129,8 @@ class DomainConfigs(Resource[DomainConfigItem]):
     def _plan_absent(self, item: DomainConfigItem, config: Config) -> Plan:
         text, sentence = _text_of_absent(item, config)
         plan = self._plan_text(item, config, text, sentence)
-        self._plan_links(plan, item, config, stays=text is not None)
-        self._plan_release(plan, item, config, text, [])
-        return plan
+        plan = self._with_links(plan, item, config, stays=text is not None)
+        return plan + self._plan_release(item, config, text, [])
 
     def _plan_present(self, item: DomainConfigItem, config: Config) -> Plan:
         former = self._formers.or_itself(item.domain, config, item.autostart_dir)
@@ -138,15 +138,12 @@ class DomainConfigs(Resource[DomainConfigItem]):
         text, sentence = wanted_text(item, config, disks)
         self._refuse_slots(item, config, former, disks)
         plan = replace(self._plan_text(item, config, text, sentence), file=config.file)
-        self._plan_links(plan, item, config, stays=True)
-        plan += Plan(
-            warnings=[
-                *self._warnings_of_numbers(item, config, disks, starts=plan.after["autostart"]),
-                *_warnings_of_former(item.domain, config, former),
-            ]
-        )
-        self._plan_release(plan, item, config, text, disks)
-        return plan
+        plan = self._with_links(plan, item, config, stays=True)
+        warnings = [
+            *self._warnings_of_numbers(item, config, disks, starts=plan.after["autostart"]),
+            *_warnings_of_former(item.domain, config, former),
+        ]
+        return plan + Plan(warnings=warnings) + self._plan_release(item, config, text, disks)
 
     def _refuse_slots(
         self,
@@ -164,29 +161,29 @@ class DomainConfigs(Resource[DomainConfigItem]):
 
     def _plan_release(
         self,
-        plan: Plan,
         item: DomainConfigItem,
         config: Config,
         text: Optional[str],
         disks: Sequence[ListedDisk],
-    ) -> None:
-        """Add to ``plan`` the images that the config no longer names once it has ``text`` and
-        ``disks``."""
+    ) -> Plan:
+        """The images that the config no longer names once it has ``text`` and ``disks``."""
         directories = [config_text.CONFIG_DIR, item.autostart_dir]
-        self._releases.extend_plan(plan, config, (text, disks), directories, item.known_images)
+        targets = targets_of(disks)
+        return self._releases.plan(config, text, targets, directories, item.known_images)
 
-    def _plan_links(
+    def _with_links(
         self, plan: Plan, item: DomainConfigItem, config: Config, *, stays: bool
-    ) -> None:
-        """Add to ``plan`` the links by which the domain starts at boot, or their removal.
-        ``stays``: whether the config exists once the plan is done."""
+    ) -> Plan:
+        """``plan`` and the links by which the domain starts at boot, or their removal, which comes
+        first. ``stays``: whether the config exists once the plan is done."""
         wanted = item.autostart
         if not stays:
             wanted = False  # A dangling link is an error of xendomains at every boot.
         elif wanted and item.absent:
             wanted = None  # It has no disks any more; whether it starts is left to the user.
         subject = Subject(item.domain, config.path, config.file, stays)
-        self._autostart.extend_plan(plan, subject, item.autostart_dir, item.parents, wanted)
+        links = self._autostart.plan(subject, item.autostart_dir, item.parents, wanted)
+        return links + plan if wanted is False else plan + links
 
     def _warnings_of_numbers(
         self, item: DomainConfigItem, config: Config, disks: Iterable[ListedDisk], *, starts: bool
@@ -216,7 +213,9 @@ class DomainConfigs(Resource[DomainConfigItem]):
         return replace(
             plan,
             actions=self._write(item, config, text, sentence),
-            texts=masked(config_file.shown(config.text or ""), config_file.shown(text or "")),
+            texts=masked(
+                config_file.printable(config.text or ""), config_file.printable(text or "")
+            ),
         )
 
     def _write(
@@ -282,7 +281,7 @@ def _state(config: Config, text: Optional[str]) -> State:
     """The result keys of ``config`` once it says ``text``."""
     found = replace(config, text=text)
     try:
-        disks: Optional[List[str]] = [config_file.shown(text) for text in found.meant]
+        disks: Optional[List[str]] = [config_file.printable(text) for text in found.meant]
     except config_syntax.DomainConfigError:
         disks = None  # It can still be replaced as a whole.
     return {"path": config.path, "disks": disks, "rendered": found.rendered}
@@ -290,5 +289,5 @@ def _state(config: Config, text: Optional[str]) -> State:
 
 def _state_of_changed(config: Config, text: Optional[str]) -> State:
     """The same, read from the host."""
-    config_file.refuse_changed(config, text)
+    config_file.refuse_changed_config(config, text)
     return _state(config, text)

@@ -47,7 +47,7 @@ class DomainConfigItem:
     @classmethod
     def read(cls, options: State) -> DomainConfigItem:
         """The item with these options. Raises ConfigError for what no config can say."""
-        path = config_file.path_of(options["domain"], options["path"])
+        path = config_file.config_path(options["domain"], options["path"])
         absent = options["state"] == "absent"
         written = None if absent else options["disks"]
         try:

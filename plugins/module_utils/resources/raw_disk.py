@@ -197,7 +197,7 @@ class RawImages(Resource[Mapping[str, Any]]):
         for slot in [] if item["allow_slot_change"] else item["slots"] or []:
             domain = slot["domain"]
             disk = ListedDisk.of(DiskSpec(vdev=slot["vdev"], target=image.path))
-            config = config_file.find(config_file.path_of(domain, slot["config"]))
+            config = config_file.find(config_file.config_path(domain, slot["config"]))
             for had in self._former_configs.or_itself(domain, config, item["autostart_dir"]):
                 with explained(had.file):
                     self._slots.refuse(domain, had, [disk], TO_LOSSES)

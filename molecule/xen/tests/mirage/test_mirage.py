@@ -245,6 +245,6 @@ def test_bad_input_touches_nothing(xen, run_tests, tmp_path):
     ended = xen.command(*command, cwd=tmp_path)
     assert ended.returncode != 0
     said = ended.stdout + ended.stderr
-    assert "mirage_vms[0] (hello): 'expct' is no option: did you mean expect?" in said
+    assert "mirage_vms[0] (hello): 'expct' is not an option: did you mean expect?" in said
     assert list(tmp_path.iterdir()) == [tmp_path / "tests.yml"]
     nothing_is_left(xen)

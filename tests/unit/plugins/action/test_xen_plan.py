@@ -48,7 +48,7 @@ def test_everything_that_is_wrong_with_the_domains_is_said() -> None:
         run(domains=wrong)
     first, second = str(error.value).splitlines()
     assert first.startswith("domains[0] (web), disks[0] (a): size: '1MB' is not a size")
-    assert second.startswith("domains[0] (web), disks[1] (a): the name is taken")
+    assert second.startswith("domains[0] (web), disks[1] (a): the name is already used")
 
 
 @pytest.mark.parametrize(

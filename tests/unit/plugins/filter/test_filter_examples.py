@@ -58,8 +58,8 @@ WRONG = {
     "'1' | xen.blockdev.from_disk_number": "a disk number is a whole number, not",
     "1 | xen.blockdev.from_disk_number(bus='vd')": "'vd' is not a bus",
     "{'vdev': 'xvda'} | xen.blockdev.xl_disk": "xen.blockdev.xl_disk: a disk needs a target",
-    "5 | xen.blockdev.disk_plan": "domains: a list is wanted, not the number 5",
-    "[{}] | xen.blockdev.domain_configs": "xen.blockdev.domain_configs: domains[0]: it has no name",
+    "5 | xen.blockdev.disk_plan": "domains: must be a list, not the number 5",
+    "[{}] | xen.blockdev.domain_configs": "domain_configs: domains[0]: name is missing",
     "[] | xen.blockdev.disk_plan(query='[')": "query '['",
     "'raw' | xen.blockdev.from_xl_disk": "xen.blockdev.from_xl_disk: disk specification 'raw'",
 }

@@ -116,6 +116,13 @@ class Host:
     def planned(self, check_mode: bool = False, pending: Any = None, **options: Any) -> Plan:
         return self.configs(check_mode, pending).plan(self.item(**options))
 
+    def plans(self, *items: State) -> List[Plan]:
+        """Plan several configs in one call."""
+        configs = self.configs()
+        wanted = [self.item(**item) for item in items]
+        configs.expect(wanted)
+        return [configs.plan(item) for item in wanted]
+
     def done(self, **options: Any) -> State:
         configs = self.configs()
         plan = configs.plan(self.item(**options))

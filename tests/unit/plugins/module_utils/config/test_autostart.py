@@ -16,7 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.autostart impo
     AutostartLinks,
     Subject,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Action, Plan
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import Directories
 
@@ -46,10 +46,8 @@ class Host:
         parents: bool = False,
     ) -> Plan:
         """Plan for a config with what was planned before."""
-        plan = Plan(before={}, after={}, read_back=dict)
         subject = self.subject(path, stays)
-        self.links.extend_plan(plan, subject, directory or str(self.auto), parents, wanted)
-        return plan
+        return self.links.plan(subject, directory or str(self.auto), parents, wanted)
 
     def fresh(self, wanted: Optional[bool], **options: object) -> Plan:
         """Plan as a new run does."""
@@ -93,7 +91,7 @@ def test_a_link_is_made_also_to_a_config_that_is_not_there_yet(host: Host, exist
     plan = host.fresh(True)
     assert (plan.before, plan.after) == ({"autostart": False}, {"autostart": True})
     assert host.names() == []
-    assert host.done(True) == [f"make the link {host.link}, so that xendomains starts domain web"]
+    assert host.done(True) == [f"create the link {host.link}, so that xendomains starts domain web"]
     assert os.readlink(host.link) == str(host.config)
     assert host.links.touched == set()
 
@@ -166,7 +164,7 @@ def test_a_name_that_xendomains_does_not_see(host: Host) -> None:
 def test_a_name_that_xendomains_does_not_start(host: Host, name: str) -> None:
     path = f"{host.home}/{name}"
     error = host.refused(True, path=path)
-    assert error.startswith(f"xendomains starts nothing by the name of {name!r}")
+    assert error.startswith(f"xendomains does not start {name!r}: ")
     (host.auto / "10-web").symlink_to(path)
     assert host.done(True, path=path) == []
 
@@ -176,19 +174,18 @@ def test_a_name_that_xendomains_does_not_start(host: Host, name: str) -> None:
 
 def test_a_file_in_the_way(host: Host) -> None:
     host.link.touch()
-    assert (
-        host.refused(True) == f"{host.link} is in the way of a link and is none; move it elsewhere"
-    )
+    exists = f"cannot create the link {host.link}: a {{}} of that name exists; move it"
+    assert host.refused(True) == exists.format("file")
     host.link.unlink()
     host.link.mkdir()
-    assert f"{host.link} is in the way of a link" in host.refused(True)
+    assert host.refused(True) == exists.format("directory")
 
 
 @pytest.mark.parametrize("target", ["../db.cfg", "web.cfg", "/nothing/web.cfg"])
 def test_a_link_in_the_way(host: Host, target: str) -> None:
     host.link.symlink_to(target)
     error = host.refused(True)
-    assert error.startswith(f"{host.link} is a link to {target}, which is not this config; remove")
+    assert error.startswith(f"cannot create the link {host.link}: it is a link to {target}; remove")
     assert host.done(False) == []
     assert os.readlink(host.link) == target
 
@@ -196,7 +193,7 @@ def test_a_link_in_the_way(host: Host, target: str) -> None:
 def test_two_configs_of_one_call_cannot_have_one_link(host: Host) -> None:
     other = f"{host.home}/db/web.cfg"
     host.planned(True)
-    with pytest.raises(AutostartError, match=f"is to be a link to {host.config}, which is not"):
+    with pytest.raises(AutostartError, match=f"it will be a link to {host.config}; remove"):
         host.planned(True, path=other)
     host.done(True)
     host.fresh(False)
@@ -214,16 +211,6 @@ def test_all_links_are_removed(host: Host) -> None:
         f"remove the link {host.auto}/{name}" for name in ("10-web.cfg", "20-web.cfg", "web.cfg")
     ]
     assert host.config.exists()
-
-
-def test_links_go_first_and_come_last(host: Host) -> None:
-    write = Action("write", lambda: None)
-    for wanted, place in ((True, 1), (False, 0)):
-        plan = Plan(before={}, after={}, read_back=dict, actions=[write])
-        host.links = AutostartLinks(Directories())
-        host.links.extend_plan(plan, host.subject(), str(host.auto), False, wanted)
-        assert [action is write for action in plan.actions].index(False) == place
-        host.done(wanted)
 
 
 def test_nothing_is_to_be_done_where_nothing_is(host: Host) -> None:
@@ -246,7 +233,9 @@ def test_a_config_in_the_directory_starts_by_itself(host: Host) -> None:
     host.link.touch()
     assert host.done(True, path=path) == []
     assert host.done(None, path=path) == []
-    assert f"xendomains starts whatever is in {host.auto}" in host.refused(False, path=path)
+    error = host.refused(False, path=path)
+    assert f"{host.auto}, and xendomains starts every config there" in error
+    assert "omit autostart: false" in error
 
 
 def test_a_config_in_the_directory_goes_with_the_links_to_it(host: Host) -> None:
@@ -267,7 +256,7 @@ def test_a_hidden_config_in_the_directory(host: Host) -> None:
 
 def test_the_link_that_names_the_config_is_not_removed(host: Host) -> None:
     host.link.symlink_to(host.config)
-    assert "give the path of a config that is elsewhere" in host.refused(False, path=str(host.link))
+    assert "move the config to another directory" in host.refused(False, path=str(host.link))
     assert host.done(True, path=str(host.link)) == []
 
 
@@ -310,7 +299,7 @@ def test_what_cannot_be_written_is_refused_before(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != host.auto)
-    assert f"cannot make the link {host.link}, so that" in host.refused(True)
+    assert f"cannot create the link {host.link}, so that" in host.refused(True)
     host.link.symlink_to(host.config)
     assert "it is immutable (lsattr)" in host.refused(False)
     assert host.done(None) == host.done(True) == []
@@ -322,7 +311,7 @@ def test_what_cannot_be_written_is_refused_before(
 def test_what_someone_makes_meanwhile_stays(host: Host) -> None:
     plan = host.fresh(True)
     host.link.write_text("made")
-    with pytest.raises(AutostartError, match="was changed by another program meanwhile"):
+    with pytest.raises(AutostartError, match="was changed by another program"):
         plan.actions[0].run()
     assert host.link.read_text() == "made"
 
@@ -335,7 +324,7 @@ def test_what_someone_changes_meanwhile_stays(host: Host) -> None:
         host.link.unlink()
         made()
         before = host.names()
-        with pytest.raises(AutostartError, match="was changed by another program meanwhile"):
+        with pytest.raises(AutostartError, match="was changed by another program"):
             plan.actions[0].run()
         assert host.names() == before
 
@@ -344,7 +333,7 @@ def test_what_is_not_there_afterwards_is_an_error(host: Host) -> None:
     plan = host.fresh(True)
     plan.actions[0].run()
     host.link.unlink()
-    with pytest.raises(AutostartError, match="meanwhile"):
+    with pytest.raises(AutostartError, match="was changed by another program"):
         plan.read_back()
     plan = host.fresh(None)
     host.link.symlink_to(host.config)
@@ -379,7 +368,7 @@ def test_a_link_follows_the_config_of_its_domain(host: Host) -> None:
         f"remove the link {host.auto}/{name}, so that xendomains does not start domain web from "
         f"{old}"
         for name in ("10-web.cfg", "web-old.cfg")
-    ] + [f"make the link {host.auto}/10-web.cfg, so that xendomains starts domain web"]
+    ] + [f"create the link {host.auto}/10-web.cfg, so that xendomains starts domain web"]
     assert os.readlink(host.auto / "10-web.cfg") == str(host.config)
 
 
@@ -405,8 +394,9 @@ def test_a_start_from_another_config_is_said_where_nothing_is_wanted(host: Host)
     plan = host.fresh(None)
     assert plan.actions == []
     assert plan.warnings == [
-        f"xendomains starts domain web from {old}, another config of it, by the link {host.link}: "
-        f"set autostart to true for {host.config}, or to false for neither"
+        f"xendomains starts domain web from {old}, another config of that domain, because of the "
+        f"link {host.link}; set autostart: true to start it from {host.config}, or autostart: "
+        "false to start it from neither"
     ]
 
 
@@ -417,8 +407,7 @@ def test_a_config_of_the_domain_that_the_same_call_looks_after_keeps_its_links(
     old = former(host, "web-old.cfg")
     links = AutostartLinks(Directories())
     links.expect(str(old))
-    plan = Plan(before={}, after={}, read_back=dict)
-    links.extend_plan(plan, host.subject(), str(host.auto), False, wanted)
+    plan = links.plan(host.subject(), str(host.auto), False, wanted)
     assert not any("web-old.cfg" in action.sentence for action in plan.actions)
 
 

@@ -230,7 +230,7 @@ def test_a_disk_with_a_comment_becomes_a_comment() -> None:
         ] # all
         """
     assert replaced(shown(THREE), B) == shown(expected)
-    assert config_text.disks(replaced(shown(THREE), B)) == ["phy:/dev/vg/b,xvdb,w"]
+    assert config_text.disk_specs(replaced(shown(THREE), B)) == ["phy:/dev/vg/b,xvdb,w"]
 
 
 def test_several_come_and_go_at_once() -> None:
@@ -358,7 +358,7 @@ def test_disks_stay_in_the_settings_in_which_they_are() -> None:
 
 def test_a_string_becomes_a_list() -> None:
     text = 'a = 1; disk =  "phy:/dev/vg/a,xvda,w" ; b = 2\n'
-    assert config_text.disks(disk_list.mended(text)) == ["phy:/dev/vg/a,xvda,w"]
+    assert config_text.disk_specs(disk_list.mended(text)) == ["phy:/dev/vg/a,xvda,w"]
     assert replaced(text, A) == 'a = 1; disk =  [ "phy:/dev/vg/a,xvda,w" ] ; b = 2\n'
     for other in ("", "disk = [ 'a' ]\n", "disk = 'a'; disk += 'b'\n", "disk = 5\n"):
         assert disk_list.mended(other) == other
@@ -412,8 +412,8 @@ def senses(disks: List[str]) -> List[str]:
 @given(configs, specs)
 def test_replaced_disks_read_back_and_settle(text: str, new: List[str]) -> None:
     result = replaced(text, *new)
-    assert senses(config_text.disks(result)) == senses(new)
-    assert replaced(text, *config_text.disks(text)) == text
+    assert senses(config_text.disk_specs(result)) == senses(new)
+    assert replaced(text, *config_text.disk_specs(text)) == text
 
 
 @settings(deadline=None)
@@ -525,9 +525,9 @@ def read_notes(text: str) -> Tuple[Dict[int, List[str]], Dict[int, List[str]], L
 @example("['/dev/vg/a,,xvda,w' # A\n , '/dev/vg/b,,xvdb,w' # B\n]", [])
 def test_only_what_differs_changes(written: str, wanted: List[str]) -> None:
     text = f"memory = 1\ndisk = {written}\nvcpus = 1\n"
-    before = config_text.disks(text)
+    before = config_text.disk_specs(text)
     result = replaced(text, *wanted)
-    after = config_text.disks(result)
+    after = config_text.disk_specs(result)
     assert senses(after) == senses(wanted)
     # What is as wanted stays byte for byte, in its order.
     same = [spec for spec in before if repr(sense(spec)) in senses(wanted)]
@@ -557,4 +557,4 @@ def test_only_what_differs_changes(written: str, wanted: List[str]) -> None:
 def test_a_long_list_is_changed_at_once() -> None:
     lines = [f"/dev/vg/{number},,{number << 8},w" for number in range(300)]
     text = "disk = [\n" + "".join(f"  '{line}', # {line}\n" for line in lines) + "]\n"
-    assert config_text.disks(replaced(text, *lines[::2])) == lines[::2]
+    assert config_text.disk_specs(replaced(text, *lines[::2])) == lines[::2]

@@ -168,7 +168,7 @@ def test_that_xl_reads_what_was_filled_alike(form: str) -> None:
     ("text", "message"),
     [
         ("", "'' is not the text of a config"),
-        ("mirage/hello.xl.in", 'is not the text of a config; a file is read by "{{ lookup('),
+        ("mirage/hello.xl.in", 'is not the text of a config; read a file with "{{ lookup('),
         ("name = 'x'\nmemory = @MEM@\n", "line 2 .*@MEM@ looks like a placeholder"),
         ("name = 'x'\r\nmemory = @MEMORY@\r\n", "line 1 .*carriage return"),
         ("disk = [ 'target=@BLOCK:it's.img@, vdev=xvdb' ]", "line 1 is not valid"),
@@ -237,7 +237,7 @@ def test_that_the_block_of_a_disk_is_found(
     ],
 )
 def test_that_a_block_is_not_guessed(names: List[str], disk: str) -> None:
-    with pytest.raises(MirageConfigError, match=f"'disk' may be any of .*{names[0]}.*{names[1]}"):
+    with pytest.raises(MirageConfigError, match=f"'disk' matches several .*{names[0]}.*{names[1]}"):
         of_files(*names).block_for(disk)
 
 

@@ -28,7 +28,7 @@ KNOWN = {"NAME": "web", "MEMORY": 128, "SLOT:my data": "51728", "NETWORK:0": "it
     ],
 )
 def test_that_a_placeholder_is_found(value: object, found: List[str]) -> None:
-    assert [*placeholders.found(value)] == found
+    assert [*placeholders.names_in(value)] == found
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ VALUES = st.recursive(
 
 @given(VALUES)
 def test_that_all_that_is_found_can_be_filled(value: Any) -> None:
-    found = [*placeholders.found(value)]
+    found = [*placeholders.names_in(value)]
     assert placeholders.filled(value, {}) == value
     # No placeholder can begin or end in a line end.
-    assert not [*placeholders.found(placeholders.filled(value, dict.fromkeys(found, "\n")))]
+    assert not [*placeholders.names_in(placeholders.filled(value, dict.fromkeys(found, "\n")))]

@@ -41,8 +41,8 @@ def released(plan: Plan) -> List[str]:
 
 def said(image: str) -> str:
     return (
-        f"no config names {image} any more; the image stays with its data: delete it if it is not "
-        "needed (xen_raw_disk with state: absent)"
+        f"no config refers to {image} any more; it keeps its data: delete it if it is not needed "
+        "(xen_raw_disk with state: absent)"
     )
 
 
@@ -83,8 +83,8 @@ def test_a_device_that_is_named_by_number_stays_and_is_said(host: Host) -> None:
     plan = changed(host)
     assert released(plan) == []
     assert plan.warnings == [
-        f"no config names /dev/loop1 any more, which is bound to {image} now; a number does not "
-        "tell whose it is, so it stays bound: unbind it if it is not needed (xen_loopdev with "
+        f"no config refers to /dev/loop1 any more, which is bound to {image} now; it stays bound, "
+        "as the number does not say who needs it: unbind it if it is not needed (xen_loopdev with "
         "state: absent)"
     ]
     assert changed(host, disk(image)).warnings == []
@@ -164,8 +164,7 @@ def test_a_disk_may_move_to_another_config_of_the_same_call(host: Host, old: str
     db = {"domain": "db", "path": str(host.home / "db.cfg"), "disks": [disk(link)]}
     gone = {"disks": [], "allow_slot_change": True}
     for items in ([gone, db], [db, gone]):
-        configs = host.configs()
-        plans = [configs.plan(host.item(**item)) for item in items]
+        plans = host.plans(*items)
         assert [plan.after["released"] for plan in plans] == [[], []]
         assert [plan.warnings for plan in plans] == [[], []]
 
@@ -174,8 +173,24 @@ def test_what_two_configs_had_goes_with_the_last_of_them(host: Host, old: str) -
     link = f"/dev/disk/by-loop-file{old}"
     db = {"domain": "db", "path": str(host.home / "db.cfg")}
     host.done(**db, disks=[disk(link)])
-    configs = host.configs()
-    plans = [configs.plan(host.item(**item, disks=[], allow_slot_change=True)) for item in ({}, db)]
+    gone = {"disks": [], "allow_slot_change": True}
+    plans = host.plans(gone, {**db, **gone})
+    assert [plan.after["released"] for plan in plans] == [[], [old]]
+
+
+def test_an_image_that_stays_in_a_config_elsewhere_of_the_same_call(host: Host, old: str) -> None:
+    link = f"/dev/disk/by-loop-file{old}"
+    (host.home / "other").mkdir()
+    db = {"domain": "db", "path": str(host.home / "other" / "db.cfg")}
+    host.done(**db, disks=[disk(link)])
+    plans = host.plans({"disks": [], "allow_slot_change": True}, {**db, "options": {"memory": 9}})
+    assert [plan.after["released"] for plan in plans] == [[], []]
+
+
+def test_an_absent_config_takes_no_image_over(host: Host, old: str) -> None:
+    db = {"domain": "db", "path": str(host.home / "db.cfg"), "state": "absent"}
+    gone = {"disks": [], "allow_slot_change": True}
+    plans = host.plans({**db, "disks": [disk(f"/dev/disk/by-loop-file{old}")]}, gone)
     assert [plan.after["released"] for plan in plans] == [[], [old]]
 
 

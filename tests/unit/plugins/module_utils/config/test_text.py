@@ -188,7 +188,7 @@ def test_is_rendered() -> None:
     ],
 )
 def test_disks(text: str, disks: list[str]) -> None:
-    assert config_text.disks(text) == disks
+    assert config_text.disk_specs(text) == disks
 
 
 @pytest.mark.parametrize(
@@ -244,14 +244,14 @@ def test_disks(text: str, disks: list[str]) -> None:
     ],
 )
 def test_what_is_not_xl_syntax_is_refused(text: str, message: str) -> None:
-    for read in (config_text.disks, config_text.name, config_text.settings):
+    for read in (config_text.disk_specs, config_text.name, config_text.settings):
         with pytest.raises(DomainConfigError, match=message):
             read(text)
 
 
 def test_lists_too_deep_for_any_parser_are_refused() -> None:
     with pytest.raises(DomainConfigError, match=r"line 2 .*nested"):
-        config_text.disks("a = 1\nb = " + "[" * 100_000)
+        config_text.disk_specs("a = 1\nb = " + "[" * 100_000)
 
 
 @pytest.mark.parametrize(
@@ -264,7 +264,7 @@ def test_lists_too_deep_for_any_parser_are_refused() -> None:
 )
 def test_disks_that_xl_would_lose_are_refused(text: str, message: str) -> None:
     with pytest.raises(DomainConfigError, match=message):
-        config_text.disks(text)
+        config_text.disk_specs(text)
 
 
 @pytest.mark.parametrize(
@@ -324,7 +324,7 @@ def test_what_is_rendered_reads_back(
     text = config_text.render(name, options, disks)
     assert config_text.is_rendered(text)
     assert config_text.name(text) == name
-    assert config_text.disks(text) == disks
+    assert config_text.disk_specs(text) == disks
     read = config_text.settings(text)
     assert {option: read[option] for option in options} == {
         option: as_settings_read(value) for option, value in options.items()
@@ -349,7 +349,7 @@ def name_or_error(text: str) -> str | None:
 @given(st.text() | mutated() | joined(st.sampled_from([*"disk=+[]',\"#\n;\\ @1\r\0\ud800"])))
 def test_no_other_exception(text: str) -> None:
     for call in (
-        lambda: config_text.disks(text),
+        lambda: config_text.disk_specs(text),
         lambda: config_text.name(text),
         lambda: config_text.settings(text),
         lambda: config_syntax.quote(text),
@@ -404,7 +404,7 @@ def test_xl_reads_what_is_rendered(name: str, options: dict[str, object], disks:
 def test_xl_reads_the_same_disks(text: str) -> None:
     with xlutil.Config(LIBRARY, text) as config:
         try:
-            disks = config_text.disks(text)
+            disks = config_text.disk_specs(text)
         except DomainConfigError as error:
             assert not config.valid or is_refused_on_purpose(text, error)
         else:

@@ -23,7 +23,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.disk_plan import (
     DiskPlanError,
-    Entry,
+    PlanEntry,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -49,11 +49,11 @@ def named(disks: List[Dict[str, Any]]) -> List[Dict[str, Any]]:
     return [{"name": f"disk{position}", **disk} for position, disk in enumerate(disks)]
 
 
-def entries(*domains: object, state: Optional[str] = None) -> List[Entry]:
+def entries(*domains: object, state: Optional[str] = None) -> List[PlanEntry]:
     return disk_plan.plan([*domains], state=state).entries
 
 
-def entry(**options: object) -> Entry:
+def entry(**options: object) -> PlanEntry:
     (planned,) = entries(domain({"name": "boot", **options}))
     return planned
 
@@ -68,7 +68,7 @@ def vdevs(*disks: Dict[str, Any]) -> List[str]:
     return [planned["vdev"] for planned in entries(domain(*named([*disks])))]
 
 
-def assert_accepted(layer: str, items: List[Entry]) -> None:
+def assert_accepted(layer: str, items: List[PlanEntry]) -> None:
     """Let Ansible check the items, as it does when the module is called, and change none."""
     module, option = ITEMS[layer]
     documentation = importlib.import_module(f"{MODULES}.{module}").DOCUMENTATION
@@ -275,7 +275,7 @@ def test_that_qemu_opens_a_raw_image_itself() -> None:
     assert bound["loop"] == BOOT
     assert bound["vbd"] == {**HERE, **BOOT_DISK, "backendtype": "qdisk"}
     (problem,) = problems(domain({"name": "boot", "backendtype": "qdisk", "direct_io": True}))
-    assert problem.endswith("direct_io does not apply: it has no loop device of ours")
+    assert problem.endswith("direct_io does not apply: the image gets no loop device")
     gone = entry(backendtype="qdisk", state="absent")
     assert gone["loop"] == taken_back
     assert gone["vbd"]["target"] == "/srv/xen/web/boot.raw"
@@ -295,7 +295,7 @@ def test_that_a_driver_domain_has_its_own_storage() -> None:
         "backend": "storage",
     }
     (problem,) = problems(domain(there, {**there, "name": "twice"}))
-    assert "/dev/vg0/a of domain storage is the disk of" in problem
+    assert "/dev/vg0/a of domain storage is also the disk of" in problem
 
 
 @pytest.mark.parametrize("backend", ["0", "Domain-0"])
@@ -307,7 +307,9 @@ def test_that_dom0_is_no_driver_domain(backend: str) -> None:
 
 def test_that_no_image_is_made_in_a_driver_domain() -> None:
     (problem,) = problems(domain({"name": "boot", "size": 512, "backend": "storage"}))
-    assert "domain storage serves it, where no image is made or bound: write target" in problem
+    assert (
+        "domain storage serves this disk, but images are created and bound in dom0 only" in problem
+    )
 
 
 def test_that_access_comes_in_one_spelling() -> None:
@@ -640,7 +642,7 @@ def test_that_a_disk_is_not_both_there_and_not(gone: Dict[str, Any], here: Dict[
         )
     ) == [
         "domains[0] (web), disks[1] (gone): state is absent, but domains[0] (web), disks[0] (here) "
-        "is the same disk in the same slot: leave one of them out"
+        "is the same disk in the same slot: omit one of them"
     ]
 
 
@@ -664,25 +666,25 @@ RO = {"access": "ro"}
 
 def test_that_a_domain_is_there_once() -> None:
     assert problems(domain({"name": "a"}), domain({"name": "a"}), domain(state="absent")) == [
-        f"domains[1] (web): the domain is there already, see {WEB}",
-        f"domains[2] (web): the domain is there already, see {WEB}",
+        f"domains[1] (web): a domain of that name exists already, see {WEB}",
+        f"domains[2] (web): a domain of that name exists already, see {WEB}",
     ]
     assert len(entries(domain({"name": "a"}), domain({"name": "a"}, name="Web"))) == 2
 
 
 def test_that_a_config_is_of_one_domain() -> None:
     assert problems(domain(), domain(name="db", config_path="/etc/xen/web.cfg")) == [
-        f"{DB}: config_path is another domain's as well, see {WEB}"
+        f"{DB}: config_path is also that of another domain, see {WEB}"
     ]
     assert problems(domain(config_path="/c"), domain(name="db", config_path="/c")) == [
-        f"{DB}: config_path is another domain's as well, see {WEB}"
+        f"{DB}: config_path is also that of another domain, see {WEB}"
     ]
 
 
 def test_that_a_disk_has_a_name_of_its_own() -> None:
     for second in ({}, {"path": "/srv/a"}, {"state": "absent"}, {"target": "/dev/sda"}):
         assert problems(domain({"name": "a"}, {"name": "a", **second})) == [
-            f"{WEB}, disks[1] (a): the name is taken in this domain, see {WEB}, disks[0] (a)"
+            f"{WEB}, disks[1] (a): the name is already used in this domain, see {WEB}, disks[0] (a)"
         ]
 
 
@@ -735,8 +737,8 @@ def test_that_a_disk_that_is_written_is_not_shared(
         domain({"name": "a", **storage, **access}),
         domain({"name": "b", **storage, **other}, name="db"),
     ) == [
-        f"{DB}, disks[0] (b): {shown} is the disk of {WEB}, disks[0] (a) as well: only disks that "
-        "all have access: ro can share it"
+        f"{DB}, disks[0] (b): {shown} is also the disk of {WEB}, disks[0] (a): disks can share it "
+        "only if all have access: ro"
     ]
 
 
@@ -746,8 +748,7 @@ def test_that_a_disk_that_is_only_read_can_be_shared(storage: Dict[str, Any], sh
     names = ("web", "db", "mail")
     assert len(entries(*(domain(disk, name=name) for name in names))) == 3
     assert problems(domain(disk, {**disk, "name": "b"})) == [
-        f"{WEB}, disks[1] (b): {shown} is the disk of {WEB}, disks[0] (a) as well, in the same "
-        "domain"
+        f"{WEB}, disks[1] (b): {shown} is also the disk of {WEB}, disks[0] (a), in the same domain"
     ]
 
 
@@ -780,8 +781,8 @@ def test_that_the_default_image_of_a_disk_can_be_shared() -> None:
 def test_that_an_image_that_is_shared_is_described_once(other: Dict[str, Any]) -> None:
     shared = {"name": "a", "path": "/srv/a", **RO}
     assert problems(domain({**shared, "size": "32M"}), domain({**shared, **other}, name="db")) == [
-        f"{DB}, disks[0] (a): /srv/a is the disk of {WEB}, disks[0] (a) as well, with other "
-        "options of the image"
+        f"{DB}, disks[0] (a): /srv/a is also the disk of {WEB}, disks[0] (a), with different "
+        "options for the image"
     ]
 
 
@@ -833,7 +834,7 @@ def test_that_a_whole_size_is_no_reason_to_warn(size: object) -> None:
 def test_that_two_slots_of_one_linux_name_are_warned_of() -> None:
     disks = named([{"vdev": "xvda"}, {"vdev": "268435456"}])
     (warning,) = disk_plan.plan([domain(*disks)]).warnings
-    assert "Linux calls 268435456 xvda, as it does xvda of" in warning
+    assert "Linux has the same name, xvda, for 268435456 and for xvda of disk0: " in warning
     assert not disk_plan.plan([domain(*named([{"vdev": "xvda"}, {"vdev": "hda"}]))]).warnings
 
 
@@ -942,7 +943,7 @@ def test_that_a_query_that_fails_is_an_error(query: str) -> None:
 
 @pytest.mark.parametrize("query", [5, [], {}, b"@", True])
 def test_that_a_query_is_text(query: Any) -> None:
-    with pytest.raises(DiskPlanError, match="query is a JMESPath expression, not "):
+    with pytest.raises(DiskPlanError, match="query must be a JMESPath expression, not "):
         disk_plan.select([], query)
 
 
@@ -1257,7 +1258,7 @@ def test_that_what_a_guest_gets_is_the_same_everywhere(domains: Domains) -> None
         assert config["state"] == one["state"]
         specs = [DiskSpec.of(disk).render() for disk in present]
         assert [DiskSpec.parse(spec).as_dict() for spec in specs] == present
-        assert config_text.disks(config_text.render(one["name"], {}, specs)) == specs
+        assert config_text.disk_specs(config_text.render(one["name"], {}, specs)) == specs
 
 
 @settings(deadline=None)

@@ -209,7 +209,7 @@ def test_that_a_disk_may_be_in_no_template() -> None:
     assert [disk["vdev"] for disk in disks] == ["51712", "xvdb", "xvdc"]
     in_its_slot = {"name": "disk", "xenstore_id": True, "vdev": "xvdb"}
     assert problems(disks=[in_its_slot, DATA_DISK]) == [
-        "the template's block 'disk.img' has no disk that is present: add one with block: disk.img"
+        "no present disk is the template's block 'disk.img': add one with block: disk.img"
     ]
 
 
@@ -224,22 +224,22 @@ def test_that_a_block_may_be_one_that_another_disk_left() -> None:
 @pytest.mark.parametrize(
     ("disk", "problem"),
     [
-        ({"block": "disc.img"}, f"the template has no block 'disc.img': write block ({FILES}), or"),
+        ({"block": "disc.img"}, f"the template has no block 'disc.img': set block ({FILES}), or"),
         (
             {"block": "zz"},
-            "the template has no block 'zz': write block (there are data/my disk.tar,",
+            "the template has no block 'zz': set block (choose from data/my disk.tar,",
         ),
-        ({"name": "disk.im"}, f"the template has no block 'disk.im': write block ({FILES}), or x"),
-        ({"block": 5}, "block: text is wanted, not the number 5: write it in quotes"),
+        ({"name": "disk.im"}, f"the template has no block 'disk.im': set block ({FILES}), or x"),
+        ({"block": 5}, "block: must be text, not the number 5: put it in quotes"),
         (
             {"vdev": "xvda"},
-            "vdev is xvda, but the template has its block 'disk.img' in xvdb: leave",
+            "vdev is xvda, but the template has block 'disk.img' in xvdb: omit",
         ),
-        ({"xenstore_id": "yes"}, "xenstore_id: true or false is wanted, not 'yes'"),
-        ({"xenstore_id": True}, "xenstore_id: true needs vdev, the slot that the unikernel names"),
+        ({"xenstore_id": "yes"}, "xenstore_id: must be true or false, not 'yes'"),
+        ({"xenstore_id": True}, "xenstore_id: true needs vdev: the slot that the unikernel names"),
         (
             {"xenstore_id": True, "vdev": "xvda", "block": "disk.img"},
-            "block does not apply: xenstore_id: true is for a disk without",
+            "block and xenstore_id: true exclude each other",
         ),
     ],
 )
@@ -252,9 +252,12 @@ def test_that_a_disk_goes_with_the_template(disk: Dict[str, Any], problem: str) 
 @pytest.mark.parametrize(
     ("words", "problem"),
     [
-        ("backend=storage", "domain storage serves it, where no image is made or bound: write"),
+        (
+            "backend=storage",
+            "domain storage serves this disk, but images are created and bound in dom0",
+        ),
         ("backend=qdisk", "the template's backend for it: backend is the domain that serves the"),
-        ("format=empty", "the template's format for it: raw, qcow, qcow2, vhd or qed is wanted"),
+        ("format=empty", "the template's format for it: must be raw, qcow, qcow2, vhd or qed"),
     ],
 )
 def test_that_a_disk_can_have_what_the_template_says(words: str, problem: str) -> None:
@@ -266,14 +269,14 @@ def test_that_a_block_is_not_guessed() -> None:
     text = OPEN.replace("data/my disk.tar", "disk.tar")
     found = problems(template=text)[0]
     assert found == (
-        "disks[0] (disk): 'disk' may be any of the template's blocks 'disk.tar', 'disk.img': "
-        "write block, as it stands here"
+        "disks[0] (disk): 'disk' matches several blocks of the template, 'disk.tar', 'disk.img': "
+        "set block to one of them"
     )
 
 
 def test_that_every_block_has_a_disk() -> None:
-    no_disk = "the template's block 'data/my disk.tar' has no disk that is present: add one "
-    missing = [f"{no_disk}with block: data/my disk.tar"]
+    no_disk = "no present disk is the template's block 'data/my disk.tar': add one with block: "
+    missing = [f"{no_disk}data/my disk.tar"]
     assert problems(disks=DISKS[:1]) == missing
     assert problems(disks=[DISKS[0], {**DATA_DISK, "state": "absent"}]) == missing
 
@@ -314,12 +317,12 @@ def test_that_options_of_a_template_need_one(option: Dict[str, Any]) -> None:
     [
         (
             {"kernel": None},
-            "kernel: nothing fills @KERNEL@: write kernel, the path of the unikernel on the host",
+            "kernel: @KERNEL@ is not filled in: set kernel to the path of the unikernel on the h",
         ),
-        ({"memory": None}, "memory: nothing fills @MEMORY@: write memory"),
+        ({"memory": None}, "memory: @MEMORY@ is not filled in: set memory"),
         (
             {"networks": {"service": "br0"}},
-            "vif: nothing fills @NETWORK:management@: write its bridge into networks",
+            "vif: @NETWORK:management@ is not filled in: set its bridge in networks",
         ),
         (
             {"networks": {**NETWORKS, "sevice": "br0"}},
@@ -327,25 +330,25 @@ def test_that_options_of_a_template_need_one(option: Dict[str, Any]) -> None:
         ),
         (
             {"config": {"extra": "@NAME@"}},
-            "extra: nothing fills @NAME@: write the name itself",
+            "extra: @NAME@ is not filled in: write the name itself",
         ),
         (
             {"config": {"extra": ["a", ["@BLOCK:disk.img@"]]}},
-            "extra: nothing fills @BLOCK:disk.img@: it has a meaning as a disk's target only",
+            "extra: @BLOCK:disk.img@ is not filled in: it is valid only as the target of a disk",
         ),
-        ({"config": {"memory": 5}}, "memory is said by memory in config as well: leave one"),
-        ({"config": {"vif": []}}, "networks is said by vif in config as well: leave one of them"),
-        ({"kernel": "hello.xen"}, "kernel: 'hello.xen' is not absolute: write it from / on"),
-        ({"memory": "64"}, "memory: a whole number of MiB is wanted, not '64'"),
-        ({"memory": True}, "memory: a whole number of MiB is wanted, not the truth value true"),
-        ({"memory": 0}, "memory: a whole number of MiB is wanted, not the number 0"),
-        ({"memory": 2**40 + 1}, "memory: a whole number of MiB is wanted, not the number 10995"),
-        ({"networks": ["br0"]}, "networks: a dictionary is wanted, not a list"),
-        ({"networks": {0: "br0"}}, "networks: text is wanted, not the number 0: write it in quo"),
-        ({"networks": {"a": 5}}, "networks: text is wanted, not the number 5: write it in quotes"),
-        ({"networks": {"a": "br0,ip=1"}}, "networks: 'br0,ip=1' is no bridge: letters, digits "),
-        ({"template": 5}, "template: text is wanted, not the number 5: write it in quotes"),
-        ({"template": "hello.xl.in"}, "template: 'hello.xl.in' is not the text of a config; a "),
+        ({"config": {"memory": 5}}, "memory is also set by memory in config: omit one"),
+        ({"config": {"vif": []}}, "networks is also set by vif in config: omit one of them"),
+        ({"kernel": "hello.xen"}, "kernel: 'hello.xen' is not absolute"),
+        ({"memory": "64"}, "memory: must be a whole number of MiB, not '64'"),
+        ({"memory": True}, "memory: must be a whole number of MiB, not the truth value true"),
+        ({"memory": 0}, "memory: must be a whole number of MiB, not the number 0"),
+        ({"memory": 2**40 + 1}, "memory: must be a whole number of MiB, not the number 10995"),
+        ({"networks": ["br0"]}, "networks: must be a dictionary, not a list"),
+        ({"networks": {0: "br0"}}, "networks: must be text, not the number 0: put it in quo"),
+        ({"networks": {"a": 5}}, "networks: must be text, not the number 5: put it in quotes"),
+        ({"networks": {"a": "br0,ip=1"}}, "networks: 'br0,ip=1' is not the name of a bridge: use "),
+        ({"template": 5}, "template: must be text, not the number 5: put it in quotes"),
+        ({"template": "hello.xl.in"}, "template: 'hello.xl.in' is not the text of a config; read"),
         ({"template": "name = x\n"}, "template: line 1 is not valid in an xl configuration: x "),
         ({"kernel": "/\ud800"}, "option kernel: '/\\ud800' has a character that cannot be enc"),
     ],
@@ -363,18 +366,18 @@ def test_that_of_a_template_that_cannot_be_read_only_that_is_told(options: Dict[
 def test_that_the_kernel_is_on_the_host() -> None:
     disks = [DISKS[0], {"name": "data", "block": "my disk.tar"}]
     built: Dict[str, Any] = {"template": BUILT, "kernel": None, "networks": None, "disks": disks}
-    missing = "kernel is missing, the path of the unikernel on the host: "
-    assert problems(**built) == [f"{missing}'hello.xen' is not absolute"]
+    missing = "set kernel to the path of the unikernel on the host: the template has "
+    assert problems(**built) == [f"{missing}'hello.xen', which is not absolute"]
     without = BARE.replace("kernel", "kernel_")
     bare = {**built, "template": without.replace("@KERNEL@", ""), "disks": None}
-    assert problems(**bare) == [f"{missing}the template has none"]
+    assert problems(**bare) == [f"{missing}none"]
     assert problems(**bare, config={"kernel": "/k"}) == []
 
 
 def test_that_bridges_that_are_there_are_changed_in_config() -> None:
     disks = [DISKS[0], {"name": "data", "block": "my disk.tar"}]
     assert problems(template=BUILT, networks={"service": "br0"}, disks=disks) == [
-        "networks: the template leaves no bridge open: write vif into config to have other ones"
+        "networks: the template has no networks to fill in: set vif in config to change its bridges"
     ]
     own = config(template=BUILT, networks=None, disks=disks, config={"vif": ["bridge=br0"]})
     assert own["vif"] == ["bridge=br0"]
@@ -387,7 +390,7 @@ def test_that_bridges_that_are_there_are_changed_in_config() -> None:
 def test_that_a_setting_needs_a_template(option: str, value: object, instead: str) -> None:
     options = {**dict.fromkeys(["template", "kernel", "memory", "networks"]), option: value}
     assert problems(**options, disks=None) == [
-        f"{option} does not apply without a template: write {instead} into config"
+        f"{option} needs a template: set {instead} in config"
     ]
 
 
@@ -473,16 +476,16 @@ def test_that_no_slot_is_filled_in_where_the_domain_goes() -> None:
     assert plan(state="absent", config={"extra": "@SLOT:no@"}).configs[0]["state"] == "absent"
 
 
-NO_DISK = "extra: @SLOT:{0}@: no present disk has '{0}' as name or label: "
+NO_DISK = "extra: @SLOT:{0}@: no present disk has the name or label '{0}': "
 
 
 @pytest.mark.parametrize(
     ("disks", "name", "hint"),
     [
         ([{"name": "disk"}, {"name": "data"}], "dsk", "did you mean disk?"),
-        ([{"name": "disk"}, {"name": "data"}], "zz", "there are disk, data"),
-        ([{"name": "a", "state": "absent"}], "a", "there is none"),
-        ([], "", "there is none"),
+        ([{"name": "disk"}, {"name": "data"}], "zz", "choose from disk, data"),
+        ([{"name": "a", "state": "absent"}], "a", "the domain has none"),
+        ([], "", "the domain has none"),
     ],
 )
 def test_that_a_disk_is_there_to_be_named(
@@ -510,7 +513,7 @@ def test_that_a_slot_may_be_named_by_a_label() -> None:
 def test_that_a_slot_is_not_guessed(other: Dict[str, str]) -> None:
     without = dict.fromkeys(["template", "kernel", "memory", "networks"])
     found = problems(**without, disks=[A, {**B, **other}], config={"extra": "@SLOT:a@"})
-    assert found == ["extra: @SLOT:a@: 2 disks have 'a' as name or label"]
+    assert found == ["extra: @SLOT:a@: 2 disks have the name or label 'a'"]
     assert slots("@SLOT:a@", A, {**B, **other, "state": "absent", "name": "c"}) == "51712"
 
 

@@ -9,8 +9,8 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader import (
-    Disk,
     InventoryReader,
+    PlannedDisk,
 )
 
 DOMAIN = "domains[0] (web)"
@@ -31,7 +31,7 @@ def problems_of_disk(**options: object) -> List[str]:
     return problems_of_domain(disks=[{"name": "boot", **options}])
 
 
-def disk(**options: object) -> Disk:
+def disk(**options: object) -> PlannedDisk:
     reader = InventoryReader("/srv/xen", "/etc/xen", None)
     domains = reader.domains([{"name": "web", "disks": [{"name": "boot", **options}]}])
     assert reader.problems == []
@@ -49,26 +49,26 @@ def test_that_a_name_is_accepted(name: str) -> None:
 
 
 NAMES = {
-    "": "'' is not made of letters, digits and . _ - with a letter or digit first",
-    ".a": "'.a' is not made of",
-    "-a": "'-a' is not made of",
-    "_a": "'_a' is not made of",
-    "a/b": "'a/b' is not made of",
-    "a b": "'a b' is not made of",
-    "a\n": "'a\\n' is not made of",
-    "ä": "'ä' is not made of",
+    "": "'' is not a name: use letters, digits and . _ -, and begin with a letter or digit",
+    ".a": "'.a' is not a name: ",
+    "-a": "'-a' is not a name: ",
+    "_a": "'_a' is not a name: ",
+    "a/b": "'a/b' is not a name: ",
+    "a b": "'a b' is not a name: ",
+    "a\n": "'a\\n' is not a name: ",
+    "ä": "'ä' is not a name: ",
     "a" * 10_000 + "/": "'aaaaa",
-    "0": "'0' is a number, as xl's domain ids are: add a letter",
+    "0": "'0' is a number, which xl would take for a domain ID: add a letter",
     "0710": "'0710' is a number",
-    "²": "'²' is not made of",
+    "²": "'²' is not a name: ",
     "Domain-0": "Domain-0 is dom0 itself",
-    True: "text is wanted, not the truth value true: write it in quotes",
-    1.1: "text is wanted, not the number 1.1: write it in quotes",
-    456: "text is wanted, not the number 456: write it in quotes",
-    (1 << 64) - 1: "text is wanted, not the number 18446744073709551615: write it in quotes",
-    1 << 64: "text is wanted, not a value of type int: write it in quotes",
-    datetime.date(2026, 1, 1): "text is wanted, not a value of type date: write it in quotes",
-    b"a": "text is wanted, not a value of type bytes",
+    True: "must be text, not the truth value true: put it in quotes",
+    1.1: "must be text, not the number 1.1: put it in quotes",
+    456: "must be text, not the number 456: put it in quotes",
+    (1 << 64) - 1: "must be text, not the number 18446744073709551615: put it in quotes",
+    1 << 64: "must be text, not a value of type int: put it in quotes",
+    datetime.date(2026, 1, 1): "must be text, not a value of type date: put it in quotes",
+    b"a": "must be text, not a value of type bytes",
 }
 
 
@@ -82,8 +82,8 @@ def test_that_a_name_is_refused(name: object) -> None:
 
 def test_that_a_number_too_long_to_be_written_out_is_told() -> None:
     assert read([{"name": 1 << 100_000, "disks": 1 << 100_000}]).problems == [
-        "domains[0]: name: text is wanted, not a value of type int: write it in quotes",
-        "domains[0]: disks: a list is wanted, not a value of type int",
+        "domains[0]: name: must be text, not a value of type int: put it in quotes",
+        "domains[0]: disks: must be a list, not a value of type int",
     ]
     assert len(problems_of_disk(size=1 << 100_000, vdev=1 << 100_000)) == 2
 
@@ -91,14 +91,14 @@ def test_that_a_number_too_long_to_be_written_out_is_told() -> None:
 @pytest.mark.parametrize("name", [[], {}, [["web"]]])
 def test_that_a_name_is_not_a_collection(name: object) -> None:
     kind = "a dictionary" if isinstance(name, dict) else "a list"
-    assert read([{"name": name}]).problems == [f"domains[0]: name: text is wanted, not {kind}"]
+    assert read([{"name": name}]).problems == [f"domains[0]: name: must be text, not {kind}"]
 
 
 @pytest.mark.parametrize("written", [{}, {"name": None}])
 def test_that_there_must_be_a_name(written: Dict[str, object]) -> None:
     assert read([{**written, "disks": [written]}]).problems == [
-        "domains[0]: it has no name",
-        "domains[0], disks[0]: it has no name",
+        "domains[0]: name is missing",
+        "domains[0], disks[0]: name is missing",
     ]
 
 
@@ -144,9 +144,9 @@ COLLECTIONS = ("a list", "a dictionary")
 @pytest.mark.parametrize("shown", [shown for shown in WRITTEN if shown != "'yes'"])
 @pytest.mark.parametrize("option", TEXTS)
 def test_that_a_text_is_not_guessed(option: str, shown: str) -> None:
-    hint = "" if shown in COLLECTIONS else ": write it in quotes"
+    hint = "" if shown in COLLECTIONS else ": put it in quotes"
     assert problems_of_disk(**{option: WRITTEN[shown]}) == [
-        f"{DISK}: {option}: text is wanted, not {shown}{hint}"
+        f"{DISK}: {option}: must be text, not {shown}{hint}"
     ]
 
 
@@ -154,7 +154,7 @@ def test_that_a_text_is_not_guessed(option: str, shown: str) -> None:
 @pytest.mark.parametrize("option", FLAGS)
 def test_that_a_truth_value_is_not_guessed(option: str, shown: str) -> None:
     assert problems_of_disk(**{option: WRITTEN[shown]}) == [
-        f"{DISK}: {option}: true or false is wanted, not {shown}"
+        f"{DISK}: {option}: must be true or false, not {shown}"
     ]
 
 
@@ -162,14 +162,14 @@ def test_that_a_truth_value_is_not_guessed(option: str, shown: str) -> None:
 @pytest.mark.parametrize("option", CHOICES)
 def test_that_a_choice_is_not_guessed(option: str, shown: str) -> None:
     assert problems_of_disk(**{option: WRITTEN[shown]}) == [
-        f"{DISK}: {option}: {CHOICES[option]} is wanted, not {shown}"
+        f"{DISK}: {option}: must be {CHOICES[option]}, not {shown}"
     ]
 
 
 @pytest.mark.parametrize("value", ["512", 512.0, True, 513, 0])
 def test_that_a_sector_size_is_one_of_the_numbers(value: object) -> None:
     (problem,) = problems_of_disk(sector_size=value)
-    assert problem.startswith(f"{DISK}: sector_size: 512, 1024, 2048 or 4096 is wanted, not ")
+    assert problem.startswith(f"{DISK}: sector_size: must be 512, 1024, 2048 or 4096, not ")
 
 
 @pytest.mark.parametrize("value", [True, 1.10, ["xvda"], {}, datetime.date(2026, 1, 1)])
@@ -183,23 +183,23 @@ def test_that_sizes_and_slots_are_not_guessed(value: object) -> None:
     ("value", "kind"), [("x", "'x'"), ({}, "a dictionary"), (("x",), "a value of type tuple")]
 )
 def test_that_lists_are_lists(value: object, kind: str) -> None:
-    assert read(value).problems == [f"domains: a list is wanted, not {kind}"]
-    assert problems_of_domain(disks=value) == [f"{DOMAIN}: disks: a list is wanted, not {kind}"]
+    assert read(value).problems == [f"domains: must be a list, not {kind}"]
+    assert problems_of_domain(disks=value) == [f"{DOMAIN}: disks: must be a list, not {kind}"]
 
 
 @pytest.mark.parametrize(
     ("value", "kind"), [("web", "'web'"), (None, "null"), ([], "a list"), (5, "the number 5")]
 )
 def test_that_domains_and_disks_are_dictionaries(value: object, kind: str) -> None:
-    assert read([value]).problems == [f"domains[0]: a dictionary is wanted, not {kind}"]
+    assert read([value]).problems == [f"domains[0]: must be a dictionary, not {kind}"]
     assert problems_of_domain(disks=[value]) == [
-        f"{DOMAIN}, disks[0]: a dictionary is wanted, not {kind}"
+        f"{DOMAIN}, disks[0]: must be a dictionary, not {kind}"
     ]
 
 
 def test_that_there_may_be_nothing() -> None:
     assert read([]).problems == []
-    assert read(None).problems == ["domains: a list is wanted, not null"]
+    assert read(None).problems == ["domains: must be a list, not null"]
     assert problems_of_domain(disks=[]) == problems_of_domain(disks=None) == []
 
 
@@ -211,16 +211,19 @@ def test_that_null_is_as_left_out() -> None:
 @pytest.mark.parametrize(
     ("option", "hint"),
     [
-        ("acess", "'acess' is no option: did you mean access?"),
-        ("Size", "'Size' is no option: did you mean size?"),
-        ("direct-io", "'direct-io' is no option: did you mean direct_io?"),
-        ("zzz", "'zzz' is no option: there are name, state, path, target, vdev, loop, size, "),
-        ("", "'' is no option: there are name, "),
-        (True, "the truth value true is no option: there are name, "),
-        (1, "the number 1 is no option: there are name, "),
-        (None, "null is no option: there are name, "),
-        (("a", 1), "a value of type tuple is no option: there are name, "),
-        ("disks", "'disks' is no option: "),
+        ("acess", "'acess' is not an option: did you mean access?"),
+        ("Size", "'Size' is not an option: did you mean size?"),
+        ("direct-io", "'direct-io' is not an option: did you mean direct_io?"),
+        (
+            "zzz",
+            "'zzz' is not an option: choose from name, state, path, target, vdev, loop, size, ",
+        ),
+        ("", "'' is not an option: choose from name, "),
+        (True, "the truth value true is not an option: choose from name, "),
+        (1, "the number 1 is not an option: choose from name, "),
+        (None, "null is not an option: choose from name, "),
+        (("a", 1), "a value of type tuple is not an option: choose from name, "),
+        ("disks", "'disks' is not an option: "),
     ],
 )
 @pytest.mark.parametrize("value", [None, "x"])
@@ -230,9 +233,11 @@ def test_that_an_unknown_option_is_refused(option: Any, hint: str, value: object
 
 
 def test_that_an_unknown_option_of_a_domain_is_refused() -> None:
-    assert problems_of_domain(disk=[]) == [f"{DOMAIN}: 'disk' is no option: did you mean disks?"]
+    assert problems_of_domain(disk=[]) == [
+        f"{DOMAIN}: 'disk' is not an option: did you mean disks?"
+    ]
     assert problems_of_domain(vcpus=1) == [
-        f"{DOMAIN}: 'vcpus' is no option: there are name, state, disks, config, config_path, "
+        f"{DOMAIN}: 'vcpus' is not an option: choose from name, state, disks, config, config_path, "
         "autostart, allow_slot_change, unlisted_disks, overwrite, template, kernel, memory, "
         "networks"
     ]
@@ -244,8 +249,8 @@ def test_that_an_unknown_option_of_a_domain_is_refused() -> None:
 @pytest.mark.parametrize(
     ("config", "problem"),
     [
-        ("type=pvh", "a dictionary is wanted, not 'type=pvh'"),
-        ([], "a dictionary is wanted, not a list"),
+        ("type=pvh", "must be a dictionary, not 'type=pvh'"),
+        ([], "must be a dictionary, not a list"),
         ({"memory": 1.5}, "option memory: a value of type float cannot be written"),
         ({"Kernel": "/k"}, "'Kernel' is no name of an xl option"),
         ({1: "/k"}, "the name of an option is a string"),
@@ -270,9 +275,9 @@ def test_that_the_options_of_a_domain_are_read() -> None:
         config={}, allow_slot_change=False, autostart=False, state="absent"
     ) == []  # fmt: skip
     assert problems_of_domain(allow_slot_change=1, state="off", autostart="yes") == [
-        f"{DOMAIN}: state: present or absent is wanted, not 'off'",
-        f"{DOMAIN}: autostart: true or false is wanted, not 'yes'",
-        f"{DOMAIN}: allow_slot_change: true or false is wanted, not the number 1",
+        f"{DOMAIN}: state: must be present or absent, not 'off'",
+        f"{DOMAIN}: autostart: must be true or false, not 'yes'",
+        f"{DOMAIN}: allow_slot_change: must be true or false, not the number 1",
     ]
 
 
@@ -281,9 +286,9 @@ def test_that_folders_and_state_are_checked_once() -> None:
     domains = reader.domains([{"name": "web", "disks": [{"name": "a"}, {"name": "b"}]}])
     assert [domain.name for domain in domains] == ["web"]
     assert reader.problems == [
-        "images_dir: 'srv' is not absolute: write it from / on",
-        "config_dir: text is wanted, not the number 5: write it in quotes",
-        "state: present or absent is wanted, not 'Absent'",
+        "images_dir: 'srv' is not absolute",
+        "config_dir: must be text, not the number 5: put it in quotes",
+        "state: must be present or absent, not 'Absent'",
     ]
 
 
@@ -302,16 +307,16 @@ def test_that_folders_may_end_in_a_slash(images_dir: str, path: str) -> None:
 # ---- paths ----
 
 PATHS = {
-    "a.raw": "'a.raw' is not absolute: ",
+    "a.raw": "'a.raw' is not absolute",
     "": "'' is not absolute",
     "~/a.raw": "'~/a.raw' is not absolute",
-    "//a.raw": "'//a.raw' is written in a roundabout way: write '/a.raw'",
-    "/srv//a.raw": "'/srv//a.raw' is written in a roundabout way: write '/srv/a.raw'",
-    "/srv/./a.raw": "'/srv/./a.raw' is written in a roundabout way: write '/srv/a.raw'",
-    "/srv/../a.raw": "'/srv/../a.raw' is written in a roundabout way: write '/a.raw'",
-    "/../a.raw": "'/../a.raw' is written in a roundabout way: write '/a.raw'",
-    "/srv/a.raw/": "'/srv/a.raw/' is written in a roundabout way: write '/srv/a.raw'",
-    "/srv/a.raw/.": "'/srv/a.raw/.' is written in a roundabout way: write '/srv/a.raw'",
+    "//a.raw": "'//a.raw' is not normalized: use '/a.raw'",
+    "/srv//a.raw": "'/srv//a.raw' is not normalized: use '/srv/a.raw'",
+    "/srv/./a.raw": "'/srv/./a.raw' is not normalized: use '/srv/a.raw'",
+    "/srv/../a.raw": "'/srv/../a.raw' is not normalized: use '/a.raw'",
+    "/../a.raw": "'/../a.raw' is not normalized: use '/a.raw'",
+    "/srv/a.raw/": "'/srv/a.raw/' is not normalized: use '/srv/a.raw'",
+    "/srv/a.raw/.": "'/srv/a.raw/.' is not normalized: use '/srv/a.raw'",
 }
 
 
@@ -330,16 +335,14 @@ def test_that_the_path_of_a_config_has_one_spelling(path: str) -> None:
 
 
 def test_that_no_path_has_a_nul() -> None:
-    assert problems_of_disk(path="/a\0") == [
-        f"{DISK}: path: '/a\\x00' has a NUL, which no path can have"
-    ]
+    assert problems_of_disk(path="/a\0") == [f"{DISK}: path: '/a\\x00' contains a NUL character"]
 
 
 @pytest.mark.parametrize("path", ["/a b.raw", "/a,b", "/a=b", "/ä.raw", "/a\n", "/a\\b", "/a$b"])
 def test_that_a_path_with_a_link_is_plain(path: str) -> None:
     (problem,) = problems_of_disk(path=path)
-    assert problem.startswith(f"{DISK}: path {path!r} cannot have a loop device with a name")
-    assert problem.endswith("use letters, digits and . _ - / only, or loop: false")
+    assert problem.startswith(f"{DISK}: path {path!r} cannot be part of the name of a link in /dev")
+    assert problem.endswith("use only letters, digits and . _ - /, or set loop: false")
 
 
 @pytest.mark.parametrize("path", ["/a b.raw", "/a,b", "/a=b", "/ä.raw", "/a\\b", "/a'b"])
@@ -351,7 +354,7 @@ def test_that_a_path_without_a_link_may_be_odd(path: str) -> None:
 
 def test_that_a_path_means_the_same_to_ansible_and_xl() -> None:
     assert problems_of_disk(path="/$HOME/a", loop=False) == [
-        f"{DISK}: path '/$HOME/a' has a $, which Ansible takes for a variable"
+        f"{DISK}: path '/$HOME/a' contains $, which Ansible would expand as a variable"
     ]
     assert disk(path="/$HOME/a", format="qcow2").target == "/$HOME/a"
 
@@ -379,7 +382,7 @@ def test_that_xl_can_be_told_the_path(options: Dict[str, Any]) -> None:
 
 # ---- what goes together ----
 
-RAW_ONLY = "only a raw image is created and changed here"
+RAW_ONLY = "only raw images are created and changed"
 IMAGE_VALUES = {
     "size": 512,
     "source": "/s",
@@ -415,7 +418,7 @@ def test_that_an_option_of_the_image_needs_a_raw_one(option: str) -> None:
 @pytest.mark.parametrize("option", LOOP_VALUES)
 def test_that_an_option_of_the_loop_device_needs_one(option: str) -> None:
     value = {option: LOOP_VALUES[option]}
-    problem = [f"{DISK}: {option} does not apply: it has no loop device of ours"]
+    problem = [f"{DISK}: {option} does not apply: the image gets no loop device"]
     assert problems_of_disk(**value) == []
     assert problems_of_disk(loop=False, **value) == problem
     assert problems_of_disk(target="/dev/vg0/web", **value) == problem
@@ -426,28 +429,28 @@ def test_that_an_option_of_the_loop_device_needs_one(option: str) -> None:
 def test_that_a_loop_device_needs_a_raw_image(options: Dict[str, Any]) -> None:
     assert problems_of_disk(loop=False, **options) == []
     assert problems_of_disk(loop=True, **options) == [
-        f"{DISK}: loop: true needs a raw image: a loop device shows its bytes"
+        f"{DISK}: loop: true needs a raw image: a loop device does not convert other formats"
     ]
 
 
 @pytest.mark.parametrize("format_", ["qcow2", "vhd", "qed"])
 def test_that_another_format_needs_a_path(format_: str) -> None:
     assert problems_of_disk(format=format_) == [
-        f"{DISK}: format {format_} needs the path of an image"
+        f"{DISK}: format {format_} needs path: such an image is not created"
     ]
     assert disk(format=format_, target="/dev/vg0/web").spec.format == format_
 
 
 def test_that_a_disk_has_a_path_or_a_target() -> None:
     assert problems_of_disk(path="/a", target="/dev/sda") == [
-        f"{DISK}: path does not apply: target is a block device that is there already"
+        f"{DISK}: path does not apply: target is a block device that exists already"
     ]
 
 
 def test_that_a_link_of_ours_is_no_target() -> None:
     assert problems_of_disk(target="/dev/disk/by-loop-file/srv/a.raw") == [
-        f"{DISK}: target '/dev/disk/by-loop-file/srv/a.raw' is a loop device: "
-        "write path: /srv/a.raw"
+        f"{DISK}: target '/dev/disk/by-loop-file/srv/a.raw' is the link of a loop device: "
+        "use path: /srv/a.raw"
     ]
 
 
@@ -582,11 +585,11 @@ def test_that_all_problems_are_told_each_with_its_place() -> None:
     assert [problem.split(": ")[:2] for problem in reader.problems] == [
         ["images_dir", "'srv' is not absolute"],
         ["domains[0] (web)", "state"],
-        ["domains[0] (web), disks[0]", "a dictionary is wanted, not 'boot'"],
+        ["domains[0] (web), disks[0]", "must be a dictionary, not 'boot'"],
         ["domains[0] (web), disks[1] (data)", "size"],
-        ["domains[1]", "a dictionary is wanted, not null"],
-        ["domains[2]", "it has no name"],
-        ["domains[2], disks[0] (a)", "'lop' is no option"],
+        ["domains[1]", "must be a dictionary, not null"],
+        ["domains[2]", "name is missing"],
+        ["domains[2], disks[0] (a)", "'lop' is not an option"],
         ["domains[2], disks[0] (a)", "vdev"],
         ["domains[2], disks[0] (a)", "mode"],
         ["domains[2], disks[0] (a)", "path"],
@@ -609,5 +612,5 @@ def test_that_no_path_is_expanded(path: str) -> None:
     reader = InventoryReader(path, path, None)
     disk = {"name": "a", "source": path}
     reader.domains([{"name": "web", "config_path": path, "disks": [disk]}])
-    expanded = [one for one in reader.problems if "which Ansible takes for a variable" in one]
+    expanded = [one for one in reader.problems if "which Ansible would expand" in one]
     assert len(expanded) == 4

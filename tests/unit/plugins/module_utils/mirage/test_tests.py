@@ -213,14 +213,20 @@ HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
 @pytest.mark.parametrize(
     ("test", "problem"),
     [
-        ({**HELLO, "unikernal": "x"}, "mirage_vms[0] (hello): 'unikernal' is no option: did you "),
-        ({"unikernel": "hello.xen"}, "mirage_vms[0]: it has no name"),
+        (
+            {**HELLO, "unikernal": "x"},
+            "mirage_vms[0] (hello): 'unikernal' is not an option: did you ",
+        ),
+        ({"unikernel": "hello.xen"}, "mirage_vms[0]: name is missing"),
         ({"name": "hello"}, "mirage_vms[0] (hello): it has no unikernel"),
-        ("hello", "mirage_vms[0]: a dictionary is wanted, not 'hello'"),
+        ("hello", "mirage_vms[0]: must be a dictionary, not 'hello'"),
         ({**HELLO, "expect": "("}, "mirage_vms[0] (hello): expect: expect '(' is no regular "),
-        ({**HELLO, "timeout": "1 minute"}, "mirage_vms[0] (hello): timeout: a number of seconds"),
-        ({**HELLO, "timeout": True}, "mirage_vms[0] (hello): timeout: a number of seconds"),
-        ({**HELLO, "timeout": 0}, "mirage_vms[0] (hello): timeout: a number of seconds is wanted"),
+        (
+            {**HELLO, "timeout": "1 minute"},
+            "mirage_vms[0] (hello): timeout: must be a number of seconds",
+        ),
+        ({**HELLO, "timeout": True}, "mirage_vms[0] (hello): timeout: must be a number of seconds"),
+        ({**HELLO, "timeout": 0}, "mirage_vms[0] (hello): timeout: must be a number of seconds"),
         (
             {**HELLO, "fetch": ["out"]},
             "mirage_vms[0] (hello): fetch: 'out' is no disk with an image: none",
@@ -231,7 +237,7 @@ HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
         ),
         ({**HELLO, "networks": {"a": "b"}}, "mirage_vms[0] (hello): networks fills a config"),
         ({**HELLO, "disks": [{"name": "a"}]}, None),
-        ({**HELLO, "disks": [{"nam": "a"}]}, "mirage_vms[0] (hello), disks[0]: 'nam' is no "),
+        ({**HELLO, "disks": [{"nam": "a"}]}, "mirage_vms[0] (hello), disks[0]: 'nam' is not "),
         (
             {**HELLO, "options": {"extra": "@SLOT:none@"}},
             "mirage_vms[0] (hello): extra: @SLOT:none@",
@@ -239,9 +245,9 @@ HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
         ({**HELLO, "config": "dist/hello.xl.in"}, "mirage_vms[0] (hello): "),
         (
             {**HELLO, "retries": -1},
-            "mirage_vms[0] (hello): retries: a whole number is wanted, 0 or",
+            "mirage_vms[0] (hello): retries: must be a whole number",
         ),
-        ({**HELLO, "retries": True}, "mirage_vms[0] (hello): retries: a whole number is wanted"),
+        ({**HELLO, "retries": True}, "mirage_vms[0] (hello): retries: must be a whole number"),
         (
             {**HELLO, "options": {"on_poweroff": "destroy"}},
             "mirage_vms[0] (hello): options: on_poweroff is always 'preserve' in a test",
@@ -275,14 +281,14 @@ def test_bad_input(test: object, problem: str) -> None:
 
 def test_names_are_taken_once() -> None:
     assert problems(HELLO, HELLO) == [
-        "mirage_vms[1] (hello): the domain is there already, see mirage_vms[0] (hello)"
+        "mirage_vms[1] (hello): a domain of that name exists already, see mirage_vms[0] (hello)"
     ]
 
 
 def test_a_wrong_test_keeps_its_place_behind_one_that_cannot_be_read() -> None:
     wrong = {**HELLO, "disks": [{"name": "a", "size": "domains[1]"}]}
     nothing, size = problems("nothing", wrong)
-    assert nothing == "mirage_vms[0]: a dictionary is wanted, not 'nothing'"
+    assert nothing == "mirage_vms[0]: must be a dictionary, not 'nothing'"
     assert size.startswith("mirage_vms[1] (hello), disks[0] (a): size: 'domains[1]'")
 
 
@@ -297,13 +303,13 @@ def test_all_that_is_wrong_is_told_at_once_each_at_its_own_test() -> None:
         {**HELLO, "name": "hello", "disks": [wrong]},
     )
     assert [": ".join(problem.split(": ")[:2]) for problem in found] == [
-        "mirage_vms[1]: it has no name",
+        "mirage_vms[1]: name is missing",
         "mirage_vms[1]: it has no unikernel",
         "mirage_vms[2]: name",
         "mirage_vms[2]: unikernel",
         *(f"mirage_vms[{index}], disks[0] (a): size" for index in (1, 2)),
         "mirage_vms[4] (hello), disks[0] (a): size",
-        "mirage_vms[4] (hello): the domain is there already, see mirage_vms[0] (hello)",
+        "mirage_vms[4] (hello): a domain of that name exists already, see mirage_vms[0] (hello)",
         "mirage_vms[3] (quiet): --solo5:quiet hides with which status it ends, so that one that "
         "dies would pass",
     ]
