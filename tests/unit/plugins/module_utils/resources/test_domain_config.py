@@ -111,10 +111,10 @@ def test_a_new_disk_is_rendered_once_and_read_once(
     calls: List[str] = []
     for owner, name in ((DiskSpec, "render"), (SpecScanner, "read")):
         monkeypatch.setattr(owner, name, counted(calls, name, getattr(owner, name)))
-    slots = device_number._parse_text.cache_info().misses
+    device_number._parse_text.cache_clear()
     host.planned(disks=[disk("/dev/vg0/new", "xvdzy", access="ro")])
     assert calls == ["render"]
-    assert device_number._parse_text.cache_info().misses == slots + 1
+    assert device_number._parse_text.cache_info().misses == 1
     host.planned(disks=["/dev/vg0/new,raw,xvdzx,w"])
     assert calls == ["render", "read", "render"]
 
