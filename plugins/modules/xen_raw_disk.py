@@ -423,9 +423,14 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.module impor
     converge,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.fat import SECTOR_SIZES
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file_systems import FILE_SYSTEMS
+from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system_options import (
+    FILE_SYSTEMS,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.image.source import FORMATS
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import open_images
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
+    RawDiskItem,
+)
 
 INTERFACE = Interface(
     items="disks",
@@ -460,6 +465,7 @@ INTERFACE = Interface(
         "autostart_dir": {"type": "path", "default": "/etc/xen/auto"},
     },
     files=True,
+    read=RawDiskItem.read,
 )
 
 

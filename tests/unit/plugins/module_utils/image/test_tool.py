@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number
-from ansible_collections.xen.blockdev.plugins.module_utils.image.tools import ImageError, Tool
+from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
 
 SH = Tool("sh", "runs scripts")
 
