@@ -62,8 +62,8 @@ JOURNAL_MIB = (4, 64)
 JOURNAL_SHARE = 32
 """The journal takes this fraction of the image, 1/32, within these bounds."""
 
-JOURNAL_MINIMUM = 8 * 1024**2
-"""Bytes of an image with a journal. mke2fs uses at most half of the free blocks for it."""
+MIN_JOURNALED_SIZE = 8 * 1024**2
+"""Bytes of an image with a journal, for which mke2fs uses at most half of the free blocks."""
 
 MAX_GROWTH = 1024
 """mke2fs reserves group descriptors for a file system that grows to so many times its size."""
@@ -132,7 +132,7 @@ class Ext(FileSystem):
 
     def check(self, size: int) -> None:
         """See FileSystem.check. Below ``self.size``, only mke2fs shows what is enough."""
-        least = JOURNAL_MINIMUM if self.kind != "ext2" else SPARE * BLOCK
+        least = MIN_JOURNALED_SIZE if self.kind != "ext2" else SPARE * BLOCK
         if size < max(least, self._data * BLOCK if self.directory else 0):
             raise self._too_small(size)
 

@@ -22,12 +22,10 @@ DEFAULT_FAT_SECTOR = 512
 
 @dataclass(frozen=True)
 class FileSystemOptions:
-    """The options that describe the content of a new image; see DOCUMENTATION of xen_raw_disk."""
+    """The options of xen_raw_disk that describe the file system of a new image."""
 
     kind: Optional[str]
     """The option ``filesystem``: one of FILE_SYSTEMS, or None."""
-    source: Optional[str]
-    source_format: Optional[str]
     label: Optional[str]
     fat_sector_size: Optional[int]
     preserve: bool
@@ -37,20 +35,21 @@ class FileSystemOptions:
         """From the checked options of an item."""
         return cls(
             kind=options["filesystem"],
-            source=options["source"],
-            source_format=options["source_format"],
             label=options["label"],
             fat_sector_size=options["fat_sector_size"],
             preserve=options["preserve"],
         )
 
-    def file_system(self, image: str) -> Optional[FileSystem]:
-        """What the new file ``image`` gets, None if no file system is wanted. Raises ImageError if
-        the options contradict each other or the source cannot be used, and OSError."""
+    def file_system(self, image: str, source: Optional[str]) -> Optional[FileSystem]:
+        """The file system for the new file ``image``; None if it gets none.
+
+        ``source``: the directory whose content it gets. Raises ImageError if the options contradict
+        each other or the source cannot be used, and OSError.
+        """
         self._check()
         if self.kind is None:
             return None
-        directory = self._directory(image)
+        directory = None if source is None else _read_source(source, image)
         if self.kind == "vfat":
             return Fat(self.label, directory, self.fat_sector_size or DEFAULT_FAT_SECTOR)
         if self.kind != "tar":
@@ -58,16 +57,6 @@ class FileSystemOptions:
         if directory is None:
             raise ImageError("filesystem: tar needs a source; set source to a directory")
         return TarArchive(directory, self.preserve)
-
-    def _directory(self, image: str) -> Optional[DirectoryTree]:
-        if self.source is None:
-            return None
-        directory = directory_tree.read(self.source)
-        if image.startswith(f"{directory.real.rstrip('/')}/"):
-            raise ImageError(
-                f"the image would be in its own source {directory.path}; choose another path"
-            )
-        return directory
 
     def _check(self) -> None:
         """Raise ImageError for an option that does not fit the kind of file system."""
@@ -80,7 +69,10 @@ class FileSystemOptions:
             raise ImageError("fat_sector_size is only for filesystem: vfat; omit it")
         if self.preserve and self.kind != "tar":
             raise ImageError("preserve is only for filesystem: tar; omit it")
-        if self.kind is not None and self.source_format not in (None, "raw"):
-            raise ImageError(
-                "with filesystem, source is a directory and not an image; omit source_format"
-            )
+
+
+def _read_source(source: str, image: str) -> DirectoryTree:
+    directory = directory_tree.read(source)
+    if image.startswith(f"{directory.real.rstrip('/')}/"):
+        raise ImageError(f"the image would be in its own source {source}; choose another path")
+    return directory

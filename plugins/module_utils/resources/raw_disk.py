@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from functools import cached_property, partial
+from functools import partial
 from typing import Dict, Iterator, List, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
@@ -63,6 +63,7 @@ class RawImages(Resource[RawDiskItem]):
         self._former_names = FormerNames(usage)
         self._former_configs = FormerConfigs()
         self._slots = ConfigSlots(lambda: usage.bindings)
+        self._deleted_images = loop_binding.deleted_images()
         self._space = FreeSpace()
         self._directories = Directories()
         self._wanted: Dict[object, str] = {}
@@ -73,13 +74,13 @@ class RawImages(Resource[RawDiskItem]):
 
     def rank(self, item: RawDiskItem) -> int:
         """See Resource.rank."""
-        return int(item.is_present)
+        return int(item.present)
 
     def plan(self, item: RawDiskItem) -> Plan:
         """See Resource.plan."""
         image = image_file.find(item.path)
         self._refuse_twice(image)
-        if not item.is_present:
+        if not item.present:
             return self._plan_absent(item, image)
         if isinstance(image, Image):
             return self._plan_old(item, image)
@@ -88,10 +89,6 @@ class RawImages(Resource[RawDiskItem]):
     def settle(self) -> None:
         """Sync each directory once, so that new and removed names survive a power failure."""
         sync_directories(self._changed)
-
-    @cached_property
-    def _deleted_images(self) -> Dict[str, str]:
-        return loop_binding.deleted_images()
 
     def _refuse_twice(self, image: ImagePath) -> None:
         key = file_id(image.status) if isinstance(image, Image) else image.file
@@ -119,7 +116,7 @@ class RawImages(Resource[RawDiskItem]):
         check_writable(existing, f"create {image.path}")
         filling = raw_disk_filling.plan(item, image, self._deleted)
         file_actions.check_limit(image, existing, filling.size)
-        if item.is_full:
+        if item.full:
             self._space.reserve(image, existing, filling.size)
         self._changed.add(image.directory)
         create = Action(filling.sentence, partial(file_actions.create, image, filling.fill))
@@ -157,7 +154,7 @@ class RawImages(Resource[RawDiskItem]):
         allocated, actions = image.allocated, []
         if size > image.size:
             actions = [self._growth(item, image, size)]
-            allocated = size if item.is_full else allocated
+            allocated = size if item.full else allocated
         elif size < image.size:
             actions = [self._shrinking(item, image, size)]
             allocated = min(size, allocated)
@@ -175,9 +172,9 @@ class RawImages(Resource[RawDiskItem]):
         check_writable(image.file, f"grow {image.path}")
         _require_raw(item, image, sentence)
         file_actions.check_limit(image, image.directory, size)
-        if item.is_full:
+        if item.full:
             self._space.reserve(image, image.directory, size - image.allocated)
-        return Action(sentence, partial(file_actions.grow, image, size, item.is_full))
+        return Action(sentence, partial(file_actions.grow, image, size, item.full))
 
     def _shrinking(self, item: RawDiskItem, image: Image, size: int) -> Action:
         sentence = f"shrink {_from_to(image, size)}"
@@ -225,12 +222,12 @@ def _warnings_of_size(image: ImagePath, size: int) -> List[str]:
 
 def _is_raw(item: RawDiskItem, image: Image) -> bool:
     """Whether the image has no signature of another format, or the user says that it is raw."""
-    return item.is_declared_raw or raw_content.foreign(image.file, image.status) is None
+    return item.is_raw or raw_content.foreign(image.file, image.status) is None
 
 
 def _require_raw(item: RawDiskItem, image: Image, sentence: str) -> None:
     """Raise BlockdevError if the new size would damage an image that is not raw."""
-    if not item.is_declared_raw:
+    if not item.is_raw:
         with explained(f"cannot {sentence}"):
             raw_content.refuse_foreign(image.file, image.status)
 

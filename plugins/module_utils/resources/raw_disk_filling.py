@@ -47,7 +47,7 @@ def plan(item: RawDiskItem, image: ImagePath, deleted: AbstractSet[File]) -> Fil
     system or the size is not possible, and OSError.
     """
     with explained(f"cannot create {image.path}"):
-        file_system = item.file_system.file_system(image.file)
+        file_system = _wanted_file_system(item, image)
     if file_system:
         return _file_system(item, image, file_system)
     if item.source is not None:
@@ -56,9 +56,17 @@ def plan(item: RawDiskItem, image: ImagePath, deleted: AbstractSet[File]) -> Fil
     return Filling(
         sentence=f"create {image.path}, {format_size(size)}, {item.allocation}",
         size=size,
-        fill=partial(file_actions.set_size, size=size, full=item.is_full),
-        allocated=size if item.is_full else 0,
+        fill=partial(file_actions.set_size, size=size, full=item.full),
+        allocated=size if item.full else 0,
     )
+
+
+def _wanted_file_system(item: RawDiskItem, image: ImagePath) -> Optional[FileSystem]:
+    if item.file_system.kind is not None and item.source_format not in (None, "raw"):
+        raise ImageError(
+            "with filesystem, source is a directory and not an image; omit source_format"
+        )
+    return item.file_system.file_system(image.file, item.source)
 
 
 def _file_system(item: RawDiskItem, image: ImagePath, file_system: FileSystem) -> Filling:
@@ -71,8 +79,8 @@ def _file_system(item: RawDiskItem, image: ImagePath, file_system: FileSystem) -
     return Filling(
         sentence=f"create {image.path}, {shown}, {item.allocation}, {file_system.words}",
         size=size,
-        fill=partial(file_system.fill, size=size, full=item.is_full),
-        allocated=size if item.is_full else None,
+        fill=partial(file_system.fill, size=size, full=item.full),
+        allocated=size if item.full else None,
         warnings=[f"{image.path}: {warning}" for warning in file_system.warnings(size)],
     )
 
@@ -90,8 +98,8 @@ def _copy(item: RawDiskItem, image: ImagePath, source: Source) -> Filling:
     return Filling(
         sentence=f"{what}, {format_size(size)}, {item.allocation}",
         size=size,
-        fill=partial(image_source.copy, source, size=size, full=item.is_full),
-        allocated=size if item.is_full else None,
+        fill=partial(image_source.copy, source, size=size, full=item.full),
+        allocated=size if item.full else None,
         source=source,
     )
 

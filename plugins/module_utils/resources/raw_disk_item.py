@@ -45,7 +45,7 @@ class RawDiskItem:
 
     path: str
     """The absolute path of a file."""
-    is_present: bool
+    present: bool
     """The option ``state``."""
     size: Optional[int]
     """Bytes."""
@@ -53,9 +53,10 @@ class RawDiskItem:
     source: Optional[str]
     """Absolute, of an image or directory."""
     source_format: Optional[str]
-    is_declared_raw: bool
-    """The option ``format``: whether a signature of another format does not count."""
-    is_full: bool
+    is_raw: bool
+    """The option ``format``: whether the image is raw although it has the signature of another
+    format."""
+    full: bool
     """The option ``allocation``: whether all blocks are preallocated."""
     shrink: bool
     volatile: bool
@@ -78,13 +79,13 @@ class RawDiskItem:
             intended = tuple(map(IntendedSlot.read, slots))
         return cls(
             path=path,
-            is_present=options["state"] == "present",
+            present=options["state"] == "present",
             size=size,
             file_system=FileSystemOptions.read(options),
             source=_absolute_source(options["source"]),
             source_format=options["source_format"],
-            is_declared_raw=options["format"] == "raw",
-            is_full=options["allocation"] == "full",
+            is_raw=options["format"] == "raw",
+            full=options["allocation"] == "full",
             shrink=options["shrink"],
             volatile=options["volatile"],
             parents=options["parents"],
@@ -96,7 +97,7 @@ class RawDiskItem:
     @property
     def allocation(self) -> str:
         """The value of the option."""
-        return "full" if self.is_full else "sparse"
+        return "full" if self.full else "sparse"
 
 
 def _absolute_source(source: object) -> Optional[str]:

@@ -37,17 +37,17 @@ def slot(**changes: Any) -> Dict[str, Any]:
 
 def test_defaults() -> None:
     item = read()
-    assert item.is_present
+    assert item.present
     assert (item.size, item.source, item.slots) == (None, None, ())
-    assert (item.is_full, item.allocation, item.is_declared_raw) == (False, "sparse", False)
+    assert (item.full, item.allocation, item.is_raw) == (False, "sparse", False)
     assert item.file_system.kind is None
 
 
 def test_values() -> None:
     item = read(state="absent", size="16MiB", allocation="full", format="raw", filesystem="ext4")
-    assert not item.is_present
+    assert not item.present
     assert item.size == 16 * 1024**2
-    assert (item.is_full, item.allocation, item.is_declared_raw) == (True, "full", True)
+    assert (item.full, item.allocation, item.is_raw) == (True, "full", True)
     assert item.file_system.kind == "ext4"
 
 
@@ -58,8 +58,7 @@ def test_size_that_is_none(state: str) -> None:
 
 @pytest.mark.parametrize("source", ["/srv/base.raw", "/srv/content/", "/srv/content/.", "/"])
 def test_source_of_a_file_or_directory(source: str) -> None:
-    item = read(source=source, filesystem="tar")
-    assert item.source == item.file_system.source == source
+    assert read(source=source, filesystem="tar").source == source
 
 
 @pytest.mark.parametrize("source", ["base.raw", "./content/", "", "/srv/a\0b", "/\ud800", 5])
