@@ -4,13 +4,14 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.image import chain as image_chain
 from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
-from ansible_collections.xen.blockdev.plugins.module_utils.image.chain import ChainError
+from ansible_collections.xen.blockdev.plugins.module_utils.image.chain import ChainError, Link
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test_header import (
     extension,
     qcow2,
@@ -31,11 +32,7 @@ def errors(path: Path) -> List[str]:
 def names(path: Path) -> List[str]:
     found = links(path)
     assert not any(isinstance(link, ChainError) for link in found)
-    return [
-        f"{Path(link.path).name}: {link.role}"
-        for link in found
-        if isinstance(link, image_chain.Link)
-    ]
+    return [f"{Path(link.path).name}: {link.role}" for link in found if isinstance(link, Link)]
 
 
 def test_a_chain_to_its_end(tmp_path: Path) -> None:
@@ -59,7 +56,7 @@ def test_data_files(tmp_path: Path) -> None:
     data = extension(image_header.DATA_FILE, b"data")
     (tmp_path / "top").write_bytes(qcow2(b"base", data + QCOW2, features=4))
     (tmp_path / "base").write_bytes(qcow2(b"", data, features=4))
-    found = [link for link in links(tmp_path / "top") if isinstance(link, image_chain.Link)]
+    found = [link for link in links(tmp_path / "top") if isinstance(link, Link)]
     assert [(link.role, link.is_written) for link in found] == [
         ("data file", True),
         ("backing file", False),
@@ -79,6 +76,22 @@ def test_a_circle(tmp_path: Path) -> None:
     (tmp_path / "b").write_bytes(qcow2(b"./a", QCOW2))
     (error,) = errors(tmp_path / "a")
     assert "is circular or too long" in error
+
+
+def test_a_circle_below_the_image(tmp_path: Path) -> None:
+    for name, below in (("top", b"a"), ("a", b"b"), ("b", b"a")):
+        (tmp_path / name).write_bytes(qcow2(below, QCOW2))
+    *files, error = itertools.islice(image_chain.links(str(tmp_path / "top"), "qcow2"), 9)
+    assert [Path(file.path).name for file in files if isinstance(file, Link)] == ["a", "b", "a"]
+    assert "is circular or too long" in str(error)
+
+
+def test_a_chain_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_chain, "MAX_CHAIN_LENGTH", 3)
+    for number in range(5):
+        (tmp_path / str(number)).write_bytes(qcow2(str(number + 1).encode(), QCOW2))
+    (error,) = errors(tmp_path / "0")
+    assert error == f"the chain of backing files from {tmp_path}/2 on is circular or too long"
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
