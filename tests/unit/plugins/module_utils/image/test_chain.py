@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chains of images, also those that lie."""
+"""Chains of images, also malicious ones."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_chain_to_its_end(tmp_path: Path) -> None:
     assert names(tmp_path / "top") == ["middle: backing file", "base: backing file"]
 
 
-def test_a_format_that_nobody_tells_is_guessed_as_qemu_does(tmp_path: Path) -> None:
+def test_a_format_that_is_not_given_is_guessed_as_qemu_does(tmp_path: Path) -> None:
     (tmp_path / "top").write_bytes(qcow2(b"middle"))
     (tmp_path / "middle").write_bytes(qcow2(b"base"))
     (tmp_path / "base").write_bytes(b"")
@@ -65,7 +65,7 @@ def test_data_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"json:{}", b"nbd://127.0.0.1/x", b"fd:3", b"a\0b"])
-def test_names_that_are_no_path(tmp_path: Path, name: bytes) -> None:
+def test_names_that_are_not_paths(tmp_path: Path, name: bytes) -> None:
     (tmp_path / "top").write_bytes(qcow2(name))
     (error,) = errors(tmp_path / "top")
     assert "which is not a path, so its other users are unknown" in error

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""FAT file systems of real folders, made by the real mkfs.vfat and mcopy and read by them."""
+"""FAT file systems of real directories, made by the real mkfs.vfat and mcopy and read by them."""
 
 from __future__ import annotations
 
@@ -200,10 +200,10 @@ def test_what_fat_cannot_hold(tmp_path: Path) -> None:
     path = directory(tmp_path / "f", {**dict.fromkeys(bad, b""), "sub/link": "x", "fine": b""})
     with open(path / "huge", "wb") as file:
         file.truncate(4 * GIB)
-    folder_of_two = path / "two"
-    folder_of_two.mkdir()
-    (folder_of_two / "Name").mkdir()
-    (folder_of_two / "NAME").write_bytes(b"")
+    both_cases = path / "two"
+    both_cases.mkdir()
+    (both_cases / "Name").mkdir()
+    (both_cases / "NAME").write_bytes(b"")
     with open(os.fsencode(path) + b"/\xff", "wb"):
         pass
     with pytest.raises(ImageError) as error:
@@ -249,7 +249,7 @@ def test_what_mcopy_left_out_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
         filled(fat(path), tmp_path / "a.raw")
 
 
-def test_folder_that_changes_while_mcopy_reads_it(
+def test_directory_that_changes_while_mcopy_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(self: Fat, *arguments: Any) -> None:

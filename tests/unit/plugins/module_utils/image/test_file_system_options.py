@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images with a file system, from the options of xen_raw_disk to the file that they give."""
+"""Images with a file system, from the options of xen_raw_disk to the resulting file."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def sentences(plan: Plan) -> List[str]:
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
-def test_a_run_gives_what_the_plan_said(tmp_path: Path, kind: str) -> None:
+def test_a_run_gives_the_planned_state(tmp_path: Path, kind: str) -> None:
     source = directory(tmp_path / "f", CONTENT)
     label = None if kind == "tar" else "DATA"
     options = {"filesystem": kind, "source": source, "label": label}
@@ -172,9 +172,7 @@ def test_image_in_its_own_source(tmp_path: Path) -> None:
     assert "the image would be in its own source" in said
 
 
-def test_tool_that_is_missing_is_told_by_the_plan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plan_names_a_missing_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "(package e2fsprogs " in refused(tmp_path / "a.raw", filesystem="ext4", size="64MiB")
@@ -182,7 +180,7 @@ def test_tool_that_is_missing_is_told_by_the_plan(
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
-def test_nothing_is_left_of_a_folder_that_changes(tmp_path: Path, kind: str) -> None:
+def test_nothing_is_left_if_the_directory_changes(tmp_path: Path, kind: str) -> None:
     source = directory(tmp_path / "f", CONTENT)
     plan = planned(tmp_path / "a.raw", filesystem=kind, source=source)
     (source / "b").write_bytes(b"longer" * 50_000)
@@ -204,7 +202,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
-def test_nothing_is_left_where_there_is_no_space(tmp_path: Path, small: Path, kind: str) -> None:
+def test_nothing_is_left_if_there_is_no_space(tmp_path: Path, small: Path, kind: str) -> None:
     source = directory(tmp_path / "f", {"big": os.urandom(5 * MIB)})
     plan = planned(small / "a.raw", filesystem=kind, source=source, volatile=True)
     with pytest.raises((BlockdevError, OSError)):

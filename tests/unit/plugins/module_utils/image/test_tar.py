@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Archives of real folders, read back by Python's tarfile and by tar itself."""
+"""Archives of real directories, read back by Python's tarfile and by tar itself."""
 
 from __future__ import annotations
 
@@ -106,7 +106,7 @@ def test_no_header_is_longer_than_it_must(tmp_path: Path) -> None:
 
 
 def other_copy(path: Path, other: Path) -> Path:
-    """The same content made in another order, at another time, by someone else."""
+    """The same content created in another order, at another time, by another user."""
     other.mkdir(mode=0o700)
     for source in sorted(path.rglob("*"), reverse=True):
         target = other / source.relative_to(path)
@@ -219,7 +219,7 @@ def test_file_that_shrinks_while_it_is_copied(
         filled(tar, tmp_path / "a.raw")
 
 
-def test_folder_that_gets_another_file_after_the_last_one(
+def test_directory_that_gets_another_file_after_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def copy(*arguments: Any) -> bool:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Raw images on a real file system; only what it does not do on demand is made up."""
+"""Raw images on a real file system; only errors that it does not produce on demand are faked."""
 
 from __future__ import annotations
 
@@ -367,14 +367,14 @@ def test_keeps_an_image_whose_size_is_not_given(tmp_path: Path) -> None:
     "path", ["a.raw", "./a.raw", "", "/", "/srv/", "/srv/..", "/srv/a\0b", "/\ud800", 5, None, []]
 )
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_path_that_is_none(path: object, state: str) -> None:
+def test_invalid_path(path: object, state: str) -> None:
     message = refused(path, size="1M", state=state)
     assert message.startswith(f"path {path!r} is not the absolute path of a file")
     assert "/srv/xen/web/boot.raw" in message
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_what_is_no_image(tmp_path: Path, state: str) -> None:
+def test_files_that_are_not_images(tmp_path: Path, state: str) -> None:
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -405,7 +405,7 @@ def test_links(tmp_path: Path) -> None:
     assert not (tmp_path / "nothing").exists()
 
 
-def test_directory_that_is_none(tmp_path: Path) -> None:
+def test_invalid_directory(tmp_path: Path) -> None:
     image(tmp_path / "file")
     assert refused(tmp_path / "no/a.raw", size="1M") == (
         f"cannot create {tmp_path}/no/a.raw: the directory {tmp_path}/no does not exist; "
@@ -594,7 +594,7 @@ def test_growth_that_fails_halfway_is_taken_back(
 def test_growth_never_writes_over_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the C library does by posix_fallocate where a file system has no fallocate(2)."""
+    """As posix_fallocate does in the C library if a file system has no fallocate(2)."""
     path = image(tmp_path / "a.raw", MIB, b"content")
     monkeypatch.setattr(os, "posix_fallocate", failing(errno.EOPNOTSUPP))
     planned(path, size="2M", allocation="full").actions[0].run()
@@ -718,7 +718,7 @@ def test_never_through_a_link_that_was_put_above_it(tmp_path: Path, there: bool)
     place, other = tmp_path / "images", tmp_path / "other"
     place.mkdir()
     other.mkdir()
-    if there:  # one file, so that no look at the file itself tells the places apart
+    if there:  # the same file, so that its status does not show the difference
         os.link(image(place / "a.raw"), other / "a.raw")
     options = {"state": "absent"} if there else {"size": "1M"}
     plan = planned(place / "a.raw", **options)
@@ -754,7 +754,7 @@ def test_in_use(tmp_path: Path, what: str, options: Dict[str, Any]) -> None:
         "(xen_loopdev with state: absent)"
     )
     message = refused(path, users=[LOOP, VBD, PROCESS], **options)
-    # The guest that has the loop device comes first, and is said once.
+    # The guest that has the loop device comes first, and is named once.
     assert "attached to domain web as xvdb, bound to /dev/loop3, open in process 7" in message
     assert "unbind it first" in message
     assert "detach it first" in message
@@ -928,7 +928,7 @@ def test_existing_image_is_never_written_again(tmp_path: Path) -> None:
     ]
 
 
-def test_sources_that_are_none(tmp_path: Path) -> None:
+def test_invalid_sources(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
     assert "source 'base.raw' is not an absolute path" in refused(path, source="base.raw")
     assert f"its source {tmp_path}/no does not exist" in refused(path, source=f"{tmp_path}/no")
@@ -957,7 +957,7 @@ def test_source_that_the_same_call_deletes(tmp_path: Path) -> None:
         images.plan(item(tmp_path / "a.raw", source=str(path)))
 
 
-# Whatever is given
+# Any input
 
 anything = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.just([])
