@@ -38,12 +38,12 @@ LINGER_SECONDS = 0.004
 CLEAR = (
     "meanwhile",
     "run again",
+    "stop that first",
     "does not exist",
     "No such file or directory",
     "cannot shrink",
     "unbind it first",
     "end that first",
-    "stop that first",
     "end that first (detach, unmount, swapoff, close it)",
 )
 """What an error may say where another run was faster."""

@@ -76,7 +76,7 @@ def bind(path: str, wanted: File, sector_size: int, direct_io: bool, number: Opt
         if file_id(os.fstat(image)) != wanted:
             raise LoopError(f"{path} was replaced by another file meanwhile; run again")
         # To open it may have waited for a run that deletes it, which needs it for itself (see
-        # file_actions._exclusive). That cannot begin any more while it is open here.
+        # image_file._exclusive). That cannot begin any more while it is open here.
         if not is_at(path, wanted):
             raise LoopError(f"{path} was deleted or replaced by someone else meanwhile; run again")
         flags = (READ_ONLY if read_only else 0) | (DIRECT_IO if direct_io else 0)
