@@ -38,7 +38,7 @@ LINGER_SECONDS = 0.004
 CLEAR = (
     "meanwhile",
     "run again",
-    "stop that first",
+    "close it first",
     "does not exist",
     "No such file or directory",
     "cannot shrink",

@@ -27,8 +27,9 @@ REMEDIES = {
     "saved": SAVED_REMEDY,
     "swap": "stop using it as swap first (swapoff)",
     "config": "remove the disk from that config first",
+    "process": "close it first",
 }
-"""By the kind of a user; those of all others end as their programs do."""
+"""By the kind of a user."""
 
 
 class ImageUsers:
@@ -70,7 +71,7 @@ class ImageUsers:
         rdevs = [user.rdev for user in users if user.rdev is not None]
         guests = [vbd for rdev in rdevs for vbd in self._usage.attachments(rdev)]
         shown = [*guests, *users]
-        remedies = dict.fromkeys(REMEDIES.get(user.kind, "stop that first") for user in shown)
+        remedies = dict.fromkeys(REMEDIES.get(user.kind, "release it first") for user in shown)
         raise ImageError(f"cannot {what}: {join(shown)}; {', '.join(remedies)}")
 
     def _will_be_gone(self, item: RawDiskItem, user: User) -> bool:

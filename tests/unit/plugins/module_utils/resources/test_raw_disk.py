@@ -758,7 +758,7 @@ def test_in_use(tmp_path: Path, what: str, options: Dict[str, Any]) -> None:
     assert "attached to domain web as xvdb, bound to /dev/loop3, open in process 7" in message
     assert "unbind it first" in message
     assert "detach it first" in message
-    assert "stop that first" in message
+    assert "close it first" in message
 
 
 @pytest.mark.parametrize(
