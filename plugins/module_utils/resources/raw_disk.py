@@ -126,7 +126,7 @@ class RawImages(Resource[RawDiskItem]):
             after={"size": filling.size, "allocated": filling.allocated},
             read_back=partial(_read_image, image, filling.size),
             actions=[*directories, create],
-            warnings=[*filling.warnings, *of_copy, *_warnings_of_size(image, filling.size)],
+            warnings=[*filling.warnings, *of_copy, *_warnings_of_size(item, image, filling.size)],
             file=image.file,
         )
 
@@ -163,7 +163,7 @@ class RawImages(Resource[RawDiskItem]):
             after={"size": size, "allocated": allocated},
             read_back=partial(_read_image, image, size),
             actions=actions,
-            warnings=_warnings_of_size(image, size) if _is_raw(item, image) else [],
+            warnings=_warnings_of_size(item, image, size),
             file=image.file,
         )
 
@@ -210,9 +210,10 @@ class RawImages(Resource[RawDiskItem]):
         )
 
 
-def _warnings_of_size(image: ImagePath, size: int) -> List[str]:
+def _warnings_of_size(item: RawDiskItem, image: ImagePath, size: int) -> List[str]:
     rest = size % MIRAGE_BLOCK
-    if not rest:
+    # In this order: an image is read only if its size is odd.
+    if not rest or not _is_raw(item, image):
         return []
     return [
         f"{image.path}: {format_size(size)} is not a multiple of {MIRAGE_BLOCK} bytes: MirageOS on "
@@ -220,9 +221,11 @@ def _warnings_of_size(image: ImagePath, size: int) -> List[str]:
     ]
 
 
-def _is_raw(item: RawDiskItem, image: Image) -> bool:
-    """Whether the image has no signature of another format, or the user says that it is raw."""
-    return item.is_raw or raw_content.foreign(image.file, image.status) is None
+def _is_raw(item: RawDiskItem, image: ImagePath) -> bool:
+    """Whether the image is new, has no signature of another format, or is raw to the user."""
+    if item.is_raw or not isinstance(image, Image):
+        return True
+    return raw_content.foreign(image.file, image.status) is None
 
 
 def _require_raw(item: RawDiskItem, image: Image, sentence: str) -> None:

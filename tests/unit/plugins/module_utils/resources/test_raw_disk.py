@@ -25,7 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files, locks
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened_real
 from ansible_collections.xen.blockdev.plugins.module_utils.image import file as image_file
-from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions
+from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
@@ -149,6 +149,13 @@ def test_an_image_that_keeps_its_size_may_look_like_anything(tmp_path: Path) -> 
     for options in ({}, {"size": MIB}):
         assert not planned(path, **options).actions
     done(path, state="absent")
+
+
+def test_an_image_of_whole_blocks_that_keeps_its_size_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw_content, "foreign", None)
+    assert planned(image(tmp_path / "a.raw")).warnings == []
 
 
 def test_warns_of_mirage_only_if_the_image_is_raw(tmp_path: Path) -> None:
