@@ -36,7 +36,7 @@ SELINUX_LABEL = "security.selinux"
 
 
 @dataclass(frozen=True)
-class DirectoryEntry:
+class TreeEntry:
     """A file, directory, symbolic link or anything else below the directory."""
 
     path: str
@@ -110,7 +110,7 @@ class DirectoryTree:
     real: str
     """The same without symbolic links."""
     status: os.stat_result
-    entries: Tuple[DirectoryEntry, ...]
+    entries: Tuple[TreeEntry, ...]
     """Everything below it: a directory comes before its content, siblings by name."""
 
     @contextmanager
@@ -138,9 +138,9 @@ class DirectoryTree:
         return _changed(self.path)
 
     @cached_property
-    def by_parent(self) -> Dict[str, List[DirectoryEntry]]:
+    def by_parent(self) -> Dict[str, List[TreeEntry]]:
         """The entries of each directory by its path, which is empty for the topmost one."""
-        found: Dict[str, List[DirectoryEntry]] = {"": []}
+        found: Dict[str, List[TreeEntry]] = {"": []}
         for entry in self.entries:
             found[entry.parent].append(entry)
             if entry.is_directory:
@@ -203,7 +203,7 @@ def _changed(path: str) -> ImageError:
     return ImageError(f"{path} was changed in the meantime; run again")
 
 
-def walk(descriptor: int, device: int, above: str = "") -> Iterator[Tuple[int, DirectoryEntry]]:
+def walk(descriptor: int, device: int, above: str = "") -> Iterator[Tuple[int, TreeEntry]]:
     """Everything below an open directory on the file system ``device``, each with the descriptor of
     its parent. ``above``: the path of the open directory. Raises OSError."""
     for name in sorted(os.listdir(descriptor), key=os.fsencode):
@@ -211,7 +211,7 @@ def walk(descriptor: int, device: int, above: str = "") -> Iterator[Tuple[int, D
         status = os.stat(name, dir_fd=descriptor, follow_symlinks=False)
         target = os.readlink(name, dir_fd=descriptor) if stat.S_ISLNK(status.st_mode) else ""
         attributes = _has_attributes(f"{by_number(descriptor)}/{name}")
-        entry = DirectoryEntry(path, status, target, attributes)
+        entry = TreeEntry(path, status, target, attributes)
         yield descriptor, entry
         is_near = status.st_dev == device and entry.depth <= MAX_DIRECTORY_DEPTH
         if entry.is_directory and is_near:

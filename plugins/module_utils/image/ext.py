@@ -11,9 +11,9 @@ from typing import List, Optional
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number
 from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree import (
-    DirectoryEntry,
     DirectoryTree,
     OpenDirectory,
+    TreeEntry,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import (
     FILL_SECONDS,
@@ -173,7 +173,7 @@ def _check_ext_label(label: Optional[str]) -> None:
         )
 
 
-def _file_blocks(entry: DirectoryEntry) -> int:
+def _file_blocks(entry: TreeEntry) -> int:
     """Blocks for a file's content, a long link's target and extended attributes."""
     own = int(entry.attributes)
     if entry.is_link:
@@ -181,7 +181,7 @@ def _file_blocks(entry: DirectoryEntry) -> int:
     return own + _with_indirect(-(-entry.size // BLOCK))
 
 
-def _directory_blocks(entries: List[DirectoryEntry]) -> int:
+def _directory_blocks(entries: List[TreeEntry]) -> int:
     # A name has a header of 8 bytes and is padded to a multiple of 4; the first two are . and ..
     names = 24 + sum(8 + -(-len(os.fsencode(entry.name)) // 4) * 4 for entry in entries)
     return _with_indirect(-(-names // (BLOCK - NAME_LOSS)))

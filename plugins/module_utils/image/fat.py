@@ -18,9 +18,9 @@ from typing import Callable, Dict, Iterator, List, Optional, Set
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number
 from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree import (
-    DirectoryEntry,
     DirectoryTree,
     OpenDirectory,
+    TreeEntry,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import (
     FILL_SECONDS,
@@ -244,7 +244,7 @@ def _check_fat_label(label: Optional[str]) -> None:
     )
 
 
-def _entries(entry: DirectoryEntry) -> int:
+def _entries(entry: TreeEntry) -> int:
     """How many directory entries a name takes."""
     return 1 + -(-_length(entry.name) // 13)
 
@@ -253,7 +253,7 @@ def _length(name: str) -> int:
     return len(name.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _batches(entries: List[DirectoryEntry]) -> Iterator[List[str]]:
+def _batches(entries: List[TreeEntry]) -> Iterator[List[str]]:
     """The names for each run of mcopy."""
     batch: List[str] = []
     length = 0
@@ -289,7 +289,7 @@ def _problems_of_fat(directory: DirectoryTree) -> Dict[str, List[str]]:
     return problems
 
 
-def _is_impossible_name(entry: DirectoryEntry) -> bool:
+def _is_impossible_name(entry: TreeEntry) -> bool:
     name = entry.name
     return (
         bool(_BAD_CHARACTERS.search(name) or _DEVICE_NAMES.fullmatch(name))
@@ -299,7 +299,7 @@ def _is_impossible_name(entry: DirectoryEntry) -> bool:
     )
 
 
-_IMPOSSIBLE: Dict[str, Callable[[DirectoryEntry], bool]] = {
+_IMPOSSIBLE: Dict[str, Callable[[TreeEntry], bool]] = {
     "symbolic links, which FAT does not support": lambda entry: entry.is_link,
     "names that FAT does not allow": _is_impossible_name,
     "files of 4 GiB or more, which are too large for FAT": lambda entry: entry.size > MAX_FILE_SIZE,

@@ -26,7 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     opened_directory,
     opened_real,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file import Image, ImagePath
+from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_size

@@ -12,9 +12,9 @@ from typing import Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened
 from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree import (
-    DirectoryEntry,
     DirectoryTree,
     OpenDirectory,
+    TreeEntry,
     fingerprint_of,
     walk,
 )
@@ -70,14 +70,14 @@ class TarArchive(FileSystem):
                     raise source.directory.changed()
                 position += round_up(entry.size, tarfile.BLOCKSIZE)
 
-    def _header(self, entry: DirectoryEntry) -> bytes:
+    def _header(self, entry: TreeEntry) -> bytes:
         member = self._member(entry)
         try:
             return member.tobuf(tarfile.USTAR_FORMAT, "utf-8", "surrogateescape")
         except ValueError:  # a name, number or link is too long for it
             return member.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
-    def _member(self, entry: DirectoryEntry) -> tarfile.TarInfo:
+    def _member(self, entry: TreeEntry) -> tarfile.TarInfo:
         member = tarfile.TarInfo(entry.path)
         member.size = entry.size
         executable = entry.is_directory or entry.status.st_mode & stat.S_IXUSR
@@ -94,7 +94,7 @@ class TarArchive(FileSystem):
         return member
 
 
-def _copy(parent: int, entry: DirectoryEntry, new: int, position: int) -> bool:
+def _copy(parent: int, entry: TreeEntry, new: int, position: int) -> bool:
     """Copy a file of the open directory ``parent``. Returns whether it was unchanged."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
     with opened(entry.name, flags, directory=parent) as old:

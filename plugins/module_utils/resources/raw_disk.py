@@ -30,9 +30,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     nearest,
     sync_directories,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.image import file as image_file
 from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file import Image, ImagePath
+from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
+from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import File, file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import raw_disk_filling
@@ -78,7 +78,7 @@ class RawImages(Resource[RawDiskItem]):
 
     def plan(self, item: RawDiskItem) -> Plan:
         """See Resource.plan."""
-        image = image_file.find(item.path)
+        image = image_path.find(item.path)
         self._refuse_twice(image)
         if not item.present:
             return self._plan_absent(item, image)
@@ -110,7 +110,7 @@ class RawImages(Resource[RawDiskItem]):
             self._former_names.refuse_new(image.file)
             self._refuse_slots(item, image)
         existing = nearest(image.directory)
-        image_file.check_place(image, existing, item.volatile)
+        image_path.check_place(image, existing, item.volatile)
         with explained(f"cannot create {image.path}"):
             directories = self._directories.plan(image.directory, item.parents)
         check_writable(existing, f"create {image.path}")
@@ -247,7 +247,7 @@ def _no_state() -> State:
 
 
 def _state(status: os.stat_result) -> State:
-    return {"size": status.st_size, "allocated": image_file.allocated(status)}
+    return {"size": status.st_size, "allocated": image_path.allocated(status)}
 
 
 def _read_image(image: ImagePath, size: int) -> State:

@@ -10,11 +10,11 @@ from functools import partial
 from typing import AbstractSet, Callable, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
-from ansible_collections.xen.blockdev.plugins.module_utils.image import file as image_file
 from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions
+from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
 from ansible_collections.xen.blockdev.plugins.module_utils.image import source as image_source
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import FileSystem
+from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.image.source import Source
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import File, file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
@@ -118,7 +118,7 @@ def _find_source(
             f"cannot create {image.path}: its source {path} is a directory; set filesystem to copy "
             "its content into a file system, or set source to an image"
         )
-    found = image_file.find(image_file.check_path(path, "source"))
+    found = image_path.find(image_path.check_path(path, "source"))
     if not isinstance(found, Image):
         raise ImageError(f"cannot create {image.path}: its source {path} does not exist")
     if file_id(found.status) in deleted:

@@ -13,10 +13,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import is_file_path
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file import check_path
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system_options import (
     FileSystemOptions,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.image.path import check_path
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
 
 

@@ -9,7 +9,7 @@ from collections import defaultdict
 from typing import Dict
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file import Image, ImagePath
+from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 
 
 class FreeSpace:

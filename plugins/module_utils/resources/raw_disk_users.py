@@ -8,7 +8,7 @@ from typing import List, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file import Image
+from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image
 from ansible_collections.xen.blockdev.plugins.module_utils.image.source import Source
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
     RawDiskItem,

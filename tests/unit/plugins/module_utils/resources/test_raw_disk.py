@@ -24,8 +24,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files, locks
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened_real
-from ansible_collections.xen.blockdev.plugins.module_utils.image import file as image_file
 from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
+from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
@@ -212,7 +212,7 @@ def test_no_image_where_the_kernel_makes_things(tmp_path: Path, path: str) -> No
 
 
 def test_an_image_below_run_is_gone_at_every_boot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_file, "mounted_types", lambda _device: {"overlay"})
+    monkeypatch.setattr(image_path, "mounted_types", lambda _device: {"overlay"})
     path = "/run/xen-blockdev-test/a.raw"
     assert "it is below /run, so the image would be lost" in refused(path, size=MIB, parents=True)
     assert planned(path, size=MIB, parents=True, volatile=True).actions
@@ -715,7 +715,7 @@ def test_replaced_between_two_looks(
         return path
 
     path, other = image(tmp_path / "a.raw"), image(tmp_path / "b.raw")
-    monkeypatch.setattr(image_file, "resolved", resolved)
+    monkeypatch.setattr(image_path, "resolved", resolved)
     what = "replaced by another file" if there else "removed"
     assert refused(path, size="1M") == f"{path} was {what} in the meantime; run again"
 
@@ -784,8 +784,8 @@ def test_came_into_use_after_the_plan(tmp_path: Path, what: str, options: Dict[s
 
 def test_a_process_that_opens_it_during_the_action_waits(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw", 2 * MIB)
-    found = image_file.find(str(path))
-    assert isinstance(found, image_file.Image)
+    found = image_path.find(str(path))
+    assert isinstance(found, image_path.Image)
     with opened_real(str(tmp_path)) as parent, file_actions._exclusive(
         found, parent, "shrink it"
     ) as descriptor:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Image files: what exists at a path, and where an image may be created."""
+"""The path of an image: what exists there, and whether an image may be created there."""
 
 from __future__ import annotations
 
