@@ -21,8 +21,8 @@ description:
   - The content of an image that exists is never overwritten. It is truncated only with
     O(shrink=true), and neither truncated nor deleted while it is bound to a loop device, attached to
     a domain or open in another process. The error names these users.
-  - A symbolic link to an image is followed, but never deleted. Below a directory that everyone can
-    write to, only links of root are followed.
+  - A symbolic link to an image is followed, but never deleted. Below a world-writable
+    directory, only links of root are followed.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.file_attributes
@@ -111,9 +111,9 @@ options:
       - A source in use gives a warning, because data that is written during the copy may be missing
         in it.
       - A directory is read on its own file system only, without following links. It is rejected if
-        it contains anything but files, directories and symbolic links, a directory that everyone can
-        write to, or the mount point of another file system, and if it changes while it is copied.
-        Hard links become separate files.
+        it contains anything but files, directories and symbolic links, a world-writable directory, or
+        the mount point of another file system, and if it changes while it is copied. Hard links
+        become separate files.
     type: path
   source_format:
     description:

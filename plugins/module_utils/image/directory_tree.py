@@ -234,7 +234,7 @@ def _problems_of_any_image(directory: DirectoryTree) -> Dict[str, List[str]]:
     """By problem, the names that cannot be in any image."""
     problems: Dict[str, List[str]] = {
         "neither a file, a directory nor a symbolic link": [],
-        "writable by everyone, so that any user could replace its content (chmod o-w)": [],
+        "world-writable, so that any user could replace its content (chmod o-w)": [],
         "a mount point of another file system": [],
         f"more than {MAX_DIRECTORY_DEPTH} directories deep": [],
     }
