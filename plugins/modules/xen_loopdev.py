@@ -341,6 +341,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.module impor
     converge,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import open_devices
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_item import (
+    LoopdevItem,
+)
 
 
 def main() -> None:
@@ -363,6 +366,7 @@ def main() -> None:
                 "postpone": {"type": "bool", "default": False},
                 "named_in": NAMED_IN,
             },
+            read=LoopdevItem.read,
         ),
         open_devices,
     )

@@ -128,7 +128,9 @@ devices:
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import query
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_info import report
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_info import (
+    shown_devices,
+)
 
 
 def main() -> None:
@@ -136,7 +138,7 @@ def main() -> None:
         "paths": {"type": "list", "elements": "path"},
         "probe": {"type": "bool", "default": True},
     }
-    query(options, "devices", report)
+    query(options, "devices", shown_devices)
 
 
 if __name__ == "__main__":

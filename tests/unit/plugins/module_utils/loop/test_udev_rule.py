@@ -87,7 +87,7 @@ def assert_taken_back(path: Path, why: str) -> None:
         if before:
             path.write_text(before)
         (action,) = UdevRule(str(path)).plan()
-        with pytest.raises(BlockdevError, match=rf"{why}.*; the rule was taken back"):
+        with pytest.raises(BlockdevError, match=rf"{why}.*; the change to {path} was undone"):
             action.run()
         assert (path.read_text() if path.exists() else None) == before
 

@@ -56,9 +56,9 @@ class Kernel:
         for directory_of in ("SYS_BLOCK", "SYS_MISC"):
             monkeypatch.setattr(loop_node, directory_of, str(directory / "no-sys"))
         for module in (loop_binding, loop_control):
-            monkeypatch.setattr(module, "device_path", self.device_path)
+            monkeypatch.setattr(module, "device_of", self.device_of)
 
-    def device_path(self, number: int) -> str:
+    def device_of(self, number: int) -> str:
         return str(self.directory / f"loop{number}")
 
     def fail(self, request: str, code: int, times: int = 1) -> None:
