@@ -14,8 +14,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.udev_rule import UdevRule
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_absent import (
-    plan_absent,
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
+    loopdev_absent,
+    loopdev_present,
+    loopdev_taken_back,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_host import LoopHost
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_image import (
@@ -24,16 +26,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_ima
     regular_file,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_item import LoopdevItem
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_present import (
-    bound_to,
-    plan_left,
-    plan_present,
-    warn_of_deleted,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_taken_back import (
-    plan_nothing,
-    plan_taken_back,
-)
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import unbinding
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
@@ -74,7 +66,7 @@ class LoopDevices(Resource[LoopdevItem]):
         self._wanted[image.key] = item.path
         if item.present:
             return self._plan_present(item, image)
-        return plan_absent(self._host, item, image)
+        return loopdev_absent.plan(self._host, item, image)
 
     def warnings(self) -> List[str]:
         """See Resource.warnings: the images that are left to Xen's script, one for each domain."""
@@ -99,24 +91,24 @@ class LoopDevices(Resource[LoopdevItem]):
         image = regular_file(item.path)
         if image.key in self._wanted:
             # The other item alone decides about the image.
-            return plan_nothing(item, [], False)
+            return loopdev_taken_back.plan_nothing(item, [], False)
         self._wanted[image.key] = item.path
-        return plan_taken_back(self._host, item, image)
+        return loopdev_taken_back.plan(self._host, item, image)
 
     def _plan_present(self, item: LoopdevItem, image: FoundImage) -> Plan:
         # udev has to have the rule before anything is bound.
         rule = self._host.udev_rule.plan() if item.udev_rule else []
-        bound = bound_to(self._host, image)
+        bound = loopdev_present.whole_device(self._host, image)
         vbd = self._script_disk(bound)
         if bound and vbd:
             # A boot unit would bind the image twice, as the domain's config refers to the file.
             self._left[item.path] = vbd
             item = replace(item, persistent=None)
-            plan = plan_left(self._host, item, image, bound)
+            plan = loopdev_present.plan_left(self._host, item, image, bound)
         else:
-            plan = plan_present(self._host, item, image, bound)
+            plan = loopdev_present.plan(self._host, item, image, bound)
         if image.status:
-            deleted = warn_of_deleted(self._host, item.path, bound)
+            deleted = loopdev_present.warn_of_deleted(self._host, item.path, bound)
             plan = replace(plan, warnings=[*plan.warnings, *deleted])
         return self._with_unit(item, replace(plan, actions=[*rule, *plan.actions]))
 

@@ -27,9 +27,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing import unbind
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User, join
 
 
-def plan_absent(host: LoopHost, item: LoopdevItem, image: FoundImage) -> Plan:
+def plan(host: LoopHost, item: LoopdevItem, image: FoundImage) -> Plan:
     """Unbind the image. Raises LoopError if that is not allowed."""
-    return plan_unbinding(host, item, _devices_of(host, item, image))
+    return plan_unbinding(host, item, _to_unbind(host, item, image))
 
 
 def plan_unbinding(host: LoopHost, item: LoopdevItem, found: List[Binding]) -> Plan:
@@ -56,7 +56,7 @@ def plan_unbinding(host: LoopHost, item: LoopdevItem, found: List[Binding]) -> P
     return host.units.plan_removed(item.path) + plan
 
 
-def _devices_of(host: LoopHost, item: LoopdevItem, image: FoundImage) -> List[Binding]:
+def _to_unbind(host: LoopHost, item: LoopdevItem, image: FoundImage) -> List[Binding]:
     """The devices of the image and, if wanted, those of an image that was deleted from its path.
     Raises LoopError if there are only such and that is not wanted."""
     found = host.table.of_file(image.file)

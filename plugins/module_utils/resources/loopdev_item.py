@@ -50,7 +50,7 @@ class LoopdevItem:
         ``device`` is not valid."""
         return cls(
             path=_checked_path(options["path"]),
-            number=_number_of(options["device"]),
+            number=_wanted_number(options["device"]),
             present=options["state"] == "present",
             is_raw=options["format"] == "raw",
             direct_io=options["direct_io"],
@@ -77,7 +77,7 @@ def _checked_path(path: str) -> str:
     return path
 
 
-def _number_of(device: Optional[str]) -> Optional[int]:
+def _wanted_number(device: Optional[str]) -> Optional[int]:
     if device is None:
         return None
     number = loop_binding.number_of(device)

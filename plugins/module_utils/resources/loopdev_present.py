@@ -18,11 +18,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_ima
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_item import LoopdevItem
 
 
-def plan_present(
-    host: LoopHost, item: LoopdevItem, image: FoundImage, bound: Optional[Binding]
-) -> Plan:
-    """Bind the image as wanted. ``bound``: its device, see bound_to. Raises BlockdevError if that
-    is not possible."""
+def plan(host: LoopHost, item: LoopdevItem, image: FoundImage, bound: Optional[Binding]) -> Plan:
+    """Bind the image as wanted. ``bound``: its device, see whole_device. Raises BlockdevError if
+    that is not possible."""
     if image.status is None:
         return loopdev_new.plan_missing(host, item, image)
     size = size_of(host, image)
@@ -41,7 +39,7 @@ def plan_left(host: LoopHost, item: LoopdevItem, image: FoundImage, bound: Bindi
     return loopdev_changes.plan_bound(host, as_is, bound, size_of(host, image))
 
 
-def bound_to(host: LoopHost, image: FoundImage) -> Optional[Binding]:
+def whole_device(host: LoopHost, image: FoundImage) -> Optional[Binding]:
     """The device that shows the whole image; None if it is not bound. Raises LoopError if it is
     bound in another way, or more than once by other programs than Xen's script."""
     found = host.table.of_file(image.file)

@@ -18,7 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_ima
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_item import LoopdevItem
 
 
-def plan_taken_back(host: LoopHost, item: LoopdevItem, image: FoundImage) -> Plan:
+def plan(host: LoopHost, item: LoopdevItem, image: FoundImage) -> Plan:
     """Unbind the image from the devices that are ours, or report with ``postpone`` whether a later
     task has something to take back. Raises LoopError if one of them must not be unbound."""
     found = [
