@@ -259,7 +259,7 @@ def device_of_link(link: str, bindings: Callable[[], Iterable[Binding]] = scan) 
     try:
         wanted = file_id(os.stat(image))
     except OSError as error:
-        raise LoopError(f"{image} has no loop device: {error.strerror}") from None
+        raise LoopError(f"{image}: {error.strerror}; it has no loop device") from None
     for binding in bindings():
         if binding.file == wanted and binding.whole:
             return verified_link(binding) or binding.device

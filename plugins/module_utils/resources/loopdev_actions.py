@@ -36,7 +36,7 @@ def bind(item: LoopdevItem, image: FoundImage) -> None:
         number = loop_control.bind(item.path, file, item.sector_size, direct_io, item.number)
     except loop_control.DeviceTakenError as error:
         raise LoopError(f"cannot bind {item.path}: {error}; run again") from None
-    # A plain binding cannot come out in another way than the plan was read back to see.
+    # The kernel binds as wanted otherwise, and everything is read back once for all images.
     if direct_io or item.sector_size != SECTOR:
         _verify_new(item, number)
 
@@ -48,12 +48,12 @@ def trigger_udev(binding: Binding) -> None:
 
 
 def bound_state(item: LoopdevItem, number: Optional[int], table: LoopTable) -> State:
-    """The result keys of an image that is to be bound, once ``table`` was read again.
+    """The result keys of an image that is to be bound, after the actions.
 
     ``number``: of the device that it is to have; None for any. Raises LoopError if the device is
     not as wanted, and UnexpectedStateError if the image is not bound to it.
     """
-    found = table.of_file(loop_binding.file_id(os.stat(item.path)))
+    found = table.now_of_file(loop_binding.file_id(os.stat(item.path)))
     wanted = [one for one in found if number in (None, one.number)]
     if not wanted:
         device = "a loop device" if number is None else loop_binding.device_of(number)
@@ -66,10 +66,10 @@ def bound_state(item: LoopdevItem, number: Optional[int], table: LoopTable) -> S
 
 
 def unbound_state(path: str, gone: Sequence[Binding], after: State, table: LoopTable) -> State:
-    """The result keys ``after`` of an image whose devices ``gone`` were to be unbound, once
-    ``table`` was read again. Raises LoopError if one of them is still bound to it."""
+    """The result keys ``after`` of an image whose devices ``gone`` were to be unbound. Raises
+    LoopError if one of them is still bound to it."""
     for planned in gone:
-        if any(one.number == planned.number for one in table.of_file(planned.file)):
+        if any(one.number == planned.number for one in table.now_of_file(planned.file)):
             raise LoopError(f"{path} is still bound to {planned.device}; run again")
     return after
 

@@ -15,13 +15,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import (
 
 
 class LoopTable:
-    """The bound loop devices: as the plans made so far will leave them and, once ``reread`` has
-    been called, as they are."""
+    """The bound loop devices as the plans made so far will leave them, and as they are after the
+    actions."""
 
     def __init__(self, bindings: Sequence[Binding]) -> None:
         self._bindings = {binding.number: binding for binding in bindings}
         self._deleted = [binding for binding in bindings if binding.deleted]
         self._reserved: Dict[int, str] = {}
+        self._now: Optional[List[Binding]] = None
+        """As they are after the actions; None until they are read."""
 
     @property
     def bindings(self) -> Collection[Binding]:
@@ -56,5 +58,12 @@ class LoopTable:
         )
 
     def reread(self) -> None:
-        """Read the devices of this host again, once for all images."""
-        self._bindings = {binding.number: binding for binding in loop_binding.scan()}
+        """Read the devices of this host after the actions, once for all images."""
+        self._now = loop_binding.scan()
+
+    def now_of_file(self, file: File) -> List[Binding]:
+        """The devices that are bound to a file after the actions. If ``reread`` has failed, this
+        tries it again, so that the image gets that error instead of a wrong state."""
+        if self._now is None:
+            self.reread()
+        return [binding for binding in self._now or () if binding.file == file]

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +204,25 @@ def test_direct_io_that_another_program_turned_on_is_an_error(image: Path, kerne
     plan = resource.plan(item(image, direct_io=False))
     with pytest.raises(LoopError, match="another program turned on direct I/O for /dev/loop3"):
         read_back(resource, plan)
+
+
+def test_devices_that_cannot_be_read_again_are_an_error(
+    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not an image that is reported as unbound."""
+
+    def fail() -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    kernel.next = bound(image, 6)
+    resource = devices()
+    plan = resource.plan(item(image))
+    run(plan)
+    monkeypatch.setattr(loop_binding, "scan", fail)
+    with pytest.raises(OSError, match="Input/output error"):
+        resource.settle()
+    with pytest.raises(OSError, match="Input/output error"):
+        plan.read_back()
 
 
 def test_unbinding_is_read_back(image: Path, kernel: Kernel) -> None:
