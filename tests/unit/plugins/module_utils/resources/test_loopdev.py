@@ -92,6 +92,7 @@ def test_binds_to_the_device_that_is_wanted(image: Path) -> None:
 def test_what_the_script_has_bound_is_left_to_it(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(boot_unit, "SYSTEMD_RUNS", str(image.parent))
     script = "/etc/xen/scripts/block"
     vbd = Vbd(1, "web", 51712, "xvda", str(image), "rw", script=script, physical_device=(7, 5))
     monkeypatch.setattr(KnownUsage, "vbds", [vbd], raising=False)

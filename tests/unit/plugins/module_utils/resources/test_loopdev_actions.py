@@ -24,12 +24,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import B
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import LoopDevices
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_item import LoopdevItem
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import unbinding
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopdevplans import (
-    MOUNT,
     UNBOUND,
-    KnownUsage,
     devices,
     item,
     make,
@@ -235,28 +232,3 @@ def test_unbinding_is_read_back(image: Path, kernel: Kernel) -> None:
     assert read_back(resource, plan) == UNBOUND
     kernel.bindings[3] = bound(image, file=(1, 2))
     assert read_back(resource, plan) == UNBOUND
-
-
-def test_unbinding_waits_for_udev(
-    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    kernel.bindings[3] = bound(image)
-    plan = devices(bound(image)).plan(item(image, state="absent"))
-    awaited: List[int] = []
-    monkeypatch.setattr(unbinding, "settle_udev", lambda: awaited.append(1))
-    kernel.in_use = 1
-    run(plan)
-    assert not kernel.bindings
-    assert len(awaited) == 1
-
-
-@pytest.mark.parametrize(("users", "words"), [([MOUNT], "mounted on /mnt"), ([], "it is in use")])
-def test_unbinding_a_device_whose_use_began_after_the_plan(
-    image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch, users: List[User], words: str
-) -> None:
-    plan = devices(bound(image)).plan(item(image, state="absent"))
-    monkeypatch.setattr(unbinding, "Usage", lambda: KnownUsage([], {3: users}))
-    monkeypatch.setattr(unbinding, "GLANCES_SECONDS", (0, 0))
-    kernel.in_use = 3
-    with pytest.raises(LoopError, match=rf"cannot unbind /dev/loop3 .*: {words}; release it first"):
-        run(plan)
