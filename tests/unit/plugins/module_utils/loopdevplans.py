@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Items of xen_loopdev, to be planned against made-up loop devices."""
+"""Plans of xen_loopdev against made-up loop devices."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ WEB = User("vbd", "attached to domain web as xvdb", "web", 51728)
 
 
 class KnownUsage(Usage):
-    """Knows these loop devices, and who uses which of them."""
+    """The usage of these loop devices, and of nothing else."""
 
     def __init__(self, bindings: Sequence[Binding], users: Dict[int, List[User]]) -> None:
         self.bindings = list(bindings)

@@ -28,7 +28,7 @@ ODD_PATHS = ["/srv/a b.raw", '/srv/"q".raw', "/srv/$HOME/%n.raw", "/srv/b\\n.raw
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A host where systemd runs; the arguments of systemctl, one call a line."""
+    """A host with systemd; the file with the arguments of systemctl, one call a line."""
     monkeypatch.setattr(boot_unit, "SYSTEMD_RUNS", str(tmp_path))
     calls = tmp_path / "calls"
     calls.touch()

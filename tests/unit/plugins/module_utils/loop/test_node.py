@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Device nodes of loop devices where they are missing, forbidden or another device's.
+"""Device nodes of loop devices that are missing, forbidden or another device's.
 
 What the real kernel does is tested by the integration target xen_loopdev (nodes).
 """

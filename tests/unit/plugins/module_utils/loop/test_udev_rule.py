@@ -18,7 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.udev_rule import
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[List[str]]:
-    """The programs that are run, on a host where udev runs."""
+    """The programs that are run, on a host with udev."""
     started: List[List[str]] = []
 
     def record(argv: List[str], _timeout: float) -> programs.Completed:

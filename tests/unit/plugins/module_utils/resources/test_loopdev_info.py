@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is told of made-up loop devices."""
+"""The report about made-up loop devices."""
 
 from __future__ import annotations
 

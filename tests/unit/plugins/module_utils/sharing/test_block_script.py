@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loop devices of Xen's own script: which they are, and what is left of one that was ended."""
+"""The loop devices of Xen's own script, and those that a killed script has left behind."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_an_image_that_the_script_alone_has_bound(file_vbd: Vbd) -> None:
     assert not block_script.has((1, 102), [theirs, other], scripts)
 
 
-def test_only_what_nobody_knows_of_is_unbound(
+def test_only_devices_that_were_left_behind_are_unbound(
     file_vbd: Vbd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unbound: List[int] = []
