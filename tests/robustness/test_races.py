@@ -44,7 +44,7 @@ CLEAR = (
     "cannot shrink",
     "unbind it first",
     "end that first",
-    "end that first (detach, unmount, swapoff, close it)",
+    "release it first (detach, unmount, swapoff or close it)",
 )
 """What an error may say where another run was faster."""
 
