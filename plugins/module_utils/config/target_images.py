@@ -97,4 +97,4 @@ def is_loop_device(target: Optional[str]) -> bool:
 
 
 def _path(target: str) -> str:
-    return loop_link.path_of(target) if loop_link.is_link(target) else target
+    return loop_link.linked_image(target) if loop_link.is_link(target) else target

@@ -94,7 +94,7 @@ class Plan:
         return Plan(
             before={**self.before, **other.before},
             after={**self.after, **other.after},
-            read_back=lambda: {**self.read_back(), **other.read_back()},
+            read_back=lambda: _read_both(self, other),
             actions=[*self.actions, *other.actions],
             warnings=[*self.warnings, *other.warnings],
             file=self.file or other.file,
@@ -109,6 +109,21 @@ class Plan:
             return {"before": before, "after": after}
         old, new = self.attributes
         return {"before": {**self.before, **old}, "after": {**self.after, **new}}
+
+
+def _read_both(first: Plan, second: Plan) -> State:
+    """What both read back, also if one of them finds a state that is not the wanted one."""
+    state: State = {}
+    unexpected: List[UnexpectedStateError] = []
+    for plan in (first, second):
+        try:
+            state.update(plan.read_back())
+        except UnexpectedStateError as error:
+            state.update(error.state)
+            unexpected.append(error)
+    if unexpected:
+        raise UnexpectedStateError(str(unexpected[0]), state)
+    return state
 
 
 class Resource(Generic[Item]):

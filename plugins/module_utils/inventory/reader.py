@@ -280,7 +280,7 @@ class InventoryReader(OptionsReader):
             self.problem(
                 disk.place,
                 f"target {described(disk.target)} is the link of a loop device: use path: "
-                f"{loop_link.path_of(disk.target)}",
+                f"{loop_link.linked_image(disk.target)}",
             )
 
     def _is_good_target(self, disk: PlannedDisk) -> bool:
