@@ -165,7 +165,7 @@ def _slots(planned: DiskPlan) -> Dict[str, PlanEntry]:
 def _contradictions(domains: Sequence[PlannedDomain]) -> Iterator[str]:
     """What is there twice (a name, a slot in a domain, an image or target unless all only read),
     or is to be there and not to be there."""
-    yield from _twice(domains, lambda domain: domain.name, "a domain of that name exists already")
+    yield from _twice(domains, lambda domain: domain.name, "another domain has the same name")
     named = {domain.name: domain for domain in domains}.values()
     yield from _twice(
         named, lambda domain: domain.config_path, "config_path is also that of another domain"
