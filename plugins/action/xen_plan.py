@@ -17,7 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk
 display = Display()
 
 OPTIONS = {
-    # Judged by the plan, which names what is wrong with it.
+    # Checked by the plan, which reports every problem.
     "domains": {"type": "raw", "required": True},
     "images_dir": {"type": "str", "default": planning.IMAGES_DIR},
     "config_dir": {"type": "str", "default": CONFIG_DIR},

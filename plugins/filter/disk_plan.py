@@ -32,7 +32,7 @@ def disk_plan(
     state: str | None = None,
     query: str | None = None,
 ) -> Any:
-    """The planned disks, or what a JMESPath expression selects of them."""
+    """The planned disks, or the result of a JMESPath expression on them."""
     with _as_filter_error("disk_plan"):
         plan = planning.plan(domains, images_dir=images_dir, state=state)
         selected = planning.select(plan.entries, query)
@@ -58,7 +58,7 @@ def host_plan(
     config_dir: str = CONFIG_DIR,
     state: str | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """What each role is to do for the domains."""
+    """The items of each role for the domains."""
     with _as_filter_error("host_plan"):
         plan = planning.plan(domains, images_dir, config_dir, state)
     for warning in plan.warnings:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A domain's config file: found, read, written, removed and tried with xl.
+"""A domain's config file: find, read, write and remove it, and check its text with xl.
 
-A config is replaced as a whole or not at all: the new one is written beside it and renamed.
+A config is replaced as a whole or not at all: the new one is written to another file and renamed.
 """
 
 from __future__ import annotations
@@ -37,33 +37,33 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 
 
 class ConfigError(BlockdevError):
-    """A config cannot be had as wanted."""
+    """A config cannot be as wanted."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """A path that is, or is to be, a domain's config."""
+    """The path of a config, which may not exist yet."""
 
     path: str
     """As it was given."""
     file: str
     """The same without symbolic links."""
     text: Optional[str]
-    """What is in the file, decoded as config_syntax wants it; None if there is none."""
+    """The content of the file, decoded as ``config/syntax`` needs it; None if it does not exist."""
 
     @property
     def directory(self) -> str:
-        """Where the file is, or is to be."""
+        """The directory of the file."""
         return os.path.dirname(self.file)
 
     @property
     def rendered(self) -> bool:
-        """Whether the config is one that this collection wrote."""
+        """Whether this collection wrote the config."""
         return self.text is not None and config_text.is_rendered(self.text)
 
     @cached_property
     def specs(self) -> List[str]:
-        """The disks that it has; DomainConfigError where xl could not read it."""
+        """Its disk specifications. Raises DomainConfigError if xl could not read it."""
         return [] if self.text is None else config_text.disk_specs(self.text)
 
     @cached_property
@@ -85,14 +85,14 @@ class Config:
 
 
 def config_path(domain: str, path: Optional[str]) -> str:
-    """The config of ``domain``: ``path`` where that is given, otherwise the usual one.
+    """The path of the config of ``domain``: ``path`` if that is given, otherwise the usual one.
 
-    Raises ConfigError if ``domain`` cannot be the name of one.
+    Raises ConfigError if ``domain`` is not a valid name.
     """
     if not domain or domain.isdigit() or "/" in domain:
         raise ConfigError(
-            f"domain {domain!r} is no name of a domain: that is not empty, has no slash and is "
-            "not a number, which xl takes for a domain id"
+            f"domain {domain!r} is not a valid name: it must not be empty, contain a slash or be a "
+            "number, which xl would take for a domain ID"
         )
     return f"{CONFIG_DIR}/{domain}.cfg" if path is None else str(path)
 
@@ -102,7 +102,7 @@ def refuse_other_domain(domain: str, text: str) -> None:
     name = config_text.name(text)
     if name is None:
         raise ConfigError(
-            f"it sets no name; add name = {config_syntax.quote(domain)} if it is "
+            f"it does not set a name; add name = {config_syntax.quote(domain)} if it is "
             f"the config of {domain}"
         )
     if name != domain:
@@ -112,11 +112,10 @@ def refuse_other_domain(domain: str, text: str) -> None:
 
 
 def find(path: str) -> Config:
-    """Look at what is at ``path``; ConfigError where no config is nor can be there."""
+    """Read the config at ``path``, if it exists. Raises ConfigError if no config can be there."""
     if not is_file_path(path):
         raise ConfigError(
-            f"path {path!r} is not the absolute path of a file: write it from / on, such as "
-            f"{CONFIG_DIR}/web.cfg"
+            f"path {path!r} is not the absolute path of a file such as {CONFIG_DIR}/web.cfg"
         )
     file = os.path.realpath(path)
     try:
@@ -124,24 +123,24 @@ def find(path: str) -> Config:
     except (FileNotFoundError, NotADirectoryError):
         if os.path.islink(path):
             raise ConfigError(
-                f"{path} is a symbolic link to {file}, which does not exist; remove the link or "
-                "name the config itself"
+                f"{path} is a symbolic link to {file}, which does not exist; remove the link, or "
+                "use the path of the config itself"
             ) from None
         return Config(path, resolved(path), None)
     except OSError as error:
-        raise ConfigError(f"cannot look at {path}: {error.strerror}") from None
+        raise ConfigError(f"cannot access {path}: {error.strerror}") from None
     if not stat.S_ISREG(status.st_mode):
-        raise ConfigError(f"{path} is not a regular file, which a config is; name another path")
+        raise ConfigError(f"{path} is not a regular file, so it is not a config; use another path")
     if status.st_size > MAX_SIZE:
         raise ConfigError(
-            f"{path} has {status.st_size} bytes, so many that it is no config; name another path"
+            f"{path} is too large for a config ({status.st_size} bytes); use another path"
         )
     file = resolved(path)
     return Config(path, file, _read(file))
 
 
 def _read(file: str) -> Optional[str]:
-    """What is in the file, see files.resolved; None if there is none."""
+    """The content of the file, a path as ``files.resolved`` gives it; None if it does not exist."""
     try:
         with opened_real(os.path.dirname(file)) as directory, opened(
             os.path.basename(file), os.O_RDONLY | os.O_NOFOLLOW, directory=directory
@@ -152,7 +151,7 @@ def _read(file: str) -> Optional[str]:
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        raise ConfigError(f"{file} was replaced by a link meanwhile; run again") from None
+        raise ConfigError(f"{file} was replaced by a link; run again") from None
 
 
 def _encoded(text: str) -> bytes:
@@ -160,14 +159,14 @@ def _encoded(text: str) -> bytes:
 
 
 def refuse_changed_config(config: Config, text: Optional[str]) -> None:
-    """Raise ConfigError unless the file says ``text``, as this run left or found it."""
+    """Raise ConfigError unless the content of the file is ``text``."""
     if _read(config.file) != text:
-        raise ConfigError(f"{config.path} was changed by another program meanwhile; run again")
+        raise ConfigError(f"{config.path} was changed by another program; run again")
 
 
 def validate(text: str) -> None:
-    """Let xl read the config, on a host where it runs. Raises ConfigError if it refuses it, and
-    XenError where it cannot be run."""
+    """Check the text of a config with xl, if this is a Xen host. Raises ConfigError if xl rejects
+    it, and XenError if xl cannot be run."""
     if not dom0.is_dom0():
         return
     with tempfile.NamedTemporaryFile(prefix="xen_domain_config.") as trial:
@@ -176,23 +175,23 @@ def validate(text: str) -> None:
         ended = dom0.run(["xl", "-N", "create", trial.name], xl.XL_SECONDS)
     if ended.code != 0:
         words = programs.in_one_line(ended.stderr.replace(trial.name, "the config"))
-        raise ConfigError(f"xl refuses what it would say: {words or f'exit code {ended.code}'}")
+        raise ConfigError(f"xl rejects the new config: {words or f'exit status {ended.code}'}")
 
 
 def write(config: Config, text: str) -> None:
-    """Put the new config in the place of the old one, with its owner, mode and SELinux context.
+    """Write the config, with the owner, mode and SELinux context of the old one.
 
-    Raises ConfigError if that is not as it was found, and what files.replace_file raises.
+    Raises ConfigError if the old one has changed, and what ``files.replace_file`` raises.
     """
     refuse_changed_config(config, config.text)
-    # A new one is for root alone: it may hold the password of a console.
+    # Only root may read a new one: it may contain the password of a console.
     replace_file(config.file, _encoded(text), mode=0o600, keep=config.text is not None)
 
 
 def remove(config: Config) -> None:
     """Remove the config.
 
-    Raises ConfigError if it is not as it was found, and what files.opened_real raises.
+    Raises ConfigError if it has changed, and what ``files.opened_real`` raises.
     """
     refuse_changed_config(config, config.text)
     with opened_real(config.directory) as directory:
@@ -200,12 +199,12 @@ def remove(config: Config) -> None:
 
 
 def keep_copy(config: Config, hidden: bool) -> str:
-    """Keep the config that is to be replaced under a second name, and return that.
+    """Keep the old config under a second name, and return its path.
 
-    The name is made as Ansible's own modules make it, with a dot before it where it is to be hidden
-    from xendomains, which starts whatever is in its directory. A hard link keeps the attributes as
-    they are and is never half made; the config itself is then replaced, not written.
-    Raises ConfigError if it is not as it was found, and what files.opened_real raises.
+    The name is like those of Ansible's own modules. If it is ``hidden``, it begins with a dot, so
+    that xendomains does not start the copy if it is in its directory. A hard link keeps all
+    attributes and is never incomplete; the config itself is replaced later, not written.
+    Raises ConfigError if it has changed, and what ``files.opened_real`` raises.
     """
     refuse_changed_config(config, config.text)
     name = os.path.basename(config.file)
@@ -216,5 +215,6 @@ def keep_copy(config: Config, hidden: bool) -> str:
 
 
 def printable(text: str) -> str:
-    """The text with a mark for each byte that is not UTF-8, which no result can hold."""
+    """The text with a replacement character for each byte that is not UTF-8: results of modules
+    cannot contain these."""
     return _encoded(text).decode("utf-8", "replace")

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configs that a domain has under other paths than the one that is wanted.
+"""The configs that a domain has under other paths than the wanted one.
 
-A config that is new may come in the place of such a one, which then says what disks its guest has.
+A new config may replace such a config, which then says which disks its guest has.
 """
 
 from __future__ import annotations
@@ -20,22 +20,21 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 
 
 class FormerConfigs:
-    """Finds the other configs of a domain. What xendomains starts is read once."""
+    """Finds the other configs of a domain. The configs that xendomains starts are read once."""
 
     def __init__(self) -> None:
         self._expected: Set[str] = set()
         self._started = lru_cache(maxsize=None)(_started)
 
     def expect(self, path: str) -> None:
-        """Note that the same call looks after the config at ``path``, so that no other config is in
-        its place."""
+        """Note that this call manages the config at ``path``, so that no new config replaces it."""
         self._expected.add(os.path.realpath(path))
 
     def or_itself(self, domain: str, config: Config, autostart_dir: str) -> List[Config]:
-        """The configs that say what disks the domain has: ``config``, or the others if it is new.
+        """The configs that say which disks the domain has: ``config`` or, if it is new, the others.
 
-        Those are the ones in the usual places that this collection wrote for the domain, and those
-        in ``autostart_dir`` from which xendomains starts it, whoever wrote them.
+        The others are those in the usual places that this collection wrote for the domain, and
+        those in ``autostart_dir`` from which xendomains starts it.
         """
         if config.text is not None:
             return [config]
@@ -49,7 +48,7 @@ class FormerConfigs:
 
 
 def _started(autostart_dir: str) -> Dict[str, List[Config]]:
-    """By the names of their domains, the configs from which xendomains starts these."""
+    """By domain, the configs from which xendomains starts it."""
     configs: Dict[str, List[Config]] = {}
     for name in autostart.visible_names(autostart_dir):
         config = _find(os.path.join(autostart_dir, name))
@@ -61,7 +60,7 @@ def _started(autostart_dir: str) -> Dict[str, List[Config]]:
 
 
 def _find(path: str) -> Optional[Config]:
-    """The config at ``path``; None if there is none that can be read."""
+    """The config at ``path``; None if it cannot be read. It may not exist."""
     with suppress(BlockdevError, OSError):
         return config_file.find(path)
     return None

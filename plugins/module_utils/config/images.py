@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which configs of this host name an image, also those of domains that do not run."""
+"""Which configs of this host refer to an image, including those of domains that do not run."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as l
 
 
 def image_of(target: str, bindings: Callable[[], Sequence[loop_binding.Binding]]) -> Optional[str]:
-    """The path of the image behind the target of a disk, a file or a loop device by its link or its
-    number; None for any other target. ``bindings`` is asked for a number only."""
+    """The path of the image behind the target of a disk: a file, or a loop device by its link or
+    number. None for any other target. ``bindings`` is called only for a number."""
     if loop_link.is_link(target):
         return loop_link.linked_image(target)
     number = loop_binding.number_of(target)
@@ -45,26 +45,26 @@ def image_of(target: str, bindings: Callable[[], Sequence[loop_binding.Binding]]
 
 
 def file_of(image: str) -> object:
-    """What makes the image this one; its path where there is none."""
+    """What identifies the image under any path; its path if the file does not exist."""
     with suppress(OSError, ValueError):
         return loop_binding.file_id(os.stat(image))
     return image
 
 
 class _Names(NamedTuple):
-    """What a config names."""
+    """What a config refers to."""
 
     files: FrozenSet[object]
     """The images of its disks, see file_of."""
     words: str
-    """All else that may name an image: its text without comments, or all of one that nobody can
-    read, such as xm's, which is Python."""
+    """What else may refer to an image: the text without comments, or the whole text if it cannot be
+    parsed, such as that of xm's configs, which is Python."""
 
 
 class NamingConfigs:
-    """Tells which configs name an image. A directory, and a text, is read once.
+    """Finds the configs that refer to an image. Each directory and each text is read once.
 
-    ``bindings`` gives the host's bound loop devices; it is asked when an image is looked for.
+    ``bindings`` gives the host's bound loop devices.
     """
 
     def __init__(self, bindings: Callable[[], Sequence[loop_binding.Binding]]) -> None:
@@ -73,10 +73,9 @@ class NamingConfigs:
         self._names = lru_cache(maxsize=None)(self._names_of)
 
     def of(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[str]:
-        """The files of the configs that name the image at the path ``image``, whatever they call
-        it.
+        """The files of the configs that refer to the image with the path ``image``, by any name.
 
-        ``named_in``: the option of that name; None looks nowhere.
+        ``named_in``: the option of that name; without it, none are found.
         """
         if named_in is None:
             return []
@@ -86,14 +85,14 @@ class NamingConfigs:
         return sorted(self.among(image, others))
 
     def texts(self, directories: Iterable[str]) -> Dict[str, str]:
-        """By file, what the configs in the directories say."""
+        """By file, the texts of the configs in the directories."""
         for directory in directories:
             if directory not in self._texts:
                 self._texts[directory] = list(_texts_in(directory))
         return dict(one for directory in directories for one in self._texts[directory])
 
     def among(self, image: str, texts: Mapping[str, str]) -> Iterator[str]:
-        """The keys of those of the ``texts`` that name the image."""
+        """The keys of those of the ``texts`` that refer to the image."""
         file, pattern = file_of(image), self._pattern(image)
         for key, text in texts.items():
             names = self._names(text)
@@ -118,7 +117,7 @@ class NamingConfigs:
 
 
 def _texts_in(directory: str) -> Iterator[Tuple[str, str]]:
-    """File and text of what may be a config here; not of copies, and of what is hidden."""
+    """File and text of each possible config in the directory, without copies and hidden files."""
     with suppress(FileNotFoundError, NotADirectoryError):
         for name in sorted(os.listdir(directory)):
             file = os.path.realpath(os.path.join(directory, name))

@@ -4,12 +4,12 @@
 
 Both come from one generator (``lib/devices/target.ml`` in mirage 4.11) and say the same since
 2.6.1: name, kernel, type (``builder`` before 3.8), memory, on_crash, the blocks as ``disk`` in the
-order of a hash table, the networks as ``vif``. NAME.xl.in has placeholders for what the host
-decides. In NAME.xl these are values of the machine that built the unikernel: kernel and blocks
-are relative to the project's folder in version 4 and absolute before, the bridges are guessed.
+order of a hash table, the networks as ``vif``. NAME.xl.in has placeholders for what depends on the
+host. NAME.xl has values of the machine that built the unikernel instead: kernel and blocks are
+relative to the directory of the project in version 4 and absolute before, the bridges are guessed.
 
-Which slot a block has is compiled into the unikernel. The numbers start at 1, so the first is
-xvdb. A block that ``config.ml`` names by ``block_of_xenstore_id`` is not listed.
+The slot of each block is compiled into the unikernel. The numbers start at 1, so the first is
+xvdb. A block that ``config.ml`` gets from ``block_of_xenstore_id`` is not listed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import Disk
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.values import DiskSpecError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
-# Where it stands without quotes, as Mirage writes it, it is no xl syntax.
+# Mirage writes it without quotes, which is not valid for xl.
 _BARE_MEMORY = re.compile(
     rf"^([ \t]*{OPTION}[ \t]*=[ \t]*)(@MEMORY@)(?=[ \t]*(?:[;#].*)?$)", re.MULTILINE
 )
@@ -38,11 +38,11 @@ _NETWORK = "NETWORK:"
 
 
 class MirageConfigError(BlockdevError):
-    """A text that is no config of MirageOS, or a name that several of its blocks have."""
+    """A text that is not a config of MirageOS, or a name that several of its blocks have."""
 
 
 class Block(NamedTuple):
-    """A disk that the unikernel was built for."""
+    """A disk for which the unikernel was built."""
 
     file: str
     """The name of its file: in NAME.xl.in as ``config.ml`` has it, in NAME.xl the target."""
@@ -53,28 +53,28 @@ class Block(NamedTuple):
 
 
 class MirageConfig(NamedTuple):
-    """What such a config says, its name left out: a domain is called as its user wants."""
+    """The content of such a config, except for the name: the user names the domain."""
 
     blocks: Sequence[Block]
     options: Mapping[str, config_syntax.Value]
-    """All other settings by xl's names, placeholders and all."""
+    """All other settings by xl's names, including their placeholders."""
 
     @property
     def networks(self) -> List[str]:
-        """The names of the networks whose bridges are left open."""
+        """The names of the networks whose bridges have to be filled in."""
         names = (name for value in self.options.values() for name in placeholders.names_in(value))
         return [name[len(_NETWORK) :] for name in names if name.startswith(_NETWORK)]
 
     def block(self, file: str) -> Optional[Block]:
-        """The block of that file name; without its folder, if only one is called so.
+        """The block with that file name or, if there is none, with that name in any directory.
 
-        Raises MirageConfigError if several may be meant, as ``block_for`` does.
+        Raises MirageConfigError, as ``block_for`` does, if several blocks match.
         """
         return self._first_match(file, (_whole, posixpath.basename))
 
     def block_for(self, disk: str) -> Optional[Block]:
-        """The block of a disk of that name: whose file is called so, or is without its folder,
-        or without folder and extension."""
+        """The block of a disk with that name: the name of its file, with or without the directory,
+        or without directory and extension."""
         return self._first_match(disk, (_whole, posixpath.basename, _stem))
 
     def _first_match(self, name: str, forms: Sequence[Callable[[str], str]]) -> Optional[Block]:
@@ -97,8 +97,8 @@ class MirageConfig(NamedTuple):
         memory: Optional[int],
         networks: Mapping[str, str],
     ) -> Dict[str, Any]:
-        """The options for a domain, with a kernel and an amount of memory (MiB) of its own where
-        they are given, and bridges by the names of networks. What is not given is left open."""
+        """The options for a domain. ``kernel``, ``memory`` (MiB) and ``networks``, bridges by the
+        names of networks, replace those of the template; other placeholders remain."""
         given = {"kernel": kernel, "memory": memory}
         chosen = {option: value for option, value in given.items() if value is not None}
         known: Dict[str, object] = {
@@ -119,7 +119,7 @@ def parse(text: str) -> MirageConfig:
             f'{text!r:.80} is not the text of a config; read a file with "{{{{ lookup('
             "'ansible.builtin.file', 'mirage/hello.xl.in') }}\""
         )
-    # A file lookup drops the last line end, without which xl refuses a comment.
+    # The file lookup drops the last line end, without which xl rejects a comment.
     text = _BARE_MEMORY.sub(r"\1'\2'", text) + "\n"
     try:
         options = config_text.settings(text)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Passwords in the text of a domain's config, which no diff is to show."""
+"""Passwords in the text of a domain's config, which a diff must not show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import 
 
 MASK = "********"
 
-# What of a config can hold a password: a setting, a comment, or a string such as vfb's.
+# Where a password can be: in a setting, in a comment, or in a string such as that of vfb.
 _SECRET_PLACE = re.compile(
     rf"""(?P<comment>\#[^\n]*)
     | (?P<setting>(?P<key>{OPTION}passwd)[ \t]*\+?=[ \t]*)(?P<value>{STRING}|[0-9a-fx]+)
@@ -24,7 +24,7 @@ _SECRET_IN_COMMENT = re.compile(r"(?P<key>[a-z]*passwd)(?P<sign>[ \t]*\+?=)(?P<v
 
 
 def masked(before: str, after: str) -> Tuple[str, str]:
-    """Both texts of a diff without the passwords in them, but with a word on those that changed."""
+    """Both texts of a diff, with a mark for each password that says whether it has changed."""
     known: Dict[str, Set[str]] = defaultdict(set)
 
     def of_before(key: str, value: str) -> str:
@@ -38,7 +38,7 @@ def masked(before: str, after: str) -> Tuple[str, str]:
 
 
 def _with_passwords(text: str, shown: Callable[[str, str], str]) -> str:
-    """The text of a config with each password replaced by what ``shown`` makes of key and value."""
+    """The text of a config with each password replaced by ``shown(key, value)``."""
 
     def inside(match: Match[str]) -> str:
         return f"{match['key']}{match['sign']}{shown(match['key'], match['value'])}"

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names in config values for what is not known where they are written: ``@MEMORY@``.
+"""Placeholders in config values, such as ``@MEMORY@``.
 
-Those of MirageOS (see ``mirage_config``), and ``@SLOT:data@`` of our own. They are looked for in
-values that were read, not in the text of a config, so that nothing that is filled in can end a
+Those of MirageOS (see ``config/mirage_xl``), and ``@SLOT:data@`` of this collection. They are
+replaced in values that were parsed, not in the text of a config, so that no replacement can end a
 string or begin another setting.
 """
 
@@ -16,7 +16,7 @@ _PLACEHOLDER = re.compile(r"@(NAME|KERNEL|MEMORY|(?:BLOCK|NETWORK|SLOT):[^@\n]*)
 
 
 def names_in(value: object) -> Iterator[str]:
-    """The placeholders in a string, or in the strings of a list, without the ``@`` around them."""
+    """The placeholders in a string, or in the strings of a list, each without its ``@``."""
     if isinstance(value, str):
         yield from _PLACEHOLDER.findall(value)
     elif isinstance(value, (list, tuple)):
@@ -25,9 +25,9 @@ def names_in(value: object) -> Iterator[str]:
 
 
 def filled(value: Any, known: Mapping[str, object]) -> Any:
-    """The value with what is known in the place of placeholders; others stay.
+    """The value with the ``known`` placeholders replaced; others remain.
 
-    A string that is one placeholder and nothing else becomes what is known, of whatever type.
+    A string that is one placeholder and nothing else becomes the known value with its type.
     """
     if isinstance(value, (list, tuple)):
         return [filled(item, known) for item in value]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The syntax of xl's configuration files: what a text sets, and how a string is written in one.
+"""The syntax of xl's configuration files: parsing a text, and quoting a string for one.
 
 It is that of xl's own parser, libxlutil (``libxlu_cfg_l.l`` and ``libxlu_cfg_y.y``, the same since
 Xen 4.13, which brought ``+=``). It is narrower than ``xl.cfg(5)`` suggests:
@@ -11,8 +11,8 @@ Xen 4.13, which brought ``+=``). It is narrower than ``xl.cfg(5)`` suggests:
 - a comment ends with a line feed: one on an unfinished last line is an error;
 - the last ``=`` of an option wins, and each ``+=`` after it appends.
 
-A configuration is a ``str`` here. One that is read from a file is best decoded, and encoded again,
-as UTF-8 with ``surrogateescape``, so that bytes which are not UTF-8 pass through unharmed.
+A configuration is a ``str`` here. Decode the content of a file, and encode it again, as UTF-8 with
+``surrogateescape``, so that bytes which are not UTF-8 are kept.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from typing import Dict, List, NamedTuple, NoReturn, Tuple, Union
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 
 LONG_MIN, LONG_MAX = -(2**63), 2**63 - 1
-"""The least and the greatest integer that xl reads."""
+"""The smallest and the largest integer that xl can read."""
 
 MAX_NESTING = 50
-"""How deep lists may be nested: far above anything that xl reads (vnuma has two levels), far below
-the interpreter's own limit."""
+"""How deeply lists may be nested: far above anything that xl uses (vnuma has two levels), far below
+Python's own limit."""
 
 _ESCAPES = {
     "\\": "\\",
@@ -47,10 +47,11 @@ _ESCAPES = {
 _QUOTED = {plain: "\\" + letter for letter, plain in _ESCAPES.items()}
 
 OPTION = r"[a-z][._0-9a-z]*"
-"""The name of an option, and STRING a string with its quotation marks, as parts of patterns."""
+"""The name of an option, as a part of patterns."""
 STRING = r"""'(?:[^'\\\n]|\\[^\n])*'|"(?:[^"\\\n]|\\[^\n])*\""""
+"""A string with its quotation marks, as a part of patterns."""
 OPTION_NAME = re.compile(OPTION)
-"""What a whole text must match to be the name of an option."""
+"""Matches a text that is the name of an option."""
 
 _TOKEN = re.compile(
     rf"""(?P<blank>[ \t]+)
@@ -64,36 +65,39 @@ _TOKEN = re.compile(
 )
 _PYTHON_WORDS = {*keyword.kwlist, "exec", "print"}
 _IS_PYTHON = (
-    "is Python, in which configs of xm and of Oracle VM were written; xl runs none: write the "
-    "value itself and leave out all other lines"
+    "is Python, which xm and Oracle VM used in configs; xl does not run it: write the value itself "
+    "and omit all other lines"
 )
-# What people write that is no token of xl's, from there to the end of the line, and what it is.
+# Frequent errors: a pattern from the first wrong character to the end of the line, and a message.
 _FLAWS = tuple(
     (re.compile(pattern, re.DOTALL), problem)
     for pattern, problem in (
-        (r".*\0", "a NUL character: this is no text file"),
-        (r"\r", "a carriage return: xl takes LF line ends only, convert the file (dos2unix)"),
+        (r".*\0", "a NUL character: this is not a text file"),
+        (r"\r", "a carriage return: xl accepts only LF line ends, convert the file (dos2unix)"),
         (
             r"\ufeff",
             "a byte order mark, which xl does not skip: save the file as UTF-8 without it "
             r"(sed -i 's/\xEF\xBB\xBF//' FILE)",
         ),
-        (r"#", "a comment without a line end, which xl refuses: end the file with a newline"),
+        (r"#", "a comment without a line end, which xl rejects: end the file with a newline"),
         (
             r".*\\[ \t]*\Z",
-            "it ends in a backslash, but xl continues no line: write the value on one line; only "
-            "a list may go on over several, and needs no backslash",
+            "it ends in a backslash, but xl does not continue lines: write the value on one line; "
+            "only a list can have several lines, and needs no backslash",
         ),
         (r"['\"]", "a string that does not end on its line: {rest}"),
         (r"@", "{rest} looks like a placeholder that was not filled in; xl cannot read it"),
         (
             r"OVM_\w*",
             "{found} is an option of Oracle VM, whose vm.cfg xl cannot read: write a config for xl "
-            "and leave out the lines that begin with OVM_",
+            "and omit the lines that begin with OVM_",
         ),
         (r"(True|False|None)\b", f"{{found}} {_IS_PYTHON} (True is 1, False is 0)"),
         (r"[(%*+{]", f"{{found}} {_IS_PYTHON}"),
-        ("[\u2018\u2019\u201c\u201d]", "{found} is no quotation mark to xl: write ' or \""),
+        (
+            "[\u2018\u2019\u201c\u201d]",
+            "xl does not accept {found} as a quotation mark: use ' or \"",
+        ),
     )
 )
 _STATEMENT_ENDS = ("newline", ";", "end")
@@ -108,31 +112,30 @@ _SHOWN = {
 ParsedValue = Union[str, List["ParsedValue"]]
 
 Value = Union[str, int, List["Value"]]
-"""What ``typed`` gives for an option. domain_config.render writes these, and bools and tuples."""
+"""A value as ``typed`` returns it. ``config/text.render`` also writes bools and tuples."""
 
-# A number that says the same in every notation in which xl may read it.
+# A number that is the same whichever notation xl reads it in.
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 
 
 INDENT = "    "
-"""Before an item of a list that is written here."""
+"""Of the items in a list that is written here."""
 
 
 class DomainConfigError(BlockdevError):
-    """A text that is no xl configuration, or a value that cannot be written in one."""
+    """A text that is not an xl configuration, or a value that cannot be written in one."""
 
 
 def quote(text: str, mark: str = "'") -> str:
-    """Write a string as xl reads it back: between two of ``mark``, either kind of quotation mark,
-    with xl's few escapes.
+    """Quote a string so that xl reads it back unchanged. ``mark``: either kind of quotation mark.
 
-    Raises DomainConfigError for anything but a string, for a NUL, which would end the string
-    early, and for a lone surrogate that stands for no byte.
+    Raises DomainConfigError if ``text`` is not a string, or has a NUL, which would end the string
+    early, or a lone surrogate that does not stand for a byte.
     """
     if not isinstance(text, str):
-        raise DomainConfigError(f"a string is wanted, not a value of type {type_name(text)}")
+        raise DomainConfigError(f"must be a string, not a value of type {type_name(text)}")
     if "\0" in text:
-        raise DomainConfigError(f"{text!r} has a NUL character, which no xl string can hold")
+        raise DomainConfigError(f"{text!r} has a NUL character, which xl strings cannot contain")
     try:
         text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError as error:
@@ -145,9 +148,9 @@ def quote(text: str, mark: str = "'") -> str:
 
 
 def write_list(lines: Iterable[str]) -> str:
-    """Write a list with one item a line, for the sake of whoever reads a diff.
+    """Write a list with one item a line, so that diffs are readable.
 
-    ``lines``: the items as they are to stand there, each with its comma.
+    ``lines``: the items, each quoted and with its comma.
     """
     body = "".join(f"{INDENT}{line}\n" for line in lines)
     return f"[\n{body}]" if body else "[]"
@@ -157,7 +160,7 @@ def write_list(lines: Iterable[str]) -> str:
 
 
 class Token(NamedTuple):
-    """A piece of the text that has a meaning of its own."""
+    """A word or sign of the text."""
 
     kind: str  # a group of _TOKEN; for a sign the sign itself; "end" after the last token
     text: str
@@ -166,14 +169,14 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Where the token ends, in characters from the beginning of the text."""
+        """The position behind the token, in characters from the beginning of the text."""
         return self.start + len(self.text)
 
 
 def tokenize(text: str) -> List[Token]:
-    """Give all tokens but blanks, comments among them, and after them the end.
+    """Return all tokens except blanks, including comments, and then the end.
 
-    Raises DomainConfigError, naming the line, for what is no token of xl's.
+    Raises DomainConfigError, with the line, for text that is not a token of xl's.
     """
     tokens = []
     position, line = 0, 1
@@ -210,13 +213,13 @@ def _syntax_error(line: int, problem: str) -> DomainConfigError:
 
 
 def unquoted(token: Token) -> str:
-    """Give what a string stands for. Raises DomainConfigError for an escape that xl lacks."""
+    """Return the value of a string. Raises DomainConfigError for an escape that xl rejects."""
 
     def unescaped(match: re.Match[str]) -> str:
         letter = match.group(1)
         if letter in "01234567":
-            # xl takes most octal escapes without complaint and leaves the character out.
-            raise _syntax_error(token.line, f"xl loses numeric escapes: {token.text}")
+            # xl accepts most octal escapes but drops the character.
+            raise _syntax_error(token.line, f"xl drops numeric escapes: {token.text}")
         if letter not in _ESCAPES:
             raise _syntax_error(token.line, f"unknown escape \\{letter} in {token.text}")
         return _ESCAPES[letter]
@@ -228,11 +231,11 @@ def unquoted(token: Token) -> str:
 
 
 class _Number(str):
-    """A number as it stands in the text, to xl a string without quotes."""
+    """A number as it is in the text. For xl it is a string without quotes."""
 
 
 class Setting(NamedTuple):
-    """A statement, and where it and its value are, in characters from the beginning of the text."""
+    """A statement; positions are in characters from the beginning of the text."""
 
     option: str
     adds: bool  # += rather than =
@@ -244,14 +247,14 @@ class Setting(NamedTuple):
 
 
 class Parser:
-    """One pass over the tokens, checking the grammar as xl's parser does."""
+    """Parses the tokens with the grammar of xl's parser."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self._tokens = [token for token in tokens if token.kind != "comment"]
         self._position = 0
 
     def settings(self) -> List[Setting]:
-        """Give every statement. Raises DomainConfigError, naming the line, for bad grammar."""
+        """Return all statements. Raises DomainConfigError, with the line, for a syntax error."""
         found = []
         while self._next.kind != "end":
             if self._next.kind in _STATEMENT_ENDS:
@@ -318,18 +321,18 @@ class Parser:
 
 
 def parse(text: str) -> List[Setting]:
-    """Give every statement of a text. Raises DomainConfigError if it is no valid configuration."""
+    """Return all statements of a text. Raises DomainConfigError if it is not valid."""
     return list(_parsed(text))
 
 
 @lru_cache(maxsize=16)
 def _parsed(text: str) -> Tuple[Setting, ...]:
-    """A config is asked for its name, its disks and more, one after the other."""
+    """Kept, as a config is parsed for its name, its disks and more, one after the other."""
     return tuple(Parser(tokenize(text)).settings())
 
 
 def effective(settings: Iterable[Setting]) -> Dict[str, ParsedValue]:
-    """Fold the settings as xl does: the last ``=`` of an option, and each ``+=`` after it.
+    """Combine the settings as xl does: the last ``=`` of an option, and each ``+=`` after it.
 
     Raises DomainConfigError if a ``+=`` adds a list to a string, or a string to a list.
     """
@@ -353,7 +356,7 @@ def _sum(previous: ParsedValue, setting: Setting) -> ParsedValue:
 
 
 def typed(value: ParsedValue) -> Value:
-    """Give a decimal number as an integer, in a list as well, and all else as the text it is."""
+    """Return decimal numbers as integers, also in lists, and everything else as text."""
     if isinstance(value, list):
         return [typed(item) for item in value]
     if isinstance(value, _Number) and _PLAIN_NUMBER.fullmatch(value) and int(value) <= LONG_MAX:

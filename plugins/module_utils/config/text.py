@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xl's domain configuration files: write a whole one, and read what one says.
+"""xl's domain configuration files: write a whole one, and read one.
 
-How the disk list of someone else's is changed is in disk_list. A configuration is a ``str`` here,
-see config_syntax.
+``config/disk_list`` changes the disk list of one that this collection did not write. A
+configuration is a ``str`` here, see ``config/syntax``.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import type_na
 _MARK = "# Managed by Ansible (xen.blockdev.xen_domain_config)"
 HEADER = _MARK + ": the next run overwrites changes made here."
 
-# The order in which people write these; all other options follow by name, so that the same
-# options give the same file whatever the order in which a mapping was put together.
+# The order in which people write these. All other options follow by name, so that equal options
+# give the same file, whatever their order.
 _USUAL_ORDER = (
     "type",
     "builder",
@@ -58,10 +58,10 @@ _USUAL_ORDER = (
 )
 
 MAX_SIZE = 2**20
-"""Bytes. What is larger is a disk image, say, that was named by mistake."""
+"""In bytes. A larger file is something else, such as a disk image given by mistake."""
 
 CONFIG_DIR = "/etc/xen"
-"""Where xl's users keep the configs, as NAME.cfg; xl itself takes any path."""
+"""Where configs usually are, as NAME.cfg; xl itself accepts any path."""
 
 
 # --- writing ---------------------------------------------------------------------------------
@@ -86,7 +86,7 @@ def check_options(options: Mapping[str, object]) -> None:
 
 
 def is_rendered(text: str) -> bool:
-    """Tell a configuration that ``render`` wrote from one that someone else wrote."""
+    """Whether ``render`` wrote the configuration."""
     return text.startswith(_MARK)
 
 
@@ -116,17 +116,17 @@ def name_line(text: str) -> Optional[str]:
 def _check_option_name(option: object) -> None:
     if not isinstance(option, str):
         raise DomainConfigError(
-            f"the name of an option is a string, not a value of type {type_name(option)}"
+            f"the name of an option must be a string, not a value of type {type_name(option)}"
         )
     if not OPTION_NAME.fullmatch(option):
         raise DomainConfigError(
-            f"{option!r} is no name of an xl option: that is a lower-case letter, then lower-case "
-            "letters, digits, underscores and dots"
+            f"{option!r} is not the name of an xl option: use lower-case letters, digits, _ and ., "
+            "and begin with a letter"
         )
     if option in ("name", "disk"):
         raise DomainConfigError(
-            f"{option} does not belong in the options: the domain's name and disks are given on "
-            "their own, beside them"
+            f"{option} does not belong in the options: the domain's name and disks are set "
+            "separately"
         )
 
 
@@ -151,7 +151,7 @@ def _option_value(option: str, value: object) -> str:
 
 
 def _written(value: object, nesting: int = 0) -> str:
-    """``nesting``: the number of lists around it."""
+    """``nesting``: the number of lists that contain the value."""
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, int):
@@ -160,7 +160,7 @@ def _written(value: object, nesting: int = 0) -> str:
         if nesting >= MAX_NESTING:
             raise DomainConfigError(f"its lists are nested more than {MAX_NESTING} levels deep")
         return "[" + ", ".join(_written(item, nesting + 1) for item in value) + "]"
-    hint = "leave the option out instead" if value is None else "write it as a string"
+    hint = "omit the option" if value is None else "write it as a string"
     raise DomainConfigError(
         f"a value of type {type_name(value)} cannot be written in an xl configuration, only "
         f"a string, an integer, a bool or a list of these: {hint}"
@@ -169,8 +169,8 @@ def _written(value: object, nesting: int = 0) -> str:
 
 def _number(value: int) -> str:
     if not LONG_MIN <= value <= LONG_MAX:
-        raise DomainConfigError("the integer is beyond the 64 bits that xl reads")
-    # xl's numbers have no sign, but it also takes one from a string.
+        raise DomainConfigError("the integer does not fit into the 64 bits that xl reads")
+    # xl's numbers have no sign, but it also reads a number from a string.
     return str(value) if value >= 0 else quote(str(value))
 
 
@@ -198,17 +198,15 @@ def disk_specs(text: str) -> List[str]:
 
 
 def meant(text: str) -> List[str]:
-    """The same, and the disk of a ``disk = 'SPEC'`` as well, from which xl would start the domain
-    without it."""
+    """The same, but also the disk of ``disk = 'SPEC'``, which xl ignores with a warning."""
     return disk_specs(mended(text))
 
 
 def settings(text: str) -> Dict[str, Value]:
-    """Read every option that is set, the disk list as well, with the values that xl would use.
+    """Read all options, including the disk list, with the values that xl would use.
 
-    A decimal number is an integer. A number in another notation (``0x1f``, ``010``) is the text as
-    it stands: what it is worth depends on how xl reads that option, and ``render`` writes a text
-    that xl reads alike.
+    A decimal number is an integer. A number in another notation (``0x1f``, ``010``) remains text:
+    its value depends on how xl reads that option, and ``render`` writes a text that xl reads alike.
     Raises DomainConfigError if the text is no valid configuration.
     """
     return {option: typed(value) for option, value in effective(parse(text)).items()}

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""From what the user wrote about domains and their disks to what each module is to do.
+"""Makes the items of all modules from what the user wrote about domains and their disks.
 
-Everything that can be told without a host is told here, before any host is touched.
+Everything that does not depend on a host is checked here, before any host is touched.
 """
 
 from __future__ import annotations
@@ -41,28 +41,27 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader impo
 IMAGES_DIR = "/srv/xen"
 
 PlanEntry = Dict[str, Any]
-"""One disk of the plan: ``domain``, ``name``, ``xenstore_key``, ``vdev`` and, where they apply,
-``image``, ``loop``, ``vbd``: the options of an item of xen_raw_disk, xen_loopdev,
-xen_vbd_attach."""
+"""One disk of the plan: ``domain``, ``name``, ``xenstore_key``, ``vdev`` and, if it has them,
+``image``, ``loop`` and ``vbd``: items of xen_raw_disk, xen_loopdev and xen_vbd_attach."""
 
 
 class DiskPlanError(BlockdevError):
-    """What is wrong with the domains, all of it, a line each."""
+    """All problems of the domains, one a line."""
 
 
 class Reading(NamedTuple):
-    """What was written about domains, as far as it can be read, and all that is wrong with it."""
+    """The domains, as far as they can be read, and all problems."""
 
     domains: List[PlannedDomain]
     problems: List[str]
-    """A line each, which begins with the place."""
+    """One line each, which begins with the place."""
 
 
 class DiskPlan(NamedTuple):
-    """What is to be done, and what the user should know about it."""
+    """The items for the modules, and warnings for the user."""
 
     entries: List[PlanEntry]
-    """The disks, in the order in which they were written."""
+    """The disks, in the order of the user."""
     configs: List[PlanEntry]
     """The options of an item of xen_domain_config for each domain."""
     warnings: List[str]
@@ -76,10 +75,10 @@ def plan(
 ) -> DiskPlan:
     """Plan the disks of all domains.
 
-    ``domains``: the list of domains as the user wrote it. ``images_dir``: where images go that have
-    no path of their own, as ``<images_dir>/<domain>/<disk>.raw``. ``config_dir``: where configs
-    are. ``state``: ``absent`` plans every domain as if it were absent.
-    Raises DiskPlanError with everything that is wrong.
+    ``domains``: the list of domains as the user wrote it. ``images_dir``: the directory of images
+    without a path, which are ``<images_dir>/<domain>/<disk>.raw``. ``config_dir``: the directory of
+    configs without a path. ``state``: ``absent`` makes every domain absent.
+    Raises DiskPlanError with all problems.
     """
     planned, problems = read(domains, images_dir, config_dir, state)
     if problems:
@@ -102,10 +101,9 @@ def read(
     state: Optional[str] = None,
     places: Optional[Sequence[str]] = None,
 ) -> Reading:
-    """Read what the user wrote, as ``plan`` does, and keep what is wrong with it.
+    """Read what the user wrote, as ``plan`` does, and return the problems.
 
-    ``places``: what each domain is called in a problem, by default its place in the list and its
-    name.
+    ``places``: how problems refer to each domain, by default by its position and name.
     """
     reader = InventoryReader(images_dir, config_dir, state)
     found = reader.domains(domains, places)
@@ -113,10 +111,10 @@ def read(
 
 
 def select(entries: Sequence[PlanEntry], query: Optional[str] = None) -> Any:
-    """What the JMESPath expression ``query`` selects of the entries, all of them without one.
+    """The result of the JMESPath expression ``query`` on the entries; all entries without one.
 
-    An image that several disks share is left in the first entry of the result only, so that the
-    images can be handed to one module call. Raises DiskPlanError.
+    An image that several disks share is only in the first entry of the result, so that all images
+    can be passed to one module call. Raises DiskPlanError if the expression fails.
     """
     selected = entries if query is None else _search(entries, query)
     if not isinstance(selected, list):
@@ -126,8 +124,8 @@ def select(entries: Sequence[PlanEntry], query: Optional[str] = None) -> Any:
 
 
 def by_role(planned: DiskPlan) -> Dict[str, List[PlanEntry]]:
-    """What each role is to do: its name to the items of its module, of an image that several disks
-    share once."""
+    """The items of each role's module by the name of the role; an image that several disks share
+    has one item."""
     entries = select(planned.entries)
     slots = _slots(planned)
     return {
@@ -143,7 +141,7 @@ def by_role(planned: DiskPlan) -> Dict[str, List[PlanEntry]]:
 
 
 def _slots(planned: DiskPlan) -> Dict[str, PlanEntry]:
-    """By the path of an image, the slots that it is for, but for those that may change."""
+    """By the path of an image, its slots, except for those that may change."""
     kept = {
         (config["domain"], disk["vdev"]): config["path"]
         for config in planned.configs
@@ -163,9 +161,9 @@ def _slots(planned: DiskPlan) -> Dict[str, PlanEntry]:
 
 
 def _contradictions(domains: Sequence[PlannedDomain]) -> Iterator[str]:
-    """What is there twice (a name, a slot in a domain, an image or target unless all only read),
-    or is to be there and not to be there."""
-    yield from _twice(domains, lambda domain: domain.name, "a domain of that name exists already")
+    """Problems of duplicates (a name, a slot in a domain, an image or target unless all disks are
+    read-only), and of disks that are both present and absent."""
+    yield from _twice(domains, lambda domain: domain.name, "another domain has the same name")
     named = {domain.name: domain for domain in domains}.values()
     yield from _twice(
         named, lambda domain: domain.config_path, "config_path is also that of another domain"
@@ -191,7 +189,7 @@ def _twice(
 
 
 def _present_and_absent(domain: PlannedDomain) -> Iterator[str]:
-    """Disks that one run would detach and attach again, as every run after it."""
+    """Problems of disks that every run would detach and attach again."""
     present = {(disk.storage, disk.slot.xenstore_key): disk for disk in _present(domain)}
     for disk in domain.disks:
         other = present.get((disk.storage, disk.slot.xenstore_key)) if disk.absent else None
@@ -203,12 +201,12 @@ def _present_and_absent(domain: PlannedDomain) -> Iterator[str]:
 
 
 def _shared(disks: Iterable[PlannedDisk]) -> Iterator[str]:
-    """What is wrong with disks that share an image or a block device."""
+    """Problems of disks that share an image or a block device."""
     first: Dict[str, PlannedDisk] = {}
     for disk in disks:
         other = first.setdefault(disk.storage, disk)
         if (disk.domain, disk.name) == (other.domain, other.name):
-            continue  # itself, or a name that is there twice, which is the problem then
+            continue  # itself, or a duplicate name, which is reported already
         what = f"{disk.storage} is also the disk of {other.place}"
         if disk.access != "ro" or other.access != "ro":
             yield f"{disk.place}: {what}: disks can share it only if all have access: ro"
@@ -219,7 +217,7 @@ def _shared(disks: Iterable[PlannedDisk]) -> Iterator[str]:
 
 
 def _image_options(disk: PlannedDisk) -> PlanEntry:
-    """What must be the same for all disks that share an image."""
+    """The options that must be equal for all disks that share an image."""
     return {
         "loop": disk.loop,
         "format": disk.format,
@@ -246,7 +244,7 @@ def _tails(domains: Iterable[PlannedDomain]) -> Iterator[str]:
 
 
 def _same_linux_names(domains: Iterable[PlannedDomain]) -> Iterator[str]:
-    """Disks in two slots for which Linux has one name: see DeviceNumber.canonical."""
+    """Disks in two slots with the same name in Linux: see ``DeviceNumber.canonical``."""
     for domain in domains:
         named = [disk for disk in _present(domain) if disk.slot.bus]
         first: Dict[str, PlannedDisk] = {}
@@ -278,7 +276,7 @@ def _partitions_beside_disks(domains: Iterable[PlannedDomain]) -> Iterator[str]:
 
 
 def _entries(disks: Sequence[PlannedDisk]) -> List[PlanEntry]:
-    """The disks of the plan. An absent one leaves alone what a present one needs."""
+    """The entries of all disks. That of an absent disk keeps what a present disk needs."""
     needed = {disk.storage for disk in disks if not disk.absent}
     in_domain = {(disk.domain, disk.storage) for disk in disks if not disk.absent}
     entries = []
@@ -308,7 +306,7 @@ def _present_layers(disk: PlannedDisk) -> PlanEntry:
     if disk.loop:
         layers["loop"] = {**here, **chosen(disk.options, LOOP_OPTIONS)}
     elif disk.may_have_loop:
-        # An earlier plan may have had one. A guest that runs on it keeps it until it ends.
+        # An earlier plan may have bound it. A running guest keeps the device until it ends.
         layers["loop"] = {**_taken_back(disk), "in_use": "leave"}
     return layers
 
@@ -326,14 +324,14 @@ def _absent_layers(disk: PlannedDisk) -> PlanEntry:
 
 
 def _taken_back(disk: PlannedDisk) -> PlanEntry:
-    """The image without a loop device of ours. What Xen's own script has bound is not ours, and it
-    goes by itself when the disk is detached."""
+    """Unbinds the image from loop devices that we bound. Xen's own script unbinds its loop devices
+    when the disk is detached."""
     return {"path": disk.path, "state": "absent", "ours_only": True}
 
 
 def _absent_vbd(disk: PlannedDisk, elsewhere_in_domain: bool) -> PlanEntry:
-    """A disk is detached by what it is, from all slots; from its own one only where the user wrote
-    that one or where the domain has the same disk in another slot, in which it stays."""
+    """A disk is detached by its target from all slots. It is detached only from its own slot if the
+    user wrote that, or if the same disk stays in another slot of the domain."""
     vbd = {
         "domain": disk.domain,
         "state": "absent",
@@ -346,8 +344,8 @@ def _absent_vbd(disk: PlannedDisk, elsewhere_in_domain: bool) -> PlanEntry:
 
 
 def _in_config(disk: PlannedDisk) -> PlanEntry:
-    """What the user says of the disk. What is xl's default is left out: a config that someone else
-    wrote keeps what it says of the disk already."""
+    """The options that the user has set for the disk. xl's defaults are omitted, so that a config
+    that this collection did not write keeps its own options of the disk."""
     said = {name: value for name, value in disk.spec.as_dict().items() if name != "access"}
     return {**said, **chosen(disk.options, ("access", "direct_io_safe", "allow_slot_change"))}
 
@@ -371,7 +369,7 @@ def _config(domain: PlannedDomain) -> PlanEntry:
 
 
 def _given_up(disk: PlannedDisk) -> PlanEntry:
-    """An absent disk, as a config may lose it: by its slot only where the user wrote that one."""
+    """An absent disk that may be removed from a config; with its slot if the user wrote that."""
     given_up = {"target": disk.target}
     return {**given_up, "vdev": disk.vdev} if "vdev" in disk.options else given_up
 
@@ -383,21 +381,21 @@ def _search(entries: Sequence[PlanEntry], query: object) -> object:
     if not isinstance(query, str):
         raise DiskPlanError(f"query must be a JMESPath expression, not {type_name(query)}")
     try:
-        import jmespath  # noqa: PLC0415 - for those only who give a query
+        import jmespath  # noqa: PLC0415 - needed only for a query
     except ImportError:
         raise DiskPlanError("query needs the Python package jmespath on the controller") from None
-    # Its functions take JSON's own types only, no text or number with Ansible's tags.
+    # Its functions accept only plain JSON types, not text or numbers with Ansible's tags.
     document = json.loads(json.dumps(entries))
     try:
         return jmespath.search(query, document)
-    # Beside its own errors it lets Python's through, such as the ValueError of [::0].
+    # It raises Python's errors as well as its own, such as ValueError for [::0].
     except Exception as error:
         raise DiskPlanError(f"query {query!r:.200}: {error}") from error
 
 
 def _without_seen_layers(entry: Any, seen: Set[Tuple[str, str]]) -> Any:
-    """The entry less the image and the loop device that were seen before; other results of a query
-    as they are."""
+    """The entry without an image and loop device that an earlier entry has; other results of a
+    query unchanged."""
     if not isinstance(entry, dict):
         return entry
     left = dict(entry)

@@ -1,10 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a domain takes from its template, a config that MirageOS generated, and what fills it.
+"""A domain's config, and what it takes from its template, a config that MirageOS generated.
 
-From there come the slots of its disks, which are compiled into the unikernel, and all that its
-config says and the user does not. With a template or without, this is where a config is settled:
-nothing in it is left to be filled in.
+The template has the slots of the domain's disks, which are compiled into the unikernel, and the
+options that the user has not set. The resulting config has no placeholders.
 """
 
 from __future__ import annotations
@@ -27,11 +26,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
 )
 
 Report = Callable[[str], None]
-"""Takes a problem of the domain."""
+"""Called with each problem of the domain."""
 
 _SLOT = "SLOT:"
 _IN_CONFIG = {"kernel": "kernel", "memory": "memory", "networks": "vif"}
-"""Options that need a template, and what says the same in ``config``."""
+"""Options that need a template, and the settings in ``config`` that correspond to them."""
 
 _TO_FILL = {
     "NAME": "write the name itself",
@@ -46,11 +45,10 @@ _TO_FILL = {
 
 
 def with_block(options: Options, template: Optional[MirageConfig], absent: bool) -> Options:
-    """A disk's options, together with those that the template has for it.
+    """A disk's options, and those that the template has for it and the user has not set.
 
-    The slot is the template's. What else it says holds where the user does not say otherwise.
-    Raises InventoryError for a disk that does not go with the template, unless it is absent: that
-    one may have been in an earlier template.
+    Raises InventoryError if the disk does not fit the template, unless it is absent: it may have
+    been in an earlier template.
     """
     try:
         block = _block(options, template)
@@ -62,7 +60,8 @@ def with_block(options: Options, template: Optional[MirageConfig], absent: bool)
 
 
 def blocks_without_disk(template: MirageConfig, keys: Iterable[int]) -> Iterator[str]:
-    """What is wrong with blocks whose slots are not among the xenstore keys of present disks."""
+    """The problems of blocks whose slots are not among ``keys``, the xenstore keys of the present
+    disks."""
     there = {*keys}
     for block in template.blocks:
         if block.slot.xenstore_key not in there:
@@ -127,10 +126,10 @@ def _with_slot_of(block: Block, options: Options) -> Options:
 def config_of(
     name: str, options: Options, slots: Mapping[str, Sequence[int]], report: Report
 ) -> Optional[Options]:
-    """What the config of a present domain says beside name and disks; None if nothing is wanted.
+    """The options in the config of a present domain; None if the user has not set any.
 
-    ``slots``: the xenstore keys of the present disks by their names and labels. What is wrong is
-    reported, and the result then not fit for use.
+    ``slots``: the xenstore keys of the present disks by their names and labels. After a problem was
+    reported, the result must not be used.
     """
     settings: Optional[Options] = options.get("config")
     if "template" in options:
@@ -167,7 +166,7 @@ def _no_network(network: str, known: Sequence[str]) -> str:
 
 
 def _filled(settings: Options, slots: Mapping[str, Sequence[int]], report: Report) -> Options:
-    """The settings with the slots of disks filled in; what else is left to fill is a problem."""
+    """The settings with the slots of disks filled in; any other placeholder is a problem."""
     known: Dict[str, str] = {}
     for option, placeholder in dict.fromkeys(_places(settings)):
         if placeholder.startswith(_SLOT):

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The options of a domain and of a disk in the inventory: which there are, and what each takes."""
+"""The options of a domain and of a disk in the inventory, and the values that each accepts."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ Options = Dict[str, Any]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NAME_LENGTH = 200
-"""Characters. A name of an image or config file has 255 on Linux, of which some are an ending."""
+"""In characters. A file name on Linux has up to 255, including an extension."""
 
 _BRIDGE = re.compile(r"[A-Za-z0-9._:-]+")
-"""With what Open vSwitch takes after the name, as in ``br0.10:20``."""
+"""Including the VLANs that Open vSwitch accepts after the name, as in ``br0.10:20``."""
 
 _MAX_MEMORY = 2**40
-"""MiB; more than any host has, and far below what xl's numbers hold."""
+"""In MiB; more than any host has, and far below the limit of xl's numbers."""
 
 EXPANDED = "contains $, which Ansible would expand as a variable"
 
 
 class InventoryError(BlockdevError):
-    """A value that an option does not take."""
+    """A value that an option does not accept."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Vdev:
 
 
 ValueReader = Callable[[object], Any]
-"""Gives the value that an option has, from the one that was written. Raises BlockdevError."""
+"""Converts the value that the user wrote. Raises BlockdevError if it is not accepted."""
 
 
 def read_text(value: object) -> str:
@@ -66,7 +66,7 @@ def read_flag(value: object) -> bool:
 
 
 def one_of(*accepted: object) -> ValueReader:
-    """Takes these words or these numbers."""
+    """Accepts these words or these numbers."""
 
     def read(value: object) -> object:
         if isinstance(value, type(accepted[0])) and value in accepted:
@@ -80,7 +80,7 @@ def one_of(*accepted: object) -> ValueReader:
 
 
 def reader_of(option: DiskOption) -> ValueReader:
-    """Takes what an option of a disk takes; other words of xl become the usual ones."""
+    """Accepts the values of an option of a disk; xl's synonyms become the usual words."""
     if option.flag:
         return read_flag
     if not option.choices:
@@ -126,7 +126,7 @@ def read_path(value: object) -> str:
 
 
 def read_host_path(value: object) -> str:
-    """A path that a module of ours takes, which would expand an environment variable in it."""
+    """A path for one of our modules, which would expand an environment variable in it."""
     path = read_path(value)
     if "$" in path:
         raise InventoryError(f"{described(path)} {EXPANDED}")
@@ -173,7 +173,7 @@ def read_memory(value: object) -> int:
 
 
 def read_networks(value: object) -> Mapping[str, str]:
-    """Bridges by the names of networks. MirageOS calls its default network 0: a text, too."""
+    """Bridges by the names of networks. MirageOS calls its default network "0", which is text."""
     networks = read_dictionary(value)
     return {read_text(network): _bridge(networks[network]) for network in networks}
 
@@ -219,10 +219,10 @@ VBD_OPTIONS: Dict[str, ValueReader] = {
     },
     "backend": read_backend,
 }
-"""What is said about a disk to xl, beside what it is and where the guest finds it."""
+"""The options of a disk for xl, except for its target and slot."""
 
 ATTACH_OPTIONS: Dict[str, ValueReader] = {"wait_for": one_of("connected", "offered")}
-"""Of a disk that is attached to a running domain, and not of one in a config."""
+"""Options of a disk that is attached to a running domain, not of one in a config."""
 
 DISK_OPTIONS: Dict[str, ValueReader] = {
     "name": read_name,
@@ -260,13 +260,13 @@ DOMAIN_OPTIONS: Dict[str, ValueReader] = {
 
 
 class OptionsReader:
-    """Reads options and keeps what is wrong with them."""
+    """Reads options and collects their problems."""
 
     def __init__(self) -> None:
         self.problems: List[str] = []
 
     def options(self, place: str, written: object, known: Mapping[str, ValueReader]) -> Options:
-        """The options whose values are good; an option of null is as one that is left out."""
+        """The options whose values are valid; null is the same as an option that is omitted."""
         given = self.read(place, read_dictionary, written)
         if given is None:
             return {}
@@ -293,12 +293,12 @@ class OptionsReader:
             return None
 
     def problem(self, place: str, problem: str) -> None:
-        """Keep a problem and where it is."""
+        """Note a problem and its place."""
         self.problems.append(f"{place}: {problem}")
 
 
 def with_name(place: str, written: object) -> str:
-    """The place with the name of what was written there, if it has one."""
+    """The place, with the name of the domain or disk there if it has one."""
     try:
         return f"{place} ({read_name(read_dictionary(written).get('name'))})"
     except InventoryError:
@@ -314,7 +314,7 @@ def suggestion(option: object, known: Iterable[str]) -> str:
 
 
 def described(value: object) -> str:
-    """The value, short and with its type: what YAML made of it may surprise whoever wrote it."""
+    """The value, shortened and with its type, which may not be the one that the user expects."""
     if isinstance(value, str):
         return f"{value!r:.80}"
     if isinstance(value, bool):

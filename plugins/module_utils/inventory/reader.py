@@ -1,9 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The domains and disks that the user wrote, each option checked and resolved by itself.
+"""The domains and disks that the user wrote, each checked and resolved by itself.
 
-Names, types, paths, slots and targets are settled here, without a host. What two disks do to
-each other is the business of ``disk_plan``.
+This determines names, types, paths, slots and targets. ``disk_plan`` finds conflicts between disks.
 """
 
 from __future__ import annotations
@@ -50,42 +49,42 @@ class PlannedDisk:
     """One disk, its options checked and resolved."""
 
     place: str
-    """Where it was written, for messages."""
+    """Its position in the list, for messages."""
     domain: str
     name: str
     absent: bool
     options: Mapping[str, Any]
-    """Those that were written, the size in bytes, and those that the domain's template has."""
+    """Those of the user, with the size in bytes, and those of the domain's template."""
     path: Optional[str]
     """The image; None if the disk is a block device or the like."""
     slot: DeviceNumber
 
     @property
     def image(self) -> bool:
-        """Whether the image is a raw one, which xen_raw_disk looks after."""
+        """Whether it has a raw image, which xen_raw_disk manages."""
         return self.path is not None and self.format == "raw"
 
     @property
     def loop(self) -> bool:
-        """Whether the guest gets the image through a loop device of ours. QEMU opens the image
-        itself, so it needs none."""
+        """Whether we bind the image to a loop device. QEMU needs none, as it opens the image
+        itself."""
         by_qemu = self.options.get("backendtype") == "qdisk"
         return self.image and bool(self.options.get("loop", not by_qemu))
 
     @property
     def may_have_loop(self) -> bool:
-        """Whether an earlier plan may have given the image a loop device, whatever this says."""
+        """Whether an earlier plan may have bound the image to a loop device."""
         return self.path is not None and loop_link.SAFE_PATH.fullmatch(self.path) is not None
 
     @property
     def format(self) -> str:
-        """What is in the image or block device."""
+        """The format of the image or block device."""
         return str(self.options.get("format", "raw"))
 
     @property
     def storage(self) -> str:
-        """Where its data is: the image or the target, of the domain that serves it if that is not
-        dom0. Disks with the same one are the same."""
+        """What identifies its data: the image or the target, and the domain that serves it if that
+        is not dom0."""
         backend = self.spec.backend_domain
         return f"{self.target} of domain {backend}" if backend else self.path or self.target
 
@@ -98,7 +97,7 @@ class PlannedDisk:
 
     @property
     def vdev(self) -> str:
-        """The slot as it was written, here or in the template, or else its Linux device name."""
+        """The slot as the user or the template has it, otherwise its Linux device name."""
         written: Optional[Vdev] = self.options.get("vdev")
         return written.text if written else self.slot.linux_device
 
@@ -116,7 +115,7 @@ class PlannedDisk:
 
     @property
     def in_template(self) -> bool:
-        """Whether it may be a block of the domain's template: those have slots that are written."""
+        """Whether it may be a block of the domain's template, which has a slot for each block."""
         return "vdev" in self.options and not self.options.get("xenstore_id")
 
     @property
@@ -139,15 +138,15 @@ class PlannedDomain:
     config_path: str
     disks: Sequence[PlannedDisk]
     config: Optional[Mapping[str, Any]]
-    """What its config says beside name and disks; None if that is not to be changed."""
+    """The options in its config; None if they are not to be changed."""
 
 
 class InventoryReader(OptionsReader):
-    """Reads what the user wrote and keeps what is wrong with it."""
+    """Reads what the user wrote and collects the problems."""
 
     def __init__(self, images_dir: object, config_dir: object, state: object) -> None:
-        """``images_dir``, ``config_dir``: where images and configs are that have no path of their
-        own. ``state``: ``absent`` to take every domain as absent, or None."""
+        """``images_dir``, ``config_dir``: the directories of images and configs without a path.
+        ``state``: ``absent`` makes every domain absent, or None."""
         super().__init__()
         self._images_dir = self.read("images_dir", read_directory, images_dir) or "/"
         self._config_dir = self.read("config_dir", read_directory, config_dir) or "/"
@@ -156,8 +155,8 @@ class InventoryReader(OptionsReader):
     def domains(
         self, written: object, places: Optional[Sequence[str]] = None
     ) -> List[PlannedDomain]:
-        """The domains; those are left out of which not even the name can be read. ``places``: what
-        each is called in a problem."""
+        """The domains, except for those without a valid name. ``places``: how messages refer to
+        each of them."""
         domains = self.read("domains", read_list, written) or []
         if places is None:
             places = [with_name(f"domains[{i}]", domain) for i, domain in enumerate(domains)]
@@ -168,7 +167,7 @@ class InventoryReader(OptionsReader):
         options = self.options(place, written, DOMAIN_OPTIONS)
         name = str(options.get("name"))
         absent = self._all_absent or options.get("state") == "absent"
-        # Of a template that cannot be read only that is told, and not what follows from it.
+        # A template that cannot be read is one problem; what follows from it is not reported.
         lenient = absent or (_is_given(written, "template") and "template" not in options)
         disks = self._disks(place, name, absent, options, lenient)
         config = None if lenient else self._config(place, name, options, disks)
@@ -298,13 +297,14 @@ class InventoryReader(OptionsReader):
 
 
 def chosen(options: Mapping[str, Any], names: Iterable[str]) -> Options:
-    """Those of the options that have one of the names, in the order of the names."""
+    """The options with these names, in the order of the names."""
     return {name: options[name] for name in names if name in options}
 
 
 def _slots(disks: Sequence[Options]) -> List[DeviceNumber]:
-    """The slot of each disk of a domain: the written one, or the next disk number that no written
-    one touches. An absent disk has one as well, so that marking a disk absent moves no other."""
+    """The slot of each disk of a domain: the one that the user wrote, or the next disk number that
+    is not in use. Absent disks get one as well, so that no other disk moves when one is marked
+    absent."""
     written = [disk["vdev"].slot if "vdev" in disk else None for disk in disks]
     touched: Set[Optional[int]] = {slot.disk for slot in written if slot}
     free = (number for number in itertools.count() if number not in touched)

@@ -8,7 +8,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import path_of
+from ansible_collections.xen.blockdev.plugins.module_utils.config.file import config_path
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
@@ -35,7 +35,7 @@ class IntendedSlot:
         """From an element of the option ``slots``. Raises BlockdevError for a name or slot that
         cannot exist."""
         device_number.parse(options["vdev"])
-        config = path_of(options["domain"], options["config"])
+        config = config_path(options["domain"], options["config"])
         return cls(options["domain"], options["vdev"], config)
 
 

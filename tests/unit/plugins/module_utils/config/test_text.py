@@ -84,7 +84,7 @@ def test_render_without_disks_says_so() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"memory": None}, "option memory: .*NoneType.*leave the option out"),
+        ({"memory": None}, "option memory: .*NoneType.*omit the option"),
         ({"cpu_weight": 1.5}, "option cpu_weight: .*float.*as a string"),
         ({"vif": {"bridge": "xenbr0"}}, "option vif: .*dict"),
         ({"vif": ["bridge=xenbr0", None]}, "option vif: .*NoneType"),
@@ -96,10 +96,10 @@ def test_render_without_disks_says_so() -> None:
         ({"memory": 10**5000}, "option memory: .*64 bits"),
         ({"name": "web"}, "name does not belong in the options"),
         ({"disk": []}, "disk does not belong in the options"),
-        ({"Memory": 1}, "'Memory' is no name of an xl option"),
-        ({"on-crash": "x"}, "'on-crash' is no name"),
-        ({"memory\n": 1}, "is no name"),
-        ({"": 1}, "'' is no name"),
+        ({"Memory": 1}, "'Memory' is not the name of an xl option"),
+        ({"on-crash": "x"}, "'on-crash' is not the name"),
+        ({"memory\n": 1}, "is not the name"),
+        ({"": 1}, "'' is not the name"),
         ({5: 1}, "not a value of type int"),
         ({10**5000: 1}, "not a value of type int"),
     ],
@@ -234,12 +234,12 @@ def test_disks(text: str, disks: list[str]) -> None:
         ("name = 'web%d' % 1\n", "% is Python"),
         ("vif = {}\n", "{ is Python"),
         ("memory = 2 * 512\n", "\\* is Python"),
-        ("memory = 1\nOVM_simple_name = 'web'\n", "line 2 .*OVM_simple_name .*Oracle VM.*leave"),
+        ("memory = 1\nOVM_simple_name = 'web'\n", "line 2 .*OVM_simple_name .*Oracle VM.*omit"),
         ("OVM_high_availability = False\n", "OVM_high_availability is an option of Oracle VM"),
-        ("name = \u2018web\u2019\n", "\u2018 is no quotation mark to xl"),
+        ("name = \u2018web\u2019\n", "xl does not accept \u2018 as"),
         ("a = 1\nb = '\\q'", r"line 2 .*unknown escape \\q"),
         ("b = '\\x41'", r"unknown escape \\x"),
-        ("b = '\\101'", "loses numeric escapes"),
+        ("b = '\\101'", "drops numeric escapes"),
         ("a = 'x'\na += ['y']", "line 2 .*a \\+= adds a list to a string"),
     ],
 )
@@ -374,7 +374,7 @@ def as_xl_reads(value: object) -> xlutil.Value:
 def is_refused_on_purpose(text: str, error: DomainConfigError) -> bool:
     """What xl takes, but loses something of: a numeric escape, disks, a stray last byte."""
     with xlutil.Config(LIBRARY, text[:-1]) as all_but_the_last:
-        lost = ("loses numeric escapes", "single string", "a list inside its list")
+        lost = ("drops numeric escapes", "single string", "a list inside its list")
         return all_but_the_last.valid or any(words in str(error) for words in lost)
 
 

@@ -666,8 +666,8 @@ RO = {"access": "ro"}
 
 def test_that_a_domain_is_there_once() -> None:
     assert problems(domain({"name": "a"}), domain({"name": "a"}), domain(state="absent")) == [
-        f"domains[1] (web): a domain of that name exists already, see {WEB}",
-        f"domains[2] (web): a domain of that name exists already, see {WEB}",
+        f"domains[1] (web): another domain has the same name, see {WEB}",
+        f"domains[2] (web): another domain has the same name, see {WEB}",
     ]
     assert len(entries(domain({"name": "a"}), domain({"name": "a"}, name="Web"))) == 2
 

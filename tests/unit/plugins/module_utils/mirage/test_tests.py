@@ -281,7 +281,7 @@ def test_bad_input(test: object, problem: str) -> None:
 
 def test_names_are_taken_once() -> None:
     assert problems(HELLO, HELLO) == [
-        "mirage_vms[1] (hello): a domain of that name exists already, see mirage_vms[0] (hello)"
+        "mirage_vms[1] (hello): another domain has the same name, see mirage_vms[0] (hello)"
     ]
 
 
@@ -309,7 +309,7 @@ def test_all_that_is_wrong_is_told_at_once_each_at_its_own_test() -> None:
         "mirage_vms[2]: unikernel",
         *(f"mirage_vms[{index}], disks[0] (a): size" for index in (1, 2)),
         "mirage_vms[4] (hello), disks[0] (a): size",
-        "mirage_vms[4] (hello): a domain of that name exists already, see mirage_vms[0] (hello)",
+        "mirage_vms[4] (hello): another domain has the same name, see mirage_vms[0] (hello)",
         "mirage_vms[3] (quiet): --solo5:quiet hides with which status it ends, so that one that "
         "dies would pass",
     ]

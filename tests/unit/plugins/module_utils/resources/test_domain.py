@@ -173,7 +173,7 @@ def test_another_config(host: FakeHost) -> None:
     [
         (None, "there is no such config; write it first (xen_domain_config)"),
         ("name = 'other'\n", "it is the config of domain other, not of app"),
-        ("memory = 5\n", "it sets no name"),
+        ("memory = 5\n", "it does not set a name"),
         ("name = 'app'\nmemory = @MEMORY@\n", "line 2 is not valid in an xl configuration"),
         ("name = 'app'\ndisk = 'a'\n", "disk is a single string"),
         ("name = 'app'\ndisk = ['a,raw']\n", "it has no vdev"),
@@ -196,9 +196,9 @@ def test_configs_that_cannot_be(host: FakeHost, text: str, message: str) -> None
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"name": "5"}, "is no name of a domain"),
-        ({"name": ""}, "is no name of a domain"),
-        ({"name": "a/b"}, "is no name of a domain"),
+        ({"name": "5"}, "is not a valid name"),
+        ({"name": ""}, "is not a valid name"),
+        ({"name": "a/b"}, "is not a valid name"),
         ({"config": "app.cfg"}, "is not the absolute path of a file"),
         ({"config": "/etc"}, "is not a regular file"),
         ({"name": "Domain-0"}, "is this host itself"),
@@ -496,7 +496,9 @@ def test_xl_that_hangs_is_killed_and_leaves_nothing(
     def hang(argv: List[str], timeout: float) -> programs.Completed:
         ended = real_run(argv, timeout)
         if argv[1] == "create":
-            raise programs.ProgramTimeoutError("`xl create` did not end within 240 s and was killed")
+            raise programs.ProgramTimeoutError(
+                "`xl create` did not end within 240 s and was killed"
+            )
         return ended
 
     real_run = programs.run

@@ -265,7 +265,7 @@ def test_overwrite_without_options_keeps_the_rest(foreign: Host) -> None:
     ("text", "error"),
     [
         ("name = 'db'\n", "the config of domain db, not of web"),
-        ("memory = 1\n", "it sets no name; add name = 'web'"),
+        ("memory = 1\n", "it does not set a name; add name = 'web'"),
         ("name = @NAME@\n", "placeholder"),
         ("name = 'web'\ndisk = [['x']]\n", "a list inside its list"),
         ("name = 'web'\r\n", "carriage return"),
@@ -810,7 +810,7 @@ def test_bad_disks(host: Host, disks: Any, error: str) -> None:
     [
         ({"memory": 1.5}, "option memory"),
         ({"disk": []}, "disk does not belong in the options"),
-        ({"Kernel": "x"}, "no name of an xl option"),
+        ({"Kernel": "x"}, "not the name of an xl option"),
     ],
 )
 def test_bad_options(host: Host, options: Any, error: str) -> None:
