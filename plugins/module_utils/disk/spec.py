@@ -122,7 +122,7 @@ class DiskSpec:
             spec = cls(**SpecScanner().read(text))
         except DiskSpecError as error:
             raise DiskSpecError(f"disk specification {abridged(text)}: {error}") from error
-        return replace(spec, access=spec.access and spec.effective_access)
+        return replace(spec, access="ro") if spec.access and spec.devtype == "cdrom" else spec
 
     # ---- what it means ----
 
