@@ -122,7 +122,7 @@ class DiskSpec:
             spec = cls(**SpecScanner().read(text))
         except DiskSpecError as error:
             raise DiskSpecError(f"disk specification {abridged(text)}: {error}") from error
-        return replace(spec, access=spec.access and spec.effective_access)
+        return replace(spec, access="ro") if spec.access and spec.devtype == "cdrom" else spec
 
     # ---- what it means ----
 
@@ -184,8 +184,8 @@ class DiskSpec:
 
     def as_dict(self) -> Dict[str, DiskValue]:
         """What is said, by key, in the order of KEYS: ``of`` makes the same disk of it."""
-        values = {key: getattr(self, key) for key in KEYS}
-        return {key: value for key, value in values.items() if _is_said(key, value)}
+        values = ((key, getattr(self, key)) for key in KEYS)
+        return {key: value for key, value in values if value is not None and _is_said(key, value)}
 
     def render(self, style: str = "keyed") -> str:
         """The specification in one of the STYLES, which means the same to xl, and to ``parse``.
@@ -226,9 +226,7 @@ def without_prefixes(target: str) -> DiskSpec:
 
 def _is_said(key: str, value: object) -> bool:
     words = KEYS[key].words
-    if words:
-        return value in words
-    return value is not None if key != "vdev" else bool(value)
+    return value in words if words else bool(value) or key != "vdev"
 
 
 def _word(key: str, value: DiskValue) -> str:

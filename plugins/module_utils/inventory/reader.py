@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import posixpath
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config.mirage_xl import MirageConfig
@@ -118,7 +118,7 @@ class PlannedDisk:
         """Whether it may be a block of the domain's template, which has a slot for each block."""
         return "vdev" in self.options and not self.options.get("xenstore_id")
 
-    @property
+    @cached_property
     def spec(self) -> DiskSpec:
         """The disk as xl has it, not checked. It says its format only if the user has said it: the
         modules do not take what looks like another format as raw unless it is."""
