@@ -7,24 +7,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: xen_plan
-short_description: Plan all that a host is to do for its Xen domains
+short_description: Plan everything for the Xen domains of a host
 version_added: 1.1.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
-  - Works out on the controller what every role is to do, as P(xen.blockdev.host_plan#filter) does, once for all tasks
-    that follow. P(xen.blockdev.plan#role) has it as a task.
-  - Fails with everything that is wrong with the domains. It touches nothing on the host and does not connect to it.
-  - Configs may have passwords in them, so Ansible's own output does not show the plan, whatever the verbosity. Other
-    callbacks may keep it, as they keep the variables that it was made of.
+  - Plans on the controller what every role does, as P(xen.blockdev.host_plan#filter) does, once for all later tasks.
+    P(xen.blockdev.plan#role) calls it.
+  - Fails with all problems of the domains. It does not connect to the host.
+  - Configs may contain passwords, so Ansible's own output does not show the plan, whatever the verbosity. Other
+    callbacks may keep it, as they keep the variables from which it was made.
 attributes:
   action:
-    description: It is done by an action plugin, on the controller.
+    description: Runs as an action plugin on the controller.
     support: full
   async:
     description: Supports being used with the C(async) keyword.
     support: none
   check_mode:
-    description: Can run in check mode. There it does the same.
+    description: Does the same in check mode.
     support: full
   diff_mode:
     description: Has nothing to show in diff mode.
@@ -36,20 +36,20 @@ attributes:
 options:
   domains:
     description:
-      - The domains, with their disks as P(xen.blockdev.disk_plan#filter) takes them, and their configs as
-        P(xen.blockdev.domain_configs#filter) does.
+      - The domains, with the options for disks in P(xen.blockdev.disk_plan#filter) and those for configs in
+        P(xen.blockdev.domain_configs#filter).
     type: raw
     required: true
   images_dir:
-    description: Where the images are that have no path of their own.
+    description: The directory of images without a C(path).
     type: str
     default: /srv/xen
   config_dir:
-    description: Where the configs are that have no path of their own.
+    description: The directory of configs without a C(config_path).
     type: str
     default: /etc/xen
   state:
-    description: With V(absent), plan as if all domains were.
+    description: With V(absent), all domains are planned as absent.
     type: str
     choices: [present, absent]
 seealso:
@@ -67,37 +67,37 @@ EXAMPLES = r"""
   xen.blockdev.xen_raw_disk:
     disks: "{{ planned.plan.raw_disks }}"
 
-- name: Bind them to loop devices
+- name: Bind the images to loop devices
   xen.blockdev.xen_loopdev:
     devices: "{{ planned.plan.loopdevs }}"
 """
 
 RETURN = r"""
 plan:
-  description: What each role is to do.
+  description: The items of each role.
   returned: success
   type: dict
   contains:
     raw_disks:
-      description: Items for M(xen.blockdev.xen_raw_disk). An image that several disks share is there once.
+      description: Items for M(xen.blockdev.xen_raw_disk). An image that several disks share has one item.
       type: list
       elements: dict
       returned: success
       sample: [{path: /srv/xen/web/boot.raw, size: 16777216, state: present}]
     loopdevs:
-      description: Items for M(xen.blockdev.xen_loopdev). An image that several disks share is there once.
+      description: Items for M(xen.blockdev.xen_loopdev). An image that several disks share has one item.
       type: list
       elements: dict
       returned: success
       sample: [{path: /srv/xen/web/boot.raw, state: present}]
     domain_config:
-      description: Items for M(xen.blockdev.xen_domain_config), one a domain.
+      description: Items for M(xen.blockdev.xen_domain_config), one for each domain.
       type: list
       elements: dict
       returned: success
       sample: [{domain: web, path: /etc/xen/web.cfg, state: present, options: {memory: 128}, disks: []}]
     vbds:
-      description: Items for M(xen.blockdev.xen_vbd_attach), one a disk.
+      description: Items for M(xen.blockdev.xen_vbd_attach), one for each disk.
       type: list
       elements: dict
       returned: success

@@ -16,7 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import Li
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configtext import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_texts import (
     OPTIONS,
     configs,
     flat_lists,

@@ -15,7 +15,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Co
 from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import DomainConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, programs
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_host import (
     FOREIGN,
     Host,
     mode_of,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import Host, disk
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_host import Host, disk
 
 A = "format=raw, vdev=xvda, access=rw, target=/dev/vg0/xvda"
 B = "format=raw, vdev=xvdb, access=rw, target=/dev/vg0/xvdb"

@@ -10,7 +10,7 @@ from typing import Any, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_host import (
     Host,
     disk,
 )

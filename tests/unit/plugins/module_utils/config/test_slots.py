@@ -11,7 +11,7 @@ from typing import List
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import Host, disk
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_host import Host, disk
 
 
 @pytest.fixture

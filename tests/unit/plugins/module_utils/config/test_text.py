@@ -12,7 +12,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import DomainConfigError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configtext import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_texts import (
     configs,
     encodable,
     joined,

@@ -25,7 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_conf
     open_configs,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.configutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_host import (
     DEFAULTS,
     FOREIGN,
     Host,
