@@ -477,8 +477,7 @@ class Told:
 def told(values: Dict[str, str]) -> Told:
     serve(values)
     store = xen_state.read_store()
-    of_host = usage.Usage()
-    of_host.__dict__["vbds"] = xen_state.vbds(store)
+    of_host = usage.Usage(xen_state.vbds(store))
     return Told(
         xen_state.domains(store),
         [dataclasses.replace(vbd, frontend_state=None) for vbd in xen_state.vbds(store)],

@@ -19,8 +19,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import control a
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import udev_rule
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import loopdev_info
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.openers import RECHECK_SECONDS
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
-    GLANCES_SECONDS,
     Usage,
     join,
 )
@@ -60,7 +60,7 @@ def unbind(path: str, binding: Binding) -> None:
 
 
 def _unbind_after_udev(binding: Binding) -> None:
-    for pause in GLANCES_SECONDS:
+    for pause in RECHECK_SECONDS:
         try:
             loop_control.unbind(binding)
             return

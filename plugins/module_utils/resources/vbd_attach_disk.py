@@ -21,7 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules 
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
     Storage,
-    backing_file,
+    backing_file_of,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
@@ -219,7 +219,7 @@ def _with_new_name(vbd: Vbd) -> str:
     """The target, and what it is called now if the image was renamed since it was attached."""
     target = vbd.target
     path = loop_link.path_of(target) if loop_link.is_link(target) else target
-    now = None if loop_binding.number_of(path) is not None else backing_file(vbd)
+    now = None if loop_binding.number_of(path) is not None else backing_file_of(vbd)
     return target if now in (None, os.path.realpath(path)) else f"{target} (which is {now} now)"
 
 

@@ -11,9 +11,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0
 from ansible_collections.xen.blockdev.plugins.module_utils.host.blkid import Content, Prober, Warn
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
-    backing_file,
+    backing_file_of,
+    block_device_path,
     decimal,
-    device_path,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
@@ -41,7 +41,8 @@ def _content(vbd: Vbd, prober: Prober) -> Content:
     if vbd.backend_domid != 0 or vbd.format != "raw":
         return Content()
     if vbd.physical_device:
-        return prober.look(device_path(vbd.physical_device), os.makedev(*vbd.physical_device))
+        rdev = os.makedev(*vbd.physical_device)
+        return prober.look(block_device_path(rdev), rdev)
     return prober.look(vbd.target if os.path.isabs(vbd.target) else None)
 
 
@@ -52,7 +53,7 @@ def _described(vbd: Vbd) -> State:
         "xenstore_key": vbd.xenstore_key,
         "vdev": vbd.vdev,
         "target": vbd.target,
-        "backing_file": backing_file(vbd),
+        "backing_file": backing_file_of(vbd),
         "physical_device": decimal(vbd.physical_device),
         "format": vbd.format,
         "backendtype": vbd.backendtype,

@@ -83,7 +83,7 @@ class FormerNames:
 
     @cached_property
     def _saved(self) -> List[saved_domains.SavedDisk]:
-        return saved_domains.read_all()
+        return saved_domains.saved_disks()
 
     def _is_named(self, target: str, real: str) -> bool:
         path = loop_link.path_of(target) if loop_link.is_link(target) else target
@@ -111,7 +111,7 @@ class FormerNames:
 
 
 def _attached_elsewhere(path: str, vbd: xen_state.Vbd) -> str:
-    now = storage.backing_file(vbd)
+    now = storage.backing_file_of(vbd)
     is_now = f", which is {now} now" if now else ""
     return (
         f"domain {vbd.domain} has the image that was {path} as {vbd.vdev}{is_now}; put it back "

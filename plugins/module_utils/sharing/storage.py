@@ -316,29 +316,24 @@ def _doubt(storage: Storage, link: Union[Link, ChainError], error: XenError) -> 
     return f"who else uses the {link.role} {link.path} of {storage.name} is not known: {error}"
 
 
-def backing_file(vbd: Vbd) -> Optional[str]:
-    """The path of the image that a disk's loop device is bound to, as the kernel shows it (with
-    `` (deleted)`` at its end once the image is gone); None for any other disk."""
+def backing_file_of(vbd: Vbd) -> Optional[str]:
+    """The path of the image to which a disk's loop device is bound, as the kernel shows it (ending
+    in `` (deleted)`` if the image was deleted); None for any other disk."""
     if vbd.physical_device is None or vbd.backend_domid != 0:
         return None
-    try:
-        with open(
-            f"{sysfs(os.makedev(*vbd.physical_device))}/loop/backing_file", "rb"
-        ) as attribute:
-            return os.fsdecode(attribute.read().rstrip(b"\n"))
-    except OSError:
-        return None
+    path = f"{sysfs(os.makedev(*vbd.physical_device))}/loop/backing_file"
+    with suppress(OSError), open(path, "rb") as attribute:
+        return os.fsdecode(attribute.read().rstrip(b"\n"))
+    return None
 
 
-def device_path(device: Tuple[int, int]) -> Optional[str]:
-    """The path of the block device with this major and minor number, as the kernel names it; None
-    where there is no such device."""
-    try:
-        with open(f"{sysfs(os.makedev(*device))}/uevent", encoding="utf-8") as attribute:
-            names = re.findall(r"^DEVNAME=(.+)$", attribute.read(), re.MULTILINE)
-    except OSError:
-        return None
-    return f"/dev/{names[0]}" if names else None
+def block_device_path(rdev: int) -> Optional[str]:
+    """The path of a block device, as the kernel names it, by its number (st_rdev); None if there is
+    no such device."""
+    with suppress(OSError), open(f"{sysfs(rdev)}/uevent", encoding="utf-8") as attribute:
+        name = re.search(r"^DEVNAME=(.+)$", attribute.read(), re.MULTILINE)
+        return f"/dev/{name[1]}" if name else None
+    return None
 
 
 def decimal(device: Optional[Tuple[int, int]]) -> Optional[str]:

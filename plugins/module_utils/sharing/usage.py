@@ -7,7 +7,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
+    Collection,
     Dict,
     FrozenSet,
     Iterable,
@@ -31,33 +31,25 @@ from typing import (
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import parse
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.host import (
-    block_device,
-    mounts,
-    open_files,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device, mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.block_device import entries, sysfs
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import MOUNTS, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile, Process
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.openers import Openers
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
     Behind,
     Identity,
     Storage,
     Storages,
-    device_path,
+    block_device_path,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 
 if TYPE_CHECKING:
     from ansible_collections.xen.blockdev.plugins.module_utils.config.images import NamingConfigs
-
-GLANCES_SECONDS = (0.02, 0.1, 0.3, 1)
-"""The pauses before each further look at who has a block device open. Whoever looks at all of them,
-such as blkid, lsblk, udev or another run of a module, has each open for a moment, which lasts as
-long as it waits for a processor."""
 
 SAVED_REMEDY = "restore it first (xl restore), or delete that file if nothing is to go on from it"
 
@@ -104,7 +96,11 @@ def join(users: Iterable[User]) -> str:
 
 
 class Usage:
-    """The users of this host's files and block devices; each source is read once, when needed."""
+    """The users of this host's files and block devices. Each source is read once, when needed."""
+
+    def __init__(self, vbds: Optional[Sequence[xen_state.Vbd]] = None) -> None:
+        """``vbds``: the disks of all domains, if they were read already."""
+        self._vbds = vbds
 
     def of_device(
         self, rdev: int, leaves: Leaves = lambda user: False, processes: bool = True
@@ -130,7 +126,7 @@ class Usage:
     def is_claimed(self, rdev: int) -> bool:
         """Whether the kernel keeps the block device for one user alone, as for a mount, also where
         that shows nowhere else. A disk that a guest has is not kept so."""
-        path = device_path((os.major(rdev), os.minor(rdev)))
+        path = block_device_path(rdev)
         if path is None:
             return False
         try:
@@ -169,7 +165,7 @@ class Usage:
         The QEMU of a domain that has a disk with this data is none: that disk is known. One that
         still has a disk open which its domain has lost is one.
         """
-        users = self._opened(self.storages.written_with(storage), for_writing=True)
+        users = self._keeping_open(self.storages.written_with(storage), for_writing=True)
         if any(user.domid is not None for user in users):
             domids = {vbd.domid for vbd in self.vbds if self.storages.of_vbd(vbd).overlaps(storage)}
             users = [user for user in users if user.domid not in domids]
@@ -188,51 +184,28 @@ class Usage:
         """The vbds of the block device with the number C(rdev)."""
         return self._vbds_of_devices.get(rdev, [])
 
-    def _processes(self, identities: Iterable[Identity], others: Sequence[User]) -> List[User]:
+    def _processes(self, identities: Collection[Identity], others: Sequence[User]) -> List[User]:
         """The processes that have it open, where nothing better is known; QEMU is none beside the
         disks that it serves. C(others): all others who use it."""
         if any(user.by_process for user in others):
             return []
         domids = {user.domid for user in others if user.domid is not None}
-        return [user for user in self._opened(identities) if user.domid not in domids]
+        return [user for user in self._keeping_open(identities) if user.domid not in domids]
 
-    def _opened(self, identities: Iterable[Identity], for_writing: bool = False) -> List[User]:
-        """The processes that have one of these open, and do not only glance at it."""
-        users = self._seen(0, identities, for_writing)
-        for number in range(1, len(GLANCES_SECONDS) + 1):
-            if not users:
-                break
-            later = self._seen(number, identities, for_writing)
-            users = [user for user in users if user in later]
-        return users
-
-    def _seen(self, number: int, identities: Iterable[Identity], for_writing: bool) -> List[User]:
-        """The same at one look."""
-        look = self._look(number)
-        opened = [one for identity in identities for one in look.get(identity, ())]
-        pids = dict.fromkeys(one.pid for one in opened if not for_writing or one.is_for_writing)
+    def _keeping_open(
+        self, identities: Collection[Identity], for_writing: bool = False
+    ) -> List[User]:
+        pids = self._openers.wait_for_lasting(identities, for_writing)
         return [_process(pid, for_writing) for pid in pids]
 
-    def _look(self, number: int) -> Dict[Identity, List[OpenFile]]:
-        """What processes have open at the look with this C(number), taken when needed."""
-        if number == len(self._looks):
-            if number:
-                time.sleep(GLANCES_SECONDS[number - 1])
-            look: Dict[Identity, List[OpenFile]] = defaultdict(list)
-            for one in open_files.opened():
-                for identity in self._reached_by(one):
-                    look[identity].append(one)
-            self._looks.append(look)
-        return self._looks[number]
+    @cached_property
+    def _openers(self) -> Openers:
+        return Openers(self._reached_by)
 
     def _reached_by(self, opened: OpenFile) -> Iterable[Identity]:
         if stat.S_ISBLK(opened.status.st_mode):
             return self.storages.reached_by(opened.status.st_rdev)
         return self.storages.files_of_opened(opened)
-
-    @cached_property
-    def _looks(self) -> List[Dict[Identity, List[OpenFile]]]:
-        return []
 
     @cached_property
     def storages(self) -> Storages:
@@ -245,9 +218,9 @@ class Usage:
         return loop_binding.scan()
 
     @cached_property
-    def vbds(self) -> List[xen_state.Vbd]:
-        """Every vbd of every domain; none where this is no Xen host."""
-        return xen_state.attached_devices()
+    def vbds(self) -> Sequence[xen_state.Vbd]:
+        """The disks of all domains; none if this is not a Xen host."""
+        return xen_state.attached_devices() if self._vbds is None else self._vbds
 
     @cached_property
     def _configs(self) -> NamingConfigs:
@@ -302,7 +275,7 @@ class Usage:
     def _saved_by(self) -> Dict[Identity, List[User]]:
         """Who will use what lies behind the disks of the saved domains."""
         found: List[Tuple[Identity, User]] = []
-        for disk in saved_domains.read_all():
+        for disk in saved_domains.saved_disks():
             # The link of an image that is not bound leads nowhere, and the image counts then.
             path = loop_link.path_of(disk.target) if loop_link.is_link(disk.target) else disk.target
             with suppress(XenError):

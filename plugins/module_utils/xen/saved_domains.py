@@ -46,7 +46,7 @@ class SavedDisk:
     """What is in the target, as xl calls that."""
 
 
-def read_all() -> List[SavedDisk]:
+def saved_disks() -> List[SavedDisk]:
     """The disks of all domains that xendomains will restore. Raises OSError."""
     return [disk for path in _files(directory()) for disk in read(path)]
 

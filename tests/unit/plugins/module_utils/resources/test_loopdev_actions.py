@@ -111,7 +111,7 @@ def test_a_binding_of_another_kind_is_undone(
 def test_a_binding_of_another_kind_that_stays(
     image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loopdev_actions, "GLANCES_SECONDS", (0,))
+    monkeypatch.setattr(loopdev_actions, "RECHECK_SECONDS", (0,))
     kernel.next = bound(image, 6)
     kernel.in_use = 2
     with pytest.raises(
@@ -186,7 +186,7 @@ def test_unbinding_what_someone_began_to_use(
 ) -> None:
     plan = devices(bound(image)).plan(item(image, state="absent"))
     monkeypatch.setattr(loopdev_actions, "Usage", lambda: KnownUsage([], {3: users}))
-    monkeypatch.setattr(loopdev_actions, "GLANCES_SECONDS", (0, 0))
+    monkeypatch.setattr(loopdev_actions, "RECHECK_SECONDS", (0, 0))
     kernel.in_use = 3
     with pytest.raises(LoopError, match=rf"cannot unbind /dev/loop3 .*: {words}; end that first"):
         run(plan)

@@ -37,7 +37,7 @@ class KnownUsage(Usage):
 @pytest.fixture(autouse=True)
 def saved(monkeypatch: pytest.MonkeyPatch) -> List[SavedDisk]:
     disks: List[SavedDisk] = []
-    monkeypatch.setattr(saved_domains, "read_all", lambda: disks)
+    monkeypatch.setattr(saved_domains, "saved_disks", lambda: disks)
     return disks
 
 
@@ -182,7 +182,7 @@ def test_a_link_that_still_has_the_old_name(
 def test_a_disk_of_a_guest(
     monkeypatch: pytest.MonkeyPatch, path: str, linked: bool, now: Optional[str]
 ) -> None:
-    monkeypatch.setattr(storage, "backing_file", lambda _vbd: now)
+    monkeypatch.setattr(storage, "backing_file_of", lambda _vbd: now)
     target = loop_link.link_of(path) if linked else path
     is_now = f", which is {now} now" if now else ""
     assert of_new(path, vbds=[vbd(target)]) == (

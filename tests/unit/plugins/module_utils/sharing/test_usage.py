@@ -18,7 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile
 from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing import usage
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import openers, usage
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
@@ -44,7 +44,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_device, "SYS_BLOCK_BY_NUMBER", "/nonexistent")
     monkeypatch.setattr(open_files, "opened", lambda: iter(()))
     monkeypatch.setattr(open_files, "command", COMMANDS.get)
-    monkeypatch.setattr(usage, "GLANCES_SECONDS", (0, 0, 0))
+    monkeypatch.setattr(openers, "RECHECK_SECONDS", (0, 0, 0))
 
 
 def opened_by(*users: User) -> List[OpenFile]:
@@ -188,7 +188,7 @@ def test_backing_files_of_disks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     vbd = xen_state.Vbd(7, "web", 51712, "xvda", str(top), "rw", format="qcow2")
     monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [vbd])
     saved = saved_domains.SavedDisk("db", "xvdb", str(top), False, "/save/db", "qcow2")
-    monkeypatch.setattr(saved_domains, "read_all", lambda: [saved])
+    monkeypatch.setattr(saved_domains, "saved_disks", lambda: [saved])
     running, kept = Usage().of_file(base.stat())
     words = f"the backing file of {top}, which is attached to domain web as xvda"
     assert (running.kind, running.sentence, running.xenstore_key) == ("vbd", words, 51712)

@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_not_taken_for_nothing(
     place = {"listdir": os, "open": saved_domains}[what]
     monkeypatch.setattr(place, what, fail, raising=False)
     with pytest.raises(OSError, match="Input/output error"):
-        saved_domains.read_all()
+        saved_domains.saved_disks()
 
 
 def test_no_file_has_no_disks(tmp_path: Path) -> None:

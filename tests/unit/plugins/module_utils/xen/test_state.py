@@ -192,5 +192,5 @@ def test_backing_files(host: FakeHost) -> None:
     directory.mkdir(parents=True)
     (directory / "backing_file").write_text("/srv/xen/b.raw\n")
     vbds = recorded_vbds()
-    assert storage.backing_file(vbds["51768"]) == "/srv/xen/b.raw"
-    assert storage.backing_file(vbds["xvda"]) is None
+    assert storage.backing_file_of(vbds["51768"]) == "/srv/xen/b.raw"
+    assert storage.backing_file_of(vbds["xvda"]) is None
