@@ -187,7 +187,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.module impor
     Interface,
     converge,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain import open_domains
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain import (
+    DomainItem,
+    open_domains,
+)
 
 INTERFACE = Interface(
     items="domains",
@@ -204,6 +207,7 @@ INTERFACE = Interface(
         "paused": {"type": "bool", "default": False},
         "timeout": {"type": "float", "default": 60},
     },
+    read=DomainItem.read,
 )
 
 

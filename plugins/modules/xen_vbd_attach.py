@@ -430,6 +430,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.module impor
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach import open_vbds
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
 
 DEFAULTS = {
     name: {**disk_options.WITH_TARGET[name].argument_spec, "default": default}
@@ -467,6 +468,7 @@ def main() -> None:
                     "default": "ignore",
                 },
             },
+            read=VbdItem.read,
         ),
         open_vbds,
     )

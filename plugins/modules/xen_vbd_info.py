@@ -155,7 +155,7 @@ vbds:
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import query
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_info import report
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_info import describe_vbds
 
 
 def main() -> None:
@@ -163,7 +163,7 @@ def main() -> None:
         "domains": {"type": "list", "elements": "str"},
         "probe": {"type": "bool", "default": True},
     }
-    query(options, "vbds", report)
+    query(options, "vbds", describe_vbds)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be told of the disks that running domains have."""
+"""The disks of running domains, as xen_vbd_info shows them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as x
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
 
 
-def report(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
-    """What xen_vbd_info shows: the disks of all running domains, or of C(domains).
-    C(probe): whether to look at what is on them."""
+def describe_vbds(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
+    """The disks of all running domains, or of the named ones. ``probe``: whether to read their
+    contents; ``warn`` gets a warning if that fails."""
     dom0.require_dom0()
     store = xen_state.read_store()
     running = xen_state.domains(store)
@@ -37,7 +37,7 @@ def report(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]
 
 
 def _content(vbd: Vbd, prober: Prober) -> Content:
-    """What is on the disk, if this host has it as a raw image or a block device."""
+    """The content of the disk, if it is a raw image or a block device of this host."""
     if vbd.backend_domid != 0 or vbd.format != "raw":
         return Content()
     if vbd.physical_device:

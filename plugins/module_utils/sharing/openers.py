@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The processes that keep a file or a block device open.
 
-Programs that inspect every block device, such as blkid, lsblk, udev or another run of a module, open
-each of them for a moment, which lasts as long as they wait for a processor. They do not count: a
-process counts if it has the file open each time that this looks.
+Programs that inspect every block device, such as blkid, lsblk, udev or another run of a module,
+open each of them for a moment, which lasts as long as they wait for a processor. They do not count:
+a process counts if it has the file open each time that this looks.
 """
 
 from __future__ import annotations

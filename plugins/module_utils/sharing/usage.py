@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who uses a file or a block device on this host, and may not lose it."""
+"""The users of a file or a block device on this host."""
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as x
 if TYPE_CHECKING:
     from ansible_collections.xen.blockdev.plugins.module_utils.config.images import NamingConfigs
 
-SAVED_REMEDY = "restore it first (xl restore), or delete that file if nothing is to go on from it"
+SAVED_REMEDY = (
+    "restore it first (xl restore), or delete the save file if the domain is no longer needed"
+)
 
 
 @dataclass(frozen=True)
@@ -61,37 +63,36 @@ class User:
     kind: str
     """``loop``, ``vbd``, ``saved``, ``mount``, ``swap``, ``holder``, ``process`` or ``config``."""
     sentence: str
-    """What it does with it, for a message: ``mounted on /mnt``."""
+    """The use, for a message: ``mounted on /mnt``."""
     domain: Optional[str] = None
-    """Of a vbd: the domain's name."""
+    """The domain's name, for a vbd."""
     xenstore_key: Optional[int] = None
-    """Of a vbd: its slot."""
+    """The slot, for a vbd."""
     rdev: Optional[int] = None
-    """Of a loop device: its number (st_rdev)."""
+    """The number (st_rdev), for a loop device."""
     by_process: bool = False
-    """Of a vbd: whether a process, QEMU, serves it, which has it open then. The kernel does not."""
+    """Whether QEMU, a process, serves the vbd and so has its target open; the kernel does not."""
     read_only: bool = False
-    """Of a disk of a saved domain: whether it only reads it."""
+    """Whether the disk of a saved domain is read-only."""
     domid: Optional[int] = None
-    """Of a vbd: the domain's id. Of a process: that of the domain whose QEMU it is."""
+    """The domain's id, for a vbd and for the QEMU process of a domain."""
 
 
 Leaves = Callable[[User], bool]
-"""Tells of a user whether it will be gone by then."""
-
+"""Whether a user will be gone before the file or device is changed."""
 
 DiskSlot = Tuple[str, int]
-"""Where a domain has a disk: its name and the xenstore key."""
+"""A slot of a domain: the domain's name and the devid."""
 
 
 def emptied(pending: Pending) -> FrozenSet[DiskSlot]:
     """The slots whose disks an earlier task would have detached or replaced. Raises BlockdevError
-    for a vdev that is none."""
+    for a bad vdev."""
     return frozenset((domain, parse(vdev).xenstore_key) for domain, vdev in pending.slots)
 
 
 def join(users: Iterable[User]) -> str:
-    """The users in one phrase, each said once."""
+    """The users in one phrase, without repetition."""
     return ", ".join(dict.fromkeys(user.sentence for user in users))
 
 
@@ -105,8 +106,8 @@ class Usage:
     def of_device(
         self, rdev: int, leaves: Leaves = lambda user: False, processes: bool = True
     ) -> List[User]:
-        """Who uses the block device with the number C(rdev) (st_rdev), or a partition of it, but
-        for those that C(leaves). C(processes): whether those count that have it open."""
+        """The users of the block device ``rdev`` (st_rdev) or of a partition of it, without those
+        that ``leaves`` is true for. ``processes``: whether processes count that have it open."""
         users = [
             *(self._mounts.get(rdev) or self._mounts_elsewhere.get(rdev) or ()),
             *self._swaps.get(rdev, ()),
@@ -124,8 +125,8 @@ class Usage:
         return left or (self._processes({rdev}, users) if processes else [])
 
     def is_claimed(self, rdev: int) -> bool:
-        """Whether the kernel keeps the block device for one user alone, as for a mount, also where
-        that shows nowhere else. A disk that a guest has is not kept so."""
+        """Whether something in dom0 has opened the block device exclusively, as for a mount, even
+        if nothing else shows it. A vbd does not open its device so."""
         path = block_device_path(rdev)
         if path is None:
             return False
@@ -142,10 +143,11 @@ class Usage:
         path: Optional[str] = None,
         processes: bool = True,
     ) -> List[User]:
-        """Who uses the regular file that C(status) was read from, but for those that C(leaves).
+        """The users of the regular file with this ``status``, without those that ``leaves`` is true
+        for.
 
-        C(path): where it is, so that the file in which an overlay keeps it counts as well.
-        C(processes): whether those count that have it open.
+        ``path``: where it is, so that the file in which an overlay stores it counts as well.
+        ``processes``: whether processes count that have it open.
         """
         files: Set[Identity] = {loop_binding.file_id(status)}
         if path is not None:
@@ -160,10 +162,10 @@ class Usage:
         return left or (self._processes(files, users) if processes else [])
 
     def writers(self, storage: Storage) -> List[User]:
-        """The processes that have something open for writing by which C(storage) is reached.
+        """The processes that keep something open for writing through which they reach ``storage``.
 
-        The QEMU of a domain that has a disk with this data is none: that disk is known. One that
-        still has a disk open which its domain has lost is one.
+        Not the QEMU of a domain that has a disk with this data, as that disk is known; but a QEMU
+        that still has a disk open after its domain has lost it.
         """
         users = self._keeping_open(self.storages.written_with(storage), for_writing=True)
         if any(user.domid is not None for user in users):
@@ -172,21 +174,21 @@ class Usage:
         return users
 
     def naming(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[User]:
-        """The configs that name the image at the path C(image), whether their domains run or not.
+        """The configs that name the image at the path ``image``, for running domains or not.
 
-        C(named_in): the option of that name; None looks nowhere.
+        ``named_in``: the option of that name; None for no configs.
         """
         if named_in is None:
             return []
         return [User("config", f"{file} names it") for file in self._configs.of(image, named_in)]
 
     def attachments(self, rdev: int) -> List[User]:
-        """The vbds of the block device with the number C(rdev)."""
+        """The vbds of the block device ``rdev`` (st_rdev)."""
         return self._vbds_of_devices.get(rdev, [])
 
     def _processes(self, identities: Collection[Identity], others: Sequence[User]) -> List[User]:
-        """The processes that have it open, where nothing better is known; QEMU is none beside the
-        disks that it serves. C(others): all others who use it."""
+        """The processes that keep it open, without the QEMU that serves a disk of its domain.
+        ``others``: all other users, the leaving ones included."""
         if any(user.by_process for user in others):
             return []
         domids = {user.domid for user in others if user.domid is not None}
@@ -209,7 +211,7 @@ class Usage:
 
     @cached_property
     def storages(self) -> Storages:
-        """What lies behind the targets of disks."""
+        """Finds the storage of the targets of disks."""
         return Storages(self.bindings)
 
     @cached_property
@@ -263,7 +265,7 @@ class Usage:
 
     @cached_property
     def _behind_vbds(self) -> List[Tuple[Identity, User]]:
-        """The backing files of attached disks."""
+        """The files behind attached disks, such as backing files."""
         return [
             (identity, _disk_behind(vbd, one))
             for vbd in self.vbds
@@ -273,10 +275,10 @@ class Usage:
 
     @cached_property
     def _saved_by(self) -> Dict[Identity, List[User]]:
-        """Who will use what lies behind the disks of the saved domains."""
+        """The saved domains that have each storage as a disk, or behind one."""
         found: List[Tuple[Identity, User]] = []
         for disk in saved_domains.saved_disks():
-            # The link of an image that is not bound leads nowhere, and the image counts then.
+            # The link of an image that is not bound leads nowhere; the image itself counts.
             path = loop_link.path_of(disk.target) if loop_link.is_link(disk.target) else disk.target
             with suppress(XenError):
                 found += _reached_by_saved(disk, self.storages.of_path(path, disk.format))
@@ -363,8 +365,8 @@ def _reached_by_saved(
 
 
 def _devices_of(vbd: xen_state.Vbd) -> Iterator[int]:
-    """The number of the block device behind a disk; nothing tells that of one that QEMU serves,
-    but its target."""
+    """The number of the block device behind a disk. For a disk that QEMU serves, only the target
+    shows it."""
     if vbd.physical_device:
         yield os.makedev(*vbd.physical_device)
     else:
@@ -387,7 +389,7 @@ def _holders(rdev: int) -> List[User]:
 
 
 def _mapper_name(holder: str) -> Optional[str]:
-    """What device-mapper calls a device, or None for a device of another kind."""
+    """The device-mapper name of a device; None for a device of another kind."""
     with suppress(OSError), open(f"{holder}/dm/name", encoding="utf-8") as mapper:
         return f"/dev/mapper/{mapper.read().strip()}"
     return None

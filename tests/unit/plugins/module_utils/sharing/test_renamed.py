@@ -89,8 +89,8 @@ def vbd(target: str, **options: object) -> Vbd:
 def test_the_path_by_which_it_was_bound(path: str, old: Path) -> None:
     held = bound(old, recorded=path)
     expected = (
-        f"/dev/loop3 holds the image that was {path}, which is {old} now; rename it back, or "
-        "unbind /dev/loop3 first (losetup -d) if another image is to have this name"
+        f"/dev/loop3 is bound to the image that was {path}, which is now {old}; rename it back, or "
+        "unbind /dev/loop3 first (losetup -d) to give this name to another image"
     )
     assert of_new(path, held) == expected
     image(Path(path))
@@ -131,12 +131,12 @@ def test_a_directory_that_is_renamed(tmp_path: Path) -> None:
     error = of_new(
         str(tmp_path / "web" / "data.raw"), bound(now, recorded=f"{tmp_path}/web/data.raw")
     )
-    assert f"which is {now} now; rename it back" in str(error)
+    assert f"which is now {now}; rename it back" in str(error)
 
 
 def test_an_image_whose_file_system_is_not_mounted(path: str, old: Path) -> None:
     error = of_new(path, bound(old, recorded=path, backing_file="/data.raw"))
-    assert "which is out of reach; mount its file system again, or unbind" in str(error)
+    assert "which cannot be reached; mount its file system again, or unbind" in str(error)
 
 
 def test_of_a_long_path_the_beginning_must_be_wrong_by_now(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_of_a_long_path_the_beginning_must_be_wrong_by_now(tmp_path: Path) -> No
     assert of_new(str(path), held) is None
     folder.rename(tmp_path / "short")
     held = bound(tmp_path / "short" / "data.old", recorded=str(path)[:50], recorded_whole=False)
-    assert f"which is {tmp_path}/short/data.old now" in str(of_new(str(path), held))
+    assert f"which is now {tmp_path}/short/data.old" in str(of_new(str(path), held))
     assert of_new(str(tmp_path / "other.raw"), held) is None
 
 
@@ -167,11 +167,11 @@ def test_a_link_that_still_has_the_old_name(
     # Another image has the device by now, and nobody took the link away.
     assert of_new(path, bound(old, rdev=rdev, recorded="/srv/other.raw")) is None
     held = bound(old, rdev=rdev)
-    assert f"/dev/loop3 holds the image that was {path}, which is {old} now" in str(
+    assert f"/dev/loop3 is bound to the image that was {path}, which is now {old}" in str(
         of_new(path, held)
     )
     image(Path(path))
-    assert "holds the image that was" in str(of_binding(path, held))
+    assert "is bound to the image that was" in str(of_binding(path, held))
 
 
 # ---- by what guests have ----
@@ -184,10 +184,10 @@ def test_a_disk_of_a_guest(
 ) -> None:
     monkeypatch.setattr(storage, "backing_file_of", lambda _vbd: now)
     target = loop_link.link_of(path) if linked else path
-    is_now = f", which is {now} now" if now else ""
+    is_now = f", which is now {now}" if now else ""
     assert of_new(path, vbds=[vbd(target)]) == (
         f"domain web has the image that was {path} as xvda{is_now}"
-        "; put it back under its name, or detach it first if another image is to have this name"
+        "; rename it back, or detach it first to give this name to another image"
     )
 
 
@@ -206,7 +206,9 @@ def test_a_device_that_a_guest_has_says_so(path: str, old: Path) -> None:
     held = bound(old, recorded=path)
     disk = vbd("/dev/loop3", physical_device=(7, 3))
     error = str(of_new(path, held, vbds=[disk]))
-    assert error.startswith("/dev/loop3 (attached to domain web as xvda) holds the image that was")
+    assert error.startswith(
+        "/dev/loop3 (attached to domain web as xvda) is bound to the image that was"
+    )
 
 
 def test_a_disk_of_a_saved_domain(path: str, saved: List[SavedDisk]) -> None:
@@ -215,7 +217,7 @@ def test_a_disk_of_a_saved_domain(path: str, saved: List[SavedDisk]) -> None:
     saved.append(SavedDisk("web", "xvdb", path, False, "/var/lib/xen/save/web"))
     assert of_new(path) == (
         "domain web, which is saved in /var/lib/xen/save/web, has an image of this name as xvdb; "
-        "put that back, or delete /var/lib/xen/save/web if nothing is to go on from it"
+        "put the image back, or delete the save file if the domain is no longer needed"
     )
 
 

@@ -59,7 +59,7 @@ def test_domains_are_found_by_name_id_and_uuid(wanted: str, domid: Optional[int]
 
 
 def test_a_name_of_two_domains_is_an_error() -> None:
-    with pytest.raises(XenError, match="two running domains are called web, 1 and 7"):
+    with pytest.raises(XenError, match="named web; use the id of one .1 or 7."):
         xen_state.find_domain("web", [WEB, Domain(7, "web", "")])
 
 
@@ -157,9 +157,12 @@ def test_a_backend_without_its_entry_in_libxl_still_counts() -> None:
     ("nodes", "flaw"),
     [
         ({"physical_device": "7:0"}, None),
-        ({"physical_device": "7:0", "online": "0", "state": "5"}, "does not let go"),
-        ({"hotplug_status": "busy", "hotplug_error": "in a guest"}, r"failed \(in a guest\)"),
-        ({"state": "1"}, "half attached"),
+        ({"physical_device": "7:0", "online": "0", "state": "5"}, "has not released it"),
+        (
+            {"hotplug_status": "busy", "hotplug_error": "in a guest"},
+            r"a failed attach \(in a guest\)",
+        ),
+        ({"state": "1"}, "is not attached yet"),
     ],
 )
 def test_flaws(nodes: Dict[str, str], flaw: Optional[str]) -> None:
