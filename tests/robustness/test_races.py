@@ -43,6 +43,7 @@ CLEAR = (
     "cannot shrink",
     "unbind it first",
     "end that first",
+    "release it first",
     "end that first (detach, unmount, swapoff, close it)",
 )
 """What an error may say where another run was faster."""

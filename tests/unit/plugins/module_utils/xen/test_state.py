@@ -59,7 +59,7 @@ def test_domains_are_found_by_name_id_and_uuid(wanted: str, domid: Optional[int]
 
 
 def test_a_name_of_two_domains_is_an_error() -> None:
-    with pytest.raises(XenError, match="named web; use the id of one .1 or 7."):
+    with pytest.raises(XenError, match=r"named web; use the id of one .1 or 7."):
         xen_state.find_domain("web", [WEB, Domain(7, "web", "")])
 
 
