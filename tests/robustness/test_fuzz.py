@@ -36,7 +36,7 @@ from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.f
     Xenstored,
 )
 from ansible_collections.xen.blockdev.tests.robustness import harness
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
     recorded_store,
 )

@@ -20,7 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules 
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     FakeHost,
     QuietUsage,
     binding,

@@ -35,7 +35,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test
     extension,
     qcow2,
 )
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
     FakeHost,
     QuietUsage,

@@ -14,7 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import block_dev
 from ansible_collections.xen.blockdev.plugins.module_utils.host.blkid import Content, Prober
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import vbd_info
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
     FakeHost,
     recorded_store,

@@ -17,7 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources import loop
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_script
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import binding
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import binding
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing import storag
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.xenstore import Store
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
     FakeHost,
     recorded_store,

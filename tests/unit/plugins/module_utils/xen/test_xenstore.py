@@ -32,7 +32,7 @@ from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.f
     error,
     message,
 )
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     recorded_store,
 )
 

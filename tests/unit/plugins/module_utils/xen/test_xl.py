@@ -15,7 +15,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import 
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     DATA,
     WEB_UUID,
     FakeHost,
