@@ -31,16 +31,16 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules 
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storages
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test_header import (
-    extension,
-    qcow2,
-)
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
     FakeHost,
     QuietUsage,
     binding,
     recorded_store,
+)
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test_header import (
+    extension,
+    qcow2,
 )
 
 DEFAULTS = {
