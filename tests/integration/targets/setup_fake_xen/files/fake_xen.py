@@ -62,8 +62,8 @@ def read(path):
 
 
 def write(path, content):
-    """Write a file only if its content changes, so that a test can see that nothing was touched, and
-    atomically, as the fake xenstored may read it at any time."""
+    """Write a file only if its content changes, so that a test sees whether anything was touched,
+    and atomically, as the fake xenstored may read it at any time."""
     if content != read(path):
         new = path.with_suffix(".new")
         new.write_text(json.dumps(content))

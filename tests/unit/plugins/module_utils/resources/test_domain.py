@@ -147,6 +147,31 @@ def test_start_paused_and_unpause(host: FakeHost) -> None:
     assert changes(host) == [f"xl create -q -p -f {path}", "xl unpause 3"]
 
 
+def test_the_host_is_read_once_for_all_results(host: FakeHost) -> None:
+    """After all actions, although the start waits for the guest that shuts down."""
+    config(host, "app")
+    items = [down("web"), wanted("app"), wanted("db", state="destroyed")]
+    with domain.open_domains(Pending()) as domains:
+        plans = plans_of(domains, items)
+        for one in plans:
+            one.actions[0].run()
+        domains.settle()
+        before = host.reads
+        states = [one.read_back() for one in plans]
+    assert host.reads == before
+    assert [state["running"] for state in states] == [False, False, True]
+
+
+def test_a_slow_host_is_a_warning(host: FakeHost) -> None:
+    config(host, "app", disk())
+    host.behave(kills_script=1)
+    (one,) = planned(wanted("app"))
+    learned = one.actions[0].run()
+    assert learned is not None
+    (warning,) = learned.warnings
+    assert "this was tried 2 times" in warning
+
+
 def test_a_domain_that_runs_is_left_alone(host: FakeHost) -> None:
     assert apply(wanted("web"), wanted("db", paused=True)) == [
         {**RUNS, "domid": 1},

@@ -669,6 +669,27 @@ def test_a_script_that_fails(host: FakeHost) -> None:
     assert attached() == []
 
 
+def test_a_slow_host_is_a_warning(host: FakeHost) -> None:
+    host.behave(kills_script=1)
+    (one,) = plan(wanted())
+    learned = one.actions[0].run()
+    assert learned is not None
+    (warning,) = learned.warnings
+    assert "this was tried 2 times" in warning
+
+
+def test_the_host_is_read_once_for_all_results(host: FakeHost) -> None:
+    items = [wanted(), wanted(domain="db", target="/dev/loop1")]
+    with vbd_attach.open_vbds(Pending()) as vbds:
+        plans = [vbds.plan(VbdItem.read(item)) for item in items]
+        for one in plans:
+            one.actions[0].run()
+        vbds.settle()
+        before = host.reads
+        assert [one.read_back()["physical_device"] for one in plans] == ["7:0", "7:1"]
+        assert host.reads == before
+
+
 def test_a_guest_that_never_connects(host: FakeHost) -> None:
     host.behave(never_connects=True)
     with pytest.raises(BlockdevError, match="did not connect within"):
@@ -790,7 +811,9 @@ def test_the_old_disk_comes_back_where_the_host_cannot_be_looked_at(
     (mine,) = plan(wanted(target="/dev/loop1", replace=True))
     errors = [OSError(5, "Input/output error")]
     monkeypatch.setattr(Attached, "now", look)
-    with pytest.raises(BlockdevError, match="Input/output error; /dev/loop0 was put back"):
+    host.behave(kills_script=1)
+    words = "Input/output error; /dev/loop0 was put back; .* this was tried 2 times"
+    with pytest.raises(BlockdevError, match=words):
         mine.actions[0].run()
     assert attached() == [(1, "xvda", "/dev/loop0", "rw")]
 
