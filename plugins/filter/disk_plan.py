@@ -19,7 +19,7 @@ display = Display()
 
 @contextmanager
 def _as_filter_error(name: str) -> Iterator[None]:
-    """Raise our errors as those of the filter C(name)."""
+    """Raise our errors as those of the filter ``name``."""
     try:
         yield
     except BlockdevError as error:

@@ -55,7 +55,7 @@ class _Entry(NamedTuple):
     place: Place
     """What it leads to; itself where it is no link."""
     target: Optional[str]
-    """What the link says; None where it is none."""
+    """What the link says; None if it is none."""
 
 
 class _Directory:
@@ -67,16 +67,16 @@ class _Directory:
         self.entries = {name: _entry(self.link(name)) for name in seen(path)}
 
     def link(self, name: str) -> str:
-        """The path of what has the name C(name) here."""
+        """The path of what has the name ``name`` here."""
         return os.path.join(self.path, name)
 
     def leading_to(self, place: Place) -> List[str]:
-        """The names under which xendomains finds what is at C(place), in its order."""
+        """The names under which xendomains finds what is at ``place``, in its order."""
         return sorted(name for name, entry in self.entries.items() if entry.place == place)
 
     def leading_to_former(self, subject: Subject, places: Container[Place]) -> List[str]:
         """The names of links to other configs that this collection wrote for the same domain, but
-        for those at C(places)."""
+        for those at ``places``."""
         line = config_text.name_line(config_text.render(subject.domain, {}, []))
         found = self._links_by_name_line.get(line, ())
         return sorted(
@@ -96,7 +96,7 @@ class _Directory:
         return names
 
     def holds(self, path: str) -> bool:
-        """Whether C(path), followed no further, is in this directory or is to be."""
+        """Whether ``path``, followed no further, is in this directory or is to be."""
         return _directory_id(os.path.dirname(path)) == self._id
 
 
@@ -104,7 +104,7 @@ class AutostartLinks:
     """The links of this host. A directory is read once, when the first config asks for it."""
 
     def __init__(self, directories: Directories) -> None:
-        """C(directories): those that are made by the same module call."""
+        """``directories``: those that are made by the same module call."""
         self.touched: Set[str] = set()
         """Directories in which links are made or removed."""
         self._directories = directories
@@ -113,19 +113,18 @@ class AutostartLinks:
         """Where the configs of this call are, whose links are looked after one by one."""
 
     def expect(self, config: str) -> None:
-        """Note that the config with the path C(config) will be planned for."""
+        """Note that the config with the path ``config`` will be planned for."""
         self._places.add(_place(config))
 
     def extend_plan(
         self, plan: Plan, subject: Subject, directory: str, parents: bool, wanted: Optional[bool]
     ) -> None:
-        """Add to C(plan) what makes the domain start at boot, or not; its links go before the
+        """Add to ``plan`` what makes the domain start at boot, or not; its links go before the
         config does, and come after it.
 
-        C(directory): where xendomains looks, an absolute path. C(parents): whether it is made where
-        it is missing. C(wanted): None leaves the links alone.
-        Raises AutostartError where that cannot be had, and BlockdevError where nothing can be
-        written.
+        ``directory``: where xendomains looks, an absolute path. ``parents``: whether it is made
+        where it is missing. ``wanted``: None leaves the links alone. Raises AutostartError if that
+        cannot be had, and BlockdevError where nothing can be written.
         """
         links = self._directory(directory)
         place = _place(subject.file)
@@ -172,7 +171,7 @@ class AutostartLinks:
         parents: bool,
         former: Sequence[str],
     ) -> List[Action]:
-        """C(former): the names of links to a config that the domain had elsewhere, of which one is
+        """``former``: the names of links to a config that the domain had elsewhere, of which one is
         kept: it says when the domain starts."""
         if links.leading_to(place):
             return []
@@ -256,7 +255,7 @@ def _keep_or_drop(links: _Directory, subject: Subject, place: Place) -> None:
 
 
 def _refuse_taken(links: _Directory, name: str) -> None:
-    """Raise AutostartError where something in the directory has the name already."""
+    """Raise AutostartError if something in the directory has the name already."""
     entry = links.entries.get(name)
     if entry is None:
         return

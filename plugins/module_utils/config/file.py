@@ -46,7 +46,7 @@ class Config:
     file: str
     """The same without symbolic links."""
     text: Optional[str]
-    """What is in the file, decoded as config_syntax wants it; None where there is none."""
+    """What is in the file, decoded as config_syntax wants it; None if there is none."""
 
     @property
     def directory(self) -> str:
@@ -65,7 +65,7 @@ class Config:
 
     @cached_property
     def meant(self) -> List[str]:
-        """The same, and the disk of a C(disk = 'SPEC') as well: see domain_config.meant."""
+        """The same, and the disk of a ``disk = 'SPEC'`` as well: see domain_config.meant."""
         return [] if self.text is None else config_text.meant(self.text)
 
     @cached_property
@@ -77,9 +77,9 @@ class Config:
 
 
 def path_of(domain: str, path: Optional[str]) -> str:
-    """The config of C(domain): C(path) where that is given, otherwise the usual one.
+    """The config of ``domain``: ``path`` where that is given, otherwise the usual one.
 
-    Raises ConfigError where C(domain) cannot be the name of one.
+    Raises ConfigError if ``domain`` cannot be the name of one.
     """
     if not domain or domain.isdigit() or "/" in domain:
         raise ConfigError(
@@ -90,7 +90,7 @@ def path_of(domain: str, path: Optional[str]) -> str:
 
 
 def refuse_other_domain(domain: str, text: str) -> None:
-    """Raise ConfigError where the config C(text) is not that of C(domain)."""
+    """Raise ConfigError if the config ``text`` is not that of ``domain``."""
     name = config_text.name(text)
     if name is None:
         raise ConfigError(
@@ -104,7 +104,7 @@ def refuse_other_domain(domain: str, text: str) -> None:
 
 
 def find(path: str) -> Config:
-    """Look at what is at C(path); ConfigError where no config is nor can be there."""
+    """Look at what is at ``path``; ConfigError where no config is nor can be there."""
     if not is_file_path(path):
         raise ConfigError(
             f"path {path!r} is not the absolute path of a file: write it from / on, such as "
@@ -133,7 +133,7 @@ def find(path: str) -> Config:
 
 
 def _read(file: str) -> Optional[str]:
-    """What is in the file, see files.resolved; None where there is none."""
+    """What is in the file, see files.resolved; None if there is none."""
     try:
         with opened_real(os.path.dirname(file)) as directory, opened(
             os.path.basename(file), os.O_RDONLY | os.O_NOFOLLOW, directory=directory
@@ -152,13 +152,13 @@ def _encoded(text: str) -> bytes:
 
 
 def refuse_changed(config: Config, text: Optional[str]) -> None:
-    """Raise ConfigError unless the file says C(text), as this run left or found it."""
+    """Raise ConfigError unless the file says ``text``, as this run left or found it."""
     if _read(config.file) != text:
         raise ConfigError(f"{config.path} was changed by another program meanwhile; run again")
 
 
 def validate(text: str) -> None:
-    """Let xl read the config, on a host where it runs. Raises ConfigError where it refuses it, and
+    """Let xl read the config, on a host where it runs. Raises ConfigError if it refuses it, and
     XenError where it cannot be run."""
     if not dom0.is_dom0():
         return
@@ -174,7 +174,7 @@ def validate(text: str) -> None:
 def write(config: Config, text: str) -> None:
     """Put the new config in the place of the old one, with its owner, mode and SELinux context.
 
-    Raises ConfigError where that is not as it was found, and what files.replace_file raises.
+    Raises ConfigError if that is not as it was found, and what files.replace_file raises.
     """
     refuse_changed(config, config.text)
     # A new one is for root alone: it may hold the password of a console.
@@ -184,7 +184,7 @@ def write(config: Config, text: str) -> None:
 def remove(config: Config) -> None:
     """Remove the config.
 
-    Raises ConfigError where it is not as it was found, and what files.opened_real raises.
+    Raises ConfigError if it is not as it was found, and what files.opened_real raises.
     """
     refuse_changed(config, config.text)
     with opened_real(config.directory) as directory:
@@ -197,7 +197,7 @@ def keep_copy(config: Config, hidden: bool) -> str:
     The name is made as Ansible's own modules make it, with a dot before it where it is to be hidden
     from xendomains, which starts whatever is in its directory. A hard link keeps the attributes as
     they are and is never half made; the config itself is then replaced, not written.
-    Raises ConfigError where it is not as it was found, and what files.opened_real raises.
+    Raises ConfigError if it is not as it was found, and what files.opened_real raises.
     """
     refuse_changed(config, config.text)
     name = os.path.basename(config.file)

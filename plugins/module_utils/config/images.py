@@ -35,7 +35,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as l
 
 def image_of(target: str, bindings: Callable[[], Sequence[loop_binding.Binding]]) -> Optional[str]:
     """The path of the image behind the target of a disk, a file or a loop device by its link or its
-    number; None for any other target. C(bindings) is asked for a number only."""
+    number; None for any other target. ``bindings`` is asked for a number only."""
     if loop_link.is_link(target):
         return loop_link.path_of(target)
     number = loop_binding.number_of(target)
@@ -64,7 +64,7 @@ class _Names(NamedTuple):
 class NamingConfigs:
     """Tells which configs name an image. A directory, and a text, is read once.
 
-    C(bindings) gives the host's bound loop devices; it is asked when an image is looked for.
+    ``bindings`` gives the host's bound loop devices; it is asked when an image is looked for.
     """
 
     def __init__(self, bindings: Callable[[], Sequence[loop_binding.Binding]]) -> None:
@@ -73,9 +73,10 @@ class NamingConfigs:
         self._names = lru_cache(maxsize=None)(self._names_of)
 
     def of(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[str]:
-        """The files of the configs that name the image at the path C(image), whatever they call it.
+        """The files of the configs that name the image at the path ``image``, whatever they call
+        it.
 
-        C(named_in): the option of that name; None looks nowhere.
+        ``named_in``: the option of that name; None looks nowhere.
         """
         if named_in is None:
             return []
@@ -92,7 +93,7 @@ class NamingConfigs:
         return dict(one for directory in directories for one in self._texts[directory])
 
     def among(self, image: str, texts: Mapping[str, str]) -> Iterator[str]:
-        """The keys of those of the C(texts) that name the image."""
+        """The keys of those of the ``texts`` that name the image."""
         file, pattern = file_of(image), self._pattern(image)
         for key, text in texts.items():
             names = self._names(text)

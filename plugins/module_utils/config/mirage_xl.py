@@ -1,15 +1,15 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The configs that C(mirage configure -t xen) writes, NAME.xl and NAME.xl.in.
+"""The configs that ``mirage configure -t xen`` writes, NAME.xl and NAME.xl.in.
 
-Both come from one generator (C(lib/devices/target.ml) in mirage 4.11) and say the same since
-2.6.1: name, kernel, type (C(builder) before 3.8), memory, on_crash, the blocks as C(disk) in the
-order of a hash table, the networks as C(vif). NAME.xl.in has placeholders for what the host
+Both come from one generator (``lib/devices/target.ml`` in mirage 4.11) and say the same since
+2.6.1: name, kernel, type (``builder`` before 3.8), memory, on_crash, the blocks as ``disk`` in the
+order of a hash table, the networks as ``vif``. NAME.xl.in has placeholders for what the host
 decides. In NAME.xl these are values of the machine that built the unikernel: kernel and blocks
 are relative to the project's folder in version 4 and absolute before, the bridges are guessed.
 
 Which slot a block has is compiled into the unikernel. The numbers start at 1, so the first is
-xvdb. A block that C(config.ml) names by C(block_of_xenstore_id) is not listed.
+xvdb. A block that ``config.ml`` names by ``block_of_xenstore_id`` is not listed.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Block(NamedTuple):
     """A disk that the unikernel was built for."""
 
     file: str
-    """The name of its file: in NAME.xl.in as C(config.ml) has it, in NAME.xl the target."""
+    """The name of its file: in NAME.xl.in as ``config.ml`` has it, in NAME.xl the target."""
     disk: Dict[str, Any]
     """What the config says about it, by the keys of disk_spec, without the target."""
 
@@ -63,7 +63,7 @@ class MirageConfig(NamedTuple):
     def block(self, file: str) -> Optional[Block]:
         """The block of that file name; without its folder, if only one is called so.
 
-        Raises MirageConfigError if several may be meant, as L(block_for) does.
+        Raises MirageConfigError if several may be meant, as ``block_for`` does.
         """
         return self._first_match(file, (_whole, posixpath.basename))
 

@@ -38,7 +38,7 @@ def masked(before: str, after: str) -> Tuple[str, str]:
 
 
 def _with_passwords(text: str, shown: Callable[[str, str], str]) -> str:
-    """The text of a config with each password replaced by what C(shown) makes of key and value."""
+    """The text of a config with each password replaced by what ``shown`` makes of key and value."""
 
     def inside(match: Match[str]) -> str:
         return f"{match['key']}{match['sign']}{shown(match['key'], match['value'])}"

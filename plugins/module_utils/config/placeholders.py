@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Names in config values for what is not known where they are written: C(@MEMORY@).
+"""Names in config values for what is not known where they are written: ``@MEMORY@``.
 
-Those of MirageOS (see ``mirage_config``), and C(@SLOT:data@) of our own. They are looked for in
+Those of MirageOS (see ``mirage_config``), and ``@SLOT:data@`` of our own. They are looked for in
 values that were read, not in the text of a config, so that nothing that is filled in can end a
 string or begin another setting.
 """
@@ -16,7 +16,7 @@ _PLACEHOLDER = re.compile(r"@(NAME|KERNEL|MEMORY|(?:BLOCK|NETWORK|SLOT):[^@\n]*)
 
 
 def found(value: object) -> Iterator[str]:
-    """The placeholders in a string, or in the strings of a list, without the C(@) around them."""
+    """The placeholders in a string, or in the strings of a list, without the ``@`` around them."""
     if isinstance(value, str):
         yield from _PLACEHOLDER.findall(value)
     elif isinstance(value, (list, tuple)):

@@ -34,7 +34,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding a
 class Releases:
     """The images that the configs of one module call let go.
 
-    C(bindings) gives the host's bound loop devices; it is asked once, when a config changes.
+    ``bindings`` gives the host's bound loop devices; it is asked once, when a config changes.
     """
 
     def __init__(self, bindings: Callable[[], Sequence[loop_binding.Binding]]) -> None:
@@ -53,10 +53,10 @@ class Releases:
         directories: Iterable[str],
         known: Iterable[str],
     ) -> None:
-        """Add to C(plan) the result key C(released), and a warning for each image in it.
+        """Add to ``plan`` the result key ``released``, and a warning for each image in it.
 
-        C(new): the text that the config is to have, None for no config, and the disks in it.
-        C(directories): where configs are, beside that of this one. C(known): images that other
+        ``new``: the text that the config is to have, None for no config, and the disks in it.
+        ``directories``: where configs are, beside that of this one. ``known``: images that other
         tasks look after.
         """
         text, specs = new
@@ -74,7 +74,7 @@ class Releases:
         plan.read_back = lambda: {**read_config(), "released": released}
 
     def _let_go(self, plan: Plan, image: str, targets: Sequence[str]) -> None:
-        """Note that the image is let go by C(plan), whose config had the C(targets)."""
+        """Note that the image is let go by ``plan``, whose config had the ``targets``."""
         numbered = [
             t for t in targets if loop_binding.number_of(t) is not None and self._image(t) == image
         ]

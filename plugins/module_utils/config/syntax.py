@@ -2,17 +2,17 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The syntax of xl's configuration files: what a text sets, and how a string is written in one.
 
-It is that of xl's own parser, libxlutil (C(libxlu_cfg_l.l) and C(libxlu_cfg_y.y), the same since
-Xen 4.13, which brought C(+=)). It is narrower than C(xl.cfg(5)) suggests:
+It is that of xl's own parser, libxlutil (``libxlu_cfg_l.l`` and ``libxlu_cfg_y.y``, the same since
+Xen 4.13, which brought ``+=``). It is narrower than ``xl.cfg(5)`` suggests:
 
-- a file is C(option = value) or C(option += value) statements, separated by line ends or C(;);
+- a file is ``option = value`` or ``option += value`` statements, separated by line ends or ``;``;
 - a value is a string, a number or a list of values; a list may span lines and hold comments;
-- a string ends on its line, has either kind of quotes, and knows only the escapes in C(_ESCAPES);
+- a string ends on its line, has either kind of quotes, and knows only the escapes in ``_ESCAPES``;
 - a comment ends with a line feed: one on an unfinished last line is an error;
-- the last C(=) of an option wins, and each C(+=) after it appends.
+- the last ``=`` of an option wins, and each ``+=`` after it appends.
 
-A configuration is a C(str) here. One that is read from a file is best decoded, and encoded again,
-as UTF-8 with C(surrogateescape), so that bytes which are not UTF-8 pass through unharmed.
+A configuration is a ``str`` here. One that is read from a file is best decoded, and encoded again,
+as UTF-8 with ``surrogateescape``, so that bytes which are not UTF-8 pass through unharmed.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ _SHOWN = {
 _Value = Union[str, List["_Value"]]
 
 Value = Union[str, int, List["Value"]]
-"""What L(typed) gives for an option. domain_config.render writes these, and bools and tuples."""
+"""What ``typed`` gives for an option. domain_config.render writes these, and bools and tuples."""
 
 # A number that says the same in every notation in which xl may read it.
 _PLAIN_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -123,7 +123,7 @@ class DomainConfigError(BlockdevError):
 
 
 def quote(text: str, mark: str = "'") -> str:
-    """Write a string as xl reads it back: between two of C(mark), either kind of quotation mark,
+    """Write a string as xl reads it back: between two of ``mark``, either kind of quotation mark,
     with xl's few escapes.
 
     Raises DomainConfigError for anything but a string, for a NUL, which would end the string
@@ -147,7 +147,7 @@ def quote(text: str, mark: str = "'") -> str:
 def write_list(lines: Iterable[str]) -> str:
     """Write a list with one item a line, for the sake of whoever reads a diff.
 
-    C(lines): the items as they are to stand there, each with its comma.
+    ``lines``: the items as they are to stand there, each with its comma.
     """
     body = "".join(f"{INDENT}{line}\n" for line in lines)
     return f"[\n{body}]" if body else "[]"
@@ -329,9 +329,9 @@ def _parsed(text: str) -> Tuple[Setting, ...]:
 
 
 def effective(settings: Iterable[Setting]) -> Dict[str, _Value]:
-    """Fold the settings as xl does: the last C(=) of an option, and each C(+=) after it.
+    """Fold the settings as xl does: the last ``=`` of an option, and each ``+=`` after it.
 
-    Raises DomainConfigError where a C(+=) adds a list to a string, or a string to a list.
+    Raises DomainConfigError if a ``+=`` adds a list to a string, or a string to a list.
     """
     values: Dict[str, _Value] = {}
     for setting in settings:

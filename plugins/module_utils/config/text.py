@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """xl's domain configuration files: write a whole one, and read what one says.
 
-How the disk list of someone else's is changed is in disk_list. A configuration is a C(str) here,
+How the disk list of someone else's is changed is in disk_list. A configuration is a ``str`` here,
 see config_syntax.
 """
 
@@ -71,8 +71,8 @@ def render(name: str, options: Mapping[str, object], disks: Sequence[str]) -> st
     """Write a whole configuration: header, name, options, and the disk list last.
 
     An option's value is a string, an integer, a bool (written as 1 or 0) or a list of values;
-    C(disks) are disk specifications in xl's syntax. Equal arguments give equal texts, whatever
-    the order of C(options).
+    ``disks`` are disk specifications in xl's syntax. Equal arguments give equal texts, whatever
+    the order of ``options``.
 
     Raises DomainConfigError, naming the option, for what xl has no way to write.
     """
@@ -85,17 +85,18 @@ def render(name: str, options: Mapping[str, object], disks: Sequence[str]) -> st
 
 
 def is_rendered(text: str) -> bool:
-    """Tell a configuration that C(render) wrote from one that someone else wrote."""
+    """Tell a configuration that ``render`` wrote from one that someone else wrote."""
     return text.startswith(_MARK)
 
 
 def is_rendered_for(text: str, name: str) -> bool:
-    """Whether C(render) wrote the configuration for the domain C(name); its beginning is enough."""
+    """Whether ``render`` wrote the configuration for the domain ``name``; its beginning is
+    enough."""
     return name_line(text) == name_line(render(name, {}, []))
 
 
 def name_line(text: str) -> Optional[str]:
-    """Where a configuration that C(render) wrote says the name; the same for the same domain, and
+    """Where a configuration that ``render`` wrote says the name; the same for the same domain, and
     quicker than to read it all. None for what someone else wrote."""
     return text.split("\n", 2)[1] if is_rendered(text) and "\n" in text else None
 
@@ -132,7 +133,7 @@ def _option_value(option: str, value: object) -> str:
 
 
 def _written(value: object, nesting: int = 0) -> str:
-    """C(nesting): the number of lists around it."""
+    """``nesting``: the number of lists around it."""
     if isinstance(value, str):
         return quote(value)
     if isinstance(value, int):
@@ -177,16 +178,16 @@ def name(text: str) -> Optional[str]:
 
 
 def disks(text: str) -> List[str]:
-    """Read the disk specifications, unquoted, that xl would use; [] without a C(disk) setting.
+    """Read the disk specifications, unquoted, that xl would use; [] without a ``disk`` setting.
 
     Raises DomainConfigError if the text is no valid configuration, or if xl would silently lose
-    disks: C(disk) is a single string, or its list holds another list.
+    disks: ``disk`` is a single string, or its list holds another list.
     """
     return effective_disks(parse(text))
 
 
 def meant(text: str) -> List[str]:
-    """The same, and the disk of a C(disk = 'SPEC') as well, from which xl would start the domain
+    """The same, and the disk of a ``disk = 'SPEC'`` as well, from which xl would start the domain
     without it."""
     return disks(mended(text))
 
@@ -194,8 +195,8 @@ def meant(text: str) -> List[str]:
 def settings(text: str) -> Dict[str, Value]:
     """Read every option that is set, the disk list as well, with the values that xl would use.
 
-    A decimal number is an integer. A number in another notation (C(0x1f), C(010)) is the text as
-    it stands: what it is worth depends on how xl reads that option, and L(render) writes a text
+    A decimal number is an integer. A number in another notation (``0x1f``, ``010``) is the text as
+    it stands: what it is worth depends on how xl reads that option, and ``render`` writes a text
     that xl reads alike.
     Raises DomainConfigError if the text is no valid configuration.
     """

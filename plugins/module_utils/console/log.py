@@ -53,12 +53,12 @@ class ConsoleLog:
     """The part of a log that is written from now on."""
 
     def __init__(self, path: str) -> None:
-        """C(path): see L(found). Raises OSError."""
+        """``path``: see ``found``. Raises OSError."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._start = os.fstat(self._descriptor).st_size
 
     def beyond(self, received: int, recent: bytes, limit: int) -> bytes:
-        """What follows after so many bytes, of which C(recent) are the last; at most C(limit).
+        """What follows after so many bytes, of which ``recent`` are the last; at most ``limit``.
 
         Nothing where other bytes are in their place: the log has timestamps, or was begun anew.
         """
@@ -73,7 +73,7 @@ class ConsoleLog:
 
 
 def opened(path: Optional[str]) -> Optional[ConsoleLog]:
-    """The log at C(path), see L(found); None if there is none, or not any more."""
+    """The log at ``path``, see ``found``; None if there is none, or not any more."""
     with suppress(OSError):
         return ConsoleLog(path) if path else None
     return None

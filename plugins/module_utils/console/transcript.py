@@ -54,7 +54,7 @@ class Transcript:
     def __init__(
         self, expect: Optional[Pattern[str]] = None, fail: Optional[Pattern[str]] = None
     ) -> None:
-        """C(expect): the text that is waited for. C(fail): the one that means failure."""
+        """``expect``: the text that is waited for. ``fail``: the one that means failure."""
         self.match: Optional[Match] = None
         self._expect = expect
         self._fail = fail
@@ -62,12 +62,12 @@ class Transcript:
         self._rest = ""
         self._text = ""
         self._dropped = 0
-        """Characters that came before C(_text)."""
+        """Characters that came before ``_text``."""
         self._match_end = 0
         """Where the last character of the match is, counted from the first one of all."""
 
     def feed(self, data: bytes, final: bool = False) -> None:
-        """Take what the guest has printed next. C(final): nothing follows."""
+        """Take what the guest has printed next. ``final``: nothing follows."""
         new = self._rest + self._decode(data, final)
         unfinished = None if final else _UNFINISHED.search(new)
         self._rest = unfinished[0] if unfinished else ""
@@ -133,7 +133,7 @@ class Verdict:
     """How a guest did."""
 
     verdict: str
-    """C(expected), C(unwanted), C(ended), C(crashed), C(timeout) or C(lost)."""
+    """``expected``, ``unwanted``, ``ended``, ``crashed``, ``timeout`` or ``lost``."""
     passed: bool
     reason: str
     """The same as a sentence, without a full stop."""
@@ -150,7 +150,7 @@ def of_end(status: str, transcript: Transcript, expected: bool) -> Verdict:
     """The verdict on a guest that has ended, or has printed what was expected and runs on.
 
     How it ended counts whatever it has printed before, unless just that was expected.
-    C(status): what has become of the domain, as xl.Listed has it, or C(absent). C(expected):
+    ``status``: what has become of the domain, as xl.Listed has it, or ``absent``. ``expected``:
     whether a text was waited for.
     """
     match, ending = transcript.match, transcript.ending
@@ -181,6 +181,6 @@ def of_timeout(seconds: float, expected: bool, ending: Ending) -> Verdict:
 
 
 def of_lost(words: str) -> Verdict:
-    """The verdict on a guest whose console cannot be read any more, though it runs on. C(words):
+    """The verdict on a guest whose console cannot be read any more, though it runs on. ``words``:
     those of what read it."""
     return Verdict("lost", False, f"its console was lost: {words}")

@@ -13,7 +13,7 @@ import stat
 import tempfile
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Dict, Iterator, Mapping, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Action, Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -33,18 +33,17 @@ OPTIONS: Dict[str, Dict[str, str]] = {
 """The options, as AnsibleModule's argument_spec takes them."""
 
 
-def extend_plan(module: AnsibleModule, item: Mapping[str, Any], plan: Plan) -> None:
-    """Add to C(plan) the step that gives its file the attributes wanted by C(item).
+def plan(module: AnsibleModule, options: Mapping[str, Any], path: Optional[str]) -> Plan:
+    """The part of a plan that gives the file at ``path`` the attributes in ``options``; an empty
+    part if there is no file or nothing to change.
 
-    A file that is not there yet is taken to be created by root with mode 0600, as this
-    collection creates every file, and with the group of a directory that passes its own on. Its
-    SELinux context is not foretold. Raises BlockdevError for an unknown user, a mode that is none
-    and the like.
+    If the file does not exist yet, root will create it with mode 0600, as this collection creates
+    every file, and with the group of a directory that passes its own on. Its SELinux context cannot
+    be predicted. Raises BlockdevError for an unknown user, an invalid mode and the like.
     """
-    wanted = {name: item[name] for name in OPTIONS if item.get(name) is not None}
-    path = plan.file
+    wanted = {name: options[name] for name in OPTIONS if options.get(name) is not None}
     if not wanted or path is None:
-        return
+        return Plan()
     diff: Dict[str, Dict[str, Any]] = {}
     if os.path.exists(path):
         differs = _set(module, wanted, path, diff=diff, check_mode=True)
@@ -54,14 +53,16 @@ def extend_plan(module: AnsibleModule, item: Mapping[str, Any], plan: Plan) -> N
             differs = _set(module, wanted, fresh.name, diff=diff, check_mode=True)
         differs |= module.selinux_enabled() and any(name.startswith("se") for name in wanted)
     if not differs:
-        return
-    plan.attributes = diff.get("before", {}), diff.get("after", {})
+        return Plan()
     names = ", ".join(f"{name} {value}" for name, value in wanted.items())
-    plan.actions.append(Action(f"set {names} on {path}", partial(_apply, module, wanted, path)))
+    return Plan(
+        actions=[Action(f"set {names} on {path}", partial(_apply, module, wanted, path))],
+        attributes=(diff.get("before", {}), diff.get("after", {})),
+    )
 
 
 def _group_of_new(path: str) -> int:
-    """The group that a file at C(path) will have: that of the directory that it is made in, or of
+    """The group that a file at ``path`` will have: that of the directory that it is made in, or of
     the one above those that are made for it, where that has the set-group-ID bit (inode(7))."""
     directory = os.path.dirname(path)
     while not os.path.isdir(directory):

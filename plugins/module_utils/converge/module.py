@@ -34,6 +34,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending impo
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
     Item,
+    Learned,
     PartlyDoneError,
     Plan,
     Resource,
@@ -42,7 +43,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, HostError
 
-Options = Dict[str, Dict[str, Any]]
+Spec = Dict[str, Dict[str, Any]]
 """Option name to its entry in an argument_spec."""
 
 STATE: Dict[str, Any] = {"type": "str", "choices": ["present", "absent"], "default": "present"}
@@ -57,10 +58,6 @@ NAMED_IN: Dict[str, Any] = {
 """Where the configs are that count as users of an image: see config_images.NamingConfigs."""
 
 
-def _as_it_is(options: State) -> Any:
-    return options
-
-
 @dataclass
 class Interface(Generic[Item]):
     """What a module offers: its list, and the options of one item of it."""
@@ -72,8 +69,8 @@ class Interface(Generic[Item]):
     """The options that tell items apart, the one that every item must have first. They make no
     sense for all items at once, so they are an error beside the list."""
 
-    options: Options
-    """The options of one item, C(identity) included. Beside the list the others hold for every
+    options: Spec
+    """The options of one item, ``identity`` included. Beside the list the others hold for every
     item that does not say otherwise."""
 
     own: Sequence[str] = ()
@@ -83,10 +80,10 @@ class Interface(Generic[Item]):
     files: bool = False
     """Whether an item is a file with an owner, a mode and so on."""
 
-    read: Callable[[State], Item] = _as_it_is
-    """Makes an item of its checked options. Raises BlockdevError for what cannot be meant."""
+    read: Callable[[State], Item] = cast(Any, dict)
+    """Makes an item of its checked options. Raises BlockdevError if they contradict each other."""
 
-    def argument_spec(self) -> Options:
+    def argument_spec(self) -> Spec:
         """The options at top level, and in the elements of the list without their defaults."""
         options = {**self.options, **(file_attributes.OPTIONS if self.files else {})}
         element = {
@@ -98,8 +95,8 @@ class Interface(Generic[Item]):
         return {**options, self.items: items, "pending": pending.SPEC}
 
     def checked(self, item: State) -> State:
-        """The item, with the dictionaries in its lists of C(raw) elements as Ansible makes those in
-        lists of dictionaries; what else is in such lists is for the resource to judge.
+        """The item, with the dictionaries in its lists of ``raw`` elements as Ansible makes those
+        in lists of dictionaries; what else is in such lists is for the resource to judge.
 
         Raises ItemError with everything that is wrong.
         """
@@ -122,7 +119,7 @@ class Interface(Generic[Item]):
         ]
 
 
-def _checked_elements(name: str, elements: Sequence[Any], options: Options) -> List[Any]:
+def _checked_elements(name: str, elements: Sequence[Any], options: Spec) -> List[Any]:
     validator = ArgumentSpecValidator(options)
     checked: List[Any] = list(elements)
     problems: List[str] = []
@@ -157,15 +154,22 @@ class ItemRun(Generic[Item]):
     done: List[str] = field(default_factory=list)
     """The sentences of the actions that were run or, in check mode, would be."""
     state: State = field(default_factory=dict)
-    learned: State = field(default_factory=dict)
-    """What the actions have learned, see actions.Learned."""
+    learned: List[Learned] = field(default_factory=list)
+    """What the actions have learned."""
     error: Optional[str] = None
 
     def result(self) -> State:
         """The item's entry in the module's result."""
-        state = {**self.state, **self.learned}
+        state = dict(self.state)
+        for learned in self.learned:
+            state.update(learned.state)
         entry = {**self.identity, **state, "changed": bool(self.done), "actions": self.done}
         return {**entry, "msg": self.error} if self.error else entry
+
+    def warnings(self) -> List[str]:
+        """Those of the plan, then those of its actions."""
+        planned = self.plan.warnings if self.plan else []
+        return [*planned, *(warning for learned in self.learned for warning in learned.warnings)]
 
 
 def converge(
@@ -173,8 +177,8 @@ def converge(
 ) -> None:
     """Run a module from its parameters to its exit.
 
-    C(resource) opens what the module manages and holds its lock while it is open. Its argument says
-    whether this is check mode, where nothing may be touched and no lock is needed.
+    ``resource`` opens what the module manages and holds its lock while it is open. Its argument
+    says whether this is check mode, where nothing may be touched and no lock is needed.
     """
     module = AnsibleModule(
         argument_spec=interface.argument_spec(),
@@ -203,10 +207,11 @@ def converge(
     module.exit_json(**_result(module, interface, runs))
 
 
-def query(options: Options, items: str, report: Callable[..., List[State]]) -> None:
+def query(options: Spec, items: str, report: Callable[..., List[State]]) -> None:
     """Run an info module from its parameters to its exit.
 
-    C(report) is called with the options, and C(warn), and returns the list C(items) of the result.
+    ``report`` is called with the options, and ``warn``, and returns the list ``items`` of the
+    result.
     """
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     require_root(module)
@@ -241,13 +246,14 @@ def _plan(
     for run in readable:
         try:
             plan = resource.plan(_item(run))
-            file_attributes.extend_plan(module, run.options, plan)
+            attributes = file_attributes.plan(module, run.options, plan.file)
         except HostError:
             raise
         except (BlockdevError, OSError) as error:
             run.error = str(error)
             continue
-        run.plan, run.state = plan, plan.before
+        run.plan = plan + attributes if attributes.actions else plan
+        run.state = plan.before
 
 
 def _item(run: ItemRun[Item]) -> Item:
@@ -258,9 +264,9 @@ def _item(run: ItemRun[Item]) -> Item:
 def _warn(
     module: AnsibleModule, runs: Sequence[ItemRun[Item]], more: List[str], said: Sequence[str] = ()
 ) -> List[str]:
-    """Show the warnings of the plans in their order, then C(more), each once and none that was
-    C(said) before. Returns all of them."""
-    lines = [line for run in runs if run.plan for line in run.plan.warnings] + more
+    """Show the warnings of the plans in their order, then ``more``, each once and none that was
+    ``said`` before. Returns all of them."""
+    lines = [line for run in runs for line in run.warnings()] + more
     for warning in dict.fromkeys(lines):
         if warning not in said:
             module.warn(warning)
@@ -290,7 +296,7 @@ def _run_actions(run: ItemRun[Item], plan: Plan, check_mode: bool) -> None:
     for action in plan.actions:
         try:
             if not check_mode:
-                _run_action(run, plan, action)
+                _run_action(run, action)
         except PartlyDoneError as error:
             run.error, run.state = str(error), error.state
             run.done.append(error.done)
@@ -305,11 +311,11 @@ def _run_actions(run: ItemRun[Item], plan: Plan, check_mode: bool) -> None:
     run.state = plan.after
 
 
-def _run_action(run: ItemRun[Item], plan: Plan, action: Action) -> None:
+def _run_action(run: ItemRun[Item], action: Action) -> None:
     learned = action.run()
     if learned:
-        run.learned.update(learned.state)
-        plan.warnings.extend(f"{action.sentence}: {warning}" for warning in learned.warnings)
+        warnings = [f"{action.sentence}: {warning}" for warning in learned.warnings]
+        run.learned.append(Learned(learned.state, warnings))
 
 
 def _settle(resource: Resource[Item]) -> Optional[str]:
@@ -359,7 +365,7 @@ def _result(
 def _fail_on_errors(
     module: AnsibleModule, interface: Interface[Item], runs: Sequence[ItemRun[Item]], rest: str
 ) -> None:
-    """End the module with all errors, if there is one; C(rest) says what became of the others."""
+    """End the module with all errors, if there is one; ``rest`` says what became of the others."""
     errors = [
         f"{interface.items}[{index}]: {run.error}" if module.params[interface.items] else run.error
         for index, run in enumerate(runs)

@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 
 
 class UnexpectedStateError(BlockdevError):
-    """What was read back is not as wanted, but C(state)."""
+    """What was read back is not as wanted, but ``state``."""
 
     def __init__(self, message: str, state: State) -> None:
         super().__init__(message)
@@ -25,10 +25,10 @@ class UnexpectedStateError(BlockdevError):
 
 
 class PartlyDoneError(UnexpectedStateError):
-    """An action failed after it had changed something; that led to C(state)."""
+    """An action failed after it had changed something; that led to ``state``."""
 
     def __init__(self, message: str, state: State, done: str) -> None:
-        """C(done): what it has changed, as the sentence of an action."""
+        """``done``: what it has changed, as the sentence of an action."""
         super().__init__(message, state)
         self.done = done
 
@@ -60,18 +60,18 @@ class Action:
 class Plan:
     """How one item gets from what is there to what is wanted."""
 
-    before: State
+    before: State = field(default_factory=dict)
     """The state found on the host."""
 
-    after: State
+    after: State = field(default_factory=dict)
     """The state that the actions lead to, as far as it can be known beforehand."""
 
-    read_back: Callable[[], State]
-    """Reads the state from the host once the actions are done; raises BlockdevError where it is
+    read_back: Callable[[], State] = dict
+    """Reads the state from the host once the actions are done; raises BlockdevError if it is
     not the wanted one, UnexpectedStateError where it can tell which it is."""
 
     actions: List[Action] = field(default_factory=list)
-    """The steps, in order; none where the host is as wanted."""
+    """The steps, in order; none if the host is as wanted."""
 
     warnings: List[str] = field(default_factory=list)
     """What the user should know although nothing is in the way. An action may add to it."""
@@ -86,11 +86,11 @@ class Plan:
     """For an item that is a text: it before and after, which diff mode shows line by line."""
 
     def warn(self, sentence: str, words: str) -> None:
-        """Keep a warning of the action C(sentence)."""
+        """Keep a warning of the action ``sentence``."""
         self.warnings.append(f"{sentence}: {words}")
 
     def __add__(self, other: Plan) -> Plan:
-        """Both as one plan: the actions of C(other) come after those of this one."""
+        """Both as one plan: the actions of ``other`` come after those of this one."""
         return Plan(
             before={**self.before, **other.before},
             after={**self.after, **other.after},

@@ -43,10 +43,10 @@ class Content:
     """What is on a disk; nothing is known but by default."""
 
     filesystem: Optional[str] = None
-    """As blkid calls it; also what is no file system but fills the disk, such as C(swap)."""
+    """As blkid calls it; also what is no file system but fills the disk, such as ``swap``."""
     label: Optional[str] = None
     partitions: Sequence[Dict[str, Any]] = field(default_factory=list)
-    """Those of a GPT: C(number), and C(label), which is the partition's name."""
+    """Those of a GPT: ``number``, and ``label``, which is the partition's name."""
 
     def as_state(self) -> Dict[str, Any]:
         """The keys of a result."""
@@ -57,7 +57,7 @@ class Prober:
     """Looks at the disks of one module call."""
 
     def __init__(self, warn: Warn, wanted: bool = True) -> None:
-        """C(wanted): whether to look at all."""
+        """``wanted``: whether to look at all."""
         self._warn = warn
         self._until = time.monotonic() + CALL_SECONDS
         self._given_up = not wanted
@@ -68,10 +68,10 @@ class Prober:
         rdev: Optional[int] = None,
         is_the_one: Callable[[], bool] = lambda: True,
     ) -> Content:
-        """What is on the block device or in the image C(path).
+        """What is on the block device or in the image ``path``.
 
-        C(rdev): the device's number; nothing is known of another one. C(is_the_one): is asked once
-        it is open, whether it still is what it is taken for.
+        ``rdev``: the device's number; nothing is known of another one. ``is_the_one``: is asked
+        once it is open, whether it still is what it is taken for.
         """
         if path is None or self._given_up:
             return Content()
@@ -104,13 +104,13 @@ class Prober:
         )
 
     def _lines(self, disk: int, *command: str) -> List[str]:
-        """What the command prints of the disk, none where it fails.
+        """What the command prints of the disk, none if it fails.
 
         blkid exits with 2 where it finds nothing, and with 8 where it finds more than one thing.
         """
         left = self._until - time.monotonic()
         if left <= 0:
-            self._give_up(f"the disks were not all looked at within {CALL_SECONDS} s")
+            self._give_up(f"not all disks were read within {CALL_SECONDS} s")
             return []
         seconds = min(left, DISK_SECONDS)
         try:
@@ -124,7 +124,7 @@ class Prober:
 
     def _give_up(self, why: str) -> None:
         self._given_up = True
-        self._warn(f"label, filesystem and partitions are not known: {why}")
+        self._warn(f"label, filesystem and partitions are unknown: {why}")
 
 
 def _is_disk(status: os.stat_result, rdev: Optional[int]) -> bool:

@@ -29,16 +29,16 @@ BY_VENDOR = re.compile(r"t10\.(.{8})(?=.*[1-9])(.*\S)")
 units apart. Nothing does where that is missing."""
 
 RBD_NODES = ("cluster_fsid", "pool", "pool_ns", "name", "current_snap")
-"""Documentation/ABI/testing/sysfs-bus-rbd of Linux; C(pool_ns) is not in all versions."""
+"""Documentation/ABI/testing/sysfs-bus-rbd of Linux; ``pool_ns`` is not in all versions."""
 
 
 def sysfs(rdev: int) -> str:
-    """Where the kernel tells of the block device C(rdev)."""
+    """Where the kernel tells of the block device ``rdev``."""
     return f"{SYS_BLOCK_BY_NUMBER}/{os.major(rdev)}:{os.minor(rdev)}"
 
 
 def entries(path: str) -> List[str]:
-    """The names in a directory of sysfs or /proc; none where it is not there or not readable."""
+    """The names in a directory of sysfs or /proc; none if it is not there or not readable."""
     try:
         return sorted(os.listdir(path))
     except OSError:
@@ -99,7 +99,7 @@ def numbers() -> Iterator[int]:
 
 
 def units(rdev: int) -> FrozenSet[str]:
-    """The names of the unit that the block device is a way to; none where it tells none.
+    """The names of the unit that the block device is a way to; none if it tells none.
 
     A partition is named by its disk and the sector at which it begins.
     """
@@ -114,7 +114,7 @@ def units(rdev: int) -> FrozenSet[str]:
 
 
 def _units_of_disk(device: str) -> Iterator[str]:
-    """C(device): its directory in sysfs."""
+    """``device``: its directory in sysfs."""
     for node in ("wwid", "device/wwid"):
         wwid = _read(f"{device}/{node}") or ""
         if UNIQUE.fullmatch(wwid):

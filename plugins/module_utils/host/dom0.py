@@ -21,7 +21,7 @@ def is_dom0() -> bool:
 
 
 def require_dom0() -> None:
-    """Raise XenError unless L(is_dom0)."""
+    """Raise XenError unless ``is_dom0``."""
     if is_dom0():
         return
     if _text_of(HYPERVISOR_TYPE).strip() == "xen":

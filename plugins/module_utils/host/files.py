@@ -29,7 +29,7 @@ MAX_LINKS = 40
 def opened(
     path: str, flags: int, mode: int = 0o600, directory: Optional[int] = None
 ) -> Iterator[int]:
-    """A descriptor of C(path), closed in the end. C(mode): of a new file. C(directory): where a
+    """A descriptor of ``path``, closed in the end. ``mode``: of a new file. ``directory``: where a
     relative path begins. Raises OSError."""
     descriptor = os.open(path, flags | os.O_CLOEXEC, mode, dir_fd=directory)
     try:
@@ -39,22 +39,22 @@ def opened(
 
 
 def by_number(descriptor: int) -> str:
-    """The path of what C(descriptor) has open, for this process and those that inherit it. Unlike a
-    name, it cannot be something else by now."""
+    """The path of what ``descriptor`` has open, for this process and those that inherit it. Unlike
+    a name, it cannot be something else by now."""
     return f"/proc/self/fd/{descriptor}"
 
 
 def opened_directory(path: str) -> ContextManager[int]:
-    """A descriptor of the directory C(path), closed in the end. Raises OSError."""
+    """A descriptor of the directory ``path``, closed in the end. Raises OSError."""
     return opened(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 @contextmanager
 def opened_real(path: str, make: bool = False) -> Iterator[int]:
-    """A descriptor of the directory C(path), see resolved, which no link leads to.
+    """A descriptor of the directory ``path``, see resolved, which no link leads to.
 
     Who can write to a directory above could have put a link into the way since the path was
-    resolved, and what is done by path would be done elsewhere. C(make): whether what is missing is
+    resolved, and what is done by path would be done elsewhere. ``make``: whether what is missing is
     made, with mode 0755 less the umask. Raises OSError, and BlockdevError where a part of the path
     is no directory.
     """
@@ -76,8 +76,8 @@ def opened_real(path: str, make: bool = False) -> Iterator[int]:
                 if error.errno not in (errno.ENOTDIR, errno.ELOOP):
                     raise
                 raise BlockdevError(
-                    f"{at} is not a directory but was one, or was not there, a moment ago; see who "
-                    "else writes there, then run again"
+                    f"{at} is not a directory: another program has just created it; find out "
+                    "which, then run again"
                 ) from None
             os.close(descriptor)
             descriptor = below
@@ -87,7 +87,7 @@ def opened_real(path: str, make: bool = False) -> Iterator[int]:
 
 
 def resolved(path: str) -> str:
-    """The absolute C(path) without symbolic links; it need not exist.
+    """The absolute ``path`` without symbolic links; it need not exist.
 
     Below a directory that everyone can write to, such as /tmp, anyone may have put a link into the
     way, so that only those of root (or whoever runs this) are followed there. Raises BlockdevError
@@ -102,8 +102,8 @@ def resolved(path: str) -> str:
         if name == "..":
             if not os.path.isdir(real):
                 raise BlockdevError(
-                    f"{path} goes back from {real}, which is no directory, so that nothing is ever "
-                    "found by this path; write it without .."
+                    f"{path} contains .. after {real}, which is not a directory, so the path can "
+                    "never be opened; write it without .."
                 )
             real = os.path.dirname(real)
             mode = _mode(real)
@@ -124,7 +124,7 @@ def resolved(path: str) -> str:
 
 
 def _mode(path: str) -> int:
-    """The st_mode of what is at C(path) itself, 0 where nothing is."""
+    """The st_mode of what is at ``path`` itself, 0 if nothing is."""
     try:
         return os.lstat(path).st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -132,8 +132,8 @@ def _mode(path: str) -> int:
 
 
 def _link_target(path: str, public: bool) -> Tuple[Optional[str], int]:
-    """What the link at C(path) says, None where there is no link, and the st_mode of what is there.
-    C(public): whether anyone may have made it."""
+    """What the link at ``path`` says, None if there is no link, and the st_mode of what is there.
+    ``public``: whether anyone may have made it."""
     mode = _mode(path)
     if not stat.S_ISLNK(mode):
         return None, mode
@@ -144,8 +144,8 @@ def _link_target(path: str, public: bool) -> Tuple[Optional[str], int]:
                 return None, status.st_mode
             if public and status.st_uid not in (0, os.geteuid()):
                 raise BlockdevError(
-                    f"{path} is a symbolic link of user {status.st_uid} in a directory that "
-                    "everyone can write to, where only those of root are followed; remove it"
+                    f"{path} is a symbolic link of user {status.st_uid} in a world-writable "
+                    "directory, where only links of root are followed; remove it"
                 )
             return os.readlink("", dir_fd=link), status.st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -153,7 +153,7 @@ def _link_target(path: str, public: bool) -> Tuple[Optional[str], int]:
 
 
 def is_file_path(path: str) -> bool:
-    """Whether C(path) is absolute and can be that of a file: the kernel takes its characters, and
+    """Whether ``path`` is absolute and can be that of a file: the kernel takes its characters, and
     it does not end as only a directory's path does."""
     try:
         encoded = os.fsencode(path)
@@ -164,16 +164,16 @@ def is_file_path(path: str) -> bool:
 
 
 def check_writable(path: str, what: str) -> None:
-    """Raise BlockdevError where C(path) cannot be written, with C(what) that is needed for.
+    """Raise BlockdevError if ``path`` cannot be written, with ``what`` that is needed for.
 
     As root this fails for nothing but what the file system itself forbids.
     """
     if not os.access(path, os.W_OK):
         if not os.path.lexists(path):
-            raise BlockdevError(f"cannot {what}: {path} was removed meanwhile; run again")
+            raise BlockdevError(f"cannot {what}: {path} was removed by another program; run again")
         raise BlockdevError(
-            f"cannot {what}: {path} cannot be written; its file system is mounted read-only or it "
-            "is immutable (lsattr)"
+            f"cannot {what}: {path} is not writable: its file system is mounted read-only or it is "
+            "immutable (lsattr)"
         )
 
 
@@ -196,7 +196,7 @@ def sync_directories(directories: Iterable[str]) -> None:
 
 
 def mounted_types(device: int) -> Set[str]:
-    """The types of the file system with the number C(device) (st_dev), by its mounts: one, or none
+    """The types of the file system with the number ``device`` (st_dev), by its mounts: one, or none
     where its files have another number than its mounts, as on btrfs."""
     number = f"{os.major(device)}:{os.minor(device)}".encode()
     with open(MOUNTS, "rb") as mountinfo:
@@ -209,11 +209,11 @@ def mounted_types(device: int) -> Set[str]:
 
 
 def replace_file(path: str, data: bytes, mode: int, keep: bool = False) -> None:
-    """Put C(data) into the file at C(path), which is there as a whole then, or as it was.
+    """Put ``data`` into the file at ``path``, which is there as a whole then, or as it was.
 
-    The caller holds a lock that keeps other runs from the directory. C(path): see resolved.
-    C(mode): of the new file, unless it is to get the owner, mode and SELinux context of the old one
-    (C(keep)). Raises OSError, and BlockdevError if something other than a file has its name.
+    The caller holds a lock that keeps other runs from the directory. ``path``: see resolved.
+    ``mode``: of the new file, unless it is to get the owner, mode and SELinux context of the old
+    one (``keep``). Raises OSError, and BlockdevError if something other than a file has its name.
     """
     parent, name = os.path.split(path)
     with opened_real(parent) as directory:
@@ -241,7 +241,7 @@ def replace_file(path: str, data: bytes, mode: int, keep: bool = False) -> None:
 
 
 def _copy_attributes(name: str, directory: int, new: int) -> None:
-    """Give the file C(new) the attributes of the one called C(name), which is no link."""
+    """Give the file ``new`` the attributes of the one called ``name``, which is no link."""
     with opened(name, os.O_RDONLY | os.O_NOFOLLOW, directory=directory) as old:
         status = os.fstat(old)
         os.fchown(new, status.st_uid, status.st_gid)
@@ -250,7 +250,7 @@ def _copy_attributes(name: str, directory: int, new: int) -> None:
 
 
 def nearest(path: str) -> str:
-    """The absolute C(path) itself where it exists, otherwise what is first above it."""
+    """The absolute ``path`` itself where it exists, otherwise what is first above it."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path
@@ -263,10 +263,10 @@ class Directories:
         self._planned: Set[str] = set()
 
     def plan(self, path: str, wanted: bool) -> List[Action]:
-        """The step that makes the directory C(path), absolute, and those above it, if any lacks.
+        """The step that makes the directory ``path``, absolute, and those above it, if any lacks.
 
-        They get mode 0755. Raises BlockdevError where something else has the name of one, and
-        where the directory is not there and not C(wanted); the caller says what it is needed for.
+        They get mode 0755. Raises BlockdevError if something else has the name of one, and
+        where the directory is not there and not ``wanted``; the caller says what it is needed for.
         """
         if os.path.isdir(path) or path in self._planned:
             return []

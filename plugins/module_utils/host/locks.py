@@ -28,9 +28,9 @@ POLL_SECONDS = 0.01
 
 @contextmanager
 def exclusive(name: str, wait: float = 60) -> Iterator[None]:
-    """Hold this collection's lock C(name) of this host.
+    """Hold this collection's lock ``name`` of this host.
 
-    C(wait): seconds after which a lock that stays taken is an error (BlockdevError).
+    ``wait``: seconds after which a lock that stays taken is an error (BlockdevError).
     """
     os.makedirs(OWN_DIR, mode=0o700, exist_ok=True)
     with of_file(os.path.join(OWN_DIR, name), wait):
@@ -39,7 +39,7 @@ def exclusive(name: str, wait: float = 60) -> Iterator[None]:
 
 @contextmanager
 def of_file(path: str, wait: float) -> Iterator[None]:
-    """Hold the lock that is the file at C(path), which is made if need be; see exclusive."""
+    """Hold the lock that is the file at ``path``, which is made if need be; see exclusive."""
     descriptor = _acquire(path, wait)
     try:
         yield
@@ -74,7 +74,7 @@ def _xl_block_script(wait: float) -> Iterator[None]:
 
 
 def _acquire(path: str, wait: float) -> int:
-    """Lock the file at C(path), created if need be, and return its descriptor."""
+    """Lock the file at ``path``, created if need be, and return its descriptor."""
     deadline = time.monotonic() + wait
     while True:
         descriptor = _try_to_lock(path)
@@ -82,8 +82,8 @@ def _acquire(path: str, wait: float) -> int:
             return descriptor
         if time.monotonic() >= deadline:
             raise BlockdevError(
-                f"waited {wait:g} s for the lock {path}, which another process still holds; "
-                f"run it again when that has ended (`lsof {path}` shows it)"
+                f"waited {wait:g} s for the lock {path}, which another process holds: `lsof {path}`"
+                " shows it; run again when it has ended"
             )
         time.sleep(POLL_SECONDS)
 

@@ -16,7 +16,7 @@ SWAPS = "/proc/swaps"
 
 
 def read(mountinfo: str) -> Iterator[Tuple[int, str]]:
-    """Device number and mount point of each mount in C(mountinfo) (proc_pid_mountinfo(5)).
+    """Device number and mount point of each mount in ``mountinfo`` (proc_pid_mountinfo(5)).
 
     btrfs shows a device number of its own making, so the mount's source counts as well.
     """

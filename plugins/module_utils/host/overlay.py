@@ -25,7 +25,7 @@ MAX_NESTED = 8
 """Overlays on overlays that are followed; Linux allows two."""
 
 LAYER_END = re.compile(r"(?<!\\):")
-"""What ends a directory in C(lowerdir); a colon in its name has a backslash before it."""
+"""What ends a directory in ``lowerdir``; a colon in its name has a backslash before it."""
 
 
 class HiddenError(XenError):
@@ -54,7 +54,7 @@ class _Mount:
     has_upper: bool
 
     def real(self, path: str, status: os.stat_result) -> RealFile:
-        """The real file of C(path) on this mount, which C(status) was read from. Raises
+        """The real file of ``path`` on this mount, which ``status`` was read from. Raises
         HiddenError."""
         inside = os.path.join(self.root, os.path.relpath(path, self.point)).lstrip("/")
         for number, layer in enumerate(self.layers):
@@ -80,7 +80,7 @@ class Overlays:
         return bool(self._mounts)
 
     def nested(self, path: str, status: os.stat_result) -> Iterator[RealFile]:
-        """The real file of the one at C(path), which C(status) was read from, the real file of that
+        """The real file of the one at ``path``, which has ``status``; then the real file of that
         one if it is on an overlay as well, and so on. Raises HiddenError."""
         for _depth in range(MAX_NESTED if self.exist else 0):
             place, mount = self._place(path)
@@ -91,7 +91,7 @@ class Overlays:
             path, status = real.path, real.status
 
     def has_device(self, device: int) -> bool:
-        """Whether C(device) is the st_dev of what is in the upper directory of an overlay."""
+        """Whether ``device`` is the st_dev of what is in the upper directory of an overlay."""
         return device in self._devices
 
     def _place(self, path: str) -> Tuple[str, Optional[_Mount]]:

@@ -56,10 +56,10 @@ class ProgramTimeoutError(ProgramError):
 
 
 class ProgramMissingError(ProgramError):
-    """A program is not on this host."""
+    """A program is not installed."""
 
     def __init__(self, name: str, purpose: Optional[str] = None) -> None:
-        """C(purpose): what it does, after ``which``."""
+        """``purpose``: what it does, after ``which``."""
         which = f", which {purpose}," if purpose else ""
         package = f" (package {PACKAGES[name]} on Debian)" if name in PACKAGES else ""
         looked = f"; looked in {_directories()}" if name in SOUGHT else ""
@@ -87,8 +87,9 @@ def run(
 ) -> Completed:
     """Run a program to its end.
 
-    C(timeout): seconds, after which it is killed. C(shown): what an error calls it, by default the
-    whole command. For the others see L(start). Raises ProgramTimeoutError, and what L(start) does.
+    ``timeout``: seconds, after which it is killed. ``shown``: what an error calls it, by default
+    the whole command. For the others see ``start``. Raises ProgramTimeoutError, and what ``start``
+    does.
     """
     process = start(argv, descriptors=descriptors, directory=directory, variables=variables)
     return finish(process, timeout, shown)
@@ -104,9 +105,9 @@ def start(
     directory: Optional[str] = None,
     variables: Optional[Mapping[str, str]] = None,
 ) -> subprocess.Popen[bytes]:
-    """Start a program; L(finish) waits for it.
+    """Start a program; ``finish`` waits for it.
 
-    C(descriptors): those that it inherits. C(directory): where it runs. C(variables): of the
+    ``descriptors``: those that it inherits. ``directory``: where it runs. ``variables``: of the
     environment, beside ours. Raises ProgramMissingError, and ProgramError if it cannot start.
     """
     try:
@@ -129,7 +130,7 @@ def start(
 def finish(
     process: subprocess.Popen[bytes], timeout: float, shown: Optional[str] = None
 ) -> Completed:
-    """Wait for a program to end. Raises ProgramTimeoutError. For the arguments see L(run)."""
+    """Wait for a program to end. Raises ProgramTimeoutError. For the arguments see ``run``."""
     try:
         stdout, stderr = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -151,7 +152,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 @contextmanager
 def errors_as(kind: Type[BlockdevError]) -> Iterator[None]:
-    """Raise the ProgramError of what is inside as an error of the class C(kind)."""
+    """Raise the ProgramError of what is inside as an error of the class ``kind``."""
     try:
         yield
     except ProgramError as error:
@@ -190,5 +191,5 @@ def _decoded(output: bytes) -> str:
 
 
 def in_one_line(text: str) -> str:
-    """C(text) with a blank for every line break."""
+    """``text`` with a blank for every line break."""
     return " ".join(text.split())

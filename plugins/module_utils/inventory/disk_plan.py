@@ -41,8 +41,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader impo
 IMAGES_DIR = "/srv/xen"
 
 Entry = Dict[str, Any]
-"""One disk of the plan: C(domain), C(name), C(xenstore_key), C(vdev) and, where they apply,
-C(image), C(loop), C(vbd): the options of an item of xen_raw_disk, xen_loopdev, xen_vbd_attach."""
+"""One disk of the plan: ``domain``, ``name``, ``xenstore_key``, ``vdev`` and, where they apply,
+``image``, ``loop``, ``vbd``: the options of an item of xen_raw_disk, xen_loopdev,
+xen_vbd_attach."""
 
 
 class DiskPlanError(BlockdevError):
@@ -75,9 +76,9 @@ def plan(
 ) -> DiskPlan:
     """Plan the disks of all domains.
 
-    C(domains): the list of domains as the user wrote it. C(images_dir): where images go that have
-    no path of their own, as ``<images_dir>/<domain>/<disk>.raw``. C(config_dir): where configs
-    are. C(state): ``absent`` plans every domain as if it were absent.
+    ``domains``: the list of domains as the user wrote it. ``images_dir``: where images go that have
+    no path of their own, as ``<images_dir>/<domain>/<disk>.raw``. ``config_dir``: where configs
+    are. ``state``: ``absent`` plans every domain as if it were absent.
     Raises DiskPlanError with everything that is wrong.
     """
     planned, problems = read(domains, images_dir, config_dir, state)
@@ -101,9 +102,9 @@ def read(
     state: Optional[str] = None,
     places: Optional[Sequence[str]] = None,
 ) -> Reading:
-    """Read what the user wrote, as L(plan) does, and keep what is wrong with it.
+    """Read what the user wrote, as ``plan`` does, and keep what is wrong with it.
 
-    C(places): what each domain is called in a problem, by default its place in the list and its
+    ``places``: what each domain is called in a problem, by default its place in the list and its
     name.
     """
     reader = InventoryReader(images_dir, config_dir, state)
@@ -112,7 +113,7 @@ def read(
 
 
 def select(entries: Sequence[Entry], query: Optional[str] = None) -> Any:
-    """What the JMESPath expression C(query) selects of the entries, all of them without one.
+    """What the JMESPath expression ``query`` selects of the entries, all of them without one.
 
     An image that several disks share is left in the first entry of the result only, so that the
     images can be handed to one module call. Raises DiskPlanError.

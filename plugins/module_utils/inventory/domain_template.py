@@ -31,7 +31,7 @@ Report = Callable[[str], None]
 
 _SLOT = "SLOT:"
 _IN_CONFIG = {"kernel": "kernel", "memory": "memory", "networks": "vif"}
-"""Options that need a template, and what says the same in C(config)."""
+"""Options that need a template, and what says the same in ``config``."""
 
 _TO_FILL = {
     "NAME": "write the name itself",
@@ -133,7 +133,7 @@ def config_of(
 ) -> Optional[Options]:
     """What the config of a present domain says beside name and disks; None if nothing is wanted.
 
-    C(slots): the xenstore keys of the present disks by their names and labels. What is wrong is
+    ``slots``: the xenstore keys of the present disks by their names and labels. What is wrong is
     reported, and the result then not fit for use.
     """
     settings: Optional[Options] = options.get("config")

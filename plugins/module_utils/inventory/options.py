@@ -25,7 +25,7 @@ _NAME_LENGTH = 200
 """Characters. A name of an image or config file has 255 on Linux, of which some are an ending."""
 
 _BRIDGE = re.compile(r"[A-Za-z0-9._:-]+")
-"""With what Open vSwitch takes after the name, as in C(br0.10:20)."""
+"""With what Open vSwitch takes after the name, as in ``br0.10:20``."""
 
 _MAX_MEMORY = 2**40
 """MiB; more than any host has, and far below what xl's numbers hold."""
@@ -267,7 +267,7 @@ class OptionsReader:
         return {option: value for option, value in read.items() if value is not None}
 
     def read(self, place: str, reader: Callable[[Any], Any], value: object) -> Any:
-        """What C(reader) makes of the value; None after a problem."""
+        """What ``reader`` makes of the value; None after a problem."""
         try:
             return reader(value)
         except BlockdevError as error:

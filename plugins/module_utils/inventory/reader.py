@@ -57,7 +57,7 @@ class Disk:
     options: Mapping[str, Any]
     """Those that were written, the size in bytes, and those that the domain's template has."""
     path: Optional[str]
-    """The image; None where the disk is a block device or the like."""
+    """The image; None if the disk is a block device or the like."""
     slot: DeviceNumber
 
     @property
@@ -103,7 +103,7 @@ class Disk:
 
     @property
     def access(self) -> str:
-        """C(rw) or C(ro), as it says; what it may not say is refused when it is rendered."""
+        """``rw`` or ``ro``, as it says; what it may not say is refused when it is rendered."""
         return str(self.options.get("access", disk_spec.access_of(self.options)))
 
     @property
@@ -144,22 +144,22 @@ class Domain:
     config_path: str
     disks: Sequence[Disk]
     config: Optional[Mapping[str, Any]]
-    """What its config says beside name and disks; None where that is not to be changed."""
+    """What its config says beside name and disks; None if that is not to be changed."""
 
 
 class InventoryReader(OptionsReader):
     """Reads what the user wrote and keeps what is wrong with it."""
 
     def __init__(self, images_dir: object, config_dir: object, state: object) -> None:
-        """C(images_dir), C(config_dir): where images and configs are that have no path of their
-        own. C(state): C(absent) to take every domain as absent, or None."""
+        """``images_dir``, ``config_dir``: where images and configs are that have no path of their
+        own. ``state``: ``absent`` to take every domain as absent, or None."""
         super().__init__()
         self._images_dir = self.read("images_dir", read_directory, images_dir) or "/"
         self._config_dir = self.read("config_dir", read_directory, config_dir) or "/"
         self._all_absent = state is not None and self.read("state", STATE, state) == "absent"
 
     def domains(self, written: object, places: Optional[Sequence[str]] = None) -> List[Domain]:
-        """The domains; those are left out of which not even the name can be read. C(places): what
+        """The domains; those are left out of which not even the name can be read. ``places``: what
         each is called in a problem."""
         domains = self.read("domains", read_list, written) or []
         if places is None:

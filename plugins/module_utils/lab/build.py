@@ -39,7 +39,7 @@ trap 'exit 1' HUP INT TERM
 tar -C "$root" --exclude='./dev/*' -xpf -
 mke2fs -q -t ext4 -L xen-lab -d "$root" "$1" "$2"
 """
-"""Makes the file system image C($1) of C($2) bytes from the tar archive in its input. It runs in
+"""Makes the file system image ``$1`` of ``$2`` bytes from the tar archive in its input. It runs in
 the user namespace that mmdebstrap offers, unless for root: only there has every file its owner."""
 
 BOOT_FILES = {
@@ -69,7 +69,7 @@ HINTS = {
 def read_recipe(
     folder: str, release: str, packages: Sequence[str], mirror: Optional[str]
 ) -> Recipe:
-    """What a dom0 is built from; C(folder) has the files to be added.
+    """What a dom0 is built from; ``folder`` has the files to be added.
 
     Raises LabError or OSError.
     """
@@ -84,12 +84,12 @@ def read_recipe(
             if os.access(path, os.X_OK):
                 executables.append(relative)
     if CUSTOMISE not in executables:
-        raise LabError(f"{os.path.join(folder, CUSTOMISE)} is not there, or cannot be run")
+        raise LabError(f"{os.path.join(folder, CUSTOMISE)} does not exist or is not executable")
     return Recipe(release, tuple(packages), mirror or None, files, tuple(sorted(executables)))
 
 
 def require_buildable() -> None:
-    """Raise LabError where nothing can be built on this machine."""
+    """Raise LabError if nothing can be built on this machine."""
     require_tools(["mmdebstrap", "mke2fs", "ssh-keygen"])
     require_space(tempfile.gettempdir(), TEMPORARY_BYTES)
     if os.geteuid() != 0:
@@ -103,15 +103,14 @@ def _require_user_namespace() -> None:
     except LabError as error:
         if "mktemp" in str(error):
             raise LabError(
-                f"{tempfile.gettempdir()} is not for everybody, as a folder for temporary files "
-                "has to be where an ordinary user builds; set TMPDIR to another, such as /var/tmp: "
-                f"{error}"
+                f"{tempfile.gettempdir()} is not world-writable, as a build without root needs it; "
+                f"set TMPDIR to another directory, such as /var/tmp: {error}"
             ) from None
         ids = "--add-subuids 100000-165535 --add-subgids 100000-165535"
         raise LabError(
-            f"there is no user namespace for this user, and only root can build without: {error}\n"
-            f"It takes ids that nobody else has (`usermod {ids} USER`), and a kernel that "
-            "permits it (see the sysctls user.max_user_namespaces, "
+            f"this user cannot create a user namespace, which a build without root needs: {error}\n"
+            f"The user needs subordinate ids of its own (`usermod {ids} USER`), and the kernel has "
+            "to allow it (see the sysctls user.max_user_namespaces, "
             "kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns)"
         ) from None
 
@@ -122,7 +121,7 @@ def _as_root() -> List[str]:
 
 
 def build(recipe: Recipe, path: str) -> None:
-    """Build an image, the folder C(path). Raises LabError."""
+    """Build an image, the folder ``path``. Raises LabError."""
     with complete_folder(path) as folder:
         _make_key(folder)
         with open(f"{folder}/id_ed25519.pub", "rb") as key:
@@ -173,13 +172,13 @@ def _take_boot_files(archive: str, folder: str) -> None:
         missing = [pattern.pattern for name, pattern in wanted.items() if name not in found]
         if missing:
             raise LabError(
-                f"the root file system lacks {', '.join(missing)}: which package is missing "
-                "(xen_lab_packages)?"
+                f"the root file system lacks {', '.join(missing)}; add the package that has it "
+                "(xen_lab_packages)"
             )
         # QEMU's loader does not unpack a multiboot kernel.
         found["xen"] = gzip.decompress(found["xen"])
     except (tarfile.TarError, gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise LabError(f"what mmdebstrap wrote cannot be read: {error}") from None
+        raise LabError(f"cannot read the output of mmdebstrap: {error}") from None
     found["known_hosts"] = HOST_ALIAS.encode() + b" " + found["known_hosts"]
     for name, data in found.items():
         with open(f"{folder}/{name}", "wb") as file:

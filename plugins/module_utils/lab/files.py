@@ -85,14 +85,14 @@ class Cache:
         return os.path.join(self.path, LOCK)
 
     def require_ours(self) -> None:
-        """Raise LabError where the folder is there and was not made for labs."""
+        """Raise LabError if the folder is there and was not made for labs."""
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
-            raise LabError(f"{self.path} is not a folder; choose another (xen_lab_cache)")
+            raise LabError(f"{self.path} is not a directory; choose another (xen_lab_cache)")
         names = _names(self.path)
         if LOCK not in names and set(names) - {"lost+found"}:
             raise LabError(
-                f"{self.path} has other files than those of labs; choose a folder that is new or "
-                "empty (xen_lab_cache)"
+                f"{self.path} contains files that are not of a lab; choose a new or empty "
+                "directory (xen_lab_cache)"
             )
 
 
@@ -105,7 +105,7 @@ def _names(folder: str) -> List[str]:
 
 @contextmanager
 def complete_folder(path: str) -> Iterator[str]:
-    """A new folder that gets its name C(path) when the block ends well, and else goes away."""
+    """A new folder that gets its name ``path`` when the block ends well, and else goes away."""
     parent, name = os.path.split(path)
     os.makedirs(parent, mode=0o700, exist_ok=True)
     folder = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
@@ -131,16 +131,16 @@ def write_json(path: str, content: Mapping[str, Any]) -> None:
 
 
 def read_json(path: str) -> Optional[Dict[str, Any]]:
-    """What write_json has written, None where nothing is there. Raises LabError, OSError."""
+    """What write_json has written, None if nothing is there. Raises LabError, OSError."""
     try:
         with open(path, encoding="utf-8") as file:
             content = json.load(file)
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise LabError(f"{path} cannot be read: {error}") from None
+        raise LabError(f"cannot read {path}: {error}") from None
     if not isinstance(content, dict):
-        raise LabError(f"{path} cannot be read: it is not as it was written")
+        raise LabError(f"cannot read {path}: its content was changed")
     return content
 
 
@@ -150,7 +150,7 @@ def missing_tools(tools: Sequence[str]) -> List[str]:
 
 
 def require_tools(tools: Sequence[str]) -> None:
-    """Raise LabError where one of the commands is not installed."""
+    """Raise LabError if one of the commands is not installed."""
     missing = missing_tools(tools)
     if missing:
         packages = sorted({PACKAGES[tool] for tool in missing})
@@ -161,9 +161,9 @@ def require_tools(tools: Sequence[str]) -> None:
 
 
 def require_space(path: str, wanted: int) -> None:
-    """Raise LabError where C(path), which need not be there yet, has less room than that.
+    """Raise LabError if ``path``, which need not be there yet, has less room than that.
 
-    C(wanted): in bytes.
+    ``wanted``: in bytes.
     """
     there = path
     while not os.path.isdir(there):
@@ -171,8 +171,8 @@ def require_space(path: str, wanted: int) -> None:
     free = shutil.disk_usage(there).free
     if free < wanted:
         raise LabError(
-            f"{path} has {free >> 20} MiB of room, and {wanted >> 20} MiB are wanted for a build; "
-            "make room, or choose another folder (xen_lab_cache, or TMPDIR for temporary files)"
+            f"{path} has {free >> 20} MiB of free space, and a build needs {wanted >> 20} MiB; "
+            "free some, or choose another directory (xen_lab_cache, or TMPDIR for temporary files)"
         )
 
 
@@ -186,7 +186,7 @@ def run(
     """Run a command, without a shell, and return what it prints.
 
     It ends with this process, whatever ends that. Raises LabError with the end of what it prints
-    where it fails or takes longer than C(seconds).
+    where it fails or takes longer than ``seconds``.
     """
     with tempfile.TemporaryFile() as output:  # a pipe would stay open in what goes on in background
         with errors_as(LabError):

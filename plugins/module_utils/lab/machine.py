@@ -52,10 +52,10 @@ MORE_TIME = "give it more time (xen_lab_boot_timeout) if this machine is slow"
 def start(
     machine: Machine, folder: str, image: str, port: Optional[int], memory: Optional[str]
 ) -> int:
-    """Start QEMU in C(folder), where C(disk.qcow2) is, and return the port that leads to SSH.
+    """Start QEMU in ``folder``, where ``disk.qcow2`` is, and return the port that leads to SSH.
 
-    C(folder): absolute. C(image): see Machine.command. C(port): None for any that is free.
-    C(memory): the file of a snapshot to go on from, None to boot. Raises LabError or QmpError.
+    ``folder``: absolute. ``image``: see Machine.command. ``port``: None for any that is free.
+    ``memory``: the file of a snapshot to go on from, None to boot. Raises LabError or QmpError.
     """
     # Another process can take a port that was found free before QEMU does.
     for chosen in [port] if port else [free_port() for _attempt in range(PORT_ATTEMPTS)]:
@@ -87,7 +87,7 @@ def _go_on(command: List[str], folder: str, memory: str) -> None:
 
 
 def save(folder: str, memory: str) -> None:
-    """Write the memory of the machine in C(folder) to a new file and end QEMU.
+    """Write the memory of the machine in ``folder`` to a new file and end QEMU.
 
     The machine's disk stays as it was at that moment. Raises LabError or QmpError.
     """
@@ -108,7 +108,7 @@ def save(folder: str, memory: str) -> None:
                 raise
         end(folder)  # closes the pipe, if cat has not
         if cat.wait(MEMORY_SECONDS) != 0:
-            raise LabError(f"the machine's memory cannot be written to {memory}: is there room?")
+            raise LabError(f"cannot write the machine's memory to {memory}; is the disk full?")
 
 
 class _Pipe(NamedTuple):
@@ -134,18 +134,18 @@ def _cat(source: IO[bytes], target: IO[bytes]) -> Iterator[subprocess.Popen[byte
 
 
 def runs(folder: str) -> bool:
-    """Whether the machine in C(folder) is there."""
+    """Whether the machine in ``folder`` is there."""
     return _process(folder) is not None
 
 
 def open_files(folder: str) -> Set[str]:
-    """Paths of the files that the machine in C(folder) has open; none where it does not run."""
+    """Paths of the files that the machine in ``folder`` has open; none if it does not run."""
     process = _process(folder)
     return process[1] if process else set()
 
 
 def end(folder: str) -> None:
-    """End the machine in C(folder), as if its power failed. Raises LabError."""
+    """End the machine in ``folder``, as if its power failed. Raises LabError."""
     process = _process(folder)
     if process is None:
         return
@@ -156,11 +156,11 @@ def end(folder: str) -> None:
     with suppress(ProcessLookupError):
         os.kill(process[0], signal.SIGKILL)
     if not _ends(folder):
-        raise LabError(f"QEMU does not end, although it was killed (process {process[0]})")
+        raise LabError(f"QEMU still runs after it was killed (process {process[0]})")
 
 
 def _ends(folder: str) -> bool:
-    """Wait for the end of the machine in C(folder). Whether it has come."""
+    """Wait for the end of the machine in ``folder``. Whether it has come."""
     deadline = time.monotonic() + lab_files.END_SECONDS
     while runs(folder):
         if time.monotonic() >= deadline:
@@ -171,9 +171,9 @@ def _ends(folder: str) -> bool:
 
 @contextmanager
 def control(folder: str, seconds: float = 30) -> Iterator[Qmp]:
-    """A connection to the QEMU of the machine in C(folder).
+    """A connection to the QEMU of the machine in ``folder``.
 
-    C(seconds): how long an answer may take. Raises QmpError where nothing listens there.
+    ``seconds``: how long an answer may take. Raises QmpError if nothing listens there.
     """
     # By way of a handle: the path of a socket is at most 107 bytes long.
     handle = os.open(folder, os.O_PATH | os.O_DIRECTORY)
@@ -185,7 +185,7 @@ def control(folder: str, seconds: float = 30) -> Iterator[Qmp]:
 
 
 def _process(folder: str) -> Optional[Tuple[int, Set[str]]]:
-    """Id and open files of the QEMU that works in C(folder), None where it has ended.
+    """Id and open files of the QEMU that works in ``folder``, None if it has ended.
 
     A number in a file may by now be another process: QEMU is told by its console.
     """
@@ -215,17 +215,18 @@ def free_port() -> int:
 
 
 def require_free_port(port: int) -> None:
-    """Raise LabError where something listens on C(port) of loopback."""
+    """Raise LabError if something listens on ``port`` of loopback."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            raise LabError(f"port {port} cannot be had: {error.strerror}; {OTHER_PORT}") from None
+            raise LabError(f"cannot use port {port}: {error.strerror}; {OTHER_PORT}") from None
 
 
 def ssh_options(image: str) -> List[str]:
-    """Those with which SSH trusts a lab built as C(image) (an absolute path), and no other host."""
+    """Those with which SSH trusts a lab built as ``image`` (an absolute path), and no other
+    host."""
     options = {
         "UserKnownHostsFile": _quoted(f"{image}/known_hosts"),
         "HostKeyAlias": HOST_ALIAS,
@@ -255,7 +256,7 @@ def _said(answer: Completed) -> str:
 def await_login(folder: str, image: str, port: int, seconds: float) -> None:
     """Wait until one can log in, and set the clock, which stands still in a snapshot.
 
-    Raises LabError with the console's last lines where that takes more than C(seconds), or where
+    Raises LabError with the console's last lines where that takes more than ``seconds``, or where
     the machine ends.
     """
     deadline = time.monotonic() + seconds

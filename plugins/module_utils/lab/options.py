@@ -31,28 +31,28 @@ PORTS = range(1, 65536)
 
 
 def check_name(name: str) -> None:
-    """Raise BlockdevError where C(name) cannot be that of a lab."""
+    """Raise BlockdevError if ``name`` cannot be that of a lab."""
     if not NAME.fullmatch(name):
         raise BlockdevError(
-            f"{name!r} cannot be the name of a lab (xen_lab_name): it is to begin with a letter or "
-            "a digit, and to go on with at most 62 letters, digits, dots, underscores and hyphens"
+            f"invalid name of a lab: {name!r} (xen_lab_name); use a letter or digit, then at most "
+            "62 letters, digits, dots, underscores and hyphens"
         )
     if name in TAKEN_NAMES or re.fullmatch(r"[0-9.]+", name):
         raise BlockdevError(
-            f"{name!r} cannot be the name of a lab (xen_lab_name): in an inventory it is something "
-            "else already"
+            f"invalid name of a lab: {name!r} (xen_lab_name) means something else in an inventory; "
+            "choose another"
         )
 
 
 def check_cache(path: str) -> None:
-    """Raise BlockdevError where C(path) cannot be the folder of all labs."""
+    """Raise BlockdevError if ``path`` cannot be the folder of all labs."""
     if not path.startswith("/"):
-        raise BlockdevError(f"{path!r} is not the absolute path of a folder (xen_lab_cache)")
+        raise BlockdevError(f"{path!r} is not an absolute path of a directory (xen_lab_cache)")
     bad = NOT_IN_PATHS.search(path)
     if bad:
         raise BlockdevError(
-            f"{path!r} has the character {bad[0]!r}, which cannot be told to SSH; choose another "
-            "folder (xen_lab_cache)"
+            f"{path!r} contains {bad[0]!r}, which cannot be passed to SSH; choose another "
+            "directory (xen_lab_cache)"
         )
 
 
@@ -64,7 +64,7 @@ def check_dom0(release: str, packages: Sequence[str], mirror: Optional[str]) -> 
 def check_machine(memory: int, cpus: int, port: Optional[int], boot_seconds: float) -> None:
     """Raise BlockdevError, with all that is wrong, where there cannot be such a machine.
 
-    C(memory): in MiB.
+    ``memory``: in MiB.
     """
     _raise_all(_faults_of_machine(memory, cpus, port, boot_seconds))
 

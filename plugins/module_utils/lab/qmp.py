@@ -30,7 +30,7 @@ class Qmp:
         self.execute("qmp_capabilities")
 
     def execute(self, command: str, **arguments: object) -> Any:
-        """Run a command and return its result. Raises QmpError where QEMU refuses it."""
+        """Run a command and return its result. Raises QmpError if QEMU refuses it."""
         self._send(command, arguments)
         return self._answer()
 
@@ -41,9 +41,9 @@ class Qmp:
         self._answer()
 
     def await_status(self, command: str, ended: Tuple[str, ...], seconds: float) -> str:
-        """Ask with C(command) until the status is one of C(ended), and return it.
+        """Ask with ``command`` until the status is one of ``ended``, and return it.
 
-        Raises QmpError where it is not within C(seconds), or where it is C(failed).
+        Raises QmpError if it is not within ``seconds``, or where it is ``failed``.
         """
         deadline = time.monotonic() + seconds
         while True:
@@ -66,7 +66,7 @@ class Qmp:
         try:
             self._socket.sendmsg([message], [ancillary] if ancillary else [])
         except OSError as error:
-            raise QmpError(f"QEMU does not listen any more: {error}") from None
+            raise QmpError(f"QEMU stopped listening: {error}") from None
 
     def _answer(self) -> Any:
         """The next message that is no event."""
@@ -89,9 +89,9 @@ class Qmp:
 
 @contextmanager
 def connect(path: str, seconds: float = 30) -> Iterator[Qmp]:
-    """A connection to the QEMU whose socket is at C(path), which has at most 107 bytes.
+    """A connection to the QEMU whose socket is at ``path``, which has at most 107 bytes.
 
-    C(seconds): how long an answer may take. Raises QmpError where nothing listens there.
+    ``seconds``: how long an answer may take. Raises QmpError if nothing listens there.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)

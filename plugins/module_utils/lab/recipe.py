@@ -24,7 +24,7 @@ runs guests on the processors that dom0 leaves idle: each switch from one domain
 emulated processor all that it has translated."""
 
 CPU = "qemu64,+svm,+npt"
-"""Emulated. A PV dom0 crashes with C(max), and C(npt) is what makes PVH guests possible."""
+"""Emulated. A PV dom0 crashes with ``max``, and ``npt`` is what makes PVH guests possible."""
 
 XEN_OPTIONS = (
     "console=com1 com1=115200,8n1 dom0_max_vcpus={cpus} dom0_vcpus_pin "
@@ -55,9 +55,9 @@ class Recipe:
     mirror: Optional[str]
     """URL of a Debian mirror; None for mmdebstrap's own choice."""
     files: Mapping[str, bytes]
-    """Path from C(/) to content of the files that are added."""
+    """Path from ``/`` to content of the files that are added."""
     executables: Tuple[str, ...]
-    """Those of C(files) that can be run."""
+    """Those of ``files`` that can be run."""
 
     @property
     def key(self) -> str:
@@ -66,10 +66,10 @@ class Recipe:
         return _key({**asdict(self), "files": sums, "disk": DISK_SIZE})
 
     def mmdebstrap(self, tree: str, target: str, mode: str) -> List[str]:
-        """The command that writes the root file system to the tar archive C(target).
+        """The command that writes the root file system to the tar archive ``target``.
 
-        C(tree): a tar archive with C(files); both are names without anything that a shell could
-        take for more, because mmdebstrap gives hooks to one. C(mode): C(root), or C(unshare) for
+        ``tree``: a tar archive with ``files``; both are names without anything that a shell could
+        take for more, because mmdebstrap gives hooks to one. ``mode``: ``root``, or ``unshare`` for
         an ordinary user; left to itself it would try less and less suitable ones.
         """
         return [
@@ -108,10 +108,10 @@ class Machine:
     def command(self, image: str, disk: str, port: int) -> List[str]:
         """The command of QEMU. It goes to the background once the machine is made.
 
-        C(image): folder with C(xen), C(vmlinuz) and C(initrd.img), relative to the folder in which
-        it is started, without commas and blanks, which mean something to QEMU. C(disk): a qcow2
-        image, absolute, because QEMU opens it again later and works in another folder then.
-        C(port): on loopback, leads to SSH.
+        ``image``: folder with ``xen``, ``vmlinuz`` and ``initrd.img``, relative to the folder in
+        which it is started, without commas and blanks, which mean something to QEMU. ``disk``: a
+        qcow2 image, absolute, because QEMU opens it again later and works in another folder then.
+        ``port``: on loopback, leads to SSH.
         """
         disk = disk.replace(",", ",,")
         memory = int(self.memory * DOM0_SHARE)

@@ -53,7 +53,7 @@ class Start:
         self._image = cache.image(wanted.recipe.key)
 
     def plan(self) -> List[Action]:
-        """What is to be done until the lab runs. Raises LabError where it cannot be had."""
+        """What is to be done until the lab runs. Raises LabError if it cannot be had."""
         state = state_of(self._folder)
         if state is not None:
             self._require_as_wanted(state)
@@ -76,8 +76,8 @@ class Start:
         ]
         if other:
             raise LabError(
-                f"lab {self._wanted.name} runs already, with {', '.join(other)}; end it first "
-                "(xen_lab_state: absent), or give the new one another name (xen_lab_name)"
+                f"lab {self._wanted.name} is already running, with {', '.join(other)}; end it "
+                "first (xen_lab_state: absent), or give the new one another name (xen_lab_name)"
             )
 
     # ---- image ----
@@ -176,8 +176,8 @@ class Start:
             )
         except (QmpError, FileNotFoundError) as error:
             raise LabError(
-                f"cannot go on from the snapshot in {self._snapshot}: {error}; remove that folder "
-                "and run again, then a new one is taken"
+                f"cannot resume from the snapshot in {self._snapshot}: {error}; delete that "
+                "directory and run again to take a new one"
             ) from None
 
     def _describe(self, port: int) -> State:
@@ -196,16 +196,17 @@ class Start:
 
 
 def state_of(folder: str) -> Optional[State]:
-    """What was written of the lab in C(folder), None where it does not run.
+    """What was written of the lab in ``folder``, None if it does not run.
 
-    Raises LabError where it runs and that cannot be read.
+    Raises LabError if it runs and that cannot be read.
     """
     if not lab_machine.runs(folder):
         return None
     try:
         return read_json(_state_file(folder))
     except LabError as error:
-        raise LabError(f"a lab runs, but {error}; end it first (xen_lab_state: absent)") from None
+        message = f"a lab is running, but {error}; end it first (xen_lab_state: absent)"
+        raise LabError(message) from None
 
 
 def _state_file(folder: str) -> str:
@@ -213,6 +214,6 @@ def _state_file(folder: str) -> str:
 
 
 def _make_disk(folder: str, base: str, base_format: str) -> None:
-    """Make the disk of a machine, which keeps what differs from C(base)."""
+    """Make the disk of a machine, which keeps what differs from ``base``."""
     command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", base]
     run([*command, "disk.qcow2"], 60, folder)

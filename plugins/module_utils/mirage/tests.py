@@ -55,11 +55,11 @@ class MirageTestsPlan(NamedTuple):
     """What is to be copied to the host, and each of the tests."""
 
     copies: List[Options]
-    """C(src) on the controller, C(dest), a directory on the host."""
+    """``src`` on the controller, ``dest``, a directory on the host."""
     tests: List[Options]
-    """C(name) and C(retries); C(domain), an element of xen_domains; C(start) and C(console), items
-    of xen_domain and xen_console; C(fetch), a list of C(src) on the host and C(dest) below the
-    report."""
+    """``name`` and ``retries``; ``domain``, an element of xen_domains; ``start`` and ``console``,
+    items of xen_domain and xen_console; ``fetch``, a list of ``src`` on the host and ``dest`` below
+    the report."""
 
 
 # ---- from what was written to what is to be done ----
@@ -253,10 +253,10 @@ def plan(
 ) -> MirageTestsPlan:
     """Plan all tests.
 
-    C(directory): of this run on the host; what follows the last hyphen of its name makes the
-    domains' names those of this run. C(source_dir): where relative paths on the controller begin.
-    C(configs): absolute path to the text of each config. C(remote): whether unikernels and sources
-    are on the host already. C(timeout): seconds, for tests that do not say so themselves.
+    ``directory``: of this run on the host; what follows the last hyphen of its name makes the
+    domains' names those of this run. ``source_dir``: where relative paths on the controller begin.
+    ``configs``: absolute path to the text of each config. ``remote``: whether unikernels and
+    sources are on the host already. ``timeout``: seconds, for tests that do not say so themselves.
     Raises MirageTestsError with everything that is wrong.
     """
     reader = _Reader(directory, source_dir, configs, remote)
@@ -290,7 +290,7 @@ def _problems(tests: Mapping[str, Options], directory: str) -> List[str]:
 
 
 def _is_quiet(config: Mapping[str, Any]) -> bool:
-    """Whether Solo5 is told to be so. C(cmdline) stands for C(root) and C(extra) (xl.cfg(5))."""
+    """Whether Solo5 is told to be so. ``cmdline`` stands for ``root`` and ``extra`` (xl.cfg(5))."""
     words = config.get("cmdline") or config.get("extra")
     return isinstance(words, str) and QUIET in words.split()
 
@@ -300,7 +300,7 @@ def _is_quiet(config: Mapping[str, Any]) -> bool:
 
 def blamed(tests: Sequence[Options], failed: Mapping[str, Any]) -> List[str]:
     """Names of the tests for whose images, loop devices or configs a module has failed; all of them
-    where it does not say. C(failed): its result."""
+    where it does not say. ``failed``: its result."""
     names = [test["name"] for test in tests if _messages(test, failed)]
     return names or [test["name"] for test in tests]
 
@@ -328,11 +328,11 @@ def results(
     failed: Mapping[str, Any],
     earlier: Sequence[Options] = (),
 ) -> List[Options]:
-    """How the tests went: C(name), C(passed), C(verdict), C(reason), C(seconds), C(tail), and in
-    C(tries) the same of each try.
+    """How the tests went: ``name``, ``passed``, ``verdict``, ``reason``, ``seconds``, ``tail``, and
+    in ``tries`` the same of each try.
 
-    C(started), C(followed): what xen_domain and xen_console have reported, as Ansible registers
-    it. C(failed): the result of the task that failed before; empty where none did. C(earlier): the
+    ``started``, ``followed``: what xen_domain and xen_console have reported, as Ansible registers
+    it. ``failed``: the result of the task that failed before; empty if none did. ``earlier``: the
     results so far, which stay, those of a test that was tried again as tries before this one.
     """
     found = {result["name"]: result for result in earlier}
@@ -344,7 +344,7 @@ def results(
 
 
 def again(tests: Sequence[Options], found: Sequence[Options]) -> List[Options]:
-    """The tests that ran out of time and may be tried once more. C(found): the results so far."""
+    """The tests that ran out of time and may be tried once more. ``found``: the results so far."""
     tries = {
         result["name"]: len(result["tries"]) for result in found if result["verdict"] == "timeout"
     }
@@ -404,7 +404,7 @@ def _tries(result: Options) -> List[str]:
 
 
 def junit(found: Sequence[Options], suite: str) -> str:
-    """The results as the XML of JUnit, which CI systems show. C(suite): what was tested on."""
+    """The results as the XML of JUnit, which CI systems show. ``suite``: what was tested on."""
     failures = sum(not result["passed"] for result in found)
     counts = {"tests": str(len(found)), "failures": str(failures)}
     time = f"{sum(map(_seconds_of, found)):.1f}"

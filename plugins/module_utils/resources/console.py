@@ -56,7 +56,7 @@ LOG_LIMIT = 64 * 1024**2
 
 @contextmanager
 def open_consoles(pending: Pending) -> Iterator[Consoles]:
-    """The consoles of this host's domains. Raises XenError where this is not a Xen host."""
+    """The consoles of this host's domains. Raises XenError if this is not a Xen host."""
     dom0.require_dom0()
     with ExitStack() as stack:
         yield Consoles(pending, stack)
@@ -72,7 +72,7 @@ class Consoles(Resource[Mapping[str, Any]]):
         self._followed: List[Follower] = []
 
     def plan(self, item: Mapping[str, Any]) -> Plan:
-        """See Resource.plan; C(item) has the options of xen_console."""
+        """See Resource.plan; ``item`` has the options of xen_console."""
         name = item["name"]
         if name in self._wanted:
             raise ConsoleError(f"domain {name} is wanted twice: name it once")
@@ -120,7 +120,7 @@ class Consoles(Resource[Mapping[str, Any]]):
         return {domain.name: domain for domain in xl.listed()}
 
     def _paused(self, item: Mapping[str, Any]) -> Optional[xl.Listed]:
-        """The domain; None where an earlier task would have started it."""
+        """The domain; None if an earlier task would have started it."""
         domain = self._domains.get(item["name"])
         if domain is None:
             if item["name"] in self._pending.domains:
@@ -157,7 +157,7 @@ class Follower:
     def __init__(
         self, domain: xl.Listed, transcript: Transcript, timeout: float, expected: bool
     ) -> None:
-        """C(timeout): seconds from when the guest is let run. C(expected): whether a text is
+        """``timeout``: seconds from when the guest is let run. ``expected``: whether a text is
         waited for."""
         self.domain = domain
         self.verdict: Optional[Verdict] = None
@@ -177,8 +177,8 @@ class Follower:
         """Whether more can come from the console."""
 
     def begin(self, log: Optional[int], daemon: Optional[console_log.ConsoleLog]) -> None:
-        """Attach to the console. C(log): an empty file, a descriptor, that gets all of it.
-        C(daemon): what xenconsoled logs of it, where it does."""
+        """Attach to the console. ``log``: an empty file, a descriptor, that gets all of it.
+        ``daemon``: what xenconsoled logs of it, where it does."""
         self._daemon = daemon
         # It would end at the end of its input, so that stays open.
         self._process = dom0.start(["xl", "console", str(self.domain.domid)], stdin=subprocess.PIPE)
@@ -209,8 +209,8 @@ class Follower:
                 self._judge(console_transcript.of_match(match))
 
     def look(self, domain: Optional[xl.Listed], asked: float) -> None:
-        """Tell whether to go on, now that xl lists the C(domain) like this, or not any more.
-        C(asked): when xl was asked."""
+        """Tell whether to go on, now that xl lists the ``domain`` like this, or not any more.
+        ``asked``: when xl was asked."""
         if self.verdict:
             return
         now = time.monotonic()
@@ -269,7 +269,7 @@ class Follower:
 
 
 def _log_path(path: str) -> str:
-    """C(path) without links; ConsoleError unless a new file can be made there."""
+    """``path`` without links; ConsoleError unless a new file can be made there."""
     if not is_file_path(path):
         raise ConsoleError(f"log {path!r} is not the absolute path of a file")
     file = resolved(path)
@@ -284,7 +284,7 @@ def _log_path(path: str) -> str:
 
 @contextmanager
 def _new_file(path: str) -> Iterator[int]:
-    """A descriptor of the new file C(path), see resolved, which nobody else can read."""
+    """A descriptor of the new file ``path``, see resolved, which nobody else can read."""
     directory, name = os.path.split(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with opened_real(directory) as place, opened(name, flags, 0o600, place) as descriptor:

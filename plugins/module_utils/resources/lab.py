@@ -22,9 +22,9 @@ LOCK_SECONDS = 3600
 def bring(
     cache: Cache, plan: Callable[[], List[Action]], check_mode: bool, done: List[str]
 ) -> None:
-    """Carry out what C(plan) returns, as the only run that does so with this cache.
+    """Carry out what ``plan`` returns, as the only run that does so with this cache.
 
-    C(done) gets a sentence for each thing that was done or, in check mode, would be. Raises
+    ``done`` gets a sentence for each thing that was done or, in check mode, would be. Raises
     BlockdevError or OSError.
     """
     cache.require_ours()
@@ -84,7 +84,7 @@ def plan_absent(cache: Cache, name: str) -> List[Action]:
 def plan_cleared(cache: Cache, name: str) -> List[Action]:
     """What is to be done until all labs and all that was built for them are gone.
 
-    Raises LabError where another lab runs.
+    Raises LabError if another lab runs.
     """
     names = cache.machines()
     others = [other for other in names if other != name and lab_machine.runs(cache.machine(other))]

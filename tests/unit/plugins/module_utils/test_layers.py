@@ -162,13 +162,16 @@ def defined(tree: ast.Module) -> Iterator[str]:
     """The names of the classes, type aliases and functions of a file, except for private functions
     of one word: these are read in their own file only."""
     for node in tree.body:
-        if isinstance(node, ast.ClassDef):
-            yield node.name
-        elif isinstance(node, ast.FunctionDef) and (node.name[0] != "_" or "_" in node.name[1:]):
+        if isinstance(node, (ast.ClassDef, ast.FunctionDef)) and not _is_short(node):
             yield node.name
         elif isinstance(node, ast.Assign):
             targets = [one.id for one in node.targets if isinstance(one, ast.Name)]
             yield from (name for name in targets if not name.isupper())
+
+
+def _is_short(node: ast.stmt) -> bool:
+    name = node.name if isinstance(node, ast.FunctionDef) else ""
+    return name.startswith("_") and "_" not in name[1:]
 
 
 def test_a_name_means_one_thing() -> None:

@@ -140,7 +140,7 @@ def test_no_blkid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = str(image(tmp_path / "a.raw"))
     assert [prober.look(path), prober.look(path)] == [Content(), Content()]
     assert warnings == [
-        "label, filesystem and partitions are not known: blkid is not on this host: install it "
+        "label, filesystem and partitions are unknown: blkid is not on this host: install it "
         "(package util-linux on Debian)"
     ]
 
@@ -165,8 +165,7 @@ def test_disks_that_take_too_long_together(
     path = str(image(tmp_path / "a.raw"))
     assert [prober.look(path), prober.look(path)] == [Content(), Content()]
     assert warnings == [
-        "label, filesystem and partitions are not known: the disks were not all looked at within "
-        "0 s"
+        "label, filesystem and partitions are unknown: not all disks were read within 0 s"
     ]
     assert not log.exists()
 

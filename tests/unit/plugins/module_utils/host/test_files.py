@@ -90,7 +90,7 @@ def test_made_by_someone_else_meanwhile(tmp_path: Path) -> None:
 def test_a_file_made_in_its_place_meanwhile(tmp_path: Path) -> None:
     (action,) = Directories().plan(f"{tmp_path}/a", True)
     (tmp_path / "a").touch()
-    with pytest.raises(BlockdevError, match=f"{tmp_path}/a is not a directory but was one"):
+    with pytest.raises(BlockdevError, match=f"{tmp_path}/a is not a directory: another program"):
         action.run()
 
 
@@ -128,7 +128,7 @@ def test_resolved_as_realpath_does(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     for path in ("/", "/proc/self/..", "//etc/./passwd", "/dev/stdin/no", "/etc/../no", "/etc/.."):
         assert resolved(path) == os.path.realpath(path)
-    with pytest.raises(BlockdevError, match="goes back from /no, which is no directory"):
+    with pytest.raises(BlockdevError, match=r"contains \.\. after /no, which is not a directory"):
         resolved("/no/../etc")
     with pytest.raises(OSError, match="Too many levels of symbolic links"):
         resolved(f"{tmp_path}/loop/a")
@@ -237,5 +237,5 @@ def test_a_directory_that_cannot_be_synced(tmp_path: Path, monkeypatch: pytest.M
 
 def test_what_is_gone_is_not_said_to_be_read_only(tmp_path: Path) -> None:
     check_writable(str(tmp_path), "grow it")
-    with pytest.raises(BlockdevError, match=r"cannot grow it: .*/a\.raw was removed meanwhile"):
+    with pytest.raises(BlockdevError, match=r"cannot grow it: .*/a\.raw was removed by another"):
         check_writable(str(tmp_path / "a.raw"), "grow it")

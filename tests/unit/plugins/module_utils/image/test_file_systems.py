@@ -171,8 +171,8 @@ def test_tool_that_is_missing_is_told_by_the_plan(
 ) -> None:
     monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert "(package e2fsprogs)" in refused(tmp_path / "a.raw", filesystem="ext4", size="64MiB")
-    assert "(package dosfstools)" in refused(tmp_path / "a.raw", filesystem="vfat", size="64MiB")
+    assert "(package e2fsprogs " in refused(tmp_path / "a.raw", filesystem="ext4", size="64MiB")
+    assert "(package dosfstools " in refused(tmp_path / "a.raw", filesystem="vfat", size="64MiB")
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)

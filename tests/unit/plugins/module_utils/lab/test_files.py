@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -55,7 +54,7 @@ def test_whose_folder_it_is(tmp_path: Path) -> None:
     cache.require_ours()
     (tmp_path / "cache" / "images").mkdir()
     assert error_of(cache.require_ours) == (
-        f"{cache.path} has other files than those of labs; choose a folder that is new or empty "
+        f"{cache.path} contains files that are not of a lab; choose a new or empty directory "
         "(xen_lab_cache)"
     )
     Path(cache.lock()).touch()
@@ -68,7 +67,7 @@ def test_what_is_no_folder(tmp_path: Path) -> None:
     for name in ("file", "link"):
         path = str(tmp_path / name)
         assert error_of(Cache(path).require_ours) == (
-            f"{path} is not a folder; choose another (xen_lab_cache)"
+            f"{path} is not a directory; choose another (xen_lab_cache)"
         )
 
 
@@ -111,7 +110,7 @@ def test_json(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["file"]
     for content in (b"", b"{", b"\xff", b"[1]", b"5"):
         Path(path).write_bytes(content)
-        assert error_of(lab_files.read_json, path).startswith(f"{path} cannot be read: ")
+        assert error_of(lab_files.read_json, path).startswith(f"cannot read {path}: ")
 
 
 # ---- tools and room ----
@@ -133,7 +132,7 @@ def test_tools_of_the_system_are_found(monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_tools_that_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name, path: None)
+    monkeypatch.setattr(programs, "find", lambda name: None)
     assert error_of(lab_files.require_tools, ["ssh", "ssh-keygen", "mke2fs"]) == (
         "ssh, ssh-keygen, mke2fs not found on the controller; install it (on Debian and Ubuntu: "
         "`apt install e2fsprogs openssh-client`), or set xen_lab_install_packages: true"
@@ -145,7 +144,7 @@ def test_room(tmp_path: Path) -> None:
     lab_files.require_space(str(tmp_path / "not" / "yet"), 1)
     error = error_of(lab_files.require_space, str(tmp_path / "not" / "yet"), 1 << 70)
     assert error.startswith(f"{tmp_path}/not/yet has ")
-    assert f" MiB of room, and {1 << 50} MiB are wanted for a build; make room, or choose" in error
+    assert f" MiB of free space, and a build needs {1 << 50} MiB; free some, or choose" in error
     assert not (tmp_path / "not").exists()
 
 
@@ -215,8 +214,8 @@ def test_a_command_in_the_background_is_not_awaited() -> None:
 def test_a_command_ends_with_the_run(tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path[:0] = {sys.path!r}\n"
-        "from ansible_collections.xen.blockdev.plugins.module_utils import lab_files\n"
-        "lab_files.run(['sh', '-c', 'echo $$ >pid; mv pid begun; exec sleep 60'], 60, "
+        "from ansible_collections.xen.blockdev.plugins.module_utils.lab import files\n"
+        "files.run(['sh', '-c', 'echo $$ >pid; mv pid begun; exec sleep 60'], 60, "
         f"{str(tmp_path)!r})"
     )
     with subprocess.Popen([sys.executable, "-c", code]) as process:

@@ -95,11 +95,12 @@ def test_memory_that_cannot_be_gone_on_from(bench: Bench) -> None:
 def test_memory_that_cannot_be_written(bench: Bench) -> None:
     start(bench)
     assert error_of(lab_machine.save, folder(bench), "/dev/full") == (
-        "the machine's memory cannot be written to /dev/full: is there room?"
+        "cannot write the machine's memory to /dev/full; is the disk full?"
     )
     bench.behave(migration={"status": "failed", "error-desc": "Broken pipe"})
     start(bench)
-    assert error_of(lab_machine.save, folder(bench), "/dev/full").startswith("the machine's memory")
+    error = error_of(lab_machine.save, folder(bench), "/dev/full")
+    assert error.startswith("cannot write the machine's memory")
     start(bench)
     assert "Broken pipe" in error_of(lab_machine.save, folder(bench), f"{bench.home}/memory")
 
@@ -179,7 +180,7 @@ def test_ports() -> None:
         other.bind(("127.0.0.1", port))
         other.listen()
         assert error_of(lab_machine.require_free_port, port) == (
-            f"port {port} cannot be had: Address already in use; choose another (xen_lab_port), or "
+            f"cannot use port {port}: Address already in use; choose another (xen_lab_port), or "
             "leave it out, then a free one is taken"
         )
 

@@ -33,13 +33,13 @@ def test_names(name: str) -> None:
 )
 def test_names_that_cannot_be(name: str) -> None:
     assert error_of(check_name, name).startswith(
-        f"{name!r} cannot be the name of a lab (xen_lab_name): it is to begin with a letter"
+        f"invalid name of a lab: {name!r} (xen_lab_name); use a letter or digit"
     )
 
 
 @pytest.mark.parametrize("name", ["localhost", "127.0.0.1", "all", "ungrouped", "xen", "5"])
 def test_names_that_are_taken(name: str) -> None:
-    assert error_of(check_name, name).endswith("in an inventory it is something else already")
+    assert error_of(check_name, name).endswith("something else in an inventory; choose another")
 
 
 @pytest.mark.parametrize("path", ["/a", "/a, b/#:='~!{x}()[]*?;&|<>/ä", "/"])
@@ -50,15 +50,13 @@ def test_caches(path: str) -> None:
 @pytest.mark.parametrize("path", ["", "a", "./a", "~/a"])
 def test_caches_that_are_no_absolute_path(path: str) -> None:
     assert error_of(check_cache, path) == (
-        f"{path!r} is not the absolute path of a folder (xen_lab_cache)"
+        f"{path!r} is not an absolute path of a directory (xen_lab_cache)"
     )
 
 
 @pytest.mark.parametrize("character", ['"', "%", "$", "\\", "\n", "\x7f"])
 def test_caches_that_cannot_be_told_to_ssh(character: str) -> None:
-    assert f"has the character {character!r}, which cannot" in error_of(
-        check_cache, f"/a{character}b"
-    )
+    assert f"contains {character!r}, which cannot" in error_of(check_cache, f"/a{character}b")
 
 
 @pytest.mark.parametrize(

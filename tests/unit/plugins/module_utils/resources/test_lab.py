@@ -16,6 +16,7 @@ from typing import Any, Callable, Dict, Iterator, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import files as lab_files
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import machine as lab_machine
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import CUSTOMISE
@@ -112,7 +113,7 @@ def test_a_lab_that_runs_otherwise(bench: Bench, options: Dict[str, Any], messag
     before = bench.tree()
     for check_mode in (True, False):
         error = error_of(bench.start, check_mode=check_mode, **options)
-        assert error.startswith("lab lab runs already, with ")
+        assert error.startswith("lab lab is already running, with ")
         assert message in error
     assert bench.tree() == before
 
@@ -164,7 +165,7 @@ def taken() -> Iterator[int]:
 def test_a_port_that_is_taken(bench: Bench, taken: int) -> None:
     for check_mode in (True, False):
         error = error_of(bench.start, port=taken, check_mode=check_mode)
-        assert error.startswith(f"port {taken} cannot be had: Address already in use; choose")
+        assert error.startswith(f"cannot use port {taken}: Address already in use; choose")
     assert bench.commands("mmdebstrap") == []
 
 
@@ -201,10 +202,8 @@ def test_a_port_that_another_process_takes_first(
 def test_tools_that_are_not_there(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, tool: str, package: str
 ) -> None:
-    which = shutil.which
-    monkeypatch.setattr(
-        lab_files.shutil, "which", lambda name, path: None if name == tool else which(name)
-    )
+    find = programs.find
+    monkeypatch.setattr(programs, "find", lambda name: None if name == tool else find(name))
     for check_mode in (True, False):
         assert error_of(bench.start, check_mode=check_mode) == (
             f"{tool} not found on the controller; install it (on Debian and Ubuntu: `apt install "
@@ -217,7 +216,7 @@ def test_no_room(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(9, 8, 1 << 20))
     for check_mode in (True, False):
         error = error_of(bench.start, check_mode=check_mode)
-        assert error.startswith(f"{bench.cache.path} has 1 MiB of room, and 4096 MiB are wanted")
+        assert error.startswith(f"{bench.cache.path} has 1 MiB of free space, and a build needs ")
 
 
 def test_a_build_that_fails_leaves_nothing(bench: Bench) -> None:
@@ -269,8 +268,8 @@ def test_a_snapshot_that_cannot_be_gone_on_from(bench: Bench) -> None:
     memory = Path(snapshot, "memory")
     memory.write_bytes(memory.read_bytes()[:10])
     error = error_of(bench.start)
-    assert error.startswith(f"cannot go on from the snapshot in {snapshot}: QEMU ")
-    assert error.endswith("remove that folder and run again, then a new one is taken")
+    assert error.startswith(f"cannot resume from the snapshot in {snapshot}: QEMU ")
+    assert error.endswith("delete that directory and run again to take a new one")
     assert not bench.runs()
     assert bench.end() == ["remove what is left of lab lab"]
 
@@ -325,7 +324,7 @@ def test_a_machine_that_cannot_be_killed(bench: Bench, monkeypatch: pytest.Monke
     monkeypatch.setattr(lab_machine.os, "kill", lambda pid, number: None)
     error = error_of(bench.end)
     monkeypatch.undo()
-    assert error == f"QEMU does not end, although it was killed (process {pid})"
+    assert error == f"QEMU still runs after it was killed (process {pid})"
 
 
 # ---- cleared ----
@@ -363,14 +362,14 @@ def test_a_folder_with_other_files_is_no_cache(bench: Bench) -> None:
     for call in (bench.start, bench.end, bench.clear):
         for check_mode in (True, False):
             error = error_of(call, check_mode=check_mode)
-            assert error.startswith(f"{bench.cache.path} has other files than those of labs; ")
+            assert error.startswith(f"{bench.cache.path} contains files that are not of a lab; ")
     assert len(bench.tree()) == 1
 
 
 def test_a_file_is_no_cache(bench: Bench) -> None:
     Path(bench.cache.path).touch()
     assert error_of(bench.start) == (
-        f"{bench.cache.path} is not a folder; choose another (xen_lab_cache)"
+        f"{bench.cache.path} is not a directory; choose another (xen_lab_cache)"
     )
 
 
@@ -512,10 +511,10 @@ def test_mmdebstrap_ends_with_the_run(bench: Bench) -> None:
 def test_a_state_that_cannot_be_read(bench: Bench) -> None:
     bench.start()
     file = Path(bench.cache.machine("lab"), "machine.json")
-    for content, message in (("{", f"{file} cannot be read: "), ("[]", "not as it was written")):
+    for content, message in (("{", f"cannot read {file}: "), ("[]", "its content was changed")):
         file.write_text(content)
         error = error_of(bench.start)
-        assert error.startswith("a lab runs, but ")
+        assert error.startswith("a lab is running, but ")
         assert message in error
         assert error.endswith("; end it first (xen_lab_state: absent)")
     file.write_text("{}")
@@ -541,7 +540,7 @@ def test_two_starts_at_once(bench: Bench) -> None:
 def test_another_run_holds_the_cache(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     with run_until(bench, "while it boots") as process:
         monkeypatch.setattr(lab, "LOCK_SECONDS", 0.1)
-        assert "cache.lock, which another process still holds" in error_of(bench.end)
+        assert "cache.lock, which another process holds" in error_of(bench.end)
         process.kill()
 
 
@@ -553,4 +552,4 @@ def test_signals_are_as_they_were(bench: Bench) -> None:
 
 def test_the_recipe_needs_customise(bench: Bench) -> None:
     (bench.home / "files" / CUSTOMISE).chmod(0o644)
-    assert "is not there, or cannot be run" in error_of(bench.start)
+    assert "does not exist or is not executable" in error_of(bench.start)

@@ -342,6 +342,7 @@ def test_the_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     device = Xenbus(tmp_path / "xenbus")
     monkeypatch.setenv("XENSTORED_PATH", str(tmp_path / "xenbus"))
     monkeypatch.setattr(os, "open", device.open)
+    monkeypatch.setattr(xenstore, "SECONDS", 20)
     no_slots = {f"/libxl/1/device/vbd/{letter * 2000}": "" for letter in "abc"}
     device.values = {**no_slots, **recorded_store(), "/libxl/1/device/vbd/51712/specification": ""}
     assert xen_state.vbds(xen_state.read_store()) == xen_state.vbds(Store(device.values))
