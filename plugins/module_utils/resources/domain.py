@@ -54,7 +54,7 @@ class DomainItem:
     state: str
     """``running``, ``shutdown`` or ``destroyed``."""
     paused: bool
-    """Whether it may be paused, and is started so."""
+    """Whether to start it paused, or to leave it paused."""
     timeout: float
     """Seconds for its guest to shut down."""
 

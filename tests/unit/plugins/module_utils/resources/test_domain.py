@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Domains that are started and ended: what is planned, and what is done where that fails."""
+"""Domains that are started and ended: plans, actions and failures."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def statuses() -> Dict[str, str]:
 
 
 def changes(host: FakeHost) -> List[str]:
-    """What xl was told to do."""
+    """The commands of xl that change something."""
     return [line for line in host.commands() if not line.startswith("xl list")]
 
 
@@ -210,7 +210,7 @@ def test_another_config(host: FakeHost) -> None:
         ),
     ],
 )
-def test_configs_that_cannot_be(host: FakeHost, text: str, message: str) -> None:
+def test_bad_configs(host: FakeHost, text: str, message: str) -> None:
     path = host.home / "app.cfg"
     if text is not None:
         path.write_text(text)
@@ -242,7 +242,7 @@ def test_dom0_by_another_name(host: FakeHost) -> None:
     assert "host is this host itself" in error_of(wanted("host", state="destroyed"))
 
 
-def test_a_domain_is_wanted_once(host: FakeHost) -> None:
+def test_a_domain_that_is_listed_twice(host: FakeHost) -> None:
     assert "listed twice" in error_of(wanted("web"), wanted("web", state="destroyed"))
 
 
@@ -339,7 +339,7 @@ def test_domains_of_one_call_count(host: FakeHost) -> None:
 
 
 @pytest.mark.parametrize("state", ["shutdown", "destroyed"])
-def test_what_ends_makes_room(host: FakeHost, state: str) -> None:
+def test_the_disks_of_a_domain_that_ends_are_free(host: FakeHost, state: str) -> None:
     use(host)
     host.behave(seconds_to_end=0.3)
     config(host, "app", disk())
@@ -347,7 +347,7 @@ def test_what_ends_makes_room(host: FakeHost, state: str) -> None:
     assert states == [ABSENT, {**RUNS, "domid": 3}]
 
 
-def test_what_does_not_end_makes_no_room(host: FakeHost) -> None:
+def test_the_disks_of_a_domain_that_does_not_end_are_not_free(host: FakeHost) -> None:
     use(host)
     host.behave(stays=["web"])
     config(host, "app", disk())
@@ -453,7 +453,7 @@ def test_a_backend_that_is_dom0_by_name(host: FakeHost, backend: str) -> None:
     assert "it is attached to domain web" in error_of(wanted("app"))
 
 
-def test_another_run_took_the_disk_meanwhile(host: FakeHost) -> None:
+def test_another_run_took_the_disk_after_the_plan(host: FakeHost) -> None:
     config(host, "app", disk())
     (mine,) = planned(wanted("app"))
     use(host)
@@ -462,7 +462,7 @@ def test_another_run_took_the_disk_meanwhile(host: FakeHost) -> None:
     assert "app" not in statuses()
 
 
-def test_the_image_was_bound_to_another_device_meanwhile(
+def test_the_image_was_bound_to_another_device_after_the_plan(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(host, "/srv/101.raw")
@@ -473,7 +473,7 @@ def test_the_image_was_bound_to_another_device_meanwhile(
         mine.actions[0].run()
 
 
-def test_another_run_started_it_meanwhile(host: FakeHost) -> None:
+def test_another_run_started_it_after_the_plan(host: FakeHost) -> None:
     config(host, "app", disk())
     (mine,), (other,) = planned(wanted("app")), planned(wanted("app"))
     other.actions[0].run()
@@ -482,7 +482,7 @@ def test_another_run_started_it_meanwhile(host: FakeHost) -> None:
     assert mine.read_back() == other.read_back()
 
 
-def test_the_config_was_changed_meanwhile(host: FakeHost) -> None:
+def test_the_config_was_changed_after_the_plan(host: FakeHost) -> None:
     config(host, "app", disk())
     (mine,) = planned(wanted("app"))
     config(host, "app", disk("/dev/loop1"))
@@ -599,7 +599,7 @@ def test_a_domain_that_stays_paused(host: FakeHost) -> None:
     )
 
 
-def test_a_domain_that_was_unpaused_meanwhile(host: FakeHost) -> None:
+def test_a_domain_that_was_unpaused_after_the_plan(host: FakeHost) -> None:
     host.list_as(web="--p---")
     (mine,) = planned(wanted("web"))
     host.list_as()
@@ -641,7 +641,7 @@ def test_all_guests_are_asked_before_one_is_waited_for(host: FakeHost) -> None:
 
 
 @pytest.mark.parametrize("behaviour", [{"stays": ["web"]}, {"deaf": True}])
-def test_a_guest_that_does_not_go(host: FakeHost, behaviour: State) -> None:
+def test_a_guest_that_does_not_shut_down(host: FakeHost, behaviour: State) -> None:
     host.behave(**behaviour)
     assert failure(down("web", timeout=0.3)) == (
         "domain web is still running: its guest did not shut down within 0.3 s; give it more time "
@@ -693,16 +693,14 @@ def test_a_guest_that_has_ended_is_left_alone(host: FakeHost, flags: str, status
     assert apply(down("web")) == [{"running": False, "status": status, "domid": 1}]
 
 
-def test_a_domain_that_would_come_back(host: FakeHost) -> None:
+def test_a_domain_that_would_restart(host: FakeHost) -> None:
     config(host, "app", text="on_poweroff = 'restart'\n")
     apply(wanted("app"))
     assert "it was started with on_poweroff = 'restart'" in error_of(down("app"))
     assert apply(wanted("app", state="destroyed")) == [ABSENT]
 
 
-def test_a_domain_that_comes_back_nevertheless(
-    host: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_domain_that_restarts(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     config(host, "app", text="on_poweroff = 'restart'\n")
     apply(wanted("app"))
     monkeypatch.setattr(xl, "on_poweroff", dict)
@@ -731,7 +729,7 @@ def test_destroy(host: FakeHost, flags: str) -> None:
     assert sentences(item) == []
 
 
-def test_a_domain_that_does_not_go(host: FakeHost) -> None:
+def test_a_domain_that_cannot_be_destroyed(host: FakeHost) -> None:
     item = wanted("web", state="destroyed")
     host.behave(destroy_fails=True)
     assert failure(item) == (
@@ -741,7 +739,7 @@ def test_a_domain_that_does_not_go(host: FakeHost) -> None:
     assert "it is dying but still exists after 0.1 s" in failure(item)
 
 
-def test_a_domain_that_was_started_again_meanwhile(host: FakeHost) -> None:
+def test_a_domain_that_was_started_again(host: FakeHost) -> None:
     config(host, "web")
     with domain.open_domains(Pending()) as domains:
         plan = domains.plan(domain.DomainItem.read(wanted("web", state="destroyed")))

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Disks of running domains: what is planned, and what is done where xl or the guest misbehaves."""
+"""Disks of running domains: plans, actions, and failures of xl or of the guest."""
 
 from __future__ import annotations
 
@@ -315,7 +315,7 @@ def test_a_target_that_only_qemu_understands(host: FakeHost) -> None:
 
 
 def served_by_db(host: FakeHost) -> None:
-    """Have what is attached served by db in place of dom0."""
+    """Make db serve the attached disks instead of dom0."""
     here, there = ("/local/domain/0/backend", "/local/domain/2/backend")
     host.store = {
         path.replace(here, there): value.replace(here, there) for path, value in host.store.items()
@@ -565,7 +565,7 @@ def test_items_of_one_call_count(host: FakeHost) -> None:
     assert host.commands() == []
 
 
-def test_what_goes_makes_room(host: FakeHost) -> None:
+def test_a_slot_and_disk_that_are_detached_in_the_same_call_are_free(host: FakeHost) -> None:
     apply(wanted())
     apply(wanted(state="absent"), wanted(domain="db"), wanted(target="/dev/loop1"))
     assert attached() == [(1, "xvda", "/dev/loop1", "rw"), (2, "xvda", "/dev/loop0", "rw")]
@@ -596,7 +596,9 @@ def test_a_loop_device_over_a_partition_that_dom0_uses(
     assert "it is mounted on /mnt in dom0" in error_of(wanted(target="/dev/sda"))
 
 
-def test_what_dom0_uses_in_secret(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_dom0_has_opened_exclusively(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(QuietUsage, "is_claimed", lambda _usage, rdev: rdev == os.makedev(7, 0))
     for target in ("/dev/loop0", "/srv/100.raw"):
         assert "dom0 holds it exclusively (O_EXCL)" in error_of(wanted(target=target))
@@ -608,7 +610,7 @@ def test_a_swap_file(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "it is used as swap in dom0" in error_of(wanted(target="/srv/100.raw"))
 
 
-def test_another_run_attached_it_elsewhere_meanwhile(host: FakeHost) -> None:
+def test_another_run_attached_it_elsewhere_after_the_plan(host: FakeHost) -> None:
     (mine,), (other,) = plan(wanted()), plan(wanted(domain="db"))
     other.actions[0].run()
     with pytest.raises(BlockdevError, match="it is attached to domain db as xvda"):
@@ -616,7 +618,7 @@ def test_another_run_attached_it_elsewhere_meanwhile(host: FakeHost) -> None:
     assert attached() == [(2, "xvda", "/dev/loop0", "rw")]
 
 
-def test_another_run_did_the_same_meanwhile(host: FakeHost) -> None:
+def test_another_run_did_the_same_after_the_plan(host: FakeHost) -> None:
     (mine,), (other,) = plan(wanted()), plan(wanted())
     other.actions[0].run()
     mine.actions[0].run()
@@ -624,7 +626,7 @@ def test_another_run_did_the_same_meanwhile(host: FakeHost) -> None:
     assert mine.read_back() == other.read_back()
 
 
-def test_another_run_took_the_slot_meanwhile(host: FakeHost) -> None:
+def test_another_run_took_the_slot_after_the_plan(host: FakeHost) -> None:
     (mine,), (other,) = plan(wanted()), plan(wanted(target="/dev/loop1"))
     other.actions[0].run()
     with pytest.raises(BlockdevError, match="not /dev/loop0; another program attached it just now"):
@@ -632,7 +634,7 @@ def test_another_run_took_the_slot_meanwhile(host: FakeHost) -> None:
     assert attached() == [(1, "xvda", "/dev/loop1", "rw")]
 
 
-def test_another_image_was_bound_to_the_device_meanwhile(host: FakeHost) -> None:
+def test_another_image_was_bound_to_the_device_after_the_plan(host: FakeHost) -> None:
     (mine,) = plan(wanted())
     host.bindings[0] = binding(0, 200)
     with pytest.raises(BlockdevError, match="another program changed where its target leads"):
@@ -640,7 +642,9 @@ def test_another_image_was_bound_to_the_device_meanwhile(host: FakeHost) -> None
     assert attached() == []
 
 
-def test_dom0_uses_it_meanwhile(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dom0_has_begun_to_use_it_after_the_plan(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (mine,) = plan(wanted())
     monkeypatch.setattr(QuietUsage, "users", {os.makedev(7, 0): [User("swap", "used as swap")]})
     with pytest.raises(BlockdevError, match="it is used as swap in dom0; release it first"):
@@ -759,7 +763,7 @@ def test_the_new_target_is_checked_before_the_old_one_goes(host: FakeHost) -> No
     assert len(attached()) == 2
 
 
-def test_the_old_disk_comes_back_where_the_new_one_fails(host: FakeHost) -> None:
+def test_the_old_disk_is_put_back_if_the_new_one_fails(host: FakeHost) -> None:
     apply(wanted(access="ro"))
     host.behave(script_words={"/dev/loop1": "no"})
     with pytest.raises(
@@ -769,7 +773,7 @@ def test_the_old_disk_comes_back_where_the_new_one_fails(host: FakeHost) -> None
     assert attached() == [(1, "xvda", "/dev/loop0", "ro")]
 
 
-def test_an_old_disk_that_does_not_come_back_is_told(host: FakeHost) -> None:
+def test_an_old_disk_that_cannot_be_put_back(host: FakeHost) -> None:
     apply(wanted())
     host.behave(script_words={"/dev/loop0": "nor this", "/dev/loop1": "not that"})
     with pytest.raises(
@@ -782,7 +786,7 @@ def test_an_old_disk_that_does_not_come_back_is_told(host: FakeHost) -> None:
     assert caught.value.state == {"running": True, "domid": 1, "xenstore_key": 51712}
 
 
-def test_an_old_disk_that_another_guest_has_by_now_does_not_come_back(
+def test_an_old_disk_that_another_guest_has_taken_is_not_put_back(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lose(*_arguments: object) -> None:
@@ -798,7 +802,7 @@ def test_an_old_disk_that_another_guest_has_by_now_does_not_come_back(
     assert attached() == [(2, "xvda", "/dev/loop0", "rw")]
 
 
-def test_the_old_disk_comes_back_where_the_host_cannot_be_looked_at(
+def test_the_old_disk_is_put_back_if_the_host_cannot_be_read(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look() -> Attached:
@@ -818,7 +822,7 @@ def test_the_old_disk_comes_back_where_the_host_cannot_be_looked_at(
     assert attached() == [(1, "xvda", "/dev/loop0", "rw")]
 
 
-def test_an_old_disk_of_a_driver_domain_does_not_come_back_as_one_of_dom0(host: FakeHost) -> None:
+def test_an_old_disk_of_a_driver_domain_is_not_put_back_as_one_of_dom0(host: FakeHost) -> None:
     apply(wanted())
     served_by_db(host)
     host.behave(script_words={"/dev/loop1": "no"})
@@ -827,7 +831,7 @@ def test_an_old_disk_of_a_driver_domain_does_not_come_back_as_one_of_dom0(host: 
     assert attached() == []
 
 
-def test_replace_needs_a_guest_that_lets_go(host: FakeHost) -> None:
+def test_replace_needs_a_guest_that_releases_the_disk(host: FakeHost) -> None:
     apply(wanted())
     host.behave(stuck=True)
     with pytest.raises(BlockdevError, match="set force: true"):
@@ -903,7 +907,7 @@ def test_a_target_that_is_gone_is_known_by_its_name(host: FakeHost) -> None:
     ]
 
 
-def test_a_guest_that_does_not_let_go(host: FakeHost) -> None:
+def test_a_guest_that_does_not_release_the_disk(host: FakeHost) -> None:
     apply(wanted())
     host.behave(stuck=True, force_exits_1=True)
     message = "cannot detach /dev/loop0 (xvda) from domain web: its guest did not release it"
@@ -941,10 +945,10 @@ def test_a_disk_of_a_driver_domain_is_not_compared_with_ours(host: FakeHost) -> 
     assert not storages.of_vbd(foreign).overlaps(storages.of_path("/dev/loop0"))
 
 
-# ---- what looks like another format ----
+# ---- signatures of other formats ----
 
 
-def test_what_looks_like_another_format_is_not_attached_unless_it_is_said_to_be_raw(
+def test_the_signature_of_another_format_is_refused_unless_format_is_raw(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: str, _status: object) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is told of the disks of running domains."""
+"""The description of the disks of running domains."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def path(tmp_path: Path) -> str:
 
 
 def of_new(path: str, *bindings: Binding, vbds: Sequence[Vbd] = ()) -> Optional[str]:
-    """Why no image can be made at the path, None where one can."""
+    """The error of creating an image at the path; None if there is none."""
     try:
         FormerNames(KnownUsage(bindings, vbds)).refuse_new(path)
     except RenamedError as error:
@@ -69,7 +69,7 @@ def of_new(path: str, *bindings: Binding, vbds: Sequence[Vbd] = ()) -> Optional[
 
 
 def of_binding(path: str, *bindings: Binding) -> Optional[str]:
-    """Why what is at the path cannot be bound, None where it can."""
+    """The error of binding the image at the path; None if there is none."""
     file = loop_binding.file_id(os.stat(path))
     try:
         FormerNames(KnownUsage(bindings)).refuse_binding(path, file, bindings)
@@ -102,7 +102,7 @@ def test_other_paths_are_free(path: str, old: Path) -> None:
         assert of_new(path, bound(old, recorded=recorded)) is None
 
 
-def test_what_is_there_is_not_renamed(path: str) -> None:
+def test_an_image_that_was_not_renamed(path: str) -> None:
     held = bound(image(Path(path)), recorded=path)
     assert of_binding(path, held) is None
 
@@ -119,7 +119,7 @@ def test_links_on_the_way(tmp_path: Path, path: str, old: Path) -> None:
 
 
 def test_a_link_that_leads_to_another_image_is_no_renaming(tmp_path: Path, old: Path) -> None:
-    """As whoever keeps several versions of an image may have it."""
+    """As with several versions of an image."""
     current = tmp_path / "current.raw"
     current.symlink_to(image(tmp_path / "new.raw").name)
     assert of_binding(str(current), bound(old, recorded=str(current))) is None
@@ -139,7 +139,7 @@ def test_an_image_whose_file_system_is_not_mounted(path: str, old: Path) -> None
     assert "which cannot be reached; mount its file system again, or unbind" in str(error)
 
 
-def test_of_a_long_path_the_beginning_must_be_wrong_by_now(tmp_path: Path) -> None:
+def test_a_long_path_counts_only_if_its_beginning_has_changed(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
     path = folder / "data.raw"

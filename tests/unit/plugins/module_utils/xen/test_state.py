@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xenstore as a real host printed it, and what that says of the host."""
+"""The state of a host from its xenstore, as a real host printed it."""
 
 from __future__ import annotations
 

@@ -217,7 +217,7 @@ def too_big(parts: Callable[[int], bytes]) -> Answer:
         ),
     ],
 )
-def test_an_answer_that_is_none(
+def test_bad_answers(
     xenstored: Server, monkeypatch: pytest.MonkeyPatch, answer: Answer, words: str
 ) -> None:
     monkeypatch.setattr(xenstore, "SECONDS", 0.2 if "within" in words else 60)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xl's commands where they go wrong."""
+"""The commands of xl, and their failures."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_attach_and_detach(host: FakeHost) -> None:
     assert host.commands() == [f"xl block-attach 1 {SPEC}", "xl block-detach 1 51728"]
 
 
-def test_the_words_of_the_script_are_told_and_nothing_is_left(host: FakeHost) -> None:
+def test_the_error_of_the_script_is_shown_and_nothing_is_left(host: FakeHost) -> None:
     words = "Device /dev/loop0 is mounted in a guest domain,\nand so cannot be mounted now."
     host.behave(script_words={"/dev/loop0": words})
     with pytest.raises(XenError) as caught:
@@ -157,7 +157,7 @@ def test_an_exit_code_of_0_is_not_trusted(host: FakeHost) -> None:
 
 
 def patiently() -> List[str]:
-    """The warnings of an attach that is tried again where it must be."""
+    """The warnings of an attach that is tried again if necessary."""
     return xl.patiently(lambda: xl.attach(WEB, 51728, SPEC), slot_is_empty)
 
 
@@ -170,7 +170,7 @@ def test_a_script_that_was_ended_is_tried_again(host: FakeHost) -> None:
     assert not slot_is_empty()
 
 
-def test_what_is_slow_for_good_is_an_error(host: FakeHost) -> None:
+def test_a_host_that_is_always_too_slow_is_an_error(host: FakeHost) -> None:
     host.behave(kills_script=9)
     with pytest.raises(XenError, match=r"because of timeout.* cleaned up; .*tried 3 times"):
         patiently()
@@ -198,7 +198,7 @@ def test_nothing_is_tried_for_too_long(host: FakeHost, monkeypatch: pytest.Monke
         patiently()
 
 
-def test_what_cannot_be_removed_is_told(host: FakeHost) -> None:
+def test_leftovers_that_cannot_be_removed(host: FakeHost) -> None:
     host.behave(script_words={"/dev/loop0": "no"}, stuck=True, force_fails=True)
     with pytest.raises(
         XenError,
@@ -207,7 +207,7 @@ def test_what_cannot_be_removed_is_told(host: FakeHost) -> None:
         attach()
 
 
-def test_a_slot_that_somebody_else_took_is_left_alone(host: FakeHost) -> None:
+def test_a_slot_that_another_program_has_filled_is_not_touched(host: FakeHost) -> None:
     attach()
     with pytest.raises(XenError, match="another program has filled slot 51728 of domain web"):
         attach()
@@ -229,7 +229,7 @@ def test_a_guest_that_never_connects_leaves_the_slot_empty(host: FakeHost, stuck
 
 
 class Clock:
-    """Goes on only while somebody sleeps."""
+    """A clock that advances only in sleep."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -241,7 +241,9 @@ class Clock:
         self._now += seconds
 
 
-def test_a_guest_that_does_not_let_go(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_that_does_not_release_the_disk(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attach()
     host.behave(stuck=True)
     monkeypatch.setattr(xl, "time", Clock())
@@ -293,7 +295,7 @@ def test_the_words_in_recorded_output(command: str, words: str) -> None:
     assert xl.words(Completed(1, "", stderr)) == words
 
 
-def test_words_where_there_are_none() -> None:
+def test_words_if_there_is_no_message() -> None:
     assert xl.words(Completed(4, "", "\n")) == "xl exited with status 4 and no error message"
 
 
