@@ -56,6 +56,7 @@ class KnownUsage(Usage):
     """Knows these loop devices, and who uses which of them."""
 
     def __init__(self, bindings: Sequence[Binding], users: Dict[int, List[User]]) -> None:
+        super().__init__()
         self.bindings = list(bindings)
         self._users = users
 

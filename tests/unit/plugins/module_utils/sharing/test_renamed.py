@@ -30,8 +30,8 @@ class KnownUsage(Usage):
     """Knows these loop devices and disks of guests."""
 
     def __init__(self, bindings: Sequence[Binding] = (), vbds: Sequence[Vbd] = ()) -> None:
+        super().__init__(vbds)
         self.bindings = list(bindings)
-        self.vbds = list(vbds)
 
 
 @pytest.fixture(autouse=True)
