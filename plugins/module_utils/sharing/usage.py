@@ -26,6 +26,7 @@ from typing import (
     Sequence,
     Set,
     Tuple,
+    TypeVar,
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
@@ -77,6 +78,8 @@ class User:
     domid: Optional[int] = None
     """The domain's id, for a vbd and for the QEMU process of a domain."""
 
+
+Key = TypeVar("Key")
 
 Leaves = Callable[[User], bool]
 """Whether a user will be gone before the file or device is changed."""
@@ -314,8 +317,8 @@ class Usage:
         )
 
 
-def _grouped(pairs: Iterable[Tuple[Any, User]]) -> Dict[Any, List[User]]:
-    groups: Dict[Any, List[User]] = defaultdict(list)
+def _grouped(pairs: Iterable[Tuple[Key, User]]) -> Dict[Key, List[User]]:
+    groups: Dict[Key, List[User]] = defaultdict(list)
     for key, user in pairs:
         groups[key].append(user)
     return groups
