@@ -177,7 +177,7 @@ class Attached:
 
 def refuse_as_raw(wanted: WantedVbd, found: Optional[AttachedDisk]) -> None:
     """Raise BlockdevError if an image of another format would be attached as raw, unless the user
-    says that it is raw. A disk ``found`` in the slot that is raw already stays so: its guest may
+    sets ``format: raw``. A disk ``found`` in the slot that is raw already stays so: its guest may
     have written the signature."""
     has_it = found and found.vbd.format == "raw" and wanted.storage.is_same(found.storage)
     if has_it or wanted.item.disk["format"] is not None or not wanted.storage.identities:

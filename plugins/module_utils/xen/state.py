@@ -190,8 +190,8 @@ def _slot_values(connection: Connection, slots: Sequence[Tuple[int, int]]) -> Di
     first = [f"{_entry(*slot)}/backend" for slot in slots]
     values = _values(connection, [*first, *(f"{_frontend(*slot)}/state" for slot in slots)])
     backends = {
-        slot: [values[said]] if said in values else _backend_paths(*slot)
-        for slot, said in zip(slots, first)
+        slot: [values[named]] if named in values else _backend_paths(*slot)
+        for slot, named in zip(slots, first)
     }
     paths = sorted({path for among in backends.values() for path in among})
     values.update(
@@ -294,9 +294,9 @@ def _slots(store: Store) -> Iterator[Tuple[int, int]]:
 
 
 def _backend_path(store: Store, domid: int, key: int) -> str:
-    said = store.get(f"{_entry(domid, key)}/backend")
+    named = store.get(f"{_entry(domid, key)}/backend")
     paths = _backend_paths(domid, key)
-    return said or next((path for path in paths if store.children(path)), paths[0])
+    return named or next((path for path in paths if store.children(path)), paths[0])
 
 
 def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:

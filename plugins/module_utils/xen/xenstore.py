@@ -98,8 +98,8 @@ def _path() -> str:
     Unlike the library, this does not fall back to the device if the socket refuses: if xenstored
     has crashed, a request to the device is never answered.
     """
-    said = os.environ.get("XENSTORED_PATH")
-    paths = [said] if said else [*SOCKETS, *DEVICES]
+    configured = os.environ.get("XENSTORED_PATH")
+    paths = [configured] if configured else [*SOCKETS, *DEVICES]
     found = next((path for path in paths if os.path.exists(path)), None)
     if found is None:
         raise XenError(

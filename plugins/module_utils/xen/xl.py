@@ -98,11 +98,11 @@ def _tried(tries: int, seconds: float) -> str:
     )
 
 
-def _failure(ended: Completed, said: Optional[str] = None) -> XenError:
-    """The error of an xl command that has failed. ``said``: the error of the hotplug script."""
+def _failure(ended: Completed, script_error: Optional[str] = None) -> XenError:
+    """The error of an xl command that has failed."""
     if _KILLED.search(ended.stderr):
         return SlowScriptError(words(ended))
-    return XenError(said or words(ended))
+    return XenError(script_error or words(ended))
 
 
 def _cleared(error: XenError, clear: Callable[[], bool]) -> XenError:
@@ -191,20 +191,20 @@ def create(name: str, config: str, paused: bool) -> None:
     raise _cleared(_failure(ended), partial(_remove, name, before, ended.stderr))
 
 
-def _remove(name: str, before: Set[int], said: Optional[str] = None) -> bool:
+def _remove(name: str, before: Set[int], output: Optional[str] = None) -> bool:
     """Destroy what a failed start left of the domain ``name``; return whether there was anything.
 
-    ``before``: the ids of the domains before the start. ``said``: the output of xl, None if it was
+    ``before``: the ids of the domains before the start. ``output``: of xl, None if it was
     killed; a running domain whose id is not in it was started by another program. Raises XenError.
     """
-    begun = set(map(int, _BEGUN.findall(said or "")))
+    begun = set(map(int, _BEGUN.findall(output or "")))
     with explained("the failed attempt could not be cleaned up"):
         left = [
             one
             for one in listed()
             if one.name == name
             and one.domid not in before
-            and (said is None or one.domid in begun or one.status != "running")
+            and (output is None or one.domid in begun or one.status != "running")
         ]
         for one in left:
             destroy(one.domid)
@@ -385,8 +385,8 @@ def words(ended: Completed) -> str:
     if script:
         return programs.in_one_line(script[1])
     lines = _NOISE.sub("", _LOG_PREFIX.sub("", ended.stderr)).split("\n")
-    said = "; ".join(filter(None, lines))
-    return said or f"xl exited with status {ended.code} and no error message"
+    message = "; ".join(filter(None, lines))
+    return message or f"xl exited with status {ended.code} and no error message"
 
 
 def _looks(seconds: float) -> Iterator[bool]:

@@ -516,7 +516,7 @@ def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_backing_files(host: FakeHost, tmp_path: Path) -> None:
-    """Several may read one; nobody may write to it."""
+    """Several domains may read one; none may write to it."""
     base, other = tmp_path / "base.raw", tmp_path / "other.qcow2"
     base.touch()
     top = tmp_path / "top.qcow2"
@@ -659,7 +659,7 @@ def test_another_program_is_about_to_attach_it(host: FakeHost) -> None:
     assert error_of(wanted()).endswith("run again, and if it stays so set replace: true to swap it")
 
 
-# ---- what goes wrong while attaching ----
+# ---- attaching fails ----
 
 
 def test_a_script_that_fails(host: FakeHost) -> None:

@@ -164,7 +164,7 @@ def test_a_link_that_still_has_the_old_name(
     link.symlink_to("/dev/null")
     assert of_new(path, bound(old)) is None
     rdev = os.stat("/dev/null").st_rdev
-    # Another image has the device by now, and nobody took the link away.
+    # The device is bound to another image now, and the link was not removed.
     assert of_new(path, bound(old, rdev=rdev, recorded="/srv/other.raw")) is None
     held = bound(old, rdev=rdev)
     assert f"/dev/loop3 is bound to the image that was {path}, which is now {old}" in str(

@@ -107,7 +107,7 @@ def test_processes_that_have_a_file_open_count_if_there_is_no_other_user(
     monkeypatch.setattr(Usage, "_bound_files", {file: [loop3]})
     assert Usage().of_file(status) == [loop3]
     assert Usage().of_file(status, lambda user: user == loop3) == [HOLDER]
-    # QEMU is a process that has the file open as well, and goes with the disk.
+    # QEMU is a process that has the file open as well, and closes it when the disk is detached.
     monkeypatch.setattr(Usage, "_vbds_of_files", {file: [vbd]})
     assert Usage().of_file(status, lambda user: user == loop3) == [vbd]
     assert Usage().of_file(status, lambda user: True) == []
@@ -123,7 +123,7 @@ def test_processes_that_have_a_device_open_count_if_there_is_no_other_user(
     (vbd,) = Usage().of_device(LOOP3)
     assert (vbd.domain, vbd.xenstore_key) == ("web", 51712)
     assert Usage().of_device(LOOP3, lambda user: user == vbd) == [HOLDER]
-    # QEMU has the device open itself, and goes with the disk.
+    # QEMU has the device open itself, and closes it when the disk is detached.
     by_qemu = replace(served, physical_device=None)
     monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [by_qemu])
     monkeypatch.setattr(

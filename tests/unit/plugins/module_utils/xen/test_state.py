@@ -34,7 +34,7 @@ def recorded_vbds() -> Dict[str, Vbd]:
     return {vbd.vdev: vbd for vbd in xen_state.vbds(Store(recorded_store()))}
 
 
-# ---- what is there ----
+# ---- domains and disks ----
 
 
 def test_recorded_domains() -> None:
