@@ -220,7 +220,7 @@ def taken(wanted: WantedVbd, found: AttachedDisk) -> str:
 def _with_new_name(vbd: Vbd) -> str:
     """The target, and the new name of its image if that was renamed."""
     target = vbd.target
-    path = loop_link.path_of(target) if loop_link.is_link(target) else target
+    path = loop_link.linked_image(target) if loop_link.is_link(target) else target
     now = None if loop_binding.number_of(path) is not None else backing_file_of(vbd)
     return target if now in (None, os.path.realpath(path)) else f"{target} (now {now})"
 

@@ -59,7 +59,7 @@ class Openers:
 
     def _look(self) -> OpenFiles:
         found: Dict[Identity, List[OpenFile]] = defaultdict(list)
-        for one in open_files.opened():
+        for one in open_files.all_open():
             for identity in self._reached_by(one):
                 found[identity].append(one)
         return found

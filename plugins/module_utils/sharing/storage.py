@@ -199,7 +199,7 @@ class Storages:
     def written_with(self, storage: Storage) -> FrozenSet[Identity]:
         """What a process must not write while a guest writes to the storage: all that leads to its
         data, and the disk of a partition. Other users write to the rest of what is below."""
-        disks = [disk for rdev in storage.devices for disk in block_device.disks(rdev)]
+        disks = [disk for rdev in storage.devices for disk in block_device.disk_of_partition(rdev)]
         return storage.identities | self._ways_to(disks)
 
     def _is_unbound(self, rdev: int) -> bool:

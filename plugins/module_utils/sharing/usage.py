@@ -282,7 +282,11 @@ class Usage:
         found: List[Tuple[Identity, User]] = []
         for disk in saved_domains.saved_disks():
             # The link of an image that is not bound leads nowhere; the image itself counts.
-            path = loop_link.path_of(disk.target) if loop_link.is_link(disk.target) else disk.target
+            path = (
+                loop_link.linked_image(disk.target)
+                if loop_link.is_link(disk.target)
+                else disk.target
+            )
             with suppress(XenError):
                 found += _reached_by_saved(disk, self.storages.of_path(path, disk.format))
         return _grouped(found)

@@ -42,7 +42,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage.loop_binding, "scan", list)
     monkeypatch.setattr(usage.xen_state, "attached_devices", list)
     monkeypatch.setattr(block_device, "SYS_BLOCK_BY_NUMBER", "/nonexistent")
-    monkeypatch.setattr(open_files, "opened", lambda: iter(()))
+    monkeypatch.setattr(open_files, "all_open", lambda: iter(()))
     monkeypatch.setattr(open_files, "command", COMMANDS.get)
     monkeypatch.setattr(openers, "RECHECK_SECONDS", (0, 0, 0))
 
@@ -56,14 +56,14 @@ def test_a_process_that_opens_a_device_for_a_moment_does_not_use_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     reads = iter([*[opened_by(HOLDER, BRIEFLY)] * 2, *[opened_by(HOLDER)] * 2])
-    monkeypatch.setattr(open_files, "opened", lambda: next(reads))
+    monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
     assert Usage().of_device(LOOP3) == [HOLDER]
     assert not list(reads)
 
 
 def test_waits_no_longer_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = iter([opened_by(BRIEFLY), opened_by(BRIEFLY), opened_by()])
-    monkeypatch.setattr(open_files, "opened", lambda: next(reads))
+    monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
     used = Usage()
     assert used.of_device(LOOP3) == []
     assert not list(reads)
@@ -72,7 +72,7 @@ def test_waits_no_longer_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_does_not_wait_if_no_process_has_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = iter([opened_by()])
-    monkeypatch.setattr(open_files, "opened", lambda: next(reads))
+    monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
     assert Usage().of_device(LOOP3) == []
 
 
@@ -103,7 +103,7 @@ def test_processes_that_have_a_file_open_count_if_there_is_no_other_user(
     file = (status.st_dev, status.st_ino)
     loop3 = User("loop", "bound to /dev/loop3", rdev=LOOP3)
     vbd = User("vbd", "attached to domain web as xvda", "web", 51712, by_process=True)
-    monkeypatch.setattr(open_files, "opened", lambda: [OpenFile("12", "3", status)])
+    monkeypatch.setattr(open_files, "all_open", lambda: [OpenFile("12", "3", status)])
     monkeypatch.setattr(Usage, "_bound_files", {file: [loop3]})
     assert Usage().of_file(status) == [loop3]
     assert Usage().of_file(status, lambda user: user == loop3) == [HOLDER]
@@ -117,7 +117,7 @@ def test_processes_that_have_a_device_open_count_if_there_is_no_other_user(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Otherwise they would be found only after the disk is detached."""
-    monkeypatch.setattr(open_files, "opened", lambda: iter(opened_by(HOLDER)))
+    monkeypatch.setattr(open_files, "all_open", lambda: iter(opened_by(HOLDER)))
     served = xen_state.Vbd(1, "web", 51712, "xvda", "/dev/loop3", "rw", physical_device=(7, 3))
     monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [served])
     (vbd,) = Usage().of_device(LOOP3)
@@ -141,7 +141,7 @@ class Qemu:
         path.touch()
         self.path = path
         opened = OpenFile("12", "3", path.stat())
-        monkeypatch.setattr(open_files, "opened", lambda: [opened])
+        monkeypatch.setattr(open_files, "all_open", lambda: [opened])
         monkeypatch.setattr(OpenFile, "is_for_writing", True)
         monkeypatch.setattr(
             open_files.Process, "_arguments", ["qemu", "-xen-domid", "7", "-name", "hvm"]
@@ -211,7 +211,7 @@ def test_a_writer_of_the_disk_of_a_partition(
         (tmp_path / number).symlink_to(tmp_path / name)
     (tmp_path / "sda/sda1/partition").write_text("1")
     status = os.stat_result((stat.S_IFBLK, 1, 5, 1, 0, 0, 0, 0, 0, 0), {"st_rdev": disk})
-    monkeypatch.setattr(open_files, "opened", lambda: [OpenFile("12", "3", status)])
+    monkeypatch.setattr(open_files, "all_open", lambda: [OpenFile("12", "3", status)])
     monkeypatch.setattr(OpenFile, "is_for_writing", True)
     part = os.stat_result((stat.S_IFBLK, 1, 5, 1, 0, 0, 0, 0, 0, 0), {"st_rdev": partition})
     used = Usage()
