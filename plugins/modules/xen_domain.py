@@ -11,30 +11,25 @@ short_description: Start Xen domains, shut them down, destroy them
 version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
-  - Starts domains from their config files with C(xl), and ends them, any number of them in one call. What
-    has become of a domain is read back. The exit codes of C(xl) are not trusted.
-  - Never starts a guest on another guest's disk. Before anything is touched, every disk in the config is
-    looked at by what is behind it, and the start is refused where there is nothing, where another slot of
-    this or another domain has it, unless both only read it, where dom0 has mounted it, uses it as swap, has
-    given it to the device mapper or keeps it for itself otherwise, where it is a disk of a domain that
-    C(xendomains) has saved, and, unless the guest only reads it, where it is the backing file of another
-    domain's image or a process in dom0 has it open for writing. Where it cannot be known who else has the
-    data, a warning says so. That is what M(xen.blockdev.xen_vbd_attach) refuses as well, also where
-    Xen itself would let it pass.
-  - Disks with a hotplug script, those of a driver domain and empty drives are left to C(xl), as this host
-    cannot tell what is behind them.
-  - A start that fails leaves no domain, and its error has the words of the hotplug script.
+  - Starts domains from their config files with C(xl), and ends them, any number of them in one call. The resulting
+    state is read from the host; the exit status of C(xl) is not trusted.
+  - Never starts a guest on another guest's disk. Before anything is touched, every disk in the config is checked. The
+    start is refused if a disk does not exist or if another user has its data, by the same rules as in
+    M(xen.blockdev.xen_vbd_attach), even if Xen itself would allow it.
+  - Disks with a hotplug script, disks of a driver domain and empty drives are not checked, as this host does not know
+    their data.
+  - If a start fails, no domain is left, and the error contains that of the hotplug script.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.pending
 options:
   domains:
     description:
-      - The domains and what is wanted of them, as a list. Mutually exclusive with O(name) and O(config).
-      - An element's options are those of the module. What an element leaves out is taken from the option of
-        that name beside the list.
-      - What is to end ends first, so that its disks are free for what is to start. All guests are asked to
-        shut down before any of them is waited for.
+      - A list of domains. Mutually exclusive with O(name) and O(config).
+      - The options of an element are those of the module. An option that an element omits is taken from the module's
+        option of that name.
+      - Domains are ended before others are started, so that their disks are free. All guests are asked to shut down
+        before the module waits for one of them.
     type: list
     elements: dict
     suboptions:
@@ -45,44 +40,44 @@ options:
       timeout: {description: See O(timeout)., type: float}
   name:
     description:
-      - The domain, by the name in its config. Required unless O(domains) is given.
-      - C(Domain-0) is refused, and so is a number, which C(xl) takes for an id.
+      - Name of the domain, as in its config. Required unless O(domains) is set.
+      - C(Domain-0) and numbers are refused; C(xl) takes a number as an id.
     type: str
   config:
     description:
       - The config from which the domain is started, by default C(/etc/xen/NAME.cfg). The name in it must be
-        O(name). It is read only where the domain is to be started.
+        O(name). It is read only to start the domain.
     type: path
   state:
     description:
-      - V(running) starts the domain, or unpauses it. One that runs already is left as it is, whatever its
-        config says by now.
-      - V(shutdown) asks the guest to shut down, by the power button (ACPI) where it does not know Xen, and
-        waits until it has. A paused guest hears nothing, and one whose config says C(on_poweroff = 'restart')
-        would come back. Both are errors before anything is touched.
-      - V(destroyed) ends the domain as if the power failed, and takes away one that has crashed or shut down
-        and was kept (C(preserve)). Such a domain is an error for V(running), because nobody has looked at it
+      - V(running) starts the domain, or unpauses it. A domain that is already running is not changed, even if its
+        config was.
+      - V(shutdown) asks the guest to shut down, with the power button (ACPI) if it has no Xen drivers, and waits until
+        it has. A paused guest cannot shut down, and a domain whose config has C(on_poweroff = 'restart') would start
+        again. Both are errors before anything is touched.
+      - V(destroyed) ends the domain as if the power failed, and removes a domain that has crashed or shut down
+        and is kept (C(preserve)). Such a domain is an error for V(running), because it may not have been inspected
         yet.
     type: str
     choices: [running, shutdown, destroyed]
     default: running
   paused:
     description:
-      - Whether a domain that is started is left paused before its first instruction. One that runs already
-        is not paused. With V(false), a paused domain is unpaused.
+      - Whether a domain is started paused, before its first instruction. A domain that is already running is not
+        paused. With V(false), a paused domain is unpaused.
       - Only with O(state=running).
     type: bool
     default: false
   timeout:
     description:
-      - How long a guest has to shut down, in seconds. Only with O(state=shutdown).
+      - How many seconds a guest has to shut down. Only with O(state=shutdown).
     type: float
     default: 60
 notes:
-  - Disks in a config must have absolute targets, as C(xl) would look for others from wherever it is started.
-  - A link below C(/dev/disk/by-loop-file) is what C(xl) opens, so udev must have made it.
-  - A guest that reboots while it is asked to shut down is gone for some seconds before C(xl) starts it again,
-    so the module may have ended before it is back.
+  - Disks in a config must have absolute targets, as C(xl) would look for others in its working directory.
+  - C(xl) opens a link below C(/dev/disk/by-loop-file) itself, so udev must have made it.
+  - If a guest reboots instead of shutting down, its domain does not exist for some seconds before C(xl) starts it
+    again. The module may have ended by then.
 seealso:
   - module: xen.blockdev.xen_domain_config
   - module: xen.blockdev.xen_vbd_attach
@@ -94,14 +89,14 @@ EXAMPLES = r"""
   xen.blockdev.xen_domain:
     name: web
 
-- name: Start two domains, one of them from a config somewhere else
+- name: Start two domains, one of them from a config in another directory
   xen.blockdev.xen_domain:
     domains:
       - name: web
       - name: hello
         config: /srv/mirage/hello.xl
 
-- name: Start a domain, but let it wait until something else is ready
+- name: Start a domain paused, to unpause it once something else is ready
   xen.blockdev.xen_domain:
     name: web
     paused: true
@@ -110,7 +105,7 @@ EXAMPLES = r"""
   xen.blockdev.xen_domain:
     name: web
 
-- name: Shut down two guests at once, one of which takes its time
+- name: Shut down two guests at once, one of which takes longer
   xen.blockdev.xen_domain:
     state: shutdown
     domains:
@@ -118,7 +113,7 @@ EXAMPLES = r"""
       - name: db
         timeout: 300
 
-- name: Pull the plug, and start another guest on the disk that becomes free
+- name: Destroy a domain, and start another one on its disk
   xen.blockdev.xen_domain:
     domains:
       - name: old
@@ -135,49 +130,50 @@ EXAMPLES = r"""
 RETURN = r"""
 domains:
   description:
-    - The domains in the order in which they were given, in a list even for one domain.
+    - The domains in the order of the items; a list even for one domain.
   returned: always
   type: list
   elements: dict
   contains:
     name: {description: The domain., type: str, returned: always, sample: web}
     running:
-      description: Whether the domain runs, paused or not.
+      description: Whether the domain is running or paused.
       type: bool
       returned: unless the item could not be planned
       sample: true
     status:
       description:
         - V(running), V(paused) or V(absent).
-        - V(shutdown) or V(crashed) where the guest has ended but the domain is kept, V(suspended) while it is
-          saved or migrated, V(dying) while something still holds what is left of it.
+        - V(shutdown) or V(crashed) if the guest has ended but the domain is kept, V(suspended) while it is
+          saved or migrated, V(dying) while something still holds its memory or disks.
       type: str
       returned: unless the item could not be planned
       sample: running
     domid:
       description: Id of the domain. In check mode it is not known before the domain is started.
       type: int
-      returned: while there is such a domain
+      returned: if the domain exists
       sample: 3
     changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
-      description: What was done or, in check mode, would be done.
+      description: The actions that were done or, in check mode, would be.
       type: list
       elements: str
       returned: always
       sample: ["start domain web from /etc/xen/web.cfg"]
     msg:
-      description: What went wrong with this item.
+      description: The error of this item.
       type: str
       returned: when it failed
       sample: >-
         cannot start domain web from /etc/xen/web.cfg: disk xvda (/dev/vg0/web): it is attached to domain db as
-        xvdb (rw); detach it there or end that domain first, or give it access=ro in the configs of both
+        xvdb (rw); detach it there or end that domain first, or set access=ro for it in both
+        configs
 pending:
   description:
     - In check mode, the entries of RV(domains) that would change, under that name. Otherwise empty.
-    - Later tasks take it as O(pending). Several are merged by C(combine).
-  returned: when the items could be looked at
+    - Later tasks take it as O(pending). Merge several with C(combine).
+  returned: when the items could be planned
   type: dict
   sample: {}
   version_added: 1.1.0
@@ -187,7 +183,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.module impor
     Interface,
     converge,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain import open_domains
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain import (
+    DomainItem,
+    open_domains,
+)
 
 INTERFACE = Interface(
     items="domains",
@@ -204,6 +203,7 @@ INTERFACE = Interface(
         "paused": {"type": "bool", "default": False},
         "timeout": {"type": "float", "default": 60},
     },
+    read=DomainItem.read,
 )
 
 

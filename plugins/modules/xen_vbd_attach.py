@@ -11,29 +11,28 @@ short_description: Attach disks to running Xen domains
 version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
-  - Attaches disks to running domains and detaches them with C(xl), any number of them in one call, and reads
-    in xenstore what became of it. The exit codes of C(xl) are not trusted.
-  - A disk is compared by what is behind it and not by its path. A block device is its major and minor number, an
-    image its device and inode, whether it is attached as a file or through a loop device. Two paths of one LUN are one
-    disk, as is a file on an overlay file system and the file that it is there.
-  - What two users must not share is refused, also where Xen itself would let it pass. That is a device or image
-    that another slot of this or another domain has, unless both only read it, a disk and what is made of it, such
-    as its partitions and logical volumes, what dom0 has mounted, uses as swap, has given to the device mapper or
-    keeps for itself otherwise, and the disks of a domain that C(xendomains) has saved.
-  - Refused as well are, unless the domain only reads, the backing file of an image that a domain has, and what a process
-    in dom0 has open for writing. Where it cannot be known who else has the data, a warning says so.
-  - An attach that fails leaves the slot empty, and its error has the words of the hotplug script.
+  - Attaches disks to running domains and detaches them with C(xl), any number of them in one call. The result is read
+    from xenstore; the exit status of C(xl) is not trusted.
+  - Disks are compared by their data, not by their paths. A block device is identified by its major and minor number, an
+    image by its device and inode, whether it is attached as a file or through a loop device. Two paths of one LUN are one
+    disk, as are a file on an overlay file system and the file in which that stores it.
+  - A disk is refused if another user has its data, even if Xen itself would allow it. Users are another slot of this or
+    another domain (unless both are read-only), also with the disk of a partition or of a logical volume; dom0, if the
+    disk is mounted, used as swap, part of a device-mapper device or opened exclusively; and domains that C(xendomains)
+    has saved.
+  - A disk that the domain can write is also refused if it is the backing file of another domain's image, or if a process
+    in dom0 has it open for writing. If this cannot be checked, there is a warning.
+  - If an attach fails, the slot is left empty, and the error contains that of the hotplug script.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.pending
 options:
   vbds:
     description:
-      - The disks and what is wanted of them, as a list. Mutually exclusive with O(domain), O(vdev) and
-        O(target).
-      - An element's options are those of the module. What an element leaves out is taken from the option of
-        that name beside the list.
-      - What is to be detached is detached first.
+      - A list of disks. Mutually exclusive with O(domain), O(vdev) and O(target).
+      - The options of an element are those of the module. An option that an element omits is taken from the module's
+        option of that name.
+      - Disks are detached before others are attached.
     type: list
     elements: dict
     suboptions:
@@ -75,71 +74,68 @@ options:
         version_added: 1.1.0
   domain:
     description:
-      - The running domain, by its name, id or UUID. Digits are an id, as for C(xl). Required unless O(vbds) is
-        given.
+      - Name, id or UUID of the running domain. Digits are an id, as for C(xl). Required unless O(vbds) is set.
     type: str
   vdev:
     description:
-      - The slot in which the guest finds the disk, in any form that the filter
-        P(xen.blockdev.to_xenstore_key#filter) takes, such as V(xvda) or V(51768). Write it as it is in the
-        domain's config.
-      - Required with O(state=present). With O(state=absent) required unless O(target) is given.
+      - The slot of the disk, in any form that the filter P(xen.blockdev.to_xenstore_key#filter) accepts, such as
+        V(xvda) or V(51768). Use the same form as in the domain's config.
+      - Required with O(state=present). With O(state=absent) required unless O(target) is set.
     type: str
   target:
     description:
-      - The block device or the image, an absolute path on the managed host without a prefix such as C(phy:). With
-        O(script) whatever that script understands, with O(backend) what that domain knows, and with
-        O(backendtype=qdisk) it can be one of QEMU's protocols, such as C(rbd:pool/image).
-      - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image. It is used where udev
-        makes such links, and the loop device itself everywhere else.
-      - Required with O(state=present). With O(state=absent) and without O(vdev), every slot of the domain that
-        has it is emptied. With both, the slot is emptied if it has this target, and left alone if it has another.
+      - The absolute path of the block device or image on the managed host, without a prefix such as C(phy:). With
+        O(script) a text that the script understands, with O(backend) a path in that domain, and with
+        O(backendtype=qdisk) it can be a QEMU protocol, such as C(rbd:pool/image).
+      - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image. If udev does not make such
+        links, the loop device itself is attached.
+      - Required with O(state=present). With O(state=absent) and without O(vdev), the disk is detached from every slot
+        of the domain that has it. With both, it is detached only if this slot has this target.
     type: str
   format:
     description:
-      - What is in the target, by default V(raw). It is never guessed, because a guest can write the beginning of
+      - The format of the target, by default V(raw). It is never guessed, because a guest can write the signature of
         another format into a raw image.
-      - Where it is left out and the target looks like another format (such as qcow2, vhd, a compressed file or a
-        zip archive, but not tar), that is an error, unless the slot has the target as V(raw) already. Say V(raw)
-        if it is a raw disk all the same.
-      - V(raw) is served by the kernel's C(blkback), the other formats by QEMU.
+      - If it is not set and the target has the signature of another format (such as qcow2, vhd, a compressed file or a
+        zip archive, but not tar), that is an error, unless the target is in the slot as V(raw) already. Set V(raw) if
+        it is a raw disk nevertheless.
+      - The kernel's C(blkback) serves V(raw), QEMU the other formats.
     type: str
     choices: [raw, qcow, qcow2, vhd, qed]
   access:
     description:
       - Whether the guest may write. A cdrom is always V(ro).
-      - V(r) is V(ro) and V(w) is V(rw), as for C(xl); both are taken since version 1.1.0.
+      - V(r) is V(ro) and V(w) is V(rw), as for C(xl); both are accepted since version 1.1.0.
     type: str
     choices: [ro, rw, r, w]
     default: rw
   backendtype:
     description:
-      - What serves the disk, C(blkback) (V(phy)) or QEMU (V(qdisk)). C(xl) chooses by itself unless this is given.
-      - V(tap) needs tapback, which most hosts no longer have. V(standalone) is for O(specification=virtio).
+      - What serves the disk, C(blkback) (V(phy)) or QEMU (V(qdisk)). By default C(xl) chooses.
+      - V(tap) needs tapback, which most hosts do not have any more. V(standalone) is for O(specification=virtio).
     type: str
     choices: [phy, tap, qdisk, standalone]
   backend:
     description:
-      - The driver domain that serves the disk, by its name or id, which must be running. By default dom0 serves it.
-      - O(target) is what that domain knows by this name. What is behind it cannot be seen from dom0, so a disk that
-        two guests must not share is found by its name only.
+      - Name or id of the running driver domain that serves the disk. By default dom0 serves it.
+      - O(target) is a path in that domain. dom0 cannot see its data, so two guests with the same disk are found only if
+        they use the same path.
     type: str
     version_added: 1.1.0
   devtype:
     description:
-      - What the guest sees, a hard disk or a drive for CDs with one in it.
+      - Whether the guest sees a hard disk or a CD drive with a CD.
     type: str
     choices: [disk, cdrom]
     default: disk
   script:
     description:
-      - The hotplug script that prepares the target, such as V(block-iscsi). A name without a directory is one in
+      - The hotplug script that prepares the target, such as V(block-iscsi). A name without a directory is looked up in
         C(/etc/xen/scripts).
     type: str
   discard:
     description:
-      - Whether the guest may give blocks back. C(xl) allows it for a disk that can be written unless this is
-        given.
+      - Whether the guest may discard blocks. By default C(xl) allows it unless the disk is read-only.
     type: bool
   direct_io_safe:
     description:
@@ -149,85 +145,84 @@ options:
   trusted:
     description:
       - Whether the guest trusts the backend. Needs Xen 4.19 or later.
-      - It is said when a disk is attached, and never compared with an attached one. C(xl) leaves it only where the guest
-        can write it.
+      - It applies when a disk is attached. It is not compared with that of an attached disk, because C(xl) records it
+        only where the guest can write.
     type: bool
     version_added: 1.1.0
   specification:
     description:
-      - How the guest talks to the backend. C(xl) takes V(xen) unless this is given.
+      - The protocol between guest and backend. The default of C(xl) is V(xen).
     type: str
     choices: [xen, virtio]
     version_added: 1.1.0
   state:
     description:
       - V(present) attaches the disk. V(absent) detaches it.
-      - V(absent) also takes away a disk that the guest has mounted, because dom0 cannot know that. What the guest
-        had not written yet is lost then, and its file system is damaged. Unmount it in the guest first.
+      - V(absent) detaches even a disk that the guest has mounted, because dom0 cannot know that. Data that the guest
+        has not written yet is lost then, and the file system is damaged. Unmount it in the guest first.
     type: str
     choices: [present, absent]
     default: present
   wait:
     description:
-      - Whether to wait until the guest has connected to a disk that was attached. If it does not within
-        O(timeout), the disk is detached again and that is an error.
-      - V(false) leaves the disk attached whatever becomes of it. See O(wait_for) for a guest that does not connect
-        at once.
+      - Whether to wait until the guest has connected to an attached disk. If the guest does not connect within
+        O(timeout), the disk is detached again and the module fails.
+      - V(false) leaves the disk attached in any case. See O(wait_for) for a guest that does not connect at once.
     type: bool
     default: true
   wait_for:
     description:
-      - What O(wait) waits for. V(connected) is that the guest has connected to the disk. V(offered) is that the
-        disk is there for the guest to connect to, whenever it does, RV(vbds[].backend_state) V(2) at least.
-      - Take V(offered) for a guest that connects to a disk when it first opens it, as MirageOS does, and for one
-        that looks for disks only when it starts. What is wrong with the disk itself is still seen.
+      - What O(wait) waits for. V(connected) means that the guest has connected to the disk. V(offered) means that the
+        guest can connect at any time; RV(vbds[].backend_state) is at least V(2).
+      - Use V(offered) for a guest that connects to a disk when it first opens it, as MirageOS does, and for one
+        that detects disks only when it boots. An error of the disk itself is still reported.
     type: str
     choices: [connected, offered]
     default: connected
     version_added: 1.1.0
   timeout:
     description:
-      - How long to wait for the guest, in seconds, to connect or to let go. When a disk is detached, C(xl) itself
-        waits up to 10 s each time it is called, which is at least once.
+      - How many seconds to wait for the guest to connect to a disk or to release it. For a detach, C(xl) runs at least
+        once and waits up to 10 s each time.
     type: float
     default: 30
   force:
     description:
-      - Whether to take a disk away from a guest that was asked once and has not let go of it. What the guest had
+      - Whether to take a disk away from a guest that was asked once and has not released it. Data that the guest has
         not written yet is lost, as if the disk was unplugged. Needs Xen 4.15 or later.
-      - A MirageOS unikernel never lets go of a disk. After V(true) its next read or write of that disk hangs
+      - A MirageOS unikernel never releases a disk. With V(true) its next read or write of that disk hangs
         without an error, so shut it down instead.
     type: bool
     default: false
   replace:
     description:
-      - Whether to detach what else is in the slot, or the same disk with another O(access), O(format) and so on.
-        Without this that is an error.
-      - The new target is checked first. If it cannot be attached in spite of that, the old disk is put back.
+      - Whether to detach another disk that is in the slot, or the same disk with another O(access), O(format) and so
+        on. With V(false) that is an error.
+      - The new target is checked first. If attaching it fails nevertheless, the old disk is attached again.
     type: bool
     default: false
   when_not_running:
     description:
-      - What to do where no domain O(domain) is running on the host. V(fail) is an error, V(skip) does nothing and
-        says so in RV(vbds[].running); on a host that is not a Xen host, with a warning.
+      - What to do if O(domain) is not running on the host. V(fail) is an error. V(skip) does nothing and sets
+        RV(vbds[].running) to V(false); on a host that is not a Xen host, it also warns.
     type: str
     choices: [fail, skip]
     default: fail
   unlisted:
     description:
-      - What to do about a disk that the running O(domain) has and no item of this call names. V(warn) says which
-        it is and leaves it as it is. Give all disks that the domain is to have in one call then.
-      - CDs are not warned of, as they come and go.
+      - What to do about a disk of the running O(domain) that no item of this call names. V(warn) names the disk in a
+        warning and leaves it attached; with it, list all disks of the domain in one call.
+      - There is no warning for CDs.
     type: str
     choices: [ignore, warn]
     default: ignore
     version_added: 1.1.0
 notes:
-  - Unmount a disk in the guest before it is detached or replaced. The guest's kernel is asked to let go of it, not its
-    programs; Linux 6.1, for one, lets go of a disk that is mounted, and what was not written yet is lost.
-  - The disk is also entered by C(xl) into the configuration of the running domain, but not into the config file
-    from which it was started. See M(xen.blockdev.xen_domain_config) for that.
-  - No host sees what another one attaches. Two dom0s with the same LUN can give it to two guests.
+  - Unmount a disk in the guest before it is detached or replaced. The guest's kernel is asked to release it, not its
+    programs; Linux 6.1 releases even a mounted disk, and data that was not written yet is lost.
+  - C(xl) also adds the disk to the configuration of the running domain, but not to the config file from which it was
+    started. See M(xen.blockdev.xen_domain_config) for that.
+  - A host does not know what another host attaches. Two dom0s with the same LUN can give it to two guests.
 seealso:
   - module: xen.blockdev.xen_vbd_info
   - module: xen.blockdev.xen_loopdev
@@ -241,7 +236,7 @@ EXAMPLES = r"""
     vdev: xvdb
     target: /dev/disk/by-loop-file/srv/xen/web/data.raw
 
-- name: Share a disk that both domains only read, and give one of them a volume as well
+- name: Attach a read-only disk to two domains, and a volume to one of them
   xen.blockdev.xen_vbd_attach:
     vbds:
       - domain: web
@@ -289,7 +284,7 @@ EXAMPLES = r"""
     target: /dev/vg0/mirage
     wait_for: offered
 
-- name: Put another CD into the slot, or do nothing where the domain is off
+- name: Change the CD in a slot, or do nothing if the domain is not running
   xen.blockdev.xen_vbd_attach:
     domain: web
     vdev: xvdf
@@ -298,14 +293,14 @@ EXAMPLES = r"""
     replace: true
     when_not_running: skip
 
-- name: Detach whatever is in a slot, and be patient with the guest
+- name: Detach the disk in a slot, and give the guest more time to release it
   xen.blockdev.xen_vbd_attach:
     domain: web
     vdev: xvdb
     state: absent
     timeout: 120
 
-- name: Detach a device from a domain wherever it has it, against the guest's will if need be
+- name: Detach a device from all slots of a domain, by force if necessary
   xen.blockdev.xen_vbd_attach:
     domain: web
     target: /dev/vg0/base
@@ -337,15 +332,15 @@ EXAMPLES = r"""
 RETURN = r"""
 vbds:
   description:
-    - The disks in the order in which they were given, in a list even for one disk.
-    - In check mode, what cannot be known before the disk is attached is left out.
+    - The disks in the order of the items; a list even for one disk.
+    - In check mode, values that are not known before the disk is attached are missing.
   returned: always
   type: list
   elements: dict
   contains:
-    domain: {description: The domain as it was given., type: str, returned: always, sample: web}
-    vdev: {description: The slot as it was given., type: str, returned: always, sample: "51768"}
-    target: {description: The target as it was given., type: str, returned: always, sample: /dev/loop1}
+    domain: {description: The domain, as in the item., type: str, returned: always, sample: web}
+    vdev: {description: The slot, as in the item., type: str, returned: always, sample: "51768"}
+    target: {description: The target, as in the item., type: str, returned: always, sample: /dev/loop1}
     running:
       description: Whether the domain is running.
       type: bool
@@ -353,7 +348,7 @@ vbds:
       sample: true
     domid: {description: Id of the domain., type: int, returned: when the domain is running, sample: 1}
     xenstore_key:
-      description: The slot's number, the name of its directory in xenstore.
+      description: Number of the slot, the name of its directory in xenstore.
       type: int
       returned: with O(state=present), when the domain is running
       sample: 51768
@@ -364,7 +359,7 @@ vbds:
       returned: when the disk is attached
       sample: phy
     physical_device:
-      description: Major and minor number of the block device behind the disk, V(none) where QEMU serves it.
+      description: Major and minor number of the block device of the disk; V(none) if QEMU serves it.
       type: str
       returned: when the disk is attached
       sample: "7:1"
@@ -376,19 +371,19 @@ vbds:
       returned: when the disk is attached
       sample: 4
     frontend_state:
-      description: State of the frontend as the guest says. Some guests never say more than V(3).
+      description: State of the frontend, which the guest sets. Some guests never set more than V(3).
       type: int
       returned: when the disk is attached
       sample: 4
     slots:
-      description: The xenstore keys of the slots in which the disk to be detached still is.
+      description: The numbers of the slots that still have the disk.
       type: list
       elements: int
       returned: with O(state=absent), when the domain is running
       sample: []
     detached:
       description:
-        - The slots that the disk was taken from or, in check mode, would be.
+        - The slots from which the disk was detached or, in check mode, would be.
       type: list
       elements: dict
       returned: with O(state=absent), when the domain is running
@@ -401,23 +396,23 @@ vbds:
           sample: xvdb
     changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
-      description: What was done or, in check mode, would be done.
+      description: The actions that were done or, in check mode, would be.
       type: list
       elements: str
       returned: always
       sample: ["attach /dev/loop1 (ro) to domain web as 51768"]
     msg:
-      description: What went wrong with this item.
+      description: The error of this item.
       type: str
       returned: when it failed
       sample: >-
         cannot attach /dev/loop0 (rw) to domain web as xvdb: Device /dev/loop0 is mounted in a guest domain, and so
-        cannot be mounted now.; what it had begun was removed again
+        cannot be mounted now.; the failed attempt was cleaned up
 pending:
   description:
     - In check mode, the entries of RV(vbds) that would change, under that name. Otherwise empty.
-    - Later tasks take it as O(pending). Several are merged by C(combine).
-  returned: when the items could be looked at
+    - Later tasks take it as O(pending). Merge several with C(combine).
+  returned: when the items could be planned
   type: dict
   sample: {}
   version_added: 1.1.0
@@ -430,6 +425,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.module impor
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach import open_vbds
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
 
 DEFAULTS = {
     name: {**disk_options.WITH_TARGET[name].argument_spec, "default": default}
@@ -467,6 +463,7 @@ def main() -> None:
                     "default": "ignore",
                 },
             },
+            read=VbdItem.read,
         ),
         open_vbds,
     )

@@ -12,21 +12,21 @@ version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
   - Lists the disks that are attached to the running domains of a host, all of them or those of certain domains.
-  - However many there are, xenstore is read once.
-  - With each are the file system, the label and the partitions that C(blkid) finds on it. Where that is not
-    installed, a warning says so and nothing of these is known.
+  - Reads xenstore once for all of them.
+  - Shows the file system, the label and the partitions that C(blkid) finds on each disk. If C(blkid) is not
+    installed, there is a warning instead.
 extends_documentation_fragment:
   - xen.blockdev.attributes.info
 options:
   domains:
     description:
-      - Show only the disks of these domains, each given by its name, id or UUID. Digits are an id, as for C(xl).
+      - Names, ids or UUIDs of the domains to show; by default all. Digits are an id, as for C(xl).
       - A domain that is not running has no disks and no entry in the result.
     type: list
     elements: str
   probe:
     description:
-      - Whether to look at what is on the disks. That takes some milliseconds and a process for each.
+      - Whether to read the content of the disks. This takes some milliseconds and a process for each disk.
       - Without it, RV(vbds[].filesystem) and RV(vbds[].label) are V(none) and RV(vbds[].partitions) is empty.
     type: bool
     default: true
@@ -36,7 +36,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See which domain has which disk
+- name: List the disks of all domains
   xen.blockdev.xen_vbd_info:
   register: attached
 
@@ -48,7 +48,7 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ attached.vbds | selectattr('label', 'eq', 'CONTENT') | map(attribute='target') }}"
 
-- name: See the disks of two domains
+- name: List the disks of two domains
   xen.blockdev.xen_vbd_info:
     domains:
       - web
@@ -59,7 +59,7 @@ RETURN = r"""
 vbds:
   description:
     - The attached disks, by domain id and slot.
-    - A disk that is not attached yet, or half gone, has V(none) for what is not known.
+    - Values may be V(none) for a disk that is being attached or detached.
   returned: success
   type: list
   elements: dict
@@ -67,7 +67,7 @@ vbds:
     domain: {description: Name of the domain., type: str, returned: success, sample: web}
     domid: {description: Id of the domain., type: int, returned: success, sample: 1}
     xenstore_key:
-      description: The slot's number, the name of its directory in xenstore.
+      description: Number of the slot, the name of its directory in xenstore.
       type: int
       returned: success
       sample: 51768
@@ -77,19 +77,20 @@ vbds:
       returned: success
       sample: "51768"
     target:
-      description: The block device, the image or what else C(xl) was told to attach.
+      description: The target that C(xl) attached, usually a block device or an image.
       type: str
       returned: success
       sample: /dev/loop1
     backing_file:
       description:
-        - The image that the loop device behind the disk is bound to, which says so at its end once that is deleted.
-        - V(none) where no loop device is behind the disk.
+        - The image to which the loop device of the disk is bound, followed by the word deleted in brackets if the image
+          was deleted.
+        - V(none) if the disk has no loop device.
       type: str
       returned: success
       sample: /srv/xen/b.raw
     physical_device:
-      description: Major and minor number of the block device behind the disk, V(none) where QEMU serves it.
+      description: Major and minor number of the block device of the disk; V(none) if QEMU serves it.
       type: str
       returned: success
       sample: "7:1"
@@ -108,17 +109,17 @@ vbds:
       returned: success
       sample: 4
     frontend_state:
-      description: State of the frontend as the guest says. Some guests never say more than V(3).
+      description: State of the frontend, which the guest sets. Some guests never set more than V(3).
       type: int
       returned: success
       sample: 4
     hotplug_error:
-      description: What the hotplug script said of a disk that could not be attached and was left behind.
+      description: Error of the hotplug script, for a disk that is left over from a failed attach.
       type: str
       returned: success
       sample: null
     sectors:
-      description: Size of the disk in units of 512 bytes, whatever its sector size.
+      description: Size of the disk in units of 512 bytes, independent of its sector size.
       type: int
       returned: success
       sample: 32768
@@ -126,21 +127,21 @@ vbds:
     size: {description: Size of the disk in bytes., type: int, returned: success, sample: 16777216}
     filesystem:
       description:
-        - Type of the file system on the whole disk, or of what else fills it, such as V(swap), as C(blkid) calls
-          it. V(none) where it finds nothing, or more than one thing.
-        - Whoever can write to the disk decides what this, the label and the partitions say. It is read in
-          dom0, where the guest's last writes may not be seen yet.
-        - V(none) as well for an image that is not raw and for a disk that dom0 does not serve.
+        - Type of the file system on the whole disk, or of other content such as V(swap), as C(blkid) calls it.
+          V(none) if C(blkid) finds nothing, or several signatures.
+        - This, the label and the partitions are under the control of the guest, if it can write to the disk. They are
+          read in dom0, where the guest's last writes may not be visible yet.
+        - Also V(none) for an image that is not raw and for a disk that dom0 does not serve.
       type: str
       returned: success
       sample: ext4
     label:
-      description: Label of that file system, V(none) where it has none.
+      description: Label of that file system; V(none) if it has none.
       type: str
       returned: success
       sample: CONTENT
     partitions:
-      description: The partitions of a disk with a GPT. Those of other partition tables, which have no names, are not shown.
+      description: The partitions of a disk with a GPT. Other partition tables have no names and are not shown.
       type: list
       elements: dict
       returned: success
@@ -148,14 +149,14 @@ vbds:
       contains:
         number: {description: Number of the partition., type: int, returned: success, sample: 1}
         label:
-          description: Name of the partition, V(none) where it has none.
+          description: Name of the partition; V(none) if it has none.
           type: str
           returned: success
           sample: boot
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import query
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_info import report
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_info import describe_vbds
 
 
 def main() -> None:
@@ -163,7 +164,7 @@ def main() -> None:
         "domains": {"type": "list", "elements": "str"},
         "probe": {"type": "bool", "default": True},
     }
-    query(options, "vbds", report)
+    query(options, "vbds", describe_vbds)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.f
     Xenstored,
 )
 from ansible_collections.xen.blockdev.tests.robustness import harness
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
     recorded_store,
 )
@@ -483,8 +483,7 @@ class Told:
 def told(values: Dict[str, str]) -> Told:
     serve(values)
     store = xen_state.read_store()
-    of_host = usage.Usage()
-    of_host.__dict__["vbds"] = xen_state.vbds(store)
+    of_host = usage.Usage(xen_state.vbds(store))
     return Told(
         xen_state.domains(store),
         [dataclasses.replace(vbd, frontend_state=None) for vbd in xen_state.vbds(store)],

@@ -43,7 +43,7 @@ CLEAR = (
     "No such file or directory",
     "cannot shrink",
     "unbind it first",
-    "end that first",
+    "release it first",
     "release it first (detach, unmount, swapoff or close it)",
 )
 """What an error may say where another run was faster."""

@@ -1,19 +1,21 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which domains are to run, compared with those that do."""
+"""The wanted states of domains, compared with those on this host."""
 
 from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Set
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
 from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
+    Learned,
     Plan,
     Resource,
     State,
@@ -31,18 +33,46 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import 
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 
 KEPT_SECONDS = 5
-"""xl takes a domain away as soon as its guest has ended. One that is still there after this long
-is kept (C(preserve))."""
+"""xl destroys a domain as soon as its guest has ended. A domain that still exists after this time
+is kept (``preserve``)."""
 
 RESTARTS = ("restart", "restart_rename", "coredump_restart", "soft_reset")
-"""What libxl calls the ways in which a domain comes back."""
+"""libxl's names of what restarts a domain."""
 
 RANKS = {"shutdown": 0, "destroyed": 1, "running": 2}
+"""By the wanted state: every guest is asked to shut down before anything waits, and domains end
+before others start with their disks."""
+
+
+@dataclass(frozen=True)
+class DomainItem:
+    """One item of xen_domain."""
+
+    name: str
+    config: str
+    """The path of its config."""
+    state: str
+    """``running``, ``shutdown`` or ``destroyed``."""
+    paused: bool
+    """Whether to start it paused, or to leave it paused."""
+    timeout: float
+    """Seconds for its guest to shut down."""
+
+    @classmethod
+    def read(cls, options: State) -> DomainItem:
+        """From the checked options of xen_domain. Raises ConfigError for a bad name or path."""
+        return cls(
+            name=options["name"],
+            config=config_file.config_path(options["name"], options["config"]),
+            state=options["state"],
+            paused=options["paused"],
+            timeout=options["timeout"],
+        )
 
 
 @contextmanager
 def open_domains(pending: Pending) -> Iterator[Domains]:
-    """The domains of this host. Raises XenError where this is not a Xen host."""
+    """The domains of this host. Raises XenError if it is not a Xen host."""
     dom0.require_dom0()
     domains = Domains(Host(), pending)
     try:
@@ -51,41 +81,50 @@ def open_domains(pending: Pending) -> Iterator[Domains]:
         domains.close()
 
 
-class Domains(Resource[Mapping[str, Any]]):
+class Domains(Resource[DomainItem]):
     """The domains of this host."""
 
     def __init__(self, host: Host, pending: Pending) -> None:
         self._host = host
         self._pending = pending
+        self._after: Optional[Host] = None
+        """The host after the actions of all items."""
         self._wanted: Set[str] = set()
         self._ending: Set[str] = set()
-        """Names of the domains whose disks become free."""
+        """Names of the domains that will have ended and released their disks."""
         self._started: List[Claim] = []
-        """The disks of the domains that are to be started."""
+        """The disks of the domains that will be started."""
         self._shutdowns: List[_Shutdown] = []
 
-    def rank(self, item: Mapping[str, Any]) -> int:
-        """All guests are asked to shut down before anything is waited for, and what ends makes room
-        for what starts."""
-        return RANKS[item["state"]]
+    def rank(self, item: DomainItem) -> int:
+        """See Resource.rank."""
+        return RANKS[item.state]
 
-    def plan(self, item: Mapping[str, Any]) -> Plan:
-        """See Resource.plan; C(item) has the options of xen_domain."""
-        name = item["name"]
-        config = config_file.config_path(name, item["config"])
+    def plan(self, item: DomainItem) -> Plan:
+        """See Resource.plan."""
+        name = item.name
         found = self._host.find(name)
         if name == "Domain-0" or (found and found.domid == 0):
-            raise XenError(f"{name} is this host itself, which is neither started nor ended here")
+            raise XenError(f"{name} is this host itself; xen_domain does not start or end it")
         if name in self._wanted:
-            raise XenError(f"domain {name} is wanted twice: name it once")
+            raise XenError(f"domain {name} is listed twice; list it once")
         self._wanted.add(name)
-        if item["state"] == "running":
-            return self._plan_running(item, config, found)
-        if item["state"] == "shutdown":
+        if item.state == "running":
+            return self._plan_running(item, found)
+        if item.state == "shutdown":
             return self._plan_shutdown(item, found)
         return self._plan_destroyed(item, found)
 
     def settle(self) -> None:
+        """See Resource.settle: wait for the guests, then read the host once for all items."""
+        self._await_shutdowns()
+        self._after = Host()
+
+    def _find_after(self, name: str) -> Optional[xl.Listed]:
+        """The domain after the actions: as ``settle`` has found it, or as it is now."""
+        return (self._after or Host()).find(name)
+
+    def _await_shutdowns(self) -> None:
         """Wait for the guests that were asked to shut down."""
         while True:
             waiting = [one for one in self._shutdowns if not one.is_over]
@@ -93,71 +132,70 @@ class Domains(Resource[Mapping[str, Any]]):
                 return
             domains = {one.domid: one for one in xl.listed()}
             for one in waiting:
-                one.look(domains.get(one.domain.domid))
+                one.update(domains.get(one.domain.domid))
             if any(not one.is_over for one in waiting):
                 time.sleep(xl.POLL_SECONDS)
 
     def close(self) -> None:
-        """End what is still under way."""
+        """End the commands of xl that are still running."""
         for one in self._shutdowns:
             one.close()
 
     # ---- running ----
 
-    def _plan_running(
-        self, item: Mapping[str, Any], config: str, found: Optional[xl.Listed]
-    ) -> Plan:
-        name = item["name"]
+    def _plan_running(self, item: DomainItem, found: Optional[xl.Listed]) -> Plan:
+        name = item.name
         if found is None:
-            return self._plan_start(item, config)
+            return self._plan_start(item)
         if not found.runs:
             raise XenError(f"cannot start domain {name}: {_in_the_way(found)}")
-        plan = Plan(_state(found), _state(found), partial(self._read_back_running, name))
-        if found.status == "paused" and not item["paused"]:
-            plan.after = {**plan.before, "status": "running"}
-            plan.actions.append(_locked(f"unpause domain {name}", partial(_unpause, name)))
-        return plan
+        before, read_back = _state(found), partial(self._read_back_running, name)
+        if found.status != "paused" or item.paused:
+            return Plan(before, before, read_back)
+        unpause = _locked(f"unpause domain {name}", partial(_unpause, name))
+        return Plan(before, {**before, "status": "running"}, read_back, [unpause])
 
-    def _plan_start(self, item: Mapping[str, Any], path: str) -> Plan:
-        name = item["name"]
-        sentence = f"start domain {name} from {path}" + (" paused" if item["paused"] else "")
+    def _plan_start(self, item: DomainItem) -> Plan:
+        paused = " paused" if item.paused else ""
+        sentence = f"start domain {item.name} from {item.config}{paused}"
         with explained(f"cannot {sentence}"):
-            config = config_file.find(path)
+            config = config_file.find(item.config)
             claims = self._wanted_claims(item, config)
             others = [one for one in self._host.claims if one.domain not in self._ending]
             config_disks.refuse(claims, others + self._started, self._host.usage)
-            doubts = config_disks.doubts(claims, self._host.usage)
+            warnings = config_disks.warnings(claims, self._host.usage)
         self._started += claims
-        after = {"running": True, "status": "paused" if item["paused"] else "running"}
-        read_back = partial(self._read_back_running, name)
-        plan = Plan(_state(None), after, read_back, warnings=doubts)
-        warn = partial(plan.warn, sentence)
-        start = _locked(sentence, partial(_start, item, config, warn))
+        start = _locked(sentence, partial(_start, item, config))
 
-        def settle_and_start() -> None:
-            self.settle()  # so that their disks are free
-            start.run()
+        def start_after_shutdowns() -> Optional[Learned]:
+            self._await_shutdowns()  # they may release disks of this domain
+            return start.run()
 
-        plan.actions.append(Action(sentence, settle_and_start))
-        return plan
+        return Plan(
+            before=_state(None),
+            after={"running": True, "status": "paused" if item.paused else "running"},
+            read_back=partial(self._read_back_running, item.name),
+            actions=[Action(sentence, start_after_shutdowns)],
+            warnings=warnings,
+        )
 
-    def _wanted_claims(self, item: Mapping[str, Any], config: Config) -> List[Claim]:
+    def _wanted_claims(self, item: DomainItem, config: Config) -> List[Claim]:
         if config.text is None:
             if config.path in self._pending.configs:
                 return []
             raise XenError(
-                "there is no such config; write it first (xen_domain_config), or say which it is "
-                "(config)"
+                "there is no such config; write it first (xen_domain_config), or set `config` to "
+                "its path"
             )
-        return _claims_of(item["name"], config, self._host, self._pending)
+        return _claims_of(item.name, config, self._host, self._pending)
 
     def _read_back_running(self, name: str) -> State:
-        found = self._after.find(name)
+        found = self._find_after(name)
         if found is None:
             raise _unexpected(
                 found,
-                f"domain {name} is gone again: its guest ended as soon as it had started; its "
-                "console may say why (`xl create -c`, or /var/log/xen/console)",
+                f"domain {name} was started, but its guest ended at once; its console may say why "
+                "(`xl create -c`, or /var/log/xen/console)",
             )
         if not found.runs:
             raise _unexpected(found, f"domain {name} was started, but {_in_the_way(found)}")
@@ -165,15 +203,15 @@ class Domains(Resource[Mapping[str, Any]]):
 
     # ---- shutdown ----
 
-    def _plan_shutdown(self, item: Mapping[str, Any], found: Optional[xl.Listed]) -> Plan:
-        name = item["name"]
+    def _plan_shutdown(self, item: DomainItem, found: Optional[xl.Listed]) -> Plan:
+        name = item.name
         before = _state(found)
         if found is None or found.status in ("shutdown", "dying"):
             return Plan(before, before, lambda: before)
         sentence = f"shut down domain {name}"
         with explained(f"cannot {sentence}"):
             self._refuse_shutdown(found)
-        shutdown = _Shutdown(found, item["timeout"])
+        shutdown = _Shutdown(found, item.timeout)
         self._shutdowns.append(shutdown)
         self._ending.add(name)
         return Plan(
@@ -184,19 +222,19 @@ class Domains(Resource[Mapping[str, Any]]):
         )
 
     def _refuse_shutdown(self, domain: xl.Listed) -> None:
-        """Raise XenError where the guest cannot hear of it, or would come back."""
+        """Raise XenError if the guest cannot be asked, or the domain would restart."""
         if domain.status == "paused":
             raise XenError(
-                "it is paused and hears nothing; let it run first (state: running), or end it as "
-                "if the power failed (state: destroyed)"
+                "it is paused, so its guest cannot shut down; unpause it first (state: running), "
+                "or end it as if the power failed (state: destroyed)"
             )
         if not domain.runs:
             raise XenError(_in_the_way(domain))
         action = self._on_poweroff.get(domain.domid)
         if action in RESTARTS:
             raise XenError(
-                f"it was started with on_poweroff = {action!r} in its config, so it would come "
-                "back; state: destroyed ends it as if the power failed"
+                f"it was started with on_poweroff = {action!r} in its config, so it would start "
+                "again; state: destroyed ends it as if the power failed"
             )
 
     @cached_property
@@ -204,24 +242,24 @@ class Domains(Resource[Mapping[str, Any]]):
         return xl.on_poweroff()
 
     def _read_back_shutdown(self, name: str, shutdown: _Shutdown) -> State:
-        found = self._after.find(name)
+        found = self._find_after(name)
         if found is None or found.status in ("shutdown", "dying"):
             return _state(found)
         if found.domid != shutdown.domain.domid:
             raise _unexpected(
                 found,
-                f"domain {name} has come back, with the id {found.domid}: its config says restart "
-                "(on_poweroff, on_reboot), or another program has started it; state: destroyed "
-                "ends it",
+                f"domain {name} shut down and is running again (id {found.domid}): its config "
+                "restarts it (on_poweroff, on_reboot), or another program started it; state: "
+                "destroyed ends it",
             )
         if found.runs:
-            raise _unexpected(found, f"domain {name} still runs: {shutdown.complaint}")
+            raise _unexpected(found, f"domain {name} is still running: {shutdown.failure}")
         raise _unexpected(found, f"domain {name} did not shut down: {_in_the_way(found)}")
 
     # ---- destroyed ----
 
-    def _plan_destroyed(self, item: Mapping[str, Any], found: Optional[xl.Listed]) -> Plan:
-        name = item["name"]
+    def _plan_destroyed(self, item: DomainItem, found: Optional[xl.Listed]) -> Plan:
+        name = item.name
         before, after = _state(found), _state(None)
         if found is None:
             return Plan(before, after, lambda: before)
@@ -230,30 +268,25 @@ class Domains(Resource[Mapping[str, Any]]):
         return Plan(before, after, partial(self._read_back_destroyed, name), [destroy])
 
     def _read_back_destroyed(self, name: str) -> State:
-        found = self._after.find(name)
+        found = self._find_after(name)
         if found:
             raise _unexpected(
                 found,
-                f"domain {name} is there again, with the id {found.domid}: another program has "
-                "started it; run again",
+                f"domain {name} was destroyed, but another program started it again (id "
+                f"{found.domid}); run again",
             )
         return _state(None)
 
-    @cached_property
-    def _after(self) -> Host:
-        """What is there after all actions; nothing asks for it before."""
-        return Host()
-
 
 class _Shutdown:
-    """A guest that is to shut down by itself."""
+    """A guest that is asked to shut down."""
 
     def __init__(self, domain: xl.Listed, timeout: float) -> None:
-        """C(timeout): seconds from the request on."""
+        """``timeout``: seconds from the request on."""
         self.domain = domain
         self.is_over = True
-        """Whether there is nothing to wait for: not yet, or not any more."""
-        self.complaint = "it was not asked"
+        """Whether there is nothing to wait for: before the request, and once it has ended."""
+        self.failure = "it was not asked to shut down"
         """Why the guest has not shut down, as far as is known."""
         self._timeout = timeout
         self._deadline = 0.0
@@ -266,8 +299,8 @@ class _Shutdown:
         self._deadline = time.monotonic() + self._timeout
         self.is_over = False
 
-    def look(self, domain: Optional[xl.Listed]) -> None:
-        """Tell whether to wait on, now that xl lists the C(domain) like this, or not any more."""
+    def update(self, domain: Optional[xl.Listed]) -> None:
+        """Note how xl lists the domain now; None if it does not list it any more."""
         now = time.monotonic()
         if domain is None:
             self.is_over = True
@@ -276,16 +309,16 @@ class _Shutdown:
             self.is_over = now >= self._ended + KEPT_SECONDS
         elif self._request and self._request.is_in_vain:
             self.is_over = True
-            self.complaint = f"xl could not ask its guest to shut down: {self._request.failure}"
+            self.failure = f"xl could not ask its guest to shut down: {self._request.failure}"
         elif now >= self._deadline:
             self.is_over = True
-            self.complaint = (
+            self.failure = (
                 f"its guest did not shut down within {self._timeout:g} s; give it more time "
                 "(timeout), or end it as if the power failed (state: destroyed)"
             )
 
     def close(self) -> None:
-        """Let xl wait no longer, either."""
+        """End the command of xl, which may still be waiting."""
         if self._request:
             self._request.end()
 
@@ -293,34 +326,35 @@ class _Shutdown:
 # ---- changing ----
 
 
-def _locked(sentence: str, run: Callable[[], object]) -> Action:
-    """The action C(run), while no other run starts a domain or attaches a disk."""
+def _locked(sentence: str, run: Callable[[], Optional[Sequence[str]]]) -> Action:
+    """The action ``run``, which may return warnings. No other run starts a domain or attaches a
+    disk at the same time."""
 
-    def run_locked() -> None:
+    def run_locked() -> Learned:
         with explained(f"cannot {sentence}"), locks.exclusive(LOCK, LOCK_SECONDS):
-            run()
+            return Learned(warnings=run() or ())
 
     return Action(sentence, run_locked)
 
 
-def _start(item: Mapping[str, Any], planned: Config, warn: Callable[[str], None]) -> None:
-    """Start a domain unless another run was faster, with what is true by now."""
+def _start(item: DomainItem, planned: Config) -> Sequence[str]:
+    """Start a domain unless another run has done so, and return warnings. Everything that was
+    planned is checked again: the state may have changed since."""
     host = Host()
-    found = host.find(item["name"])
+    found = host.find(item.name)
     if found and found.runs:
-        return
+        return ()
     if found:
         raise XenError(_in_the_way(found))
     config = config_file.find(planned.path)
     if config != planned:
-        raise XenError("the config was changed by another program meanwhile; run again")
-    claims = _claims_of(item["name"], config, host, Pending())
+        raise XenError("another program changed the config; run again")
+    claims = _claims_of(item.name, config, host, Pending())
     config_disks.refuse(claims, host.claims, host.usage)
     files = {claim.storage.file for claim in claims if claim.storage.file}
-    xl.patiently(
-        partial(xl.create, item["name"], config.path, item["paused"]),
+    return xl.patiently(
+        partial(xl.create, item.name, config.path, item.paused),
         partial(block_script.release, files, host.usage.bindings),
-        warn,
     )
 
 
@@ -349,7 +383,7 @@ def _unexpected(domain: Optional[xl.Listed], message: str) -> UnexpectedStateErr
 
 
 def _in_the_way(domain: xl.Listed) -> str:
-    """What there is of a domain whose guest does not run, and what to do about it."""
+    """For an error: the state of a domain whose guest is not running, and what to do about it."""
     it, destroy = f"it (id {domain.domid})", "destroy it first (state: destroyed)"
     if domain.status == "dying":
         return f"{it} is dying but still holds memory or disks; run again once it is gone"

@@ -1,23 +1,23 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which disks running domains are to have, compared with those that they have."""
+"""The wanted disks of running domains, compared with those that they have."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from functools import cached_property, partial
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set
+from functools import partial
+from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
+    Learned,
     PartlyDoneError,
     Plan,
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
     BlockdevError,
     HostError,
@@ -30,10 +30,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as l
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import vbd_attach_disk
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_disk import (
     Attached,
-    Disk,
-    Slot,
-    Wanted,
+    AttachedDisk,
+    VbdSlot,
+    WantedVbd,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_script
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import LOCK_SECONDS
@@ -44,96 +45,89 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage impor
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
     DiskSlot,
-    Usage,
     emptied,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 
-Warn = Callable[[str], None]
-"""Keeps a warning for the user."""
-
 AWAITED = {
     "connected": (xen_state.CONNECTED,),
     "offered": (xen_state.INIT_WAIT, xen_state.INITIALISED, xen_state.CONNECTED),
 }
-"""By what is waited for, the states of the backend. One that is offered waits for the guest."""
+"""For each value of ``wait_for``, the states of the backend that end the waiting. A backend that is
+offered waits for the guest."""
 
 
 @contextmanager
-def open_vbds(pending: Pending) -> Iterator[Resource[Mapping[str, Any]]]:
+def open_vbds(pending: Pending) -> Iterator[Resource[VbdItem]]:
     """The disks of this host's running domains."""
     try:
         dom0.require_dom0()
     except XenError as error:
         yield NoVbds(str(error))
         return
-    store = xen_state.read_store()
-    usage = Usage()
-    # Read already, by the same look as the domains.
-    usage.vbds = xen_state.vbds(store)
-    yield Vbds(xen_state.domains(store), usage, pending)
+    yield Vbds(Attached.now(), pending)
 
 
-class NoVbds(Resource[Mapping[str, Any]]):
-    """Those of what is not a Xen host: no domain runs on it."""
+class NoVbds(Resource[VbdItem]):
+    """The disks of a machine that is not a Xen host: no domain runs on it."""
 
     def __init__(self, reason: str) -> None:
         self._reason = reason
 
-    def plan(self, item: Mapping[str, Any]) -> Plan:
-        """See Resource.plan. Raises HostError unless domains that do not run are left out."""
-        if item["when_not_running"] != "skip":
+    def plan(self, item: VbdItem) -> Plan:
+        """See Resource.plan. Raises HostError unless domains that are not running are skipped."""
+        if not item.skip_if_not_running:
             raise HostError(self._reason)
-        plan = _plan_not_running(item)
-        plan.warnings = [f"disks are not attached to running domains: this is {self._reason}"]
-        return plan
+        warning = f"disks are not attached to running domains: this is {self._reason}"
+        return _plan_not_running(item, [warning])
 
 
-class Vbds(Resource[Mapping[str, Any]]):
+class Vbds(Resource[VbdItem]):
     """The disks of the running domains of this host."""
 
-    def __init__(self, domains: Sequence[Domain], usage: Usage, pending: Pending) -> None:
-        """C(usage): its C(vbds) are the disks that the C(domains) have."""
-        self._domains = domains
+    def __init__(self, attached: Attached, pending: Pending) -> None:
+        self._attached = attached
         self._pending = pending
-        self._attached = Attached(usage)
-        self._disks = self._attached.disks
+        self._after: Optional[Attached] = None
+        """What is attached after the actions of all items."""
+        self._disks: Dict[VbdSlot, AttachedDisk] = dict(attached.disks)
+        """The disks as they will be once the actions planned so far have run."""
         self._leave_out(emptied(pending))
-        self._wanted_slots: Set[Slot] = set()
+        self._wanted_slots: Set[VbdSlot] = set()
         self._complete: Set[int] = set()
-        """Ids of the domains of which the items are to name every disk."""
+        """Ids of the domains whose every disk should be named by an item."""
 
-    def rank(self, item: Mapping[str, Any]) -> int:
-        """See Resource.rank."""
-        return int(item["state"] != "absent")
+    def rank(self, item: VbdItem) -> int:
+        """See Resource.rank: disks are detached before others are attached."""
+        return 0 if item.is_absent else 1
 
-    def plan(self, item: Mapping[str, Any]) -> Plan:
-        """See Resource.plan; C(item) has the options of xen_vbd_attach."""
-        domain = xen_state.find_domain(item["domain"], self._domains)
+    def plan(self, item: VbdItem) -> Plan:
+        """See Resource.plan."""
+        domain = xen_state.find_domain(item.domain, self._attached.domains)
         if domain is None:
             return _plan_not_running(item)
         if domain.domid == 0:
-            raise XenError("Domain-0 is this host itself and needs no vbd: use the device as it is")
-        if item["unlisted"] == "warn":
+            raise XenError("Domain-0 is this host itself and needs no vbd; use the device directly")
+        if item.warn_of_unlisted:
             self._complete.add(domain.domid)
-        if item["state"] == "absent":
+        if item.is_absent:
             return self._plan_absent(item, domain)
         return self._plan_present(self._wanted(item, domain))
 
     def _leave_out(self, slots: Iterable[DiskSlot]) -> None:
-        """Do not count what an earlier task would have detached but for check mode."""
+        """Leave out the disks that an earlier task would have detached without check mode."""
         for name, key in slots:
-            domain = xen_state.find_domain(name, self._domains)
+            domain = xen_state.find_domain(name, self._attached.domains)
             if domain:
                 self._disks.pop((domain.domid, key), None)
 
     def warnings(self) -> List[str]:
-        """See Resource.warnings: the disks that a domain has and no item names."""
+        """See Resource.warnings: the disks of a domain that no item names."""
         return [
             f"domain {disk.vbd.domain} has {disk.vbd.target} in slot {disk.vbd.vdev}, which is not "
-            "in the list of its disks: it is left as it is; add it to the list, or detach it "
+            "in the list of its disks; it stays attached: add it to the list, or detach it "
             "(state: absent)"
             for disk in self._disks.values()
             if disk.vbd.domid in self._complete
@@ -141,118 +135,127 @@ class Vbds(Resource[Mapping[str, Any]]):
             and disk.vbd.devtype != "cdrom"
         ]
 
+    def settle(self) -> None:
+        """See Resource.settle: read what is attached, once for all items."""
+        self._after = Attached.now()
+
+    @property
+    def _disks_after(self) -> Mapping[VbdSlot, AttachedDisk]:
+        """As ``settle`` has read them, or read now."""
+        return (self._after or Attached.now()).disks
+
     # ---- present ----
 
-    def _wanted(self, item: Mapping[str, Any], domain: Domain) -> Wanted:
-        for option in ("vdev", "target"):
-            if item[option] is None:
-                raise XenError(f"{option} is missing: a disk to attach needs its vdev and target")
-        key = device_number.parse(item["vdev"]).xenstore_key
+    def _wanted(self, item: VbdItem, domain: Domain) -> WantedVbd:
+        if item.slot is None or item.target is None:
+            option = "vdev" if item.slot is None else "target"
+            raise XenError(f"{option} is missing: set vdev and target of a disk to attach")
         try:
-            target, storage = self._attached.find(item)
+            target, storage = self._attached.find(item.disk)
         except (MissingError, loop_binding.LoopError):
-            if not loop_link.is_announced(item["target"], self._pending):
+            if not loop_link.is_announced(item.target, self._pending):
                 raise
-            target, storage = item["target"], Storage(item["target"])
-        return Wanted(item, domain, key, target, storage)
+            target, storage = item.target, Storage(item.target)
+        return WantedVbd(item, domain, item.slot.xenstore_key, target, storage)
 
-    def _plan_present(self, wanted: Wanted) -> Plan:
+    def _plan_present(self, wanted: WantedVbd) -> Plan:
         spec = wanted.spec
         if wanted.slot in self._wanted_slots:
             raise XenError(
-                f"slot {wanted.vdev} of domain {wanted.domain.name} is wanted twice: name it once"
+                f"slot {wanted.vdev} of domain {wanted.domain.name} is listed twice; list it once"
             )
         self._wanted_slots.add(wanted.slot)
         found = self._disks.get(wanted.slot)
-        before = _state(wanted.domain, wanted.key, found.vbd if found else None)
-        plan = Plan(before, before, partial(self._read_back_present, wanted))
+        before = _state(wanted.domain, wanted.devid, found.vbd if found else None)
+        read_back = partial(self._read_back_present, wanted)
         if found and not vbd_attach_disk.differences(wanted, found):
-            return plan
+            return Plan(before, before, read_back)
         sentence = vbd_attach_disk.sentence(wanted, found)
         with explained(f"cannot {sentence}"):
             self._refuse(wanted, found)
-            plan.warnings += self._attached.doubts(wanted.as_disk())
+            warnings = self._attached.warnings(wanted.as_disk())
         self._disks[wanted.slot] = wanted.as_disk()
-        plan.after = _expected_state(wanted)
-        warn = partial(plan.warn, sentence)
-        bring = partial(self._bring, sentence, wanted, spec, found, warn)
-        plan.actions.append(Action(sentence, bring))
-        return plan
+        action = Action(sentence, partial(self._bring, sentence, wanted, spec, found))
+        return Plan(before, _expected_state(wanted), read_back, [action], warnings)
 
-    def _refuse(self, wanted: Wanted, found: Optional[Disk]) -> None:
-        """Raise XenError where the disk must not be attached; C(found) is what its slot holds."""
-        if found and not wanted.item["replace"]:
-            # Another program may be about to attach just this disk.
+    def _refuse(self, wanted: WantedVbd, found: Optional[AttachedDisk]) -> None:
+        """Raise XenError if the disk must not be attached; ``found`` is the one in its slot."""
+        if found and not wanted.item.replace:
+            # Another program may be about to attach this very disk.
             first = "run again, and if it stays so " if found.vbd.is_coming else ""
             raise XenError(
                 f"{vbd_attach_disk.taken(wanted, found)}; {first}set replace: true to swap it"
             )
-        self._attached.refuse_foreign(wanted, found)
-        self._attached.refuse(wanted.as_disk())
+        vbd_attach_disk.refuse_as_raw(wanted, found)
+        self._attached.refuse(wanted.as_disk(), self._disks.values())
 
     def _bring(
-        self, sentence: str, wanted: Wanted, spec: str, old: Optional[Disk], warn: Warn
-    ) -> None:
+        self, sentence: str, wanted: WantedVbd, spec: str, old: Optional[AttachedDisk]
+    ) -> Learned:
         with explained(f"cannot {sentence}"), locks.exclusive(
             _lock_of(wanted.domain), LOCK_SECONDS
         ):
             if old is None:
-                self._attach(wanted, spec, warn)
-            else:
-                self._replace(wanted, spec, old, warn)
+                return Learned(warnings=self._attach(wanted, spec))
+            return Learned(warnings=self._replace(wanted, spec, old))
 
-    def _attach(self, wanted: Wanted, spec: str, warn: Warn) -> None:
-        """Attach unless another run was faster; keep others out until xl shows it to them."""
+    def _attach(self, wanted: WantedVbd, spec: str) -> Sequence[str]:
+        """Attach the disk unless another run has done so, and return warnings.
+
+        The lock is held until the disk is in xenstore, where other runs see it.
+        """
         with locks.exclusive(sharing_rules.LOCK, LOCK_SECONDS):
             now = Attached.now()
             found = now.disks.get(wanted.slot)
             if found and vbd_attach_disk.differences(wanted, found):
                 raise XenError(f"{vbd_attach_disk.taken(wanted, found)}; {_remedy(found)}")
             if found:
-                return
-            if not wanted.storage.is_same(now.find(wanted.item)[1]):
-                raise XenError("what its target leads to was changed meanwhile; run again")
-            now.refuse(wanted.as_disk())
-            attach = partial(xl.attach, wanted.domain, wanted.key, spec)
-            _begin(attach, wanted.storage, now, warn)
-        if wanted.item["wait"]:
-            states = AWAITED[wanted.item["wait_for"]]
-            xl.await_state(wanted.domain, wanted.key, states, wanted.item["timeout"])
+                return ()
+            if not wanted.storage.is_same(now.find(wanted.item.disk)[1]):
+                raise XenError("another program changed where its target leads; run again")
+            now.refuse(wanted.as_disk(), now.disks.values())
+            attach = partial(xl.attach, wanted.domain, wanted.devid, spec)
+            warnings = _patiently(attach, wanted.storage, now)
+        if wanted.item.wait_for:
+            states = AWAITED[wanted.item.wait_for]
+            xl.await_state(wanted.domain, wanted.devid, states, wanted.item.timeout)
+        return warnings
 
-    def _replace(self, wanted: Wanted, spec: str, old: Disk, warn: Warn) -> None:
-        left = _state(wanted.domain, wanted.key, old.vbd)
+    def _replace(self, wanted: WantedVbd, spec: str, old: AttachedDisk) -> Sequence[str]:
+        left = _state(wanted.domain, wanted.devid, old.vbd)
         _detach(wanted.item, wanted.domain, old.vbd, left)
         try:
-            self._attach(wanted, spec, warn)
+            return self._attach(wanted, spec)
         except (BlockdevError, OSError) as error:
-            why_not = _put_back(wanted.domain, old, warn)
-            if why_not is None:
-                raise XenError(f"{error}; {old.vbd.target} was put back") from None
+            is_back, outcome = _put_back(wanted.domain, old)
+            message = f"{error}; {old.vbd.target} {outcome}"
+            if is_back:
+                raise XenError(message) from None
             raise PartlyDoneError(
-                f"{error}; {old.vbd.target} {why_not}",
-                _state(wanted.domain, wanted.key, None),
+                message,
+                _state(wanted.domain, wanted.devid, None),
                 _detach_sentence(wanted.domain, old.vbd),
             ) from None
 
-    def _read_back_present(self, wanted: Wanted) -> State:
+    def _read_back_present(self, wanted: WantedVbd) -> State:
         found = self._disks_after.get(wanted.slot)
         if found is None:
             raise XenError(
-                f"{wanted.target} vanished from domain {wanted.domain.name} again; another program "
-                "has detached it"
+                f"{wanted.target} was attached to domain {wanted.domain.name}, but another program "
+                "detached it; run again"
             )
         if vbd_attach_disk.differences(wanted, found):
             raise XenError(
                 f"{vbd_attach_disk.taken(wanted, found)}, although that was just attached; "
                 "run again"
             )
-        return _state(wanted.domain, wanted.key, found.vbd)
+        return _state(wanted.domain, wanted.devid, found.vbd)
 
     # ---- absent ----
 
-    def _plan_absent(self, item: Mapping[str, Any], domain: Domain) -> Plan:
-        if item["vdev"] is None and item["target"] is None:
-            raise XenError("vdev and target are missing: say which disk is to be detached")
+    def _plan_absent(self, item: VbdItem, domain: Domain) -> Plan:
+        if item.slot is None and item.target is None:
+            raise XenError("vdev and target are missing: set one of them for the disk to detach")
         disks = self._to_detach(item, domain)
         for disk in disks:
             del self._disks[disk.slot]
@@ -263,113 +266,112 @@ class Vbds(Resource[Mapping[str, Any]]):
             actions=[self._detaching(item, domain, disk.vbd) for disk in disks],
         )
 
-    def _to_detach(self, item: Mapping[str, Any], domain: Domain) -> List[Disk]:
+    def _to_detach(self, item: VbdItem, domain: Domain) -> List[AttachedDisk]:
         disks = [disk for disk in self._disks.values() if disk.vbd.domid == domain.domid]
-        if item["vdev"] is not None:
-            key = device_number.parse(item["vdev"]).xenstore_key
-            disks = [disk for disk in disks if disk.vbd.xenstore_key == key]
-        if item["target"] is not None:
-            wanted = self._found_or_named(item)
-            disks = [disk for disk in disks if _is_target(item["target"], wanted, disk)]
+        if item.slot is not None:
+            devid = item.slot.xenstore_key
+            disks = [disk for disk in disks if disk.vbd.xenstore_key == devid]
+        if item.target is not None:
+            wanted = self._found_or_named(item, item.target)
+            disks = [disk for disk in disks if _is_target(item.target, wanted, disk)]
         return disks
 
-    def _found_or_named(self, item: Mapping[str, Any]) -> Storage:
-        """What is behind a target that may be gone; then a disk is known by its name alone."""
+    def _found_or_named(self, item: VbdItem, target: str) -> Storage:
+        """The storage of a target; by its name alone if the target is gone."""
         try:
-            return self._attached.find(item)[1]
+            return self._attached.find(item.disk)[1]
         except BlockdevError:
-            return Storage(item["target"])
+            return Storage(target)
 
-    def _detaching(self, item: Mapping[str, Any], domain: Domain, vbd: Vbd) -> Action:
+    def _detaching(self, item: VbdItem, domain: Domain, vbd: Vbd) -> Action:
         sentence = _detach_sentence(domain, vbd)
 
         def detach() -> None:
             with explained(f"cannot {sentence}"), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
                 _detach(item, domain, vbd, _absent_state(domain, [vbd]))
 
-        # A frontend cannot tell dom0 whether its guest has the disk mounted.
-        return Action(f"{sentence}, also if its guest has it mounted", detach)
+        # dom0 does not learn from a frontend whether its guest has the disk mounted.
+        return Action(f"{sentence}, even if its guest has it mounted", detach)
 
-    def _read_back_absent(self, domain: Domain, disks: Sequence[Disk]) -> State:
+    def _read_back_absent(self, domain: Domain, disks: Sequence[AttachedDisk]) -> State:
         left = [disk for disk in disks if self._is_left(disk)]
         if left:
             slots = ", ".join(disk.vbd.vdev for disk in left)
             raise XenError(
-                f"{slots} of domain {domain.name} is there again after it was detached; run again"
+                f"{slots} of domain {domain.name} was detached, but another program attached it "
+                "again; run again"
             )
         return _absent_state(domain, [], disks)
 
-    def _is_left(self, detached: Disk) -> bool:
-        """Whether the disk is in its slot and not another one that the same call attached."""
+    def _is_left(self, detached: AttachedDisk) -> bool:
+        """Whether the disk is still in its slot, and no other item attached it there."""
+        if detached.slot in self._wanted_slots:
+            return False
         found = self._disks_after.get(detached.slot)
-        is_there = found is not None and found.vbd.target == detached.vbd.target
-        return is_there and detached.slot not in self._wanted_slots
-
-    @cached_property
-    def _disks_after(self) -> Dict[Slot, Disk]:
-        """What is there after all actions; nothing asks for it before."""
-        return Attached.now().disks
+        return found is not None and found.vbd.target == detached.vbd.target
 
 
 # ---- changing ----
 
 
-def _begin(attach: Callable[[], None], storage: Storage, before: Attached, warn: Warn) -> None:
-    """Attach a disk, and be patient with a slow host. C(storage): what lies behind its target."""
+def _patiently(attach: Callable[[], None], storage: Storage, before: Attached) -> Sequence[str]:
+    """Attach a disk, again if the host was too slow, and return warnings. ``storage``: the disk's;
+    ``before``: what was attached before."""
     files = {storage.file} if storage.file else set()
-    xl.patiently(attach, partial(block_script.release, files, before.bindings), warn)
+    return xl.patiently(attach, partial(block_script.release, files, before.bindings))
 
 
-def _detach(item: Mapping[str, Any], domain: Domain, planned: Vbd, left: State) -> None:
-    """Detach what was seen in the slot, and nothing that another run has put there since.
+def _detach(item: VbdItem, domain: Domain, planned: Vbd, left: State) -> None:
+    """Detach the disk that was planned, but not one that another run has attached there since.
 
-    C(left): the result keys where the guest was asked, but has not let go of it (PartlyDoneError).
+    Raises PartlyDoneError with the state ``left`` if the guest was asked, but keeps the disk.
     """
     now = xen_state.read_slot(domain, planned.xenstore_key)
     if now is None:
         return
     if (now.target, now.physical_device) != (planned.target, planned.physical_device):
-        raise XenError(f"slot {planned.vdev} holds {now.target} by now; run again")
+        raise XenError(f"slot {planned.vdev} now holds {now.target}; run again")
     try:
-        xl.detach(domain, planned.xenstore_key, item["timeout"], item["force"])
+        xl.detach(domain, planned.xenstore_key, item.timeout, item.force)
     except XenError as error:
         after = xen_state.read_slot(domain, planned.xenstore_key)
         if not now.online or after is None or after.online:
             raise
-        asked = f"ask domain {domain.name} to let go of {planned.target} ({planned.vdev})"
+        asked = f"ask domain {domain.name} to release {planned.target} ({planned.vdev})"
         raise PartlyDoneError(str(error), left, asked) from None
 
 
-def _put_back(domain: Domain, old: Disk, warn: Warn) -> Optional[str]:
-    """Attach again what had to make room, unless another domain has got it since; or why not."""
+def _put_back(domain: Domain, old: AttachedDisk) -> Tuple[bool, str]:
+    """Attach the replaced disk again, unless another domain has taken it since. Returns whether it
+    is attached, and the outcome for an error message."""
     vbd = old.vbd
     if vbd.flaw:
-        return f"{vbd.flaw} and was not put back"
+        return False, f"{vbd.flaw} and was not put back"
     if vbd.backend_domid != 0:
-        return "is served by another domain and was not put back"
+        return False, "is served by another domain and was not put back"
     try:
         with locks.exclusive(sharing_rules.LOCK, LOCK_SECONDS):
             now = Attached.now()
-            now.refuse(old)
+            now.refuse(old, now.disks.values())
             attach = partial(xl.attach, domain, vbd.xenstore_key, vbd_attach_disk.spec_of(vbd))
-            _begin(attach, old.storage, now, warn)
+            warnings = _patiently(attach, old.storage, now)
     except (BlockdevError, OSError) as error:
-        return f"could not be put back as {vbd.vdev}: {error}"
-    return None
+        return False, f"could not be put back as {vbd.vdev}: {error}"
+    return True, "; ".join(["was put back", *warnings])
 
 
-def _is_target(target: str, wanted: Storage, disk: Disk) -> bool:
-    """Whether a disk has the target that is wanted, or was attached by that name with a script of
-    its own, of which nobody else knows what it makes of it."""
+def _is_target(target: str, wanted: Storage, disk: AttachedDisk) -> bool:
+    """Whether a disk has the wanted storage, or was attached with the target's name and a hotplug
+    script of its own: only that script knows the storage."""
     is_named_so = vbd_attach_disk.own_script(disk.vbd) is not None and disk.vbd.target == target
     return is_named_so or wanted.is_same(disk.storage)
 
 
-def _remedy(found: Disk) -> str:
-    """What helps where a slot was to be empty by now."""
+def _remedy(found: AttachedDisk) -> str:
+    """What to do if a slot was empty when planned, but holds a disk now."""
     if not found.vbd.online:
-        return "have the guest let go of it, or set force: true where it is detached"
-    return "another program has put that there meanwhile; run again"
+        return "have the guest release it, or set force: true to detach it"
+    return "another program attached it just now; run again"
 
 
 def _detach_sentence(domain: Domain, vbd: Vbd) -> str:
@@ -383,18 +385,18 @@ def _lock_of(domain: Domain) -> str:
 # ---- results ----
 
 
-def _plan_not_running(item: Mapping[str, Any]) -> Plan:
-    if item["when_not_running"] != "skip":
+def _plan_not_running(item: VbdItem, warnings: Sequence[str] = ()) -> Plan:
+    if not item.skip_if_not_running:
         raise XenError(
-            f"domain {item['domain']} is not running on this host; start it, or set "
+            f"domain {item.domain} is not running on this host; start it, or set "
             "when_not_running: skip"
         )
     state = {"running": False}
-    return Plan(state, state, lambda: state)
+    return Plan(state, state, lambda: state, warnings=list(warnings))
 
 
-def _state(domain: Domain, key: int, vbd: Optional[Vbd]) -> State:
-    state: State = {"running": True, "domid": domain.domid, "xenstore_key": key}
+def _state(domain: Domain, devid: int, vbd: Optional[Vbd]) -> State:
+    state: State = {"running": True, "domid": domain.domid, "xenstore_key": devid}
     if vbd:
         state["access"] = vbd.access
         state["backendtype"] = vbd.backendtype
@@ -404,19 +406,21 @@ def _state(domain: Domain, key: int, vbd: Optional[Vbd]) -> State:
     return state
 
 
-def _expected_state(wanted: Wanted) -> State:
-    """As far as it can be known before."""
-    state = {**_state(wanted.domain, wanted.key, None), "access": wanted.access}
+def _expected_state(wanted: WantedVbd) -> State:
+    """The state once the disk is attached, as far as it is known beforehand."""
+    state = {**_state(wanted.domain, wanted.devid, None), "access": wanted.access}
     rdev = wanted.storage.rdev
     if rdev is not None:
         state["physical_device"] = decimal((os.major(rdev), os.minor(rdev)))
-    if wanted.item["wait"] and wanted.item["wait_for"] == "connected":
+    if wanted.item.wait_for == "connected":
         state["backend_state"] = xen_state.CONNECTED
     return state
 
 
-def _absent_state(domain: Domain, vbds: Iterable[Vbd], detached: Iterable[Disk] = ()) -> State:
-    """C(vbds): those that are still there. C(detached): those that are not any more."""
+def _absent_state(
+    domain: Domain, vbds: Iterable[Vbd], detached: Iterable[AttachedDisk] = ()
+) -> State:
+    """``vbds``: the disks that are still attached. ``detached``: those that were detached."""
     return {
         "running": True,
         "domid": domain.domid,

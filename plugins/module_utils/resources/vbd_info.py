@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What can be told of the disks that running domains have."""
+"""The disks of running domains, as xen_vbd_info shows them."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0
 from ansible_collections.xen.blockdev.plugins.module_utils.host.blkid import Content, Prober, Warn
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
-    backing_file,
+    backing_file_of,
+    block_device_path,
     decimal,
-    device_path,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
 
 
-def report(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
-    """What xen_vbd_info shows: the disks of all running domains, or of C(domains).
-    C(probe): whether to look at what is on them."""
+def describe_vbds(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
+    """The disks of all running domains, or of the named ones. ``probe``: whether to read their
+    contents; ``warn`` gets a warning if that fails."""
     dom0.require_dom0()
     store = xen_state.read_store()
     running = xen_state.domains(store)
@@ -37,11 +37,12 @@ def report(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]
 
 
 def _content(vbd: Vbd, prober: Prober) -> Content:
-    """What is on the disk, if this host has it as a raw image or a block device."""
+    """The content of the disk, if it is a raw image or a block device of this host."""
     if vbd.backend_domid != 0 or vbd.format != "raw":
         return Content()
     if vbd.physical_device:
-        return prober.look(device_path(vbd.physical_device), os.makedev(*vbd.physical_device))
+        rdev = os.makedev(*vbd.physical_device)
+        return prober.look(block_device_path(rdev), rdev)
     return prober.look(vbd.target if os.path.isabs(vbd.target) else None)
 
 
@@ -52,7 +53,7 @@ def _described(vbd: Vbd) -> State:
         "xenstore_key": vbd.xenstore_key,
         "vdev": vbd.vdev,
         "target": vbd.target,
-        "backing_file": backing_file(vbd),
+        "backing_file": backing_file_of(vbd),
         "physical_device": decimal(vbd.physical_device),
         "format": vbd.format,
         "backendtype": vbd.backendtype,

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disks with which a config starts its domain, and whether they may be given to it.
+"""The disks in a domain's config, and whether the domain may start with them.
 
-Xen does not reliably keep a guest from starting on another guest's disk: see sharing.
+Xen does not reliably keep a guest from starting on another guest's disk: see rules.py.
 """
 
 from __future__ import annotations
@@ -27,52 +27,50 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import 
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 
-SHARING_HINT = (
-    "detach it there or end that domain first, or give it access=ro in the configs of both"
-)
+SHARING_HINT = "detach it there or end that domain first, or set access=ro for it in both configs"
 
 
 class Host:
-    """The domains of this host and their disks at one moment; loop devices when first asked for."""
+    """The domains of this host and their disks at one moment; the loop devices when needed."""
 
     def __init__(self) -> None:
         listed = xl.listed()
         store = xen_state.read_store()
         self.domains = xen_state.domains(store)
-        self.usage = Usage()
-        # Read already, by the same look as the domains.
-        self.usage.vbds = xen_state.vbds(store)
-        # xenstore keeps what xl's table may lose of a name.
+        self.usage = Usage(xen_state.vbds(store))
+        # xl's table may cut or change a name; xenstore has all of it.
         names = {one.domid: one.name for one in self.domains}
         self._named = [(names.get(one.domid, one.name), one) for one in listed]
 
     def find(self, name: str) -> Optional[xl.Listed]:
-        """The domain C(name), also one that has crashed and is kept; None where there is none.
+        """The domain ``name``, even if it has crashed and is kept; None if there is none.
 
-        Raises XenError where two have the name, as happens for a moment during a migration.
+        Raises XenError if two domains have the name, as for a moment during a migration.
         """
         matches = [one for its_name, one in self._named if its_name == name]
         if len(matches) > 1:
             ids = " and ".join(str(one.domid) for one in matches)
-            raise XenError(f"two domains are called {name}, {ids}; wait until one of them is gone")
+            raise XenError(
+                f"two domains are named {name} (ids {ids}); wait until one of them is gone"
+            )
         return matches[0] if matches else None
 
     @cached_property
     def storages(self) -> Storages:
-        """What lies behind the targets of disks."""
+        """Finds the storage of the targets of disks."""
         return self.usage.storages
 
     @cached_property
     def claims(self) -> List[Claim]:
-        """The disks that all domains have."""
+        """The disks of all domains."""
         return [Claim.of_vbd(vbd, self.storages.of_vbd(vbd)) for vbd in self.usage.vbds]
 
 
 def wanted_claims(domain: str, specs: Iterable[str], host: Host, pending: Pending) -> List[Claim]:
-    """The disks that C(domain) is to get, from the specifications in its config.
+    """The disks of ``domain`` by the specifications in its config, without empty drives.
 
-    An empty drive is none. C(pending): which targets would be there but for check mode. Raises
-    BlockdevError for what xl or libxl would not read or open, and for a slot that is taken twice.
+    ``pending``: the targets that earlier tasks would create without check mode. Raises
+    BlockdevError for a disk that xl or libxl would not read or open, and for a slot that two have.
     """
     slots: Dict[int, str] = {}
     claims = []
@@ -80,7 +78,7 @@ def wanted_claims(domain: str, specs: Iterable[str], host: Host, pending: Pendin
         disk = DiskSpec.parse(spec)
         key, vdev, target = disk.slot.xenstore_key, disk.vdev, disk.target
         if key in slots:
-            raise XenError(f"its disks {slots[key]} and {vdev} have the same slot")
+            raise XenError(f"its disks {slots[key]} and {vdev} are in the same slot")
         slots[key] = vdev
         if target is None:
             continue
@@ -92,8 +90,8 @@ def wanted_claims(domain: str, specs: Iterable[str], host: Host, pending: Pendin
 
 
 def _storage(disk: DiskSpec, target: str, host: Host, pending: Pending) -> Storage:
-    """What lies behind a target, as far as this host can tell: only a script knows its own, only
-    a driver domain what it has, and only QEMU what its protocols reach."""
+    """The storage of a target, as far as this host knows it. Only a hotplug script knows its own
+    targets, only a driver domain knows what it serves, and only QEMU what its protocols reach."""
     if disk.script:
         return Storage(target)
     backend = disk.backend_domain
@@ -113,19 +111,19 @@ def _storage(disk: DiskSpec, target: str, host: Host, pending: Pending) -> Stora
 
 
 def _check_link(link: str, bindings: Sequence[loop_binding.Binding]) -> None:
-    """Raise LoopError unless C(link), which xl opens as it stands, leads to its own image."""
+    """Raise LoopError unless ``link``, which xl opens without looking, leads to its own image."""
     device = loop_binding.device_of_link(link, lambda: bindings)
     if device != link:
         raise loop_binding.LoopError(
-            f"{link} does not lead to {device}, to which its image is bound; let udev make that "
-            "link (role loopdevs), or write the config again where udev does not run"
+            f"{link} does not lead to {device}, to which its image is bound; let udev make the "
+            "link (role loopdevs), or write the config again if udev does not run"
         )
 
 
 def refuse(wanted: Sequence[Claim], others: Iterable[Claim], usage: Usage) -> None:
-    """Raise BlockdevError where one of the disks must not be given to its domain.
+    """Raise BlockdevError if the domain must not have one of the ``wanted`` disks.
 
-    C(others): the disks of other domains, also of those that are to be started before.
+    ``others``: the disks of other domains, including those that will start before it.
     """
     taken = list(others)
     for claim in wanted:
@@ -135,6 +133,6 @@ def refuse(wanted: Sequence[Claim], others: Iterable[Claim], usage: Usage) -> No
         taken.append(claim)
 
 
-def doubts(wanted: Sequence[Claim], usage: Usage) -> List[str]:
-    """What cannot be known of who else has the data of the disks: see sharing.doubts."""
-    return [doubt for claim in wanted for doubt in sharing_rules.doubts(claim, usage)]
+def warnings(wanted: Sequence[Claim], usage: Usage) -> List[str]:
+    """See sharing_rules.sharing_warnings."""
+    return [line for claim in wanted for line in sharing_rules.sharing_warnings(claim, usage)]

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who still holds the image that had a path, when the file has another name by now.
+"""The users of an image that was renamed while in use.
 
-The kernel follows a file that is renamed, and its loop device stays bound to it. What was said when
-it was bound or attached does not follow: the path in the loop device (lo_file_name, loop(4)), the
-link of udev, which is made anew only at the next event, and the target in xenstore. An image that
-is made under the old name would be empty, and those who go by the name would get it.
+A loop device stays bound to a file that is renamed. The names that were recorded when it was bound
+or attached stay the old ones: the path in the loop device (lo_file_name, loop(4)), udev's link,
+which changes only at the next event, and the target in xenstore. A new image with the old name
+would be empty, and everything that uses the name would get it.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as x
 
 
 class RenamedError(BlockdevError):
-    """The image that had this path has another name by now, and is in use."""
+    """The image that had this path was renamed, and is in use."""
 
 
 class FormerNames:
-    """What was known by a path, and is not at this path any more.
+    """Finds the users of images that had a path and were renamed.
 
-    What is deleted is not looked for: see loop.deleted_from.
+    Not of deleted images: see loop/binding.py.
     """
 
     def __init__(self, usage: Usage) -> None:
@@ -40,8 +40,8 @@ class FormerNames:
         self._place = lru_cache(maxsize=None)(_place)
 
     def refuse_binding(self, path: str, file: Optional[File], bindings: Iterable[Binding]) -> None:
-        """Raise RenamedError where one of the C(bindings) was bound by this C(path) and is to
-        another file than C(file), which is there now; None where nothing is."""
+        """Raise RenamedError if one of the ``bindings`` was bound under this ``path``, but to
+        another file than ``file``, the one at the path now; None if there is none."""
         real = self._place(path) if file is None else os.path.realpath(path)
         for binding in bindings:
             if binding.deleted or binding.file == file:
@@ -52,9 +52,9 @@ class FormerNames:
                 raise RenamedError(self._bound_elsewhere(path, binding))
 
     def refuse_new(self, path: str) -> None:
-        """Raise RenamedError where a loop device, a guest or a saved domain holds what was at
-        C(path), where nothing is now."""
-        # Where /dev is not the host's, only the names in xenstore tell.
+        """Raise RenamedError if a loop device, a guest or a saved domain has the image that was at
+        ``path``, where there is none now."""
+        # If /dev is not the host's, only the names in xenstore are known.
         with suppress(loop_binding.LoopError):
             self.refuse_binding(path, None, self._usage.bindings)
         real = self._place(path)
@@ -65,14 +65,14 @@ class FormerNames:
             if self._is_named(disk.target, real):
                 raise RenamedError(
                     f"domain {disk.domain}, which is saved in {disk.file}, has an image of this "
-                    f"name as {disk.vdev}; put that back, or delete {disk.file} if nothing is to "
-                    "go on from it"
+                    f"name as {disk.vdev}; put the image back, or delete the save file if the "
+                    "domain is no longer needed"
                 )
 
     @cached_property
     def _connected(self) -> List[xen_state.Vbd]:
-        """The disks that guests have from this host; without xenstore nobody can tell, and no guest
-        can get another one."""
+        """The disks that dom0 serves to guests. None without xenstore: they are not known then, and
+        no guest can get another one."""
         with suppress(XenError):
             return [
                 vbd
@@ -83,7 +83,7 @@ class FormerNames:
 
     @cached_property
     def _saved(self) -> List[saved_domains.SavedDisk]:
-        return saved_domains.read_all()
+        return saved_domains.saved_disks()
 
     def _is_named(self, target: str, real: str) -> bool:
         path = loop_link.linked_image(target) if loop_link.is_link(target) else target
@@ -92,7 +92,7 @@ class FormerNames:
     def _was_bound_by(self, binding: Binding, real: str) -> bool:
         if binding.recorded_whole:
             return self._is_named(binding.recorded, real)
-        # Of a long path only the beginning is known. It says something where it is no longer true.
+        # Of a long path only the beginning is recorded. It proves a renaming if it has changed.
         recorded = os.fsencode(binding.recorded)
         was, now = os.fsencode(real), os.fsencode(binding.backing_file)
         return was.startswith(recorded) and not now.startswith(recorded)
@@ -101,21 +101,21 @@ class FormerNames:
         attached = self._usage.attachments(binding.rdev)
         who = f" ({join(attached)})" if attached else ""
         if loop_binding.is_at(binding.backing_file, binding.file):
-            now, remedy = f"{binding.backing_file} now", "rename it back"
+            now, remedy = f"which is now {binding.backing_file}", "rename it back"
         else:
-            now, remedy = "out of reach", "mount its file system again"
+            now, remedy = "which cannot be reached", "mount its file system again"
         return (
-            f"{binding.device}{who} holds the image that was {path}, which is {now}; {remedy}, or "
-            f"unbind {binding.device} first (losetup -d) if another image is to have this name"
+            f"{binding.device}{who} is bound to the image that was {path}, {now}; {remedy}, or "
+            f"unbind {binding.device} first (losetup -d) to give this name to another image"
         )
 
 
 def _attached_elsewhere(path: str, vbd: xen_state.Vbd) -> str:
-    now = storage.backing_file(vbd)
-    is_now = f", which is {now} now" if now else ""
+    now = storage.backing_file_of(vbd)
+    is_now = f", which is now {now}" if now else ""
     return (
-        f"domain {vbd.domain} has the image that was {path} as {vbd.vdev}{is_now}; put it back "
-        "under its name, or detach it first if another image is to have this name"
+        f"domain {vbd.domain} has the image that was {path} as {vbd.vdev}{is_now}; rename it back, "
+        "or detach it first to give this name to another image"
     )
 
 
@@ -126,14 +126,14 @@ def _place(path: str) -> str:
 
 
 def _may_have_been_bound_by(binding: Binding, path: str) -> bool:
-    """Whether nothing recorded says that the device was bound by another path. A link alone may be
-    left from an image that had the device before, where udev does not run."""
+    """Whether the recorded path does not rule out that the device was bound under this one. udev's
+    link alone proves nothing: without udev it may be left from an earlier image."""
     recorded = os.fsencode(binding.recorded)
     return os.fsencode(path).startswith(recorded) and not (recorded and binding.recorded_whole)
 
 
 def _has_link(binding: Binding, path: str) -> bool:
-    """Whether udev's link for C(path) leads to the device."""
+    """Whether udev's link for ``path`` leads to the device."""
     try:
         return os.stat(loop_link.link_of(path)).st_rdev == binding.rdev
     except OSError:

@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who may have a disk beside whom, so that no two users write to the same data.
+"""Which users may have a disk at the same time, so that no two write to the same data.
 
-Xen's own hotplug script has such rules, but they do not hold: it lets one domain have a device
+Xen's own hotplug script has such rules, but they are not reliable: it gives one domain a device
 twice, and it compares the device numbers of image files wrongly (hexadecimal with decimal).
 """
 
@@ -23,38 +23,38 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import 
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
 
 DOM0_USES = ("mount", "swap", "holder")
-"""Uses by dom0 (see usage.User) beside which a guest must not have the same disk."""
+"""The kinds of uses by dom0 (see usage.User) that keep a guest from having the same disk."""
 
 LOCK = "vbds"
-"""The lock (see locks.exclusive) that is held from the look at who has what until a new disk or
-domain shows in xenstore, so that no other run comes between."""
+"""The lock (see locks.exclusive) that a run holds from reading the users of disks until a new disk
+or domain is in xenstore, so that no other run gives the same disk away in between."""
 
 LOCK_SECONDS = 600
-"""How long another run may take for that before it is an error to wait for it."""
+"""How long to wait for another run that holds it, before that is an error."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A disk that a domain has, or is to have, for the question who else may have it."""
+    """A disk that a domain has or will get, to compare it with those of others."""
 
     domain: str
     """The domain's name."""
     vdev: str
     target: str
     access: str
-    """C(ro) or C(rw)."""
+    """``ro`` or ``rw``."""
     storage: Storage
     planned: bool = False
-    """Whether the domain is still to get it, by another item of the same call."""
+    """Whether another item of the same call will give it to the domain."""
 
     @classmethod
     def of_vbd(cls, vbd: Vbd, storage: Storage, planned: bool = False) -> Claim:
-        """What the domain of C(vbd) has by it; C(storage) is what lies behind its target."""
+        """The claim of a vbd's domain; ``storage`` is the vbd's."""
         return cls(vbd.domain, vbd.vdev, vbd.target, vbd.access, storage, planned)
 
     @property
     def uses(self) -> Sequence[Use]:
-        """What the domain reads and writes by it: the target, and the files behind that."""
+        """What the domain reads and writes through it: the target, and the files behind that."""
         writes = self.access != "ro"
         behind = (
             Use(one.storage, writes and one.is_written, one.role) for one in self.storage.behind
@@ -64,23 +64,23 @@ class Claim:
 
 @dataclass(frozen=True)
 class Use:
-    """Data that a domain reads, or writes as well, by one of its disks."""
+    """Data that a domain reads or writes through one of its disks."""
 
     storage: Storage
     writes: bool
     role: Optional[str] = None
-    """What it is to the disk, see vbd_target.Behind; None for the disk itself."""
+    """What it is of the disk, see storage.Behind; None for the disk itself."""
 
     @property
     def words(self) -> str:
-        """How an error about the disk calls it."""
+        """The subject of an error about the disk."""
         return f"its {self.role} {self.storage.name}" if self.role else "it"
 
 
 def refuse_sharing(wanted: Claim, others: Iterable[Claim], hint: str) -> None:
-    """Raise XenError where one of the C(others) is for the same data, unless both only read it.
+    """Raise XenError if one of the ``others`` has the same data and not both are read-only.
 
-    C(hint): what the error tells to do.
+    ``hint``: the remedy in the error.
     """
     uses = wanted.uses
     for other in others:
@@ -92,7 +92,7 @@ def refuse_sharing(wanted: Claim, others: Iterable[Claim], hint: str) -> None:
 
 def _relation(wanted: Claim, mine: Use, other: Claim, theirs: Use) -> str:
     is_attached = (
-        f"is {'to be ' if other.planned else ''}attached to domain {other.domain} as {other.vdev} "
+        f"{'will be' if other.planned else 'is'} attached to domain {other.domain} as {other.vdev} "
         f"({other.access})"
     )
     if theirs.role:
@@ -105,40 +105,40 @@ def _relation(wanted: Claim, mine: Use, other: Claim, theirs: Use) -> str:
 
 
 def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
-    """Raise XenError where dom0 itself uses what is behind the target, or keeps it for a domain
-    that is saved, or where the domain would write beside a process that writes."""
+    """Raise XenError if dom0 itself uses the data of the disk, if a saved domain needs them, or if
+    a process writes to them and the domain could write as well."""
     for use in wanted.uses:
         for user in _users(use.storage, usage):
             if user.kind in DOM0_USES:
-                raise XenError(f"{use.words} is {user.sentence} in dom0; end that first")
+                raise XenError(f"{use.words} is {user.sentence} in dom0; release it first")
             if user.kind == "saved" and (use.writes or not user.read_only):
                 raise XenError(f"{use.words} is {user.sentence}; {SAVED_REMEDY}")
         if any(map(usage.is_claimed, use.storage.devices)):
             raise XenError(
-                f"dom0 keeps {use.words} for something that shows nowhere else, such as a file "
-                "system on several devices or an iSCSI target; end that first"
+                f"dom0 holds {use.words} exclusively (O_EXCL), e.g. for btrfs, ZFS or an iSCSI "
+                "target; release it first"
             )
         writers = usage.writers(use.storage) if wanted.access != "ro" else ()
         if writers:
-            raise XenError(f"{use.words} is {join(writers)} in dom0; end that first")
+            raise XenError(f"{use.words} is {join(writers)} in dom0; release it first")
 
 
-def doubts(wanted: Claim, usage: Usage) -> List[str]:
-    """What speaks against giving the disk to its domain but is not known for certain, or does no
-    harm to the data, a sentence each."""
+def sharing_warnings(wanted: Claim, usage: Usage) -> List[str]:
+    """The reasons not to give the disk to its domain that are not certain, or that do not harm the
+    data, a sentence each."""
     place = f"{wanted.target} for domain {wanted.domain} as {wanted.vdev}"
     found = [f"{place}: {doubt}" for doubt in wanted.storage.doubts]
     if wanted.access != "ro":
         return found
     return found + [
-        f"{place}: {use.words} is {user.sentence}, so the guest may read what changes meanwhile"
+        f"{place}: {use.words} is {user.sentence}, so it may change while the guest reads it"
         for use in wanted.uses
         for user in usage.writers(use.storage)
     ]
 
 
 def _users(storage: Storage, usage: Usage) -> Iterator[User]:
-    """The users of the data but for processes."""
+    """The users of the data, without processes."""
     for rdev in storage.devices:
         yield from _users_of_device(rdev, usage)
     if storage.file and storage.rdev is None:

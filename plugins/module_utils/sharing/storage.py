@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What lies behind the target of a disk, so that two targets can be compared.
+"""The data to which the target of a disk leads, so that two targets can be compared.
 
-A path says little: ``/dev/loop0``, a link to it, the image it is bound to and a hard link of that
-image are all the same data. What counts is the number of a block device and the name of the unit
-that it is a way to, and device and inode of a file, also of the one in which an overlay file system
-keeps it.
+A path alone identifies nothing: ``/dev/loop0``, a link to it, the image to which it is bound and a
+hard link of that image are all the same data. A block device is identified by its number and by the
+name of the unit to which it is a path; a file by device and inode, and also by those of the file in
+which an overlay file system stores it.
 """
 
 from __future__ import annotations
@@ -38,36 +38,36 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import (
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
 
 Identity = Union[int, File, str]
-"""What makes data this data: the number of a block device, the name of a unit (see
-block_device.units), or device and inode of a file."""
+"""What identifies data: the number of a block device, the name of a unit (see block_device.units),
+or device and inode of a file."""
 
 
 @dataclass(frozen=True)
 class Storage:
-    """The data that a target leads to on this host."""
+    """The data to which a target leads on this host."""
 
     name: str
-    """How to call it: all that is known of a target that only its hotplug script understands, or
-    that is not there."""
+    """Its name in messages. Nothing else is known of a target that only a hotplug script
+    understands, or that does not exist."""
     rdev: Optional[int] = None
-    """Of a block device, its number (st_rdev)."""
+    """The number (st_rdev) of a block device."""
     file: Optional[File] = None
     """The regular file with the data: the target itself or the backing file of a loop device."""
     identities: FrozenSet[Identity] = frozenset()
-    """All ways to this data: C(rdev) and the loop devices over it, C(file) and the file that it is
-    on an overlay, the unit and the other paths to it."""
+    """Everything that leads to this data: ``rdev`` and the loop devices over it, ``file`` and the
+    file in which an overlay stores it, the unit and the other paths to it."""
     below: FrozenSet[Identity] = frozenset()
-    """What this data is on: of a partition the disk, of a logical volume the physical ones, of a
-    multipath device its paths, and what these are on."""
+    """What stores this data: the disk of a partition, the physical volumes of a logical volume, the
+    paths of a multipath device, and what is below these."""
     behind: Tuple[Behind, ...] = ()
-    """Other files that whoever opens this one opens with it."""
+    """Other files that are opened together with this one."""
     doubts: Tuple[str, ...] = ()
-    """What cannot be known of who else reaches this data, a sentence each."""
+    """Why others may reach this data unnoticed, a sentence each."""
 
     def is_same(self, other: Storage) -> bool:
-        """Whether C(other) is what is wanted here: this block device, or this file behind any."""
+        """Whether ``other`` is this block device, or has this file whatever the block device."""
         if self.rdev is not None:
-            # A loop device may have another image by now.
+            # A loop device may have been bound to another image since.
             is_other_file = self.file and other.file and self.file != other.file
             return self.rdev == other.rdev and not is_other_file
         if self.file is not None:
@@ -75,7 +75,7 @@ class Storage:
         return self.name == other.name
 
     def overlaps(self, other: Storage) -> bool:
-        """Whether a write to one may change the other, without what is C(behind)."""
+        """Whether a write to one may change the other; without what is ``behind`` them."""
         return not (
             self.identities.isdisjoint(other.identities)
             and self.below.isdisjoint(other.identities)
@@ -83,7 +83,7 @@ class Storage:
         ) or (self.name == other.name and not (self.identities and other.identities))
 
     def unit_with(self, other: Storage) -> Optional[str]:
-        """The name of the unit to which both are ways; None where they are one device or file."""
+        """The name of the unit to which both are paths; None if they are one device or file."""
         if self.rdev == other.rdev:
             return None
         common = self.identities & other.identities
@@ -91,7 +91,7 @@ class Storage:
 
     @property
     def devices(self) -> FrozenSet[int]:
-        """All block devices that show this data: C(rdev) and the loop devices over it."""
+        """All block devices with this data: ``rdev`` and the loop devices over it."""
         return frozenset(one for one in self.identities if isinstance(one, int))
 
 
@@ -101,13 +101,13 @@ class Behind:
 
     storage: Storage
     role: str
-    """What it is to that one: C(backing file)."""
+    """What it is of that one: ``backing file``."""
     is_written: bool = False
-    """Whether it is written where that one is."""
+    """Whether a write to that one may write to it."""
 
 
 class Storages:
-    """Finds what lies behind targets; C(bindings) are this host's bound loop devices."""
+    """Finds the storage of targets; ``bindings`` are this host's bound loop devices."""
 
     def __init__(self, bindings: Iterable[Binding]) -> None:
         self._overlays = Overlays()
@@ -117,14 +117,14 @@ class Storages:
         self._loops: Mapping[Identity, Set[int]] = self._loops_by_data()
 
     def of_path(self, path: str, image_format: Optional[object] = None) -> Storage:
-        """What the path of a block device or a regular file leads to.
+        """The storage at the path of a block device or a regular file.
 
-        C(image_format): what is in it, as xl calls that; with one that can have them, its backing
-        files count. Raises XenError for anything else, for a loop device without an image and
-        where there is nothing; that one is a MissingError.
+        ``image_format``: the format of the file, as xl calls it; with a format that can have
+        backing files, these count. Raises XenError for anything else and for a loop device that is
+        not bound, and MissingError if there is nothing.
         """
         if not os.path.isabs(path):
-            raise XenError(f"target {path!r} is not absolute: xl would look for it somewhere else")
+            raise XenError(f"target {path!r} is not an absolute path")
         try:
             status = os.stat(path)
         except (OSError, ValueError) as error:
@@ -132,18 +132,20 @@ class Storages:
             raise MissingError(f"target {path!r} cannot be found: {reason}") from None
         if not (stat.S_ISBLK(status.st_mode) or stat.S_ISREG(status.st_mode)):
             raise XenError(
-                f"target {path!r} is neither a block device nor a regular file, which is what a "
-                "guest can have as a disk"
+                f"target {path!r} is neither a block device nor a regular file, so it cannot be a "
+                "disk"
             )
         storage = self.of_status(path, status)
         if stat.S_ISBLK(status.st_mode) and self._is_unbound(status.st_rdev):
-            raise XenError(f"target {path!r} is a loop device without an image: bind one first")
+            raise XenError(
+                f"target {path!r} is a loop device that is not bound; bind an image to it first"
+            )
         if image_format in image_header.CHAINED:
             return self._with_chain(storage, str(image_format))
         return storage
 
     def of_vbd(self, vbd: Vbd) -> Storage:
-        """What an attached disk gives to its guest, looked up once for each."""
+        """The storage of an attached disk. Looks each disk up once."""
         if vbd not in self._vbds:
             self._vbds[vbd] = self._of_vbd(vbd)
         return self._vbds[vbd]
@@ -171,17 +173,17 @@ class Storages:
         )
 
     def of_status(self, path: str, status: os.stat_result) -> Storage:
-        """What is at C(path), a block device or a file, which C(status) was read from."""
+        """The storage at ``path``, a block device or a file, from whose inode ``status`` is."""
         if stat.S_ISBLK(status.st_mode):
             return self._of_device(path, status.st_rdev)
         return self._with_files(Storage(path, file=file_id(status)), path, status)
 
     def files_of_binding(self, binding: Binding) -> Set[Identity]:
-        """The file that a loop device is bound to, and those that it is on overlays."""
+        """The file to which a loop device is bound, and those in which overlays store it."""
         return {binding.file, *self.real_files(binding.backing_file, self._status_of(binding))}
 
     def files_of_opened(self, opened: OpenFile) -> Set[Identity]:
-        """The file that a process has open, and those that it is on overlays."""
+        """The file that a process has open, and those in which overlays store it."""
         file, path = file_id(opened.status), None
         if self._overlays.has_device(opened.status.st_dev):
             with suppress(OSError, ValueError):
@@ -191,12 +193,12 @@ class Storages:
         return {file, *(self.real_files(path, opened.status) if path else ())}
 
     def reached_by(self, rdev: int) -> FrozenSet[Identity]:
-        """What a write to a block device may change."""
+        """What a write to a block device may change: see Storage.identities."""
         return self._ways_to(block_device.below(rdev) | {rdev})
 
     def written_with(self, storage: Storage) -> FrozenSet[Identity]:
-        """What a write of a process must not go to beside a guest: all ways to the data, and the
-        disk of a partition. What else it is on is written by others all the time."""
+        """What a process must not write while a guest writes to the storage: all that leads to its
+        data, and the disk of a partition. Other users write to the rest of what is below."""
         disks = [disk for rdev in storage.devices for disk in block_device.disk_of_partition(rdev)]
         return storage.identities | self._ways_to(disks)
 
@@ -217,8 +219,8 @@ class Storages:
         return self._with_files(storage, bound.backing_file, status)
 
     def _with_files(self, storage: Storage, path: str, status: Optional[os.stat_result]) -> Storage:
-        """The same with all files that its C(file) is, which is at C(path) and which C(status) was
-        read from; None where it is not there."""
+        """The same with all files in which overlays store its ``file``. ``status``: of the file at
+        ``path``; None if it is not at that path."""
         own: Set[Identity] = {storage.file} if storage.file else set()
         behind: List[Behind] = []
         doubts = []
@@ -255,7 +257,7 @@ class Storages:
         return replace(storage, behind=tuple(behind), doubts=tuple(doubts))
 
     def _ways_to(self, rdevs: Iterable[int]) -> FrozenSet[Identity]:
-        """The block devices with these numbers, their units, and all other ways to those."""
+        """The block devices with these numbers, their units, and all other paths to those."""
         ways: Set[Identity] = set(rdevs)
         for rdev in rdevs:
             for unit in self._units_of(rdev):
@@ -264,8 +266,9 @@ class Storages:
         return frozenset(ways)
 
     def _status_of(self, binding: Binding) -> Optional[os.stat_result]:
-        """Of the file that a loop device is bound to; None where its path leads elsewhere by now,
-        or only as another process sees it, and where there is no overlay that it could be on."""
+        """The status of the file to which a loop device is bound. None if its path now leads to
+        another file, or leads there only in another mount namespace, or if no overlay is mounted.
+        """
         with suppress(OSError, ValueError):
             status = os.stat(binding.backing_file) if self._overlays.exist else None
             return status if status and file_id(status) == binding.file else None
@@ -278,7 +281,7 @@ class Storages:
 
     @cached_property
     def _ways(self) -> Mapping[str, Set[int]]:
-        """The block devices of this host by their units; nothing asks where none has one."""
+        """The block devices of this host by their units. Read only if one of them has a unit."""
         ways: Dict[str, Set[int]] = defaultdict(set)
         for rdev in block_device.numbers():
             for unit in self._units_of(rdev):
@@ -297,8 +300,8 @@ class Storages:
         return loops
 
     def real_files(self, path: str, status: Optional[os.stat_result]) -> Iterator[File]:
-        """The files that the one at C(path) is on overlays, as far as they can be seen. C(status):
-        see Overlays.nested; None where it is not there."""
+        """The files in which overlays store the one at ``path``, as far as this host shows them.
+        ``status``: see Overlays.nested; None if it is not at that path."""
         with suppress(HiddenError):
             for real in self._overlays.nested(path, status) if status else ():
                 if real.is_lower:
@@ -307,40 +310,35 @@ class Storages:
 
 
 class MissingError(XenError):
-    """There is nothing at the target."""
+    """The target does not exist."""
 
 
 def _doubt(storage: Storage, link: Union[Link, ChainError], error: XenError) -> str:
     if isinstance(link, ChainError):
         return str(error)
-    return f"who else uses the {link.role} {link.path} of {storage.name} is not known: {error}"
+    return f"cannot check who else uses the {link.role} {link.path} of {storage.name}: {error}"
 
 
-def backing_file(vbd: Vbd) -> Optional[str]:
-    """The path of the image that a disk's loop device is bound to, as the kernel shows it (with
-    `` (deleted)`` at its end once the image is gone); None for any other disk."""
+def backing_file_of(vbd: Vbd) -> Optional[str]:
+    """The path of the image to which a disk's loop device is bound, as the kernel shows it (ending
+    in `` (deleted)`` if the image was deleted); None for any other disk."""
     if vbd.physical_device is None or vbd.backend_domid != 0:
         return None
-    try:
-        with open(
-            f"{sysfs(os.makedev(*vbd.physical_device))}/loop/backing_file", "rb"
-        ) as attribute:
-            return os.fsdecode(attribute.read().rstrip(b"\n"))
-    except OSError:
-        return None
+    path = f"{sysfs(os.makedev(*vbd.physical_device))}/loop/backing_file"
+    with suppress(OSError), open(path, "rb") as attribute:
+        return os.fsdecode(attribute.read().rstrip(b"\n"))
+    return None
 
 
-def device_path(device: Tuple[int, int]) -> Optional[str]:
-    """The path of the block device with this major and minor number, as the kernel names it; None
-    where there is no such device."""
-    try:
-        with open(f"{sysfs(os.makedev(*device))}/uevent", encoding="utf-8") as attribute:
-            names = re.findall(r"^DEVNAME=(.+)$", attribute.read(), re.MULTILINE)
-    except OSError:
-        return None
-    return f"/dev/{names[0]}" if names else None
+def block_device_path(rdev: int) -> Optional[str]:
+    """The path of a block device, as the kernel names it, by its number (st_rdev); None if there is
+    no such device."""
+    with suppress(OSError), open(f"{sysfs(rdev)}/uevent", encoding="utf-8") as attribute:
+        name = re.search(r"^DEVNAME=(.+)$", attribute.read(), re.MULTILINE)
+        return f"/dev/{name[1]}" if name else None
+    return None
 
 
 def decimal(device: Optional[Tuple[int, int]]) -> Optional[str]:
-    """A major and minor number as the kernel writes them, decimal with a colon; None for none."""
+    """A major and minor number as the kernel writes them, such as ``7:0``; None for None."""
     return f"{device[0]}:{device[1]}" if device else None

@@ -13,8 +13,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import control a
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import udev_rule
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.boot_unit import BootUnits
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.openers import RECHECK_SECONDS
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
-    GLANCES_SECONDS,
     Usage,
     User,
     emptied,
@@ -64,7 +64,7 @@ def unbind(path: str, binding: Binding) -> None:
 def unbind_after_udev(binding: Binding) -> None:
     """Unbind a device as soon as udev, and other programs that only look at it, have closed it.
     Raises loop_control.InUseError if it stays in use."""
-    for pause in GLANCES_SECONDS:
+    for pause in RECHECK_SECONDS:
         try:
             loop_control.unbind(binding)
             return

@@ -1,13 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Who uses a file or a block device on this host, and may not lose it."""
+"""The users of a file or a block device on this host."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-import time
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from typing import (
     TYPE_CHECKING,
     Any,
     Callable,
+    Collection,
     Dict,
     FrozenSet,
     Iterable,
@@ -26,27 +26,25 @@ from typing import (
     Sequence,
     Set,
     Tuple,
+    TypeVar,
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import parse
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.host import (
-    block_device,
-    mounts,
-    open_files,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device, mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.block_device import entries, sysfs
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import MOUNTS, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile, Process
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.openers import Openers
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
     Behind,
     Identity,
     Storage,
     Storages,
-    device_path,
+    block_device_path,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
@@ -54,12 +52,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as x
 if TYPE_CHECKING:
     from ansible_collections.xen.blockdev.plugins.module_utils.config.images import NamingConfigs
 
-GLANCES_SECONDS = (0.02, 0.1, 0.3, 1)
-"""The pauses before each further look at who has a block device open. Whoever looks at all of them,
-such as blkid, lsblk, udev or another run of a module, has each open for a moment, which lasts as
-long as it waits for a processor."""
-
-SAVED_REMEDY = "restore it first (xl restore), or delete that file if nothing is to go on from it"
+SAVED_REMEDY = (
+    "restore it first (xl restore), or delete the save file if the domain is no longer needed"
+)
 
 
 @dataclass(frozen=True)
@@ -69,48 +64,53 @@ class User:
     kind: str
     """``loop``, ``vbd``, ``saved``, ``mount``, ``swap``, ``holder``, ``process`` or ``config``."""
     sentence: str
-    """What it does with it, for a message: ``mounted on /mnt``."""
+    """The use, for a message: ``mounted on /mnt``."""
     domain: Optional[str] = None
-    """Of a vbd: the domain's name."""
+    """The domain's name, for a vbd."""
     xenstore_key: Optional[int] = None
-    """Of a vbd: its slot."""
+    """The slot, for a vbd."""
     rdev: Optional[int] = None
-    """Of a loop device: its number (st_rdev)."""
+    """The number (st_rdev), for a loop device."""
     by_process: bool = False
-    """Of a vbd: whether a process, QEMU, serves it, which has it open then. The kernel does not."""
+    """Whether QEMU, a process, serves the vbd and so has its target open; the kernel does not."""
     read_only: bool = False
-    """Of a disk of a saved domain: whether it only reads it."""
+    """Whether the disk of a saved domain is read-only."""
     domid: Optional[int] = None
-    """Of a vbd: the domain's id. Of a process: that of the domain whose QEMU it is."""
+    """The domain's id, for a vbd and for the QEMU process of a domain."""
 
+
+Key = TypeVar("Key")
 
 Leaves = Callable[[User], bool]
-"""Tells of a user whether it will be gone by then."""
-
+"""Whether a user will be gone before the file or device is changed."""
 
 DiskSlot = Tuple[str, int]
-"""Where a domain has a disk: its name and the xenstore key."""
+"""A slot of a domain: the domain's name and the devid."""
 
 
 def emptied(pending: Pending) -> FrozenSet[DiskSlot]:
     """The slots whose disks an earlier task would have detached or replaced. Raises BlockdevError
-    for a vdev that is none."""
+    for a bad vdev."""
     return frozenset((domain, parse(vdev).xenstore_key) for domain, vdev in pending.slots)
 
 
 def join(users: Iterable[User]) -> str:
-    """The users in one phrase, each said once."""
+    """The users in one phrase, without repetition."""
     return ", ".join(dict.fromkeys(user.sentence for user in users))
 
 
 class Usage:
-    """The users of this host's files and block devices; each source is read once, when needed."""
+    """The users of this host's files and block devices. Each source is read once, when needed."""
+
+    def __init__(self, vbds: Optional[Sequence[xen_state.Vbd]] = None) -> None:
+        """``vbds``: the disks of all domains, if they were read already."""
+        self._vbds = vbds
 
     def of_device(
         self, rdev: int, leaves: Leaves = lambda user: False, processes: bool = True
     ) -> List[User]:
-        """Who uses the block device with the number C(rdev) (st_rdev), or a partition of it, but
-        for those that C(leaves). C(processes): whether those count that have it open."""
+        """The users of the block device ``rdev`` (st_rdev) or of a partition of it, without those
+        that ``leaves`` is true for. ``processes``: whether processes count that have it open."""
         users = [
             *(self._mounts.get(rdev) or self._mounts_elsewhere.get(rdev) or ()),
             *self._swaps.get(rdev, ()),
@@ -128,9 +128,9 @@ class Usage:
         return left or (self._processes({rdev}, users) if processes else [])
 
     def is_claimed(self, rdev: int) -> bool:
-        """Whether the kernel keeps the block device for one user alone, as for a mount, also where
-        that shows nowhere else. A disk that a guest has is not kept so."""
-        path = device_path((os.major(rdev), os.minor(rdev)))
+        """Whether something in dom0 has opened the block device exclusively, as for a mount, even
+        if nothing else shows it. A vbd does not open its device so."""
+        path = block_device_path(rdev)
         if path is None:
             return False
         try:
@@ -146,10 +146,11 @@ class Usage:
         path: Optional[str] = None,
         processes: bool = True,
     ) -> List[User]:
-        """Who uses the regular file that C(status) was read from, but for those that C(leaves).
+        """The users of the regular file with this ``status``, without those that ``leaves`` is true
+        for.
 
-        C(path): where it is, so that the file in which an overlay keeps it counts as well.
-        C(processes): whether those count that have it open.
+        ``path``: where it is, so that the file in which an overlay stores it counts as well.
+        ``processes``: whether processes count that have it open.
         """
         files: Set[Identity] = {loop_binding.file_id(status)}
         if path is not None:
@@ -164,66 +165,47 @@ class Usage:
         return left or (self._processes(files, users) if processes else [])
 
     def writers(self, storage: Storage) -> List[User]:
-        """The processes that have something open for writing by which C(storage) is reached.
+        """The processes that keep something open for writing through which they reach ``storage``.
 
-        The QEMU of a domain that has a disk with this data is none: that disk is known. One that
-        still has a disk open which its domain has lost is one.
+        Not the QEMU of a domain that has a disk with this data, as that disk is known; but a QEMU
+        that still has a disk open after its domain has lost it.
         """
-        users = self._opened(self.storages.written_with(storage), for_writing=True)
+        users = self._keeping_open(self.storages.written_with(storage), for_writing=True)
         if any(user.domid is not None for user in users):
             domids = {vbd.domid for vbd in self.vbds if self.storages.of_vbd(vbd).overlaps(storage)}
             users = [user for user in users if user.domid not in domids]
         return users
 
     def naming(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[User]:
-        """The configs that name the image at the path C(image), whether their domains run or not.
+        """The configs that name the image at the path ``image``, for running domains or not.
 
-        C(named_in): the option of that name; None looks nowhere.
+        ``named_in``: the option of that name; None for no configs.
         """
         if named_in is None:
             return []
         return [User("config", f"{file} names it") for file in self._configs.of(image, named_in)]
 
     def attachments(self, rdev: int) -> List[User]:
-        """The vbds of the block device with the number C(rdev)."""
+        """The vbds of the block device ``rdev`` (st_rdev)."""
         return self._vbds_of_devices.get(rdev, [])
 
-    def _processes(self, identities: Iterable[Identity], others: Sequence[User]) -> List[User]:
-        """The processes that have it open, where nothing better is known; QEMU is none beside the
-        disks that it serves. C(others): all others who use it."""
+    def _processes(self, identities: Collection[Identity], others: Sequence[User]) -> List[User]:
+        """The processes that keep it open, without the QEMU that serves a disk of its domain.
+        ``others``: all other users, the leaving ones included."""
         if any(user.by_process for user in others):
             return []
         domids = {user.domid for user in others if user.domid is not None}
-        return [user for user in self._opened(identities) if user.domid not in domids]
+        return [user for user in self._keeping_open(identities) if user.domid not in domids]
 
-    def _opened(self, identities: Iterable[Identity], for_writing: bool = False) -> List[User]:
-        """The processes that have one of these open, and do not only glance at it."""
-        users = self._seen(0, identities, for_writing)
-        for number in range(1, len(GLANCES_SECONDS) + 1):
-            if not users:
-                break
-            later = self._seen(number, identities, for_writing)
-            users = [user for user in users if user in later]
-        return users
-
-    def _seen(self, number: int, identities: Iterable[Identity], for_writing: bool) -> List[User]:
-        """The same at one look."""
-        look = self._look(number)
-        opened = [one for identity in identities for one in look.get(identity, ())]
-        pids = dict.fromkeys(one.pid for one in opened if not for_writing or one.is_for_writing)
+    def _keeping_open(
+        self, identities: Collection[Identity], for_writing: bool = False
+    ) -> List[User]:
+        pids = self._openers.wait_for_lasting(identities, for_writing)
         return [_process(pid, for_writing) for pid in pids]
 
-    def _look(self, number: int) -> Dict[Identity, List[OpenFile]]:
-        """What processes have open at the look with this C(number), taken when needed."""
-        if number == len(self._looks):
-            if number:
-                time.sleep(GLANCES_SECONDS[number - 1])
-            look: Dict[Identity, List[OpenFile]] = defaultdict(list)
-            for one in open_files.all_open():
-                for identity in self._reached_by(one):
-                    look[identity].append(one)
-            self._looks.append(look)
-        return self._looks[number]
+    @cached_property
+    def _openers(self) -> Openers:
+        return Openers(self._reached_by)
 
     def _reached_by(self, opened: OpenFile) -> Iterable[Identity]:
         if stat.S_ISBLK(opened.status.st_mode):
@@ -231,12 +213,8 @@ class Usage:
         return self.storages.files_of_opened(opened)
 
     @cached_property
-    def _looks(self) -> List[Dict[Identity, List[OpenFile]]]:
-        return []
-
-    @cached_property
     def storages(self) -> Storages:
-        """What lies behind the targets of disks."""
+        """Finds the storage of the targets of disks."""
         return Storages(self.bindings)
 
     @cached_property
@@ -245,9 +223,9 @@ class Usage:
         return loop_binding.scan()
 
     @cached_property
-    def vbds(self) -> List[xen_state.Vbd]:
-        """Every vbd of every domain; none where this is no Xen host."""
-        return xen_state.attached_devices()
+    def vbds(self) -> Sequence[xen_state.Vbd]:
+        """The disks of all domains; none if this is not a Xen host."""
+        return xen_state.attached_devices() if self._vbds is None else self._vbds
 
     @cached_property
     def _configs(self) -> NamingConfigs:
@@ -290,7 +268,7 @@ class Usage:
 
     @cached_property
     def _behind_vbds(self) -> List[Tuple[Identity, User]]:
-        """The backing files of attached disks."""
+        """The files behind attached disks, such as backing files."""
         return [
             (identity, _disk_behind(vbd, one))
             for vbd in self.vbds
@@ -300,10 +278,10 @@ class Usage:
 
     @cached_property
     def _saved_by(self) -> Dict[Identity, List[User]]:
-        """Who will use what lies behind the disks of the saved domains."""
+        """The saved domains that have each storage as a disk, or behind one."""
         found: List[Tuple[Identity, User]] = []
-        for disk in saved_domains.read_all():
-            # The link of an image that is not bound leads nowhere, and the image counts then.
+        for disk in saved_domains.saved_disks():
+            # The link of an image that is not bound leads nowhere; the image itself counts.
             path = (
                 loop_link.linked_image(disk.target)
                 if loop_link.is_link(disk.target)
@@ -343,8 +321,8 @@ class Usage:
         )
 
 
-def _grouped(pairs: Iterable[Tuple[Any, User]]) -> Dict[Any, List[User]]:
-    groups: Dict[Any, List[User]] = defaultdict(list)
+def _grouped(pairs: Iterable[Tuple[Key, User]]) -> Dict[Key, List[User]]:
+    groups: Dict[Key, List[User]] = defaultdict(list)
     for key, user in pairs:
         groups[key].append(user)
     return groups
@@ -394,8 +372,8 @@ def _reached_by_saved(
 
 
 def _devices_of(vbd: xen_state.Vbd) -> Iterator[int]:
-    """The number of the block device behind a disk; nothing tells that of one that QEMU serves,
-    but its target."""
+    """The number of the block device behind a disk. For a disk that QEMU serves, only the target
+    shows it."""
     if vbd.physical_device:
         yield os.makedev(*vbd.physical_device)
     else:
@@ -418,7 +396,7 @@ def _holders(rdev: int) -> List[User]:
 
 
 def _mapper_name(holder: str) -> Optional[str]:
-    """What device-mapper calls a device, or None for a device of another kind."""
+    """The device-mapper name of a device; None for a device of another kind."""
     with suppress(OSError), open(f"{holder}/dm/name", encoding="utf-8") as mapper:
         return f"/dev/mapper/{mapper.read().strip()}"
     return None

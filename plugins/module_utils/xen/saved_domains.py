@@ -1,11 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The disks of domains that are saved in a file and will go on from it.
+"""The disks of domains that are saved in a file and will be restored from it.
 
-xendomains saves running guests when the host shuts down and restores them when it boots. A guest
-that goes on finds in its memory what it knew of its disks, so nobody may have written to them. What
-C(xl save) writes begins with a header and the domain's configuration in JSON (save_file_header in
-xl.h of Xen).
+xendomains saves running guests when the host shuts down and restores them when it boots. A restored
+guest has cached data of its disks in memory, so nothing may write to them before. A save file
+begins with a header and the domain's configuration in JSON (save_file_header in Xen's xl.h).
 """
 
 from __future__ import annotations
@@ -20,51 +19,51 @@ from typing import Any, Iterator, List, Mapping
 
 DEFAULT_DIR = "/var/lib/xen/save"
 SETTINGS = ("/etc/default/xendomains", "/etc/sysconfig/xendomains")
-"""Where distributions have the settings of xendomains."""
+"""The settings of xendomains in several distributions."""
 
 MAGIC = b"Xen saved domain, xl format\n \0 \r"
 BYTE_ORDER = 0x01020304
 JSON_FLAG = 1
-"""XL_MANDATORY_FLAG_JSON: the configuration is in JSON, as Xen 4.5 and later write it."""
+"""XL_MANDATORY_FLAG_JSON: the configuration is in JSON (Xen 4.5 and later)."""
 
 MAX_CONFIG = 2**20
-"""Bytes that are read of a file, which goes on with the guest's memory."""
+"""Bytes to read of a file; the guest's memory follows the configuration."""
 
 
 @dataclass(frozen=True)
 class SavedDisk:
-    """A disk that a saved domain will have again."""
+    """A disk that a saved domain will have once it is restored."""
 
     domain: str
     vdev: str
     target: str
-    """As the domain had it."""
+    """The target that the domain had."""
     read_only: bool
     file: str
-    """Where the domain is saved."""
+    """The path of the save file."""
     format: str = "raw"
-    """What is in the target, as xl calls that."""
+    """The format of the target, as xl calls it."""
 
 
-def read_all() -> List[SavedDisk]:
+def saved_disks() -> List[SavedDisk]:
     """The disks of all domains that xendomains will restore. Raises OSError."""
     return [disk for path in _files(directory()) for disk in read(path)]
 
 
 def directory() -> str:
-    """Where xendomains saves domains on this host. Raises OSError."""
+    """The directory in which xendomains saves domains on this host. Raises OSError."""
     found = ""
     for path in SETTINGS:
         with suppress(*NOT_THERE), open(path, encoding="utf-8", errors="replace") as settings:
             for line in settings:
                 name, _equals, value = line.strip().partition("=")
                 if name == "XENDOMAINS_SAVE":
-                    found = _word(value)  # the last one counts, as for a shell
+                    found = _word(value)  # the last one holds, as in a shell
     return found or DEFAULT_DIR
 
 
 def _word(value: str) -> str:
-    """What a shell makes of a word without variables."""
+    """The value of a word without variables, as a shell reads it."""
     try:
         return "".join(shlex.split(value, comments=True)[:1])
     except ValueError:
@@ -80,8 +79,8 @@ def _files(path: str) -> Iterator[str]:
 
 
 def read(path: str) -> List[SavedDisk]:
-    """The disks of the domain that is saved in the file at C(path); none where it is no such file
-    or has a configuration that is older than xl's JSON. Raises OSError."""
+    """The disks of the domain that is saved in the file at ``path``; none if it is not a save file
+    or its configuration is not in JSON. Raises OSError."""
     try:
         with open(path, "rb") as saved:
             return parse(saved.read(MAX_CONFIG), path)
@@ -90,19 +89,19 @@ def read(path: str) -> List[SavedDisk]:
 
 
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
-"""What comes of looking where nothing is saved, or nothing any more. Whatever else goes wrong must
-not make the disks of a saved domain look unused."""
+"""The errors if nothing is saved there. Any other error must not make the disks of a saved domain
+look unused."""
 
 NOT_SAVED = (ValueError, KeyError, TypeError, AttributeError, RecursionError, struct.error)
-"""What comes of reading what xl has not written."""
+"""The errors of reading a file that xl has not written."""
 
 _HEADER = struct.Struct("=32s4I")
-"""Magic, byte order, mandatory flags, optional flags, length of what follows."""
+"""Magic, byte order, mandatory flags, optional flags, length of the rest."""
 
 
 def parse(data: bytes, path: str) -> List[SavedDisk]:
-    """The disks in what the file at C(path) begins with. Raises one of NOT_SAVED where it is no
-    such file."""
+    """The disks in the beginning of the save file at ``path``. Raises one of NOT_SAVED if it is not
+    a save file."""
     config = json.loads(_configuration(data).decode("utf-8", "replace"))
     domain = str(config["c_info"]["name"])
     return [_disk(domain, disk, path) for disk in config.get("disks", ()) if disk.get("pdev_path")]
@@ -113,7 +112,7 @@ def _configuration(data: bytes) -> bytes:
         raise ValueError("it ends within its header")
     magic, order, flags, _optional, length = _HEADER.unpack_from(data)
     if (magic, order) != (MAGIC, BYTE_ORDER) or not flags & JSON_FLAG:
-        raise ValueError("it does not begin as what xl saves")
+        raise ValueError("it does not have the header of a save file")
     (size,) = struct.unpack_from("=I", data, _HEADER.size)
     return data[_HEADER.size + 4 :][: min(size, length)].rstrip(b"\0")
 

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is on this Xen host, from xenstore.
+"""The domains of this Xen host and their disks, from xenstore.
 
-A guest can write part of xenstore: the nodes of its own frontends. Nothing here takes a path or a
-backend from there. What a disk is comes from ``/libxl`` and from the backends in dom0, names and
-UUIDs from nodes that libxl creates without write access for the guest (libxl_create.c).
+A guest can write the nodes of its own frontends. No path and no backend is taken from there: disks
+are read from ``/libxl`` and from the backends in dom0, names and UUIDs from nodes to which libxl
+gives the guest no write access (libxl_create.c).
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ STATES = {
     7: "Reconfiguring",
     8: "Reconfigured",
 }
-"""Of a frontend or backend: enum xenbus_state in Xen's public/io/xenbus.h."""
+"""The states of a frontend or backend: enum xenbus_state in Xen's public/io/xenbus.h."""
 INITIALISING = 1
 INIT_WAIT = 2
 INITIALISED = 3
 CONNECTED = 4
 
 BACKEND_KINDS = ("vbd", "qdisk")
-"""The kernel's blkback, QEMU: the directories of a disk's backend below the backend's domain."""
+"""The directories of backends below the backend's domain: of the kernel's blkback and of QEMU."""
 
 _DISK_NODES = (
     "params",
@@ -49,7 +49,7 @@ _DISK_NODES = (
     "direct-io-safe",
     "specification",
 )
-"""What tells which disk it is: of the backend, and of libxl's copy of it."""
+"""The nodes that describe a disk, in its backend and in libxl's copy of that."""
 
 _BACKEND_NODES = (
     *_DISK_NODES,
@@ -61,20 +61,20 @@ _BACKEND_NODES = (
     "hotplug-status",
     "hotplug-error",
 )
-"""What is of interest of a backend."""
+"""The nodes of a backend that are read."""
 
 _BACKEND = re.compile(r"/local/domain/(?P<domid>[0-9]{1,5})/backend/(?P<kind>[a-z0-9_]+)/.*")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER = re.compile(r"-?[0-9]{1,20}")
 # Hexadecimal; Linux has 12 bits for the major number and 20 for the minor.
 _MAJOR_MINOR = re.compile(r"([0-9a-f]{1,3}):([0-9a-f]{1,5})")
-# How libxl writes the format before the target of a disk that QEMU serves.
+# For a disk that QEMU serves, libxl writes the format before the target.
 _QDISK_PARAMS = re.compile(r"(?P<format>aio|qcow2?|vhd|qed|):(?P<target>.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Domain:
-    """A domain that runs on this host, paused or not; dom0 is one of them."""
+    """A running or paused domain of this host; dom0 is one of them."""
 
     domid: int
     name: str
@@ -86,7 +86,7 @@ class Domain:
 class Vbd:
     """A disk of a running domain: one frontend and its backend.
 
-    Only what names it is always there; a disk that is not attached yet, or half gone, lacks more.
+    Values other than its names may be missing while it is being attached or detached.
     """
 
     domid: int
@@ -94,38 +94,38 @@ class Vbd:
     """The domain's name."""
     xenstore_key: int
     vdev: str
-    """As it was written when the disk was attached: C(xvda), C(51768)."""
+    """The slot as it was written when the disk was attached: ``xvda``, ``51768``."""
     target: str
-    """What xl was told to attach; for a script that may be no path."""
+    """The target that xl attached; a path unless there is a hotplug script."""
     access: str
-    """C(ro) or C(rw)."""
+    """``ro`` or ``rw``."""
     format: Optional[str] = "raw"
-    """None where the backend's parameters tell none."""
+    """None if the backend's parameters do not name it."""
     backendtype: Optional[str] = None
-    """C(phy), C(qdisk)."""
+    """``phy``, ``qdisk``."""
     devtype: Optional[str] = "disk"
     script: Optional[str] = None
-    """The hotplug script, an absolute path; None where there is none."""
+    """The absolute path of the hotplug script; None if there is none."""
     discard: Optional[bool] = None
     direct_io_safe: bool = False
     specification: Optional[str] = None
-    """The protocol; None where xl is older than Xen 4.17, which has one only."""
+    """The protocol; None with xl before Xen 4.17, which has only one."""
     backend_domid: int = 0
-    """The domain that serves the disk. Devices and paths of another one mean nothing here."""
+    """The domain that serves the disk. Devices and paths of this host are those of dom0 only."""
     physical_device: Optional[Tuple[int, int]] = None
     """Major and minor number of the block device that blkback reads."""
     backend_state: Optional[int] = None
     frontend_state: Optional[int] = None
     """One of STATES, if the guest writes what it should."""
     online: bool = True
-    """False once the disk was asked to go."""
+    """False once the guest was asked to release the disk."""
     sectors: Optional[int] = None
-    """The size in units of 512 bytes, whatever the sector size (Xen's public/io/blkif.h)."""
+    """The size in units of 512 bytes, independent of ``sector_size`` (Xen's public/io/blkif.h)."""
     sector_size: Optional[int] = None
     """In bytes."""
     hotplug_status: Optional[str] = None
     hotplug_error: Optional[str] = None
-    """The hotplug script's words, in one line."""
+    """The error of the hotplug script, in one line."""
 
     @property
     def states(self) -> str:
@@ -135,16 +135,16 @@ class Vbd:
 
     @property
     def flaw(self) -> Optional[str]:
-        """Why this disk only blocks its slot, None where it is in order."""
+        """Why this disk cannot be used but occupies its slot; None if it is in order."""
         if not self.online:
-            return "is being detached, but its guest does not let go of it"
+            return "is being detached, but its guest has not released it"
         if self.hotplug_status in ("busy", "error"):
-            return f"was left behind by an attach that failed ({self.hotplug_error})"
-        return "is half attached: its hotplug script has not ended" if self.is_coming else None
+            return f"is left over from a failed attach ({self.hotplug_error})"
+        return "is not attached yet: its hotplug script has not ended" if self.is_coming else None
 
     @property
     def is_coming(self) -> bool:
-        """Whether it waits for its hotplug script, as while another program attaches it."""
+        """Whether its hotplug script is still running, e.g. because another program attaches it."""
         return (
             self.online
             and self.hotplug_status not in ("busy", "error")
@@ -155,17 +155,17 @@ class Vbd:
 
 
 def read_store() -> Store:
-    """What xenstore holds of domains and their disks, read in a few turns: of what changes
-    meanwhile a part may be there.
+    """The part of xenstore about domains and their disks.
 
-    Raises XenError where xenstored does not answer.
+    It is read in several steps, so a change in between may be seen in part. Raises XenError if
+    xenstored does not answer.
     """
     with xenstore.connected() as connection:
         return Store(_domain_values(connection))
 
 
 def _domain_values(connection: Connection) -> Dict[str, str]:
-    """Path to value of all nodes that are of interest."""
+    """The values of all nodes that are needed, by path."""
     running, copied = connection.children(["/local/domain", "/libxl"])
     nodes = [f"/local/domain/{domid}/{node}" for domid in running for node in ("name", "vm")]
     owners = {f"/libxl/{domid}/device/vbd": domid for domid in copied}
@@ -182,16 +182,16 @@ def _domain_values(connection: Connection) -> Dict[str, str]:
 
 
 def _slot_values(connection: Connection, slots: Sequence[Tuple[int, int]]) -> Dict[str, str]:
-    """The same of the disks in some slots, each a domain id and a xenstore key.
+    """The same for some slots, each a domain id and a devid.
 
-    Only what is needed is asked for, as each answer takes its time: a backend where it may be if
-    libxl does not say where it is, and libxl's copy of what the backend does not have.
+    Each answer takes time, so other places are read only as needed: the possible backends if libxl
+    does not name the backend, and libxl's copy of nodes that the backend does not have.
     """
     first = [f"{_entry(*slot)}/backend" for slot in slots]
     values = _values(connection, [*first, *(f"{_frontend(*slot)}/state" for slot in slots)])
     backends = {
-        slot: [values[said]] if said in values else _backend_paths(*slot)
-        for slot, said in zip(slots, first)
+        slot: [values[named]] if named in values else _backend_paths(*slot)
+        for slot, named in zip(slots, first)
     }
     paths = sorted({path for among in backends.values() for path in among})
     values.update(
@@ -224,10 +224,10 @@ def domains(store: Store) -> List[Domain]:
 
 
 def find_domain(wanted: str, running: Sequence[Domain]) -> Optional[Domain]:
-    """The running domain with the id, UUID or name C(wanted), None where it is not running.
+    """The running domain with the id, UUID or name ``wanted``; None if it is not running.
 
-    Digits are an id, as for xl. Raises XenError where two domains have the name, as happens for a
-    moment while one of them migrates.
+    Digits are an id, as for xl. Raises XenError if two domains have the name, as for a moment
+    during a migration.
     """
     if wanted.isascii() and wanted.isdigit():
         matches = [domain for domain in running if str(domain.domid) == wanted]
@@ -236,8 +236,8 @@ def find_domain(wanted: str, running: Sequence[Domain]) -> Optional[Domain]:
     else:
         matches = [domain for domain in running if domain.name == wanted]
     if len(matches) > 1:
-        ids = " and ".join(str(domain.domid) for domain in matches)
-        raise XenError(f"two running domains are called {wanted}, {ids}; give one by its id")
+        ids = " or ".join(str(domain.domid) for domain in matches)
+        raise XenError(f"two running domains are named {wanted}; use the id of one ({ids})")
     return matches[0] if matches else None
 
 
@@ -251,15 +251,15 @@ def vbds(store: Store) -> List[Vbd]:
 
 
 def attached_devices() -> List[Vbd]:
-    """The disks of all running domains; none where this is not a Xen host.
+    """The disks of all running domains; none if this is not a Xen host.
 
-    Raises XenError where it is one but xenstored does not answer.
+    Raises XenError if it is one but xenstored does not answer.
     """
     return vbds(read_store()) if dom0.is_dom0() else []
 
 
 def read_slot(domain: Domain, key: int) -> Optional[Vbd]:
-    """The disk in one slot as it is now, without reading all of xenstore."""
+    """The disk that is now in one slot; reads no other part of xenstore."""
     with xenstore.connected() as connection:
         store = Store(_slot_values(connection, [(domain.domid, key)]))
     backend = _backend_path(store, domain.domid, key)
@@ -281,7 +281,7 @@ def _backend_paths(domid: int, key: int) -> List[str]:
 
 
 def _slots(store: Store) -> Iterator[Tuple[int, int]]:
-    """Domain id and xenstore key of every disk, also of one that has lost its entry in /libxl."""
+    """Domain id and devid of every disk, including those that have lost their entry in /libxl."""
     owners = [(f"/libxl/{name}/device/vbd", name) for name in store.children("/libxl")]
     for kind in BACKEND_KINDS:
         backends = f"/local/domain/0/backend/{kind}"
@@ -294,13 +294,13 @@ def _slots(store: Store) -> Iterator[Tuple[int, int]]:
 
 
 def _backend_path(store: Store, domid: int, key: int) -> str:
-    said = store.get(f"{_entry(domid, key)}/backend")
+    named = store.get(f"{_entry(domid, key)}/backend")
     paths = _backend_paths(domid, key)
-    return said or next((path for path in paths if store.children(path)), paths[0])
+    return named or next((path for path in paths if store.children(path)), paths[0])
 
 
 def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
-    """The disk in a slot, from its backend and, where that is gone, from libxl's copy of it."""
+    """The disk in a slot, from its backend or, if that is gone, from libxl's copy of it."""
 
     def attribute(node: str) -> Optional[str]:
         value = store.get(f"{backend}/{node}")
@@ -350,7 +350,7 @@ def _number(text: Optional[str]) -> Optional[int]:
 
 
 def _major_minor(text: Optional[str]) -> Optional[Tuple[int, int]]:
-    """Of ``7:c8``, which is loop device 200."""
+    """Of a text such as ``7:c8``, loop device 200."""
     match = _MAJOR_MINOR.fullmatch(text or "")
     return (int(match[1], 16), int(match[2], 16)) if match else None
 

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Reads xenstore from xenstored, and keeps what was read.
+"""Reads xenstore.
 
-xenstored listens at a Unix socket in dom0. If it runs in a domain of its own, the kernel passes
-questions on to it, by a device that takes one at a time. Both speak the protocol of Xen's
+xenstored listens on a Unix socket in dom0. If it runs in a domain of its own, the kernel forwards
+requests to it through a device that takes one at a time. Both speak the protocol of Xen's
 docs/misc/xenstore.txt and public/io/xs_wire.h.
 """
 
@@ -24,25 +24,25 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenErro
 
 SOCKETS = ("/var/run/xenstored/socket", "/run/xenstored/socket")
 DEVICES = ("/dev/xen/xenbus", "/proc/xen/xenbus")
-"""Of the kernel, and where it was before Linux 3.3."""
+"""The kernel's device, and its path before Linux 3.3."""
 
 SECONDS = 180
-"""How long a connection may take, from its beginning to the last answer."""
+"""How long a connection may take, from opening it to the last answer."""
 
 WINDOW = 64
-"""Questions before the answers to them are read. Both have to fit into the socket's buffers."""
+"""Requests that are sent before their answers are read. Both must fit into the socket's buffers."""
 WINDOW_OF_DEVICE = 1
-"""The device keeps one question: another one, written before the answer, takes its place."""
+"""The device keeps one request: a second one before the answer overwrites it."""
 
 HEADER = struct.Struct("=IIII")
-"""Of a message: its kind, the number of the question, that of a transaction, bytes that follow."""
+"""Of a message: its kind, the ids of request and transaction, the number of bytes that follow."""
 DIRECTORY, READ, ERROR, DIRECTORY_PART = 1, 2, 16, 22
 LONGEST = 2**24
 """Bytes that may follow a header. XENSTORE_PAYLOAD_MAX is 4096, but oxenstored puts all names of a
 directory into one answer."""
 BUFFER = 2**18
 PARTS = 1000
-"""Answers in which a directory has to fit. Each holds about 800 domain ids."""
+"""The most answers for one directory. Each holds about 800 domain ids."""
 
 ABSENT = "ENOENT"
 TOO_BIG = "E2BIG"
@@ -58,8 +58,8 @@ class Store:
             self._place(path)
 
     def _place(self, path: str) -> None:
-        """Make ``path`` a child of its parent, and that of its own: the directories above were not
-        read."""
+        """Make ``path`` a child of its parent, and so on up to the root: values were read, not the
+        directories above them."""
         while path:
             parent, _slash, name = path.rpartition("/")
             siblings = self._children.setdefault(parent, {})
@@ -79,7 +79,7 @@ class Store:
 
 @contextmanager
 def connected() -> Iterator[Connection]:
-    """A connection to xenstored. Raises XenError, then and whenever it is used."""
+    """A connection to xenstored. Opening and using it raise XenError."""
     path = _path()
     with explained(f"cannot read xenstore through {path}"):
         try:
@@ -93,24 +93,24 @@ def connected() -> Iterator[Connection]:
 
 
 def _path() -> str:
-    """Where xenstored is asked: as the environment says, as for Xen's own library (xs.c).
+    """The path of xenstored's socket or device, from the environment as in Xen's library (xs.c).
 
-    Unlike there, a device does not stand in for a socket that refuses: if xenstored has crashed,
-    what is asked by the device is never answered.
+    Unlike the library, this does not fall back to the device if the socket refuses: if xenstored
+    has crashed, a request to the device is never answered.
     """
-    said = os.environ.get("XENSTORED_PATH")
-    paths = [said] if said else [*SOCKETS, *DEVICES]
+    configured = os.environ.get("XENSTORED_PATH")
+    paths = [configured] if configured else [*SOCKETS, *DEVICES]
     found = next((path for path in paths if os.path.exists(path)), None)
     if found is None:
         raise XenError(
-            f"cannot read xenstore: there is no {' and no '.join(paths)}; is xenstored running, "
-            "and is this dom0?"
+            f"cannot read xenstore: there is no {' or '.join(paths)}; is xenstored running, and is "
+            "this dom0?"
         )
     return found
 
 
 def _opened(path: str) -> Tuple[int, int]:
-    """A descriptor that does not block, and how many questions it takes at once."""
+    """A descriptor that does not block, and how many requests it takes at once."""
     if not stat.S_ISSOCK(os.stat(path).st_mode):
         return os.open(path, os.O_RDWR | os.O_NONBLOCK), WINDOW_OF_DEVICE
     with socket.socket(socket.AF_UNIX) as connection:
@@ -120,14 +120,14 @@ def _opened(path: str) -> Tuple[int, int]:
 
 
 class Channel(io.RawIOBase):
-    """Bytes from and to xenstored, by a descriptor that does not block. Raises OSError."""
+    """Bytes from and to xenstored, through a descriptor that does not block. Raises OSError."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._deadline = time.monotonic() + SECONDS
 
     def readable(self) -> bool:
-        """For those that read more than they are asked for, to have it at hand."""
+        """For BufferedReader."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -151,11 +151,11 @@ class Channel(io.RawIOBase):
         poll = select.poll()
         poll.register(self._descriptor, event)
         if left <= 0 or not poll.poll(left * 1000):
-            raise TimeoutError(errno.ETIMEDOUT, f"there was no answer within {SECONDS} s")
+            raise TimeoutError(errno.ETIMEDOUT, f"no answer within {SECONDS} s")
 
 
 class Answer(NamedTuple):
-    """What xenstored says to a question."""
+    """The answer of xenstored to a request."""
 
     content: bytes
     error: str = ""
@@ -164,12 +164,12 @@ class Answer(NamedTuple):
     def about(self, path: str) -> Optional[bytes]:
         """The content, None if there is no such node. Raises XenError for any other error."""
         if self.error not in ("", ABSENT):
-            raise XenError(f"xenstored answered {self.error} when asked for {path!r:.200}")
+            raise XenError(f"xenstored answered {self.error} for {path!r:.200}")
         return None if self.error else self.content
 
 
 class Connection:
-    """What xenstored can be asked, up to ``window`` questions at once."""
+    """Requests to xenstored, up to ``window`` at once."""
 
     def __init__(self, channel: Channel, window: int) -> None:
         self._channel = channel
@@ -194,8 +194,8 @@ class Connection:
     def _in_parts(self, path: str) -> bytes:
         """The names in a directory that is too big for one answer, each ended by a zero byte.
 
-        A part begins with the directory's generation; if it is another one than before, they are
-        read anew. The last part ends with an empty name.
+        A part begins with the directory's generation; if that has changed, reading starts again.
+        The last part ends with an empty name.
         """
         names = generation = b""
         for _answer in range(PARTS):
@@ -208,22 +208,22 @@ class Connection:
             generation = now
             if names[-2:] in (b"\0", b"\0\0"):
                 return names[:-1]
-        raise XenError(f"the directory {path} of xenstore has no end, or changes all the time")
+        raise XenError(f"the directory {path} of xenstore is too big, or changes all the time")
 
-    def _asked(self, kind: int, questions: Sequence[str]) -> List[Answer]:
+    def _asked(self, kind: int, requests: Sequence[str]) -> List[Answer]:
         answers: List[Answer] = []
-        for start in range(0, len(questions), self._window):
-            answers += self._turn(kind, questions[start : start + self._window])
+        for start in range(0, len(requests), self._window):
+            answers += self._turn(kind, requests[start : start + self._window])
         return answers
 
-    def _turn(self, kind: int, questions: Sequence[str]) -> List[Answer]:
+    def _turn(self, kind: int, requests: Sequence[str]) -> List[Answer]:
         """The answers may come in any order."""
-        messages = [_message(kind, *numbered) for numbered in enumerate(questions)]
+        messages = [_message(kind, *numbered) for numbered in enumerate(requests)]
         self._channel.send(b"".join(messages))
-        answers = dict(self._answer(kind) for _question in questions)
-        if set(answers) != set(range(len(questions))):
-            raise XenError("xenstored answered another question than it was asked")
-        return [answers[number] for number in range(len(questions))]
+        answers = dict(self._answer(kind) for _request in requests)
+        if set(answers) != set(range(len(requests))):
+            raise XenError("xenstored answered a request that was not sent")
+        return [answers[number] for number in range(len(requests))]
 
     def _answer(self, kind: int) -> Tuple[int, Answer]:
         answered, number, _transaction, length = HEADER.unpack(self._received(HEADER.size))
@@ -241,11 +241,11 @@ class Connection:
         return data
 
 
-def _message(kind: int, number: int, question: str) -> bytes:
-    text = question.encode("utf-8", "surrogateescape") + b"\0"
+def _message(kind: int, number: int, request: str) -> bytes:
+    text = request.encode("utf-8", "surrogateescape") + b"\0"
     return HEADER.pack(kind, number, 0, len(text)) + text
 
 
 def _text(content: bytes) -> str:
-    """Bytes that are no UTF-8 become surrogates (PEP 383), as in a path."""
+    """Bytes that are not UTF-8 become surrogates (PEP 383), as in a path."""
     return content.decode("utf-8", "surrogateescape")

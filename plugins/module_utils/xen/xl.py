@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xl's commands: those that start and end domains, and those that attach and detach disks.
+"""xl's commands that start and end domains, and that attach and detach disks.
 
-xl's exit codes are not trusted: what has become of a domain or a disk is read after each command.
+xl's exit status is not reliable: the state of the domain or the disk is read after each command.
 """
 
 from __future__ import annotations
@@ -22,26 +22,27 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as x
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 
 XL_SECONDS = 120
-"""libxl itself gives up before: after 10 s for a backend and 40 s for a hotplug script."""
+"""How long a command may take. libxl itself gives up earlier: after 10 s for a backend and 40 s for
+a hotplug script."""
 
 SCRIPT_TRIES = 3
 SCRIPT_SECONDS = 180
-"""How often what failed because dom0 was too slow for a hotplug script is tried, and after how long
-not again: with CREATE_SECONDS less than another run waits for its turn."""
+"""How often to try if dom0 is too slow for a hotplug script, and after how long not to try again.
+Together with CREATE_SECONDS it is less than another run waits for the lock."""
 
-SLOW_HOST = "this host is too slow: give dom0 more processors, or less to do at the same time"
+SLOW_HOST = "this host is too slow: give dom0 more processors or less load"
 
 CREATE_SECONDS = 240
-"""For memory to be freed and a boot loader to run. Less than another run waits for its turn."""
+"""Time to free memory and run a boot loader. Less than another run waits for the lock."""
 
 GONE_SECONDS = 30
-"""How long a domain that was destroyed may still be there."""
+"""How long a domain may exist after it was destroyed."""
 
 FIRST_POLL_SECONDS = 0.01
 POLL_SECONDS = 0.25
-"""Between looks at something that changes: twice as long each time, from the first to this."""
+"""The pause between two reads of a state that changes. It doubles from the first value to this."""
 
-# From the right, as a name may hold blanks and more: list_domains in xl_list.c.
+# Matched from the right, as a name may contain blanks: list_domains in xl_list.c.
 _LISTED = re.compile(
     r"^(?P<name>.*?) +(?P<domid>[0-9]+) +[0-9]+ +[0-9]+ +"
     r"(?P<flags>[r-][b-][p-][s-][-rscwS?][d-]) +[0-9]+\.[0-9]$",
@@ -51,7 +52,7 @@ _LISTED = re.compile(
 # libxl_aoutils.c, async_exec_timeout.
 _KILLED = re.compile(r"killing execution of (?P<script>\S+) .*because of timeout")
 _SCRIPT_WORDS = re.compile(r"script: (.*?)(?=\n(?:libxl: |libxl_|xl: )|\Z)", re.DOTALL)
-# What xl says while it does as it was told, and of what it removes after a failure.
+# What xl prints while it works, and about what it removes after a failure.
 _NOISE = re.compile(
     r"^(?:Parsing config from|Shutting down domain|"
     r"Domain [0-9]+:(?:Non-existant domain$|Unable to destroy guest$|Destruction of domain)).*$",
@@ -65,19 +66,18 @@ _LOG_PREFIX = re.compile(r"^libxl: \w+: \S+?:[0-9]+:\w+: ", re.MULTILINE)
 
 
 class SlowScriptError(XenError):
-    """libxl has ended a hotplug script that took too long. Nothing is left of what was begun."""
+    """libxl killed a hotplug script that took too long. Nothing is left over."""
 
 
-def patiently(
-    begin: Callable[[], None], clear: Callable[[], object], warn: Callable[[str], None]
-) -> None:
-    """Do what runs hotplug scripts, and do it again where one took too long.
+def patiently(begin: Callable[[], None], clear: Callable[[], object]) -> List[str]:
+    """Run ``begin``, which runs hotplug scripts, and run it again if one took too long.
 
-    C(begin) does it and raises SlowScriptError; after that, C(clear) removes what only the caller
-    knows of. C(warn) is told of a success that took more than one try. Raises BlockdevError.
+    ``begin`` raises SlowScriptError then, and ``clear`` removes what only the caller knows of.
+    Returns a warning if it took more than one try. Raises BlockdevError.
     """
-    started = time.monotonic()
-    for tries in range(1, SCRIPT_TRIES + 1):
+    started, tries = time.monotonic(), 0
+    while True:
+        tries += 1
         try:
             begin()
         except SlowScriptError as error:
@@ -86,35 +86,34 @@ def patiently(
             if tries == SCRIPT_TRIES or seconds >= SCRIPT_SECONDS:
                 raise XenError(f"{error}; {_tried(tries, seconds)}; {SLOW_HOST}") from None
             continue
-        if tries > 1:
-            warn(f"{_tried(tries, time.monotonic() - started)}; {SLOW_HOST}")
-        return
+        seconds = time.monotonic() - started
+        return [f"{_tried(tries, seconds)}; {SLOW_HOST}"] if tries > 1 else []
 
 
 def _tried(tries: int, seconds: float) -> str:
     times = "once" if tries == 1 else f"{tries} times"
     return (
-        "Xen ends a hotplug script that takes too long, so this was tried "
+        "Xen kills a hotplug script that takes too long, so this was tried "
         f"{times} ({seconds:.0f} s)"
     )
 
 
-def _failure(ended: Completed, said: Optional[str] = None) -> XenError:
-    """The error for a command of xl that has failed. C(said): by the hotplug script."""
+def _failure(ended: Completed, script_error: Optional[str] = None) -> XenError:
+    """The error of an xl command that has failed."""
     if _KILLED.search(ended.stderr):
         return SlowScriptError(words(ended))
-    return XenError(said or words(ended))
+    return XenError(script_error or words(ended))
 
 
 def _cleared(error: XenError, clear: Callable[[], bool]) -> XenError:
-    """The error of what has failed, once C(clear) has removed what it left, and how that went.
-    C(clear) returns whether there was anything."""
+    """The error of something that failed, with what became of its leftovers. ``clear`` removes them
+    and returns whether there were any."""
     try:
         was_left = clear()
     except XenError as failure:
         return XenError(f"{error}; {failure}")
     if was_left:
-        error.args = (f"{error}; what it had begun was removed again",)
+        error.args = (f"{error}; the failed attempt was cleaned up",)
     return error
 
 
@@ -123,17 +122,17 @@ def _cleared(error: XenError, clear: Callable[[], bool]) -> XenError:
 
 @dataclass(frozen=True)
 class Listed:
-    """A domain of this host, as xl lists it."""
+    """A domain of this host as xl lists it."""
 
     domid: int
     name: str
-    """C((null)) for what is left of a domain that was destroyed."""
+    """``(null)`` for what is left of a destroyed domain."""
     flags: str
-    """``-b----``: running, blocked, paused, shut down, why, dying (xl(1))."""
+    """``-b----``: running, blocked, paused, shut down, the reason, dying (xl(1))."""
 
     @property
     def status(self) -> str:
-        """C(running), C(paused), C(shutdown), C(crashed), C(suspended) or C(dying)."""
+        """``running``, ``paused``, ``shutdown``, ``crashed``, ``suspended`` or ``dying``."""
         if self.flags[5] == "d":
             return "dying"
         if self.flags[3] == "s":
@@ -143,25 +142,25 @@ class Listed:
 
     @property
     def runs(self) -> bool:
-        """Whether its guest has not ended, paused or not."""
+        """Whether its guest is running or paused."""
         return self.status in ("running", "paused")
 
 
 def listed() -> List[Listed]:
-    """All domains of this host; raises XenError where xl shows none, not even dom0."""
+    """All domains of this host. Raises XenError if xl lists none, not even dom0."""
     ended = dom0.run(["xl", "list"], XL_SECONDS)
     found = [
         Listed(int(line["domid"]), line["name"], line["flags"])
         for line in _LISTED.finditer(ended.stdout)
     ]
     if not found:
-        raise XenError(f"`xl list` shows no domain, not even this host: {words(ended)}")
+        raise XenError(f"`xl list` lists no domain, not even dom0: {words(ended)}")
     return found
 
 
 def on_poweroff() -> Dict[int, str]:
-    """By domain id, what is done with a domain once its guest has shut down, as far as xl tells:
-    C(destroy), C(restart) and so on (enum libxl_action_on_shutdown)."""
+    """By domain id, what xl does with a domain once its guest has shut down: ``destroy``,
+    ``restart`` and so on (enum libxl_action_on_shutdown). Empty if xl does not say."""
     ended = dom0.run(["xl", "list", "-l"], XL_SECONDS)
     try:
         return {
@@ -173,13 +172,13 @@ def on_poweroff() -> Dict[int, str]:
 
 
 def create(name: str, config: str, paused: bool) -> None:
-    """Start the domain C(name) from the file C(config).
+    """Start the domain ``name`` from the file ``config``.
 
-    Raises XenError with the hotplug script's words, or xl's, where it failed; what the attempt
-    itself left is then destroyed again. A domain that ends at once has been started.
+    If that fails, destroys what the attempt left, and raises XenError with the error of the hotplug
+    script or of xl. A domain that ends at once counts as started.
     """
     before = {one.domid for one in listed()}
-    # With -f, as xl takes any other argument with an equals sign for a setting.
+    # With -f: xl takes any other argument with an equals sign for a setting.
     command = ["xl", "create", "-q", *(["-p"] if paused else []), "-f", config]
     try:
         ended = dom0.run(command, CREATE_SECONDS)
@@ -188,25 +187,24 @@ def create(name: str, config: str, paused: bool) -> None:
     if ended.code == 0:
         return
     if f'name "{name}" already exists' in ended.stderr:
-        raise XenError("another program started it first; run again")
+        raise XenError("another program has started it; run again")
     raise _cleared(_failure(ended), partial(_remove, name, before, ended.stderr))
 
 
-def _remove(name: str, before: Set[int], said: Optional[str] = None) -> bool:
-    """Destroy what a failed start left of the domain C(name), if there is anything.
+def _remove(name: str, before: Set[int], output: Optional[str] = None) -> bool:
+    """Destroy what a failed start left of the domain ``name``; return whether there was anything.
 
-    C(before): the ids of the domains that were there already. C(said): by xl, unless it was
-    killed; a domain that runs and is not named there was started by another program meanwhile.
-    Raises XenError.
+    ``before``: the ids of the domains before the start. ``output``: of xl, None if it was
+    killed; a running domain whose id is not in it was started by another program. Raises XenError.
     """
-    begun = set(map(int, _BEGUN.findall(said or "")))
-    with explained("what it left could not be removed"):
+    begun = set(map(int, _BEGUN.findall(output or "")))
+    with explained("the failed attempt could not be cleaned up"):
         left = [
             one
             for one in listed()
             if one.name == name
             and one.domid not in before
-            and (said is None or one.domid in begun or one.status != "running")
+            and (output is None or one.domid in begun or one.status != "running")
         ]
         for one in left:
             destroy(one.domid)
@@ -214,14 +212,14 @@ def _remove(name: str, before: Set[int], said: Optional[str] = None) -> bool:
 
 
 def unpause(domid: int) -> None:
-    """Let a paused domain run. Raises XenError where it is still paused."""
+    """Unpause a domain. Raises XenError if it is still paused."""
     ended = dom0.run(["xl", "unpause", str(domid)], XL_SECONDS)
     if any(one.domid == domid and one.status == "paused" for one in listed()):
         raise XenError(f"it is still paused: {words(ended)}")
 
 
 def destroy(domid: int) -> None:
-    """End a domain at once and wait until it is gone. Raises XenError where it does not go."""
+    """Destroy a domain and wait until it is gone. Raises XenError if it still exists."""
     ended = dom0.run(["xl", "destroy", str(domid)], XL_SECONDS)
     for is_last in _looks(GONE_SECONDS):
         left = next((one for one in listed() if one.domid == domid), None)
@@ -229,18 +227,18 @@ def destroy(domid: int) -> None:
             return
         if is_last and left.status == "dying":
             raise XenError(
-                f"it is dying but still there after {GONE_SECONDS:g} s: something on this host "
+                f"it is dying but still exists after {GONE_SECONDS:g} s: something on this host "
                 "holds its memory, such as the backend of a disk"
             )
         if is_last:
-            raise XenError(f"it is still there after `xl destroy {domid}`: {words(ended)}")
+            raise XenError(f"it still exists after `xl destroy {domid}`: {words(ended)}")
 
 
 class ShutdownRequest:
-    """What asks a guest to shut down.
+    """A command of xl that asks a guest to shut down.
 
-    xl waits for up to 60 s until the guest has read that, so it goes on beside us. With C(-F) it
-    presses the power button (ACPI) of a guest that does not know Xen.
+    xl waits up to 60 s for the guest to read the request, so it runs in the background. With ``-F``
+    it presses the power button (ACPI) of a guest without Xen drivers.
     """
 
     def __init__(self, domid: int) -> None:
@@ -249,18 +247,18 @@ class ShutdownRequest:
 
     @property
     def failure(self) -> Optional[str]:
-        """xl's words, if it has ended with an error by now."""
+        """The error of xl; None if it has not failed, or not yet."""
         if self._failure is None and self._process.poll():
             self._failure = words(dom0.finish(self._process, XL_SECONDS))
         return self._failure
 
     @property
     def is_in_vain(self) -> bool:
-        """Whether the guest will not get to know of it. It may still read what it has not yet."""
+        """Whether the guest will never get the request. A guest that has not read it yet may."""
         return self.failure is not None and "acknowledge" not in self.failure
 
     def end(self) -> None:
-        """Let xl wait no longer."""
+        """Kill xl if it is still waiting."""
         self._process.kill()
         with self._process:  # closes its pipes
             pass
@@ -270,16 +268,16 @@ class ShutdownRequest:
 
 
 def attach(domain: Domain, key: int, spec: str) -> None:
-    """Attach a disk to a slot that is empty; wait for its backend, but not for the guest.
+    """Attach a disk to an empty slot; wait for its backend, but not for the guest.
 
-    C(spec): the disk as xl writes it. Raises XenError with the hotplug script's words, or xl's,
-    where it failed; what the attempt itself left in the slot is then removed again.
+    ``spec``: the disk in xl's syntax. If that fails, removes what the attempt left in the slot, and
+    raises XenError with the error of the hotplug script or of xl.
     """
     with _nothing_left_behind(domain, key):
         ended = dom0.run(["xl", "block-attach", str(domain.domid), spec], XL_SECONDS)
         if "device already exists in xenstore" in ended.stderr:
             raise _SlotTakenError(
-                f"another program took slot {key} of domain {domain.name} first; run again"
+                f"another program has filled slot {key} of domain {domain.name}; run again"
             )
         vbd = xen_state.read_slot(domain, key)
         if ended.code != 0 or vbd is None:
@@ -287,16 +285,16 @@ def attach(domain: Domain, key: int, spec: str) -> None:
 
 
 def await_state(domain: Domain, key: int, states: Collection[int], timeout: float) -> None:
-    """Wait until the backend of a disk that was just attached is in one of the C(states).
+    """Wait until the backend of a disk that was just attached is in one of the ``states``.
 
-    Not for the frontend, which some guests never take beyond Initialised. C(timeout): seconds.
-    Raises XenError where that does not happen in time; the disk is then detached again.
+    The frontend does not count: some guests never take it beyond Initialised. ``timeout``: seconds.
+    If that does not happen in time, detaches the disk again and raises XenError.
     """
     with _nothing_left_behind(domain, key):
         for is_last in _looks(timeout):
             vbd = xen_state.read_slot(domain, key)
             if vbd is None:
-                raise XenError("it vanished before the guest had connected")
+                raise XenError("another program detached it before the guest connected")
             if vbd.backend_state in states:
                 return
             if is_last:
@@ -307,28 +305,28 @@ def _not_connected(vbd: Vbd, timeout: float) -> str:
     if vbd.backend_state == xen_state.INIT_WAIT and vbd.frontend_state == xen_state.INITIALISING:
         return (
             f"the guest did not connect within {timeout:g} s ({vbd.states}): a MirageOS unikernel "
-            "connects when it first opens a disk, and some guests look for disks only when they "
-            "start; wait_for: offered leaves it attached"
+            "connects when it first opens a disk, and some guests detect disks only when they "
+            "boot; set wait_for: offered to leave it attached"
         )
     if vbd.backendtype == "qdisk" and vbd.backend_state == xen_state.INITIALISING:
         return (
-            f"no QEMU of domain {vbd.domain} took it up within {timeout:g} s ({vbd.states}); a "
-            "domain has one only if a disk in its config needed it when it was started: write this "
-            "disk into the config and start the domain anew, or convert it to raw"
+            f"domain {vbd.domain} has no QEMU that serves it ({vbd.states} after {timeout:g} s): "
+            "xl starts one only if a disk in the domain's config needs it; add this disk to the "
+            "config and restart the domain, or convert it to raw"
         )
     error = f"; {vbd.hotplug_error}" if vbd.hotplug_error else ""
     return (
-        f"the guest did not connect within {timeout:g} s ({vbd.states}{error}); wait: false leaves "
-        "it attached"
+        f"the guest did not connect within {timeout:g} s ({vbd.states}{error}); set wait: false to "
+        "leave it attached"
     )
 
 
 def detach(domain: Domain, key: int, timeout: float, force: bool) -> None:
-    """Take a disk from a domain.
+    """Detach a disk from a domain.
 
-    The guest is asked, again and again for C(timeout) seconds; each time xl waits up to 10 s. With
-    C(force) it is asked once, then the disk is taken away from it (Xen 4.15 and later).
-    Raises XenError where the disk is still there at the end.
+    Asks the guest repeatedly for ``timeout`` seconds; each time xl waits up to 10 s. With ``force``
+    asks once, then takes the disk away (Xen 4.15 and later). Raises XenError if the disk is still
+    attached at the end.
     """
     deadline = time.monotonic() + (0 if force else timeout)
     command = ["xl", "block-detach", str(domain.domid), str(key)]
@@ -341,23 +339,23 @@ def detach(domain: Domain, key: int, timeout: float, force: bool) -> None:
         time.sleep(POLL_SECONDS)
     if not force:
         raise XenError(
-            f"its guest did not let go of it within {timeout:g} s ({words(ended)}); it will go as "
-            "soon as the guest lets go and it is detached once more. A MirageOS unikernel never "
-            "lets go: shut it down. Or set force: true to take the disk away from the guest, whose "
-            "next read or write of it may then hang without an error"
+            f"its guest did not release it within {timeout:g} s ({words(ended)}); have the guest "
+            "release it and detach it again, shut the guest down (a MirageOS unikernel never "
+            "releases a disk), or set force: true to take the disk away, after which the guest's "
+            "next read or write of it may hang without an error"
         )
     ended = dom0.run([*command[:2], "--force", *command[2:]], XL_SECONDS)
     if xen_state.read_slot(domain, key) is not None:
-        raise XenError(f"it is still there after `xl block-detach --force`: {words(ended)}")
+        raise XenError(f"it is still attached after `xl block-detach --force`: {words(ended)}")
 
 
 class _SlotTakenError(XenError):
-    """The slot holds what somebody else attached."""
+    """The slot holds a disk that another program attached."""
 
 
 @contextmanager
 def _nothing_left_behind(domain: Domain, key: int) -> Iterator[None]:
-    """Empty the slot again where attaching to it fails, and say how that went."""
+    """Empty the slot again if attaching to it fails, and add the outcome to the error."""
     try:
         yield
     except _SlotTakenError:
@@ -367,32 +365,33 @@ def _nothing_left_behind(domain: Domain, key: int) -> Iterator[None]:
 
 
 def _empty(domain: Domain, key: int) -> bool:
-    """Detach what a failed attach left in the slot, if there is anything. Raises XenError."""
+    """Detach what a failed attach left in the slot; return whether there was anything. Raises
+    XenError."""
     try:
         if xen_state.read_slot(domain, key) is None:
             return False
         detach(domain, key, 0, force=True)
     except XenError as error:
         raise XenError(
-            f"what it left in slot {key} could not be removed: {error}; "
-            f"try `xl block-detach --force {domain.domid} {key}`"
+            f"slot {key} could not be emptied again: {error}; try "
+            f"`xl block-detach --force {domain.domid} {key}`"
         ) from None
     return True
 
 
 def words(ended: Completed) -> str:
-    """What a failed command of xl has to say: its hotplug script's words if there are any."""
+    """The error of a failed xl command, in one line: that of its hotplug script if there is one."""
     script = _SCRIPT_WORDS.search(ended.stderr)
     if script:
         return programs.in_one_line(script[1])
     lines = _NOISE.sub("", _LOG_PREFIX.sub("", ended.stderr)).split("\n")
-    said = "; ".join(filter(None, lines))
-    return said or f"xl ended with exit code {ended.code} and without a word"
+    message = "; ".join(filter(None, lines))
+    return message or f"xl exited with status {ended.code} and no error message"
 
 
 def _looks(seconds: float) -> Iterator[bool]:
-    """The moments at which to look for what shall happen within so many seconds: many at first,
-    as most things happen soon. Of each, whether it is the last one."""
+    """Pauses between polls for at most ``seconds``, shorter ones first. Yields before each poll
+    whether it is the last one."""
     deadline = time.monotonic() + seconds
     pause = FIRST_POLL_SECONDS
     while True:

@@ -104,7 +104,7 @@ def test_image_twice_in_one_call(xen, slots):
     ]
     result = xen.module("xen_vbd_attach", vbds=vbds)
     assert result["failed"]
-    assert "is to be attached to domain second as xvdm" in result["msg"]
+    assert "will be attached to domain second as xvdm" in result["msg"]
 
 
 def test_mounted_in_dom0(xen, slots):
@@ -204,7 +204,7 @@ def test_hotplug_script_that_fails(xen, slots):
     result, _vbd = xen.vbd(target="volume-of-nobody", script="block-failing", **SLOT)
     assert result["failed"]
     assert "the lab's script cannot find volume-of-nobody" in result["msg"]
-    assert "what it had begun was removed again" in result["msg"]
+    assert "the failed attempt was cleaned up" in result["msg"]
     assert KEY not in xen.slots("second")
     assert f"/device/vbd/{KEY} " not in xen.shell("xenstore-ls -f")
 

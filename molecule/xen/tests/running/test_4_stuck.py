@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Guests that do not connect to what they are given, and that do not let go of what they have."""
+"""Guests that do not connect to a new disk, and guests that do not release one."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_guest_that_never_connects(xen, image):
     assert result["failed"]
     assert "the guest did not connect within 2 s" in result["msg"]
     assert "backend InitWait (2), frontend Initialising (1)" in result["msg"]
-    assert "what it had begun was removed again" in result["msg"]
+    assert "the failed attempt was cleaned up" in result["msg"]
 
 
 def test_not_waiting_for_it(xen, image):
@@ -47,8 +47,8 @@ def test_qcow2_image_for_a_domain_without_qemu(xen):
     xen.shell("cp /srv/sources/base.qcow2 /srv/other.qcow2")
     image = {"target": "/srv/other.qcow2", "format": "qcow2"}
     result, _vbd = xen.vbd(domain="pv", vdev="xvdk", timeout=3, **image)
-    assert "no QEMU of domain pv took it up within 3 s" in result["msg"]
-    assert "what it had begun was removed again" in result["msg"]
+    assert "domain pv has no QEMU that serves it" in result["msg"]
+    assert "the failed attempt was cleaned up" in result["msg"]
     assert 51872 not in xen.slots("pv")
 
 
@@ -57,7 +57,7 @@ def test_guest_that_does_not_let_go(xen):
     disk = {"domain": "grub", "vdev": "xvdaa", "state": "absent"}
     result, vbd = xen.vbd(timeout=1, **disk)
     assert result["failed"]
-    assert "its guest did not let go of it within 1 s" in result["msg"]
+    assert "its guest did not release it within 1 s" in result["msg"]
     assert "force: true" in result["msg"]
     assert vbd["slots"] == [268442112]
     assert result["changed"] is True
@@ -65,7 +65,7 @@ def test_guest_that_does_not_let_go(xen):
     # To take it for attached would be wrong: it is on its way out.
     link = "/dev/disk/by-loop-file/srv/xen/grub/far.raw"
     result, _vbd = xen.vbd(domain="grub", vdev="xvdaa", target=link)
-    assert "is being detached, but its guest does not let go of it" in result["msg"]
+    assert "is being detached, but its guest has not released it" in result["msg"]
     result, vbd = xen.vbd(force=True, **disk)
     assert (result["changed"], vbd["slots"]) == (True, [])
     assert 268442112 not in xen.slots("grub")
@@ -75,7 +75,7 @@ def test_guest_that_does_not_let_go(xen):
 
 
 def test_linux_guest_that_has_the_disk_open(xen):
-    """Linux lets go of a disk even then: whoever has it open reads errors from it."""
+    """Linux releases even a disk that is open: the program then reads errors from it."""
     disk = {"domain": "pv", "vdev": "xvdh", "target": IMAGE}
     before = xen.settled("pv")
     xen.shell(f"truncate -s 1M {IMAGE}")

@@ -60,6 +60,7 @@ class KnownUsage(Usage):
     """The usage of these loop devices, and of nothing else."""
 
     def __init__(self, bindings: Sequence[Binding], users: Dict[int, List[User]]) -> None:
+        super().__init__()
         self.bindings = list(bindings)
         self._users = users
 

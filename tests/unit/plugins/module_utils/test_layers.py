@@ -72,6 +72,7 @@ PURE = {
     "lab/recipe",
     "loop/link",
     "mirage/tests",
+    "resources/vbd_attach_item",
 }
 ANSIBLE = {"converge/module", "converge/file_attributes"}
 IMPURE = {

@@ -2,9 +2,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
-# dom0.sh HOME COMMAND… runs a command as on dom0: in a mount namespace of its own, where /sys and
-# /proc are the real ones but say that this is Xen, with the stand-ins of
-# HOME: bin/xl, and xenstored for the socket of the real one.
+# dom0.sh HOME COMMAND… runs a command as on dom0: in a mount namespace in which /sys and /proc are
+# the real ones, but those of a Xen host, and with the stand-ins in HOME: bin/xl, and the socket
+# xenstored.
 set -eu
 if [ "${1:-}" != --inside ]; then
     exec unshare --mount --propagation private "$0" --inside "$@"
@@ -25,10 +25,10 @@ mount --rbind /proc "$home/root/real_proc"
 for entry in /proc/[!0-9]*; do
     [ "$entry" = /proc/xen ] || ln -s "$home/root/real_proc/${entry#/proc/}" "$home/root/$entry"
 done
-# The processes that there are by now, so that it is seen what they have open.
+# The processes that exist now, so that their open files are found.
 ln -s "$home"/root/real_proc/[0-9]* "$home/root/proc/"
 mount --rbind "$home/root/sys" /sys
 mount --bind "$home/root/proc" /proc
 
-# The real xenstored is not asked, should this be a Xen host.
+# If this is a Xen host, the real xenstored is not used.
 PATH=$home/bin:$PATH FAKE_XEN=$home XENSTORED_PATH=$home/xenstored exec "$@"

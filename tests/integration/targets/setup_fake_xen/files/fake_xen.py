@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands in for xl, for the errors that the real one does not give on demand.
+"""A fake xl, for errors that the real one does not produce on demand.
 
-The directory $FAKE_XEN holds ``store.json``, xenstore as path to value; ``domains.json``, by domain
-id what xl's list says of those that do not just run; ``behaviour.json``, what is to go wrong; and
-``log``, the commands that were run. Messages and states are those of Xen 4.17.
+The directory $FAKE_XEN has ``store.json``, the values of xenstore by path; ``domains.json``, by
+domain id the state of domains that are not simply running; ``behaviour.json``, the errors to
+produce; and ``log``, the commands that were run. Messages and states are those of Xen 4.17.
 """
 
 import fcntl
@@ -42,7 +42,7 @@ def main():
 
 
 def run(arguments, behaviour):
-    """The exit code, and for how long the command hangs before it fails."""
+    """The exit status, and how many seconds the command hangs before it fails."""
     store, domains = read(STORE), read(DOMAINS)
     pass_time(store, domains, behaviour)
     if arguments[:2] == ["-N", "create"]:
@@ -62,8 +62,8 @@ def read(path):
 
 
 def write(path, content):
-    """Only what has changed, so that a test sees whether anything was touched, and all at once, as
-    the stand-in for xenstored may read it at any time."""
+    """Write a file only if its content changes, so that a test sees whether anything was touched,
+    and atomically, as the fake xenstored may read it at any time."""
     if content != read(path):
         new = path.with_suffix(".new")
         new.write_text(json.dumps(content))
@@ -141,7 +141,7 @@ def attach(store, behaviour, arguments):
 
 
 def is_script_killed(behaviour):
-    """Whether libxl ends the script: as often as C(kills_script) says, since that was said."""
+    """Whether libxl kills the script: ``kills_script`` times since that was set."""
     said, log = (HOME / "behaviour.json").stat().st_mtime_ns, HOME / "killed"
     killed = json.loads(log.read_text()) if log.exists() else {}
     times = killed.get(str(said), 0)
@@ -174,7 +174,7 @@ def detach(store, behaviour, arguments):
 
 
 def pass_time(store, domains, behaviour):
-    """Let guests end whose time has come, and do with their domains as their configs say."""
+    """End the guests whose time is over, and destroy, keep or restart their domains."""
     for domid, domain in list(domains.items()):
         if time.time() < domain.get("ends", float("inf")):
             continue
@@ -195,7 +195,7 @@ def ids_in(store, domains):
 
 
 def begin(store, domains, name, flags=BLOCKED):
-    """A domain with an id that none has had."""
+    """Create a domain with an id that was not used before."""
     used = (HOME / "last_id").read_text() if (HOME / "last_id").exists() else "0"
     domid = str(max([int(used), *ids_in(store, domains)]) + 1)
     (HOME / "last_id").write_text(domid)
@@ -231,7 +231,7 @@ def list_domains(store, domains, behaviour, arguments):
 
 
 def config_of(domain):
-    """xl leaves out what is as it would be anyway."""
+    """xl omits defaults."""
     action = domain.get("on_poweroff", "destroy")
     config = {"c_info": {"type": "pvh"}, "on_reboot": "restart"}
     return config if action == "destroy" else {**config, "on_poweroff": action}
@@ -297,7 +297,7 @@ def shutdown(store, domains, behaviour, arguments):
 
 
 def unpause(store, domains, behaviour, arguments):
-    # xl exits with 0 whatever comes of it.
+    # xl exits with status 0 in any case.
     if behaviour.get("stays_paused"):
         print(
             f"libxl: error: libxl_domain.c:600:libxl__domain_unpause: Domain {arguments[0]}:"
@@ -328,7 +328,7 @@ def destroy(store, domains, behaviour, arguments):
 
 
 def console(domid):
-    """What the guest prints once it is let run; then it stays so until nobody listens."""
+    """Print the guest's output once it is unpaused; then wait until stdin is closed."""
     while True:
         with (HOME / "log").open("a") as log:
             fcntl.flock(log, fcntl.LOCK_EX)
@@ -369,7 +369,7 @@ def key_of(vdev):
 
 
 def device_of(behaviour, target):
-    """A device's own number; for a file that of a loop device such as the script would make."""
+    """The number of a device; for a file that of a loop device, as the script would make."""
     if target in behaviour.get("devices", {}):
         return behaviour["devices"][target]
     status = os.stat(target)

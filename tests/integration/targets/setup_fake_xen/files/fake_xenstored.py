@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Stands in for xenstored: reads of the values in a file, by a Unix socket.
+"""A fake xenstored: answers read requests on a Unix socket with the values in a file.
 
-``fake_xenstored.py STORE SOCKET`` serves in the background. It can be asked as soon as the command
-has returned, reads STORE (path to value, in JSON) anew for each connection, and ends when SOCKET is
-deleted. Answers, errors and limits are those of the xenstored in C of Xen 4.17.
+``fake_xenstored.py STORE SOCKET`` runs in the background. It accepts connections once the command
+has returned, reads STORE (values by path, in JSON) again for each connection, and ends when SOCKET
+is deleted. Answers, errors and limits are those of Xen 4.17's xenstored in C.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from pathlib import Path
 from typing import Callable, Dict, List
 
 HEADER = struct.Struct("=IIII")
-"""Kind, number of the question, transaction, bytes that follow."""
+"""Kind, ids of request and transaction, number of bytes that follow."""
 DIRECTORY, READ, ERROR, DIRECTORY_PART = 1, 2, 16, 22
 PAYLOAD_MAX = 4096
 PATH = re.compile(rb"/|(?:/[-A-Za-z0-9_@]+)+")
 GENERATION = b"7\0"
 LOOK_SECONDS = 0.5
 IDLE_SECONDS = 3600
-"""Nobody asks for so long but after a test that was killed."""
+"""When to end without requests, e.g. after a test was killed."""
 
 
 class Tree:
-    """Values by their paths. The directories above them are there as well, and are empty."""
+    """Values by path. The directories above them exist and have empty values."""
 
     def __init__(self, values: Dict[str, str]) -> None:
         self.values: Dict[bytes, bytes] = {b"": b""}
@@ -51,13 +51,13 @@ class Tree:
 
 
 class Xenstored:
-    """Listens at a socket, and answers from what C(read) returns at the time of a connection."""
+    """Listens on a socket, and answers from what ``read`` returns for each connection."""
 
     def __init__(self, path: str, read: Callable[[], Tree]) -> None:
         self.read = read
         self.connections = 0
         self.asked: List[str] = []
-        """The paths that were asked for."""
+        """The requested paths."""
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(path)
         self._listener.listen()
@@ -68,13 +68,13 @@ class Xenstored:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def stop(self) -> None:
-        """Refuse connections from here on; the socket stays, as if xenstored had crashed."""
+        """Refuse connections; the socket stays, as if xenstored had crashed."""
         with suppress(OSError):  # a second time
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
     def serve(self, goes_on: Callable[[], bool] = lambda: True) -> None:
-        """Until L(stop), or as long as it C(goes_on), which is asked now and then."""
+        """Serve until ``stop``, or until ``goes_on``, which is polled, is false."""
         while goes_on():
             try:
                 channel, _address = self._listener.accept()
@@ -102,7 +102,7 @@ class Xenstored:
                     return
 
     def answer(self, tree: Tree, kind: int, number: int, question: bytes) -> bytes:
-        """The message that answers another one."""
+        """The answer to a request."""
         path, _nul, rest = question.partition(b"\0")
         self.asked.append(path.decode("utf-8", "surrogateescape"))
         if not PATH.fullmatch(path) or (rest and kind != DIRECTORY_PART):
@@ -121,7 +121,7 @@ class Xenstored:
 
 
 def part(names: bytes, offset: int) -> bytes:
-    """As many whole names as fit into an answer; one that has the last ends with an empty one."""
+    """As many whole names as fit into an answer; the last part ends with an empty name."""
     names = names[offset:]
     room = PAYLOAD_MAX - len(GENERATION) - 1
     if len(names) <= room:
@@ -130,22 +130,22 @@ def part(names: bytes, offset: int) -> bytes:
 
 
 def message(kind: int, number: int, text: bytes) -> bytes:
-    """A message to whoever has asked."""
+    """A message to the client."""
     return HEADER.pack(kind, number, 0, len(text)) + text
 
 
 def error(number: int, name: str) -> bytes:
-    """The answer that is an error."""
+    """An error answer."""
     return message(ERROR, number, f"{name}\0".encode())
 
 
 def tree_in(file: Path) -> Tree:
-    """What a file holds, if it is there."""
+    """The values in a file; none if it does not exist."""
     return Tree(json.loads(file.read_text()) if file.exists() else {})
 
 
 def main() -> None:
-    """Serve in a process of its own."""
+    """Serve in a background process."""
     store, path = sys.argv[1:]
     server = Xenstored(path, lambda: tree_in(Path(store)))
     if os.fork():

@@ -15,7 +15,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import 
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xl_parser
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_texts import (
     OPTIONS,
     configs,
@@ -29,7 +29,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_tex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-LIBRARY = xlutil.load()
+LIBRARY = xl_parser.load()
 needs_xl = pytest.mark.skipif(LIBRARY is None, reason="libxlutil (libxenmisc) is not installed")
 
 A = "format=raw, vdev=xvda, access=rw, target=/dev/vg/a"
@@ -442,7 +442,7 @@ def test_xl_sees_the_new_disks_and_nothing_else_changed(text: str, new: List[str
         result = changed(text, new)
     except DomainConfigError:
         return
-    with xlutil.Config(LIBRARY, text) as before, xlutil.Config(LIBRARY, result) as after:
+    with xl_parser.Config(LIBRARY, text) as before, xl_parser.Config(LIBRARY, result) as after:
         assert after.valid
         assert senses(after.get("disk") or []) == senses(new)  # type: ignore[arg-type]
         assert [after.get(option) for option in OPTIONS] == [

@@ -17,11 +17,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.mirage_xl impo
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xl_parser
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-LIBRARY = xlutil.load()
+LIBRARY = xl_parser.load()
 needs_xl = pytest.mark.skipif(LIBRARY is None, reason="libxlutil (libxenmisc) is not installed")
 
 DATA = Path(__file__).parents[3] / "data" / "mirage"
@@ -148,13 +148,13 @@ def test_that_xl_reads_what_was_filled_alike(form: str) -> None:
     chosen = {name: f"xenbr{i}" for i, name in enumerate(config.networks)}
     options = config.filled("web", "/srv/hello.xen", 32, chosen)
     if form not in OPEN:
-        with xlutil.Config(LIBRARY, (DATA / form).read_text()) as built:
+        with xl_parser.Config(LIBRARY, (DATA / form).read_text()) as built:
             as_built = config.filled("web", None, None, {})
             assert {option: built.get(option) for option in as_built} == {
                 option: str(value) if isinstance(value, int) else value
                 for option, value in as_built.items()
             }
-    with xlutil.Config(LIBRARY, config_text.render("web", options, [])) as filled:
+    with xl_parser.Config(LIBRARY, config_text.render("web", options, [])) as filled:
         assert filled.get("name") == "web"
         assert filled.get("kernel") == "/srv/hello.xen"
         assert filled.get_long("memory") == 32

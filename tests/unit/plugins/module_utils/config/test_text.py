@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import DomainConfigError
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xlutil
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xl_parser
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_texts import (
     configs,
     encodable,
@@ -24,7 +24,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_tex
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-LIBRARY = xlutil.load()
+LIBRARY = xl_parser.load()
 needs_xl = pytest.mark.skipif(LIBRARY is None, reason="libxlutil (libxenmisc) is not installed")
 
 
@@ -364,7 +364,7 @@ def test_no_other_exception(text: str) -> None:
 # --- xl's own parser -------------------------------------------------------------------------
 
 
-def as_xl_reads(value: object) -> xlutil.Value:
+def as_xl_reads(value: object) -> xl_parser.Value:
     """Strings and numbers are one type to xl's parser, and bools are numbers."""
     if isinstance(value, list):
         return [as_xl_reads(item) for item in value]
@@ -373,7 +373,7 @@ def as_xl_reads(value: object) -> xlutil.Value:
 
 def is_refused_on_purpose(text: str, error: DomainConfigError) -> bool:
     """What xl takes, but loses something of: a numeric escape, disks, a stray last byte."""
-    with xlutil.Config(LIBRARY, text[:-1]) as all_but_the_last:
+    with xl_parser.Config(LIBRARY, text[:-1]) as all_but_the_last:
         lost = ("drops numeric escapes", "single string", "a list inside its list")
         return all_but_the_last.valid or any(words in str(error) for words in lost)
 
@@ -382,7 +382,7 @@ def is_refused_on_purpose(text: str, error: DomainConfigError) -> bool:
 @settings(max_examples=400, deadline=None)
 @given(encodable, st.dictionaries(option_names, values), specs)
 def test_xl_reads_what_is_rendered(name: str, options: dict[str, object], disks: list[str]) -> None:
-    with xlutil.Config(LIBRARY, config_text.render(name, options, disks)) as config:
+    with xl_parser.Config(LIBRARY, config_text.render(name, options, disks)) as config:
         assert config.valid
         assert config.get("name") == name
         assert config.get("disk") == disks
@@ -402,7 +402,7 @@ def test_xl_reads_what_is_rendered(name: str, options: dict[str, object], disks:
 @example("disk = 'a'; disk += 'b'")
 @example("disk = ['a', ['b']]")
 def test_xl_reads_the_same_disks(text: str) -> None:
-    with xlutil.Config(LIBRARY, text) as config:
+    with xl_parser.Config(LIBRARY, text) as config:
         try:
             disks = config_text.disk_specs(text)
         except DomainConfigError as error:

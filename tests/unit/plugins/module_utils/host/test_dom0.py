@@ -14,7 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenErro
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import Completed
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import FakeHost
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import FakeHost
 
 
 @pytest.fixture

@@ -43,7 +43,7 @@ class NoUsage(Usage):
     """Nothing is in use."""
 
     def __init__(self) -> None:
-        pass
+        super().__init__()
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Domains that are started and ended: what is planned, and what is done where that fails."""
+"""Domains that are started and ended: plans, actions and failures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules 
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     FakeHost,
     QuietUsage,
     binding,
@@ -72,7 +72,8 @@ def wanted(name: str, **options: Any) -> State:
 
 def plans_of(domains: domain.Domains, items: List[State]) -> List[Plan]:
     """In the order in which convergence plans and runs them."""
-    return [domains.plan(item) for item in sorted(items, key=domains.rank)]
+    read = [domain.DomainItem.read(item) for item in items]
+    return [domains.plan(item) for item in sorted(read, key=domains.rank)]
 
 
 def apply(*items: State) -> List[State]:
@@ -114,7 +115,7 @@ def statuses() -> Dict[str, str]:
 
 
 def changes(host: FakeHost) -> List[str]:
-    """What xl was told to do."""
+    """The commands of xl that change something."""
     return [line for line in host.commands() if not line.startswith("xl list")]
 
 
@@ -144,6 +145,31 @@ def test_start_paused_and_unpause(host: FakeHost) -> None:
     assert sentences(wanted("app=2")) == ["unpause domain app=2"]
     assert apply(wanted("app=2")) == [{**RUNS, "domid": 3}]
     assert changes(host) == [f"xl create -q -p -f {path}", "xl unpause 3"]
+
+
+def test_the_host_is_read_once_for_all_results(host: FakeHost) -> None:
+    """After all actions, although the start waits for the guest that shuts down."""
+    config(host, "app")
+    items = [down("web"), wanted("app"), wanted("db", state="destroyed")]
+    with domain.open_domains(Pending()) as domains:
+        plans = plans_of(domains, items)
+        for one in plans:
+            one.actions[0].run()
+        domains.settle()
+        before = host.reads
+        states = [one.read_back() for one in plans]
+    assert host.reads == before
+    assert [state["running"] for state in states] == [False, False, True]
+
+
+def test_a_slow_host_is_a_warning(host: FakeHost) -> None:
+    config(host, "app", disk())
+    host.behave(kills_script=1)
+    (one,) = planned(wanted("app"))
+    learned = one.actions[0].run()
+    assert learned is not None
+    (warning,) = learned.warnings
+    assert "this was tried 2 times" in warning
 
 
 def test_a_domain_that_runs_is_left_alone(host: FakeHost) -> None:
@@ -180,11 +206,11 @@ def test_another_config(host: FakeHost) -> None:
         ("name = 'app'\ndisk = ['/dev/loop0,raw,xvd']\n", "lacks the letter"),
         (
             "name = 'app'\ndisk = ['/dev/loop0,raw,xvda', '/dev/loop1,raw,51712']\n",
-            "its disks xvda and 51712 have the same slot",
+            "its disks xvda and 51712 are in the same slot",
         ),
     ],
 )
-def test_configs_that_cannot_be(host: FakeHost, text: str, message: str) -> None:
+def test_bad_configs(host: FakeHost, text: str, message: str) -> None:
     path = host.home / "app.cfg"
     if text is not None:
         path.write_text(text)
@@ -216,13 +242,13 @@ def test_dom0_by_another_name(host: FakeHost) -> None:
     assert "host is this host itself" in error_of(wanted("host", state="destroyed"))
 
 
-def test_a_domain_is_wanted_once(host: FakeHost) -> None:
-    assert "wanted twice" in error_of(wanted("web"), wanted("web", state="destroyed"))
+def test_a_domain_that_is_listed_twice(host: FakeHost) -> None:
+    assert "listed twice" in error_of(wanted("web"), wanted("web", state="destroyed"))
 
 
 def test_two_domains_of_one_name(host: FakeHost) -> None:
     host.store = {**host.store, "/local/domain/2/name": "web"}
-    assert error_of(wanted("web")).startswith("two domains are called web, 1 and 2")
+    assert error_of(wanted("web")).startswith("two domains are named web (ids 1 and 2)")
 
 
 def test_not_a_xen_host(host: FakeHost) -> None:
@@ -301,19 +327,19 @@ def test_disks_that_are_only_read(host: FakeHost) -> None:
 
 def test_a_disk_twice_in_a_config(host: FakeHost) -> None:
     config(host, "app", disk(), disk("/srv/100.raw", "xvdb", "ro"))
-    assert "is to be attached to domain app as xvda (rw)" in error_of(wanted("app"))
+    assert "will be attached to domain app as xvda (rw)" in error_of(wanted("app"))
 
 
 def test_domains_of_one_call_count(host: FakeHost) -> None:
     config(host, "app", disk())
     config(host, "other", disk("/srv/100.raw"))
     error = error_of(wanted("app"), wanted("other"))
-    assert "which is to be attached to domain app as xvda (rw)" in error
+    assert "which will be attached to domain app as xvda (rw)" in error
     assert changes(host) == []
 
 
 @pytest.mark.parametrize("state", ["shutdown", "destroyed"])
-def test_what_ends_makes_room(host: FakeHost, state: str) -> None:
+def test_the_disks_of_a_domain_that_ends_are_free(host: FakeHost, state: str) -> None:
     use(host)
     host.behave(seconds_to_end=0.3)
     config(host, "app", disk())
@@ -321,7 +347,7 @@ def test_what_ends_makes_room(host: FakeHost, state: str) -> None:
     assert states == [ABSENT, {**RUNS, "domid": 3}]
 
 
-def test_what_does_not_end_makes_no_room(host: FakeHost) -> None:
+def test_the_disks_of_a_domain_that_does_not_end_are_not_free(host: FakeHost) -> None:
     use(host)
     host.behave(stays=["web"])
     config(host, "app", disk())
@@ -345,7 +371,7 @@ def test_what_dom0_uses(host: FakeHost, monkeypatch: pytest.MonkeyPatch, kind: s
         config(host, "app", disk(target))
         if kind in sharing_rules.DOM0_USES:
             assert error_of(wanted("app")).endswith(
-                f"disk xvda ({target}): it is mounted on /mnt in dom0; end that first"
+                f"disk xvda ({target}): it is mounted on /mnt in dom0; release it first"
             )
         else:
             assert len(sentences(wanted("app"))) == 1
@@ -356,13 +382,14 @@ def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(QuietUsage, "writing", [writer])
     config(host, "app", disk())
     assert error_of(wanted("app")).endswith(
-        "disk xvda (/dev/loop0): it is open for writing in process 12 (dd) in dom0; end that first"
+        "disk xvda (/dev/loop0): it is open for writing in process 12 (dd) in dom0; release it "
+        "first"
     )
     config(host, "app", disk(access="ro"))
     (one,) = planned(wanted("app"))
     assert one.warnings == [
-        "/dev/loop0 for domain app as xvda: it is open for writing in process 12 (dd), so the "
-        "guest may read what changes meanwhile"
+        "/dev/loop0 for domain app as xvda: it is open for writing in process 12 (dd), so it "
+        "may change while the guest reads it"
     ]
 
 
@@ -374,7 +401,7 @@ def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) 
         ("phy:/dev/loop0", "has a prefix, which xl reads only in a positional string"),
         ("/dev/loop0,access=ro", "has access= in it: everything after target= is the target"),
         ("rbd:pool/a", "is for QEMU: write backendtype: qdisk"),
-        ("/dev/loop9", "loop device without an image"),
+        ("/dev/loop9", "is a loop device that is not bound"),
         ("/dev/disk/by-loop-file/srv/nope.raw", "it has no loop device"),
         ("/dev/disk/by-loop-file/srv/own.raw", "is not bound to a loop device; bind it first"),
         (LINK, f"{LINK} does not lead to /dev/loop0, to which its image is bound"),
@@ -426,7 +453,7 @@ def test_a_backend_that_is_dom0_by_name(host: FakeHost, backend: str) -> None:
     assert "it is attached to domain web" in error_of(wanted("app"))
 
 
-def test_another_run_took_the_disk_meanwhile(host: FakeHost) -> None:
+def test_another_run_took_the_disk_after_the_plan(host: FakeHost) -> None:
     config(host, "app", disk())
     (mine,) = planned(wanted("app"))
     use(host)
@@ -435,7 +462,7 @@ def test_another_run_took_the_disk_meanwhile(host: FakeHost) -> None:
     assert "app" not in statuses()
 
 
-def test_the_image_was_bound_to_another_device_meanwhile(
+def test_the_image_was_bound_to_another_device_after_the_plan(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     use(host, "/srv/101.raw")
@@ -446,7 +473,7 @@ def test_the_image_was_bound_to_another_device_meanwhile(
         mine.actions[0].run()
 
 
-def test_another_run_started_it_meanwhile(host: FakeHost) -> None:
+def test_another_run_started_it_after_the_plan(host: FakeHost) -> None:
     config(host, "app", disk())
     (mine,), (other,) = planned(wanted("app")), planned(wanted("app"))
     other.actions[0].run()
@@ -455,11 +482,11 @@ def test_another_run_started_it_meanwhile(host: FakeHost) -> None:
     assert mine.read_back() == other.read_back()
 
 
-def test_the_config_was_changed_meanwhile(host: FakeHost) -> None:
+def test_the_config_was_changed_after_the_plan(host: FakeHost) -> None:
     config(host, "app", disk())
     (mine,) = planned(wanted("app"))
     config(host, "app", disk("/dev/loop1"))
-    with pytest.raises(BlockdevError, match="was changed by another program meanwhile; run again"):
+    with pytest.raises(BlockdevError, match="another program changed the config; run again"):
         mine.actions[0].run()
     assert changes(host) == []
 
@@ -471,7 +498,7 @@ def test_the_config_was_changed_meanwhile(host: FakeHost) -> None:
 def test_a_script_that_fails(host: FakeHost, leaves_behind: bool) -> None:
     host.behave(script_words={"/dev/loop0": "the LUN\nis asleep"}, leaves_behind=leaves_behind)
     path = config(host, "app", disk("/dev/loop1"), disk(vdev="xvdb"))
-    rest = "; what it had begun was removed again" if leaves_behind else ""
+    rest = "; the failed attempt was cleaned up" if leaves_behind else ""
     assert failure(wanted("app")) == (
         f"cannot start domain app from {path}: the LUN is asleep{rest}"
     )
@@ -483,7 +510,7 @@ def test_what_a_failed_start_leaves_and_keeps(host: FakeHost) -> None:
     host.behave(script_words={"/dev/loop0": "no"}, leaves_behind=True, destroy_fails=True)
     config(host, "app", disk())
     assert failure(wanted("app")).endswith(
-        "no; what it left could not be removed: it is still there after `xl destroy 3`: "
+        "no; the failed attempt could not be cleaned up: it still exists after `xl destroy 3`: "
         "destroy failed (rc=-3)"
     )
 
@@ -503,7 +530,7 @@ def test_xl_that_hangs_is_killed_and_leaves_nothing(
 
     real_run = programs.run
     monkeypatch.setattr(programs, "run", hang)
-    assert failure(wanted("app")).endswith("was killed; what it had begun was removed again")
+    assert failure(wanted("app")).endswith("and was killed; the failed attempt was cleaned up")
     assert "app" not in statuses()
 
 
@@ -516,7 +543,7 @@ def test_a_domain_that_another_program_started_is_not_destroyed(
     lists = iter([before])
     real = xl.listed
     monkeypatch.setattr(xl, "listed", lambda: next(lists, None) or real())
-    with pytest.raises(BlockdevError, match="another program started it first; run again"):
+    with pytest.raises(BlockdevError, match="another program has started it; run again"):
         xl.create("app", path, False)
     assert statuses()["app"] == "running"
 
@@ -554,7 +581,7 @@ def test_a_domain_that_was_there_before_is_not_destroyed(
 def test_a_guest_that_ends_at_once(host: FakeHost) -> None:
     host.behave(ends_at_once=True)
     config(host, "app")
-    assert "domain app is gone again: its guest ended as soon as" in failure(wanted("app"))
+    assert "domain app was started, but its guest ended at once" in failure(wanted("app"))
 
 
 def test_a_guest_that_crashes_at_once(host: FakeHost) -> None:
@@ -574,7 +601,7 @@ def test_a_domain_that_stays_paused(host: FakeHost) -> None:
     )
 
 
-def test_a_domain_that_was_unpaused_meanwhile(host: FakeHost) -> None:
+def test_a_domain_that_was_unpaused_after_the_plan(host: FakeHost) -> None:
     host.list_as(web="--p---")
     (mine,) = planned(wanted("web"))
     host.list_as()
@@ -585,7 +612,7 @@ def test_a_domain_that_was_unpaused_meanwhile(host: FakeHost) -> None:
 def test_xl_that_lists_nothing(host: FakeHost) -> None:
     host.behave(lists_nothing=True)
     assert error_of(wanted("web")) == (
-        "`xl list` shows no domain, not even this host: libxl_list_domain failed."
+        "`xl list` lists no domain, not even dom0: libxl_list_domain failed."
     )
 
 
@@ -616,10 +643,10 @@ def test_all_guests_are_asked_before_one_is_waited_for(host: FakeHost) -> None:
 
 
 @pytest.mark.parametrize("behaviour", [{"stays": ["web"]}, {"deaf": True}])
-def test_a_guest_that_does_not_go(host: FakeHost, behaviour: State) -> None:
+def test_a_guest_that_does_not_shut_down(host: FakeHost, behaviour: State) -> None:
     host.behave(**behaviour)
     assert failure(down("web", timeout=0.3)) == (
-        "domain web still runs: its guest did not shut down within 0.3 s; give it more time "
+        "domain web is still running: its guest did not shut down within 0.3 s; give it more time "
         "(timeout), or end it as if the power failed (state: destroyed)"
     )
 
@@ -639,14 +666,18 @@ def test_each_guest_has_its_own_time(host: FakeHost) -> None:
 def test_a_guest_that_cannot_be_asked(host: FakeHost) -> None:
     host.behave(no_button=True)
     error = failure(down("web", timeout=60))
-    assert error.startswith("domain web still runs: xl could not ask its guest to shut down: PV ")
+    assert error.startswith(
+        "domain web is still running: xl could not ask its guest to shut down: PV "
+    )
     assert error.endswith("shutdown failed (rc=-3)")
 
 
 def test_a_paused_guest_cannot_be_asked(host: FakeHost) -> None:
     host.list_as(web="--p---")
     error = error_of(down("web"))
-    assert error.startswith("cannot shut down domain web: it is paused and hears nothing")
+    assert error.startswith(
+        "cannot shut down domain web: it is paused, so its guest cannot shut down"
+    )
     assert changes(host) == []
 
 
@@ -664,20 +695,18 @@ def test_a_guest_that_has_ended_is_left_alone(host: FakeHost, flags: str, status
     assert apply(down("web")) == [{"running": False, "status": status, "domid": 1}]
 
 
-def test_a_domain_that_would_come_back(host: FakeHost) -> None:
+def test_a_domain_that_would_restart(host: FakeHost) -> None:
     config(host, "app", text="on_poweroff = 'restart'\n")
     apply(wanted("app"))
     assert "it was started with on_poweroff = 'restart'" in error_of(down("app"))
     assert apply(wanted("app", state="destroyed")) == [ABSENT]
 
 
-def test_a_domain_that_comes_back_nevertheless(
-    host: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_domain_that_restarts(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     config(host, "app", text="on_poweroff = 'restart'\n")
     apply(wanted("app"))
     monkeypatch.setattr(xl, "on_poweroff", dict)
-    assert failure(down("app")).startswith("domain app has come back, with the id 4: ")
+    assert failure(down("app")).startswith("domain app shut down and is running again (id 4): ")
 
 
 def test_a_domain_that_is_kept(host: FakeHost) -> None:
@@ -702,21 +731,21 @@ def test_destroy(host: FakeHost, flags: str) -> None:
     assert sentences(item) == []
 
 
-def test_a_domain_that_does_not_go(host: FakeHost) -> None:
+def test_a_domain_that_cannot_be_destroyed(host: FakeHost) -> None:
     item = wanted("web", state="destroyed")
     host.behave(destroy_fails=True)
     assert failure(item) == (
-        "cannot destroy domain web: it is still there after `xl destroy 1`: destroy failed (rc=-3)"
+        "cannot destroy domain web: it still exists after `xl destroy 1`: destroy failed (rc=-3)"
     )
     host.behave(destroy_fails=False, zombies=True)
-    assert "it is dying but still there after 0.1 s" in failure(item)
+    assert "it is dying but still exists after 0.1 s" in failure(item)
 
 
-def test_a_domain_that_was_started_again_meanwhile(host: FakeHost) -> None:
+def test_a_domain_that_was_started_again(host: FakeHost) -> None:
     config(host, "web")
     with domain.open_domains(Pending()) as domains:
-        plan = domains.plan(wanted("web", state="destroyed"))
+        plan = domains.plan(domain.DomainItem.read(wanted("web", state="destroyed")))
         plan.actions[0].run()
         apply(wanted("web"))
-        with pytest.raises(BlockdevError, match="domain web is there again, with the id 3"):
+        with pytest.raises(BlockdevError, match=r"another program started it again \(id 3\)"):
             plan.read_back()

@@ -146,7 +146,7 @@ def test_a_binding_of_another_kind_is_undone(
 def test_a_binding_of_another_kind_that_stays(
     image: Path, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(unbinding, "GLANCES_SECONDS", (0,))
+    monkeypatch.setattr(unbinding, "RECHECK_SECONDS", (0,))
     kernel.next = bound(image, 6)
     kernel.in_use = 2
     with pytest.raises(PartlyDoneError, match=r"direct I/O .* unbinding it again failed") as caught:

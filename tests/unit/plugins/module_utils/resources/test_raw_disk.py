@@ -78,6 +78,7 @@ class KnownUsage(Usage):
     """Has the same users for every file."""
 
     def __init__(self, *users: User) -> None:
+        super().__init__()
         self.users = list(users)
 
     def of_file(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Disks of running domains: what is planned, and what is done where xl or the guest misbehaves."""
+"""Disks of running domains: plans, actions, and failures of xl or of the guest."""
 
 from __future__ import annotations
 
@@ -26,20 +26,21 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
     vbd_attach_disk,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_disk import Attached
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storages
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test_header import (
-    extension,
-    qcow2,
-)
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
     FakeHost,
     QuietUsage,
     binding,
     recorded_store,
+)
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test_header import (
+    extension,
+    qcow2,
 )
 
 DEFAULTS = {
@@ -81,8 +82,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHost]:
         fake.partition((8, 0), (8, 1))
         monkeypatch.setattr(QuietUsage, "users", {})
         monkeypatch.setattr(QuietUsage, "file_users", [])
-        for module in (vbd_attach, vbd_attach_disk):
-            monkeypatch.setattr(module, "Usage", QuietUsage)
+        monkeypatch.setattr(vbd_attach_disk, "Usage", QuietUsage)
         yield fake
 
 
@@ -92,7 +92,7 @@ def wanted(**options: Any) -> State:
 
 def plan(*items: State, check_mode: bool = False, pending: Any = None) -> List[Plan]:
     with vbd_attach.open_vbds(Pending.read(pending, check_mode)) as vbds:
-        return [vbds.plan(item) for item in items]
+        return [vbds.plan(VbdItem.read(item)) for item in items]
 
 
 def apply(*items: State) -> List[State]:
@@ -226,17 +226,17 @@ def test_a_slot_that_is_taken(host: FakeHost, other: State, difference: str) -> 
         ({"target": "tap:qcow2:/a"}, "write target: /a and format: qcow2"),
         ({"target": "rbd:pool/a"}, "is for QEMU: write backendtype: qdisk"),
         ({"backend": "qdisk"}, "'qdisk' is a backendtype: write backendtype: qdisk"),
-        ({"backend": "storage"}, "domain storage, which is to serve the disk, is not running"),
+        ({"backend": "storage"}, "driver domain storage (backend) is not running"),
         ({"target": "/srv/nope.raw"}, "'/srv/nope.raw' cannot be found: No such file"),
         ({"target": "/srv/\0"}, "cannot be found"),
         ({"target": "/"}, "neither a block device nor a regular file"),
-        ({"target": "/dev/loop9"}, "loop device without an image"),
+        ({"target": "/dev/loop9"}, "is a loop device that is not bound"),
         ({"target": "/dev/disk/by-loop-file/srv/nope.raw"}, "it has no loop device"),
         ({"domain": "nosuch"}, "domain nosuch is not running on this host"),
         ({"domain": "99"}, "domain 99 is not running"),
         ({"domain": "Domain-0"}, "is this host itself"),
         ({"script": "block,x"}, "script cannot contain ','"),
-        ({"state": "absent", "vdev": None, "target": None}, "say which disk"),
+        ({"state": "absent", "vdev": None, "target": None}, "vdev and target are missing"),
         ({"state": "absent", "vdev": "sdq"}, "out of range"),
     ],
 )
@@ -254,7 +254,7 @@ def test_not_a_xen_host(host: FakeHost) -> None:
 def test_on_no_xen_host_no_domain_runs(host: FakeHost) -> None:
     Path(dom0.HYPERVISOR_TYPE).unlink()
     with vbd_attach.open_vbds(Pending(True)) as disks:
-        plan = disks.plan(wanted(when_not_running="skip"))
+        plan = disks.plan(VbdItem.read(wanted(when_not_running="skip")))
     assert (plan.before, plan.after, plan.actions) == ({"running": False}, {"running": False}, [])
     assert plan.warnings[0].startswith(
         "disks are not attached to running domains: this is not a Xen host"
@@ -278,7 +278,7 @@ def test_a_target_that_an_earlier_task_would_make(host: FakeHost) -> None:
     assert "it has no loop device" in error_of(*items, check_mode=True, pending=other)
     items.append(wanted(target=link, domain="db"))
     error = error_of(*items, check_mode=True, pending=pending)
-    assert "it is to be attached to domain web as xvda" in error
+    assert "it will be attached to domain web as xvda" in error
 
 
 def test_a_volume_that_an_earlier_task_would_make(host: FakeHost) -> None:
@@ -311,11 +311,11 @@ def test_a_target_that_only_qemu_understands(host: FakeHost) -> None:
     item = wanted(target="rbd:pool/a", backendtype="qdisk", wait=False)
     assert sentences(item) == ["attach rbd:pool/a (rw) to domain web as xvda"]
     other = wanted(target="rbd:pool/a", backendtype="qdisk", domain="db")
-    assert "it is to be attached to domain web as xvda" in error_of(item, other)
+    assert "it will be attached to domain web as xvda" in error_of(item, other)
 
 
 def served_by_db(host: FakeHost) -> None:
-    """Have what is attached served by db in place of dom0."""
+    """Make db serve the attached disks instead of dom0."""
     here, there = ("/local/domain/0/backend", "/local/domain/2/backend")
     host.store = {
         path.replace(here, there): value.replace(here, there) for path, value in host.store.items()
@@ -325,10 +325,10 @@ def served_by_db(host: FakeHost) -> None:
 def test_a_disk_that_a_driver_domain_serves(host: FakeHost) -> None:
     item = wanted(target="vg0/a", backend="db", trusted=False, specification="xen", wait=False)
     with vbd_attach.open_vbds(Pending()) as vbds:
-        (action,) = vbds.plan(item).actions
+        (action,) = vbds.plan(VbdItem.read(item)).actions
     assert action.sentence == "attach vg0/a (rw) to domain web as xvda"
     twice = wanted(target="vg0/a", backend="2", vdev="xvdb")
-    assert "it is to be attached to domain web as xvda" in error_of(item, twice)
+    assert "it will be attached to domain web as xvda" in error_of(item, twice)
     assert sentences(item, wanted(target="/dev/loop0", vdev="xvdb"))
 
 
@@ -349,7 +349,7 @@ def test_the_same_disk_of_a_driver_domain_is_no_change(host: FakeHost) -> None:
     assert "holds /dev/loop0, not /dev/loop0" in error_of(wanted())
     assert sentences(wanted(state="absent", vdev=None)) == []
     assert sentences(wanted(state="absent", vdev=None, backend="db")) == [
-        "detach /dev/loop0 (xvda) from domain web, also if its guest has it mounted"
+        "detach /dev/loop0 (xvda) from domain web, even if its guest has it mounted"
     ]
     assert sentences(wanted(state="absent", vdev=None, backend="gone")) == []
 
@@ -441,7 +441,7 @@ def test_a_loop_device_over_a_block_device(host: FakeHost) -> None:
 def test_read_only_disks_can_be_shared(host: FakeHost) -> None:
     apply(wanted(access="ro"), wanted(domain="db", access="ro"))
     assert attached() == [(1, "xvda", "/dev/loop0", "ro"), (2, "xvda", "/dev/loop0", "ro")]
-    assert "(ro); detach that first" in error_of(wanted(vdev="xvdb"))
+    assert "(ro); detach it there first" in error_of(wanted(vdev="xvdb"))
 
 
 @pytest.mark.parametrize(("first", "second"), [("sda", "sda1"), ("sda1", "sda")])
@@ -504,19 +504,19 @@ def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(QuietUsage, "writing", [writer])
     assert error_of(wanted()) == (
         "cannot attach /dev/loop0 (rw) to domain web as xvda: it is open for writing in process 12 "
-        "(dd) in dom0; end that first"
+        "(dd) in dom0; release it first"
     )
     (one,) = plan(wanted(access="ro"))
     assert one.warnings == [
-        "/dev/loop0 for domain web as xvda: it is open for writing in process 12 (dd), so the "
-        "guest may read what changes meanwhile"
+        "/dev/loop0 for domain web as xvda: it is open for writing in process 12 (dd), so it "
+        "may change while the guest reads it"
     ]
     apply(wanted(access="ro"))
     assert plan(wanted(access="ro"))[0].warnings == []
 
 
 def test_backing_files(host: FakeHost, tmp_path: Path) -> None:
-    """Several may read one; nobody may write to it."""
+    """Several domains may read one; none may write to it."""
     base, other = tmp_path / "base.raw", tmp_path / "other.qcow2"
     base.touch()
     top = tmp_path / "top.qcow2"
@@ -560,12 +560,12 @@ def test_two_partitions_of_a_disk(host: FakeHost) -> None:
 
 def test_items_of_one_call_count(host: FakeHost) -> None:
     error = error_of(wanted(), wanted(domain="db"))
-    assert "it is to be attached to domain web as xvda (rw)" in error
-    assert "slot 51712 of domain web is wanted twice" in error_of(wanted(), wanted(vdev="51712"))
+    assert "it will be attached to domain web as xvda (rw)" in error
+    assert "slot 51712 of domain web is listed twice" in error_of(wanted(), wanted(vdev="51712"))
     assert host.commands() == []
 
 
-def test_what_goes_makes_room(host: FakeHost) -> None:
+def test_a_slot_and_disk_that_are_detached_in_the_same_call_are_free(host: FakeHost) -> None:
     apply(wanted())
     apply(wanted(state="absent"), wanted(domain="db"), wanted(target="/dev/loop1"))
     assert attached() == [(1, "xvda", "/dev/loop1", "rw"), (2, "xvda", "/dev/loop0", "rw")]
@@ -578,7 +578,7 @@ def test_what_dom0_uses(host: FakeHost, monkeypatch: pytest.MonkeyPatch, kind: s
         if kind in sharing_rules.DOM0_USES:
             assert error_of(wanted(target=target)) == (
                 f"cannot attach {target} (rw) to domain web as xvda: it is mounted on /mnt in "
-                "dom0; end that first"
+                "dom0; release it first"
             )
         else:
             assert len(sentences(wanted(target=target))) == 1
@@ -596,10 +596,12 @@ def test_a_loop_device_over_a_partition_that_dom0_uses(
     assert "it is mounted on /mnt in dom0" in error_of(wanted(target="/dev/sda"))
 
 
-def test_what_dom0_uses_in_secret(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_device_that_dom0_has_opened_exclusively(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(QuietUsage, "is_claimed", lambda _usage, rdev: rdev == os.makedev(7, 0))
     for target in ("/dev/loop0", "/srv/100.raw"):
-        assert "dom0 keeps it for something that shows nowhere" in error_of(wanted(target=target))
+        assert "dom0 holds it exclusively (O_EXCL)" in error_of(wanted(target=target))
     assert sentences(wanted(target="/dev/loop1"))
 
 
@@ -608,7 +610,7 @@ def test_a_swap_file(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "it is used as swap in dom0" in error_of(wanted(target="/srv/100.raw"))
 
 
-def test_another_run_attached_it_elsewhere_meanwhile(host: FakeHost) -> None:
+def test_another_run_attached_it_elsewhere_after_the_plan(host: FakeHost) -> None:
     (mine,), (other,) = plan(wanted()), plan(wanted(domain="db"))
     other.actions[0].run()
     with pytest.raises(BlockdevError, match="it is attached to domain db as xvda"):
@@ -616,7 +618,7 @@ def test_another_run_attached_it_elsewhere_meanwhile(host: FakeHost) -> None:
     assert attached() == [(2, "xvda", "/dev/loop0", "rw")]
 
 
-def test_another_run_did_the_same_meanwhile(host: FakeHost) -> None:
+def test_another_run_did_the_same_after_the_plan(host: FakeHost) -> None:
     (mine,), (other,) = plan(wanted()), plan(wanted())
     other.actions[0].run()
     mine.actions[0].run()
@@ -624,26 +626,28 @@ def test_another_run_did_the_same_meanwhile(host: FakeHost) -> None:
     assert mine.read_back() == other.read_back()
 
 
-def test_another_run_took_the_slot_meanwhile(host: FakeHost) -> None:
+def test_another_run_took_the_slot_after_the_plan(host: FakeHost) -> None:
     (mine,), (other,) = plan(wanted()), plan(wanted(target="/dev/loop1"))
     other.actions[0].run()
-    with pytest.raises(BlockdevError, match="not /dev/loop0; another program has put that there"):
+    with pytest.raises(BlockdevError, match="not /dev/loop0; another program attached it just now"):
         mine.actions[0].run()
     assert attached() == [(1, "xvda", "/dev/loop1", "rw")]
 
 
-def test_another_image_was_bound_to_the_device_meanwhile(host: FakeHost) -> None:
+def test_another_image_was_bound_to_the_device_after_the_plan(host: FakeHost) -> None:
     (mine,) = plan(wanted())
     host.bindings[0] = binding(0, 200)
-    with pytest.raises(BlockdevError, match="what its target leads to was changed meanwhile"):
+    with pytest.raises(BlockdevError, match="another program changed where its target leads"):
         mine.actions[0].run()
     assert attached() == []
 
 
-def test_dom0_uses_it_meanwhile(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_dom0_has_begun_to_use_it_after_the_plan(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (mine,) = plan(wanted())
     monkeypatch.setattr(QuietUsage, "users", {os.makedev(7, 0): [User("swap", "used as swap")]})
-    with pytest.raises(BlockdevError, match="it is used as swap in dom0; end that first"):
+    with pytest.raises(BlockdevError, match="it is used as swap in dom0; release it first"):
         mine.actions[0].run()
     assert attached() == []
 
@@ -655,7 +659,7 @@ def test_another_program_is_about_to_attach_it(host: FakeHost) -> None:
     assert error_of(wanted()).endswith("run again, and if it stays so set replace: true to swap it")
 
 
-# ---- what goes wrong while attaching ----
+# ---- attaching fails ----
 
 
 def test_a_script_that_fails(host: FakeHost) -> None:
@@ -663,10 +667,31 @@ def test_a_script_that_fails(host: FakeHost) -> None:
     with pytest.raises(BlockdevError) as caught:
         apply(wanted())
     assert str(caught.value) == (
-        "cannot attach /dev/loop0 (rw) to domain web as xvda: the LUN is asleep; what it had "
-        "begun was removed again"
+        "cannot attach /dev/loop0 (rw) to domain web as xvda: the LUN is asleep; the failed "
+        "attempt was cleaned up"
     )
     assert attached() == []
+
+
+def test_a_slow_host_is_a_warning(host: FakeHost) -> None:
+    host.behave(kills_script=1)
+    (one,) = plan(wanted())
+    learned = one.actions[0].run()
+    assert learned is not None
+    (warning,) = learned.warnings
+    assert "this was tried 2 times" in warning
+
+
+def test_the_host_is_read_once_for_all_results(host: FakeHost) -> None:
+    items = [wanted(), wanted(domain="db", target="/dev/loop1")]
+    with vbd_attach.open_vbds(Pending()) as vbds:
+        plans = [vbds.plan(VbdItem.read(item)) for item in items]
+        for one in plans:
+            one.actions[0].run()
+        vbds.settle()
+        before = host.reads
+        assert [one.read_back()["physical_device"] for one in plans] == ["7:0", "7:1"]
+        assert host.reads == before
 
 
 def test_a_guest_that_never_connects(host: FakeHost) -> None:
@@ -691,7 +716,7 @@ def test_a_guest_that_connects_when_it_opens_the_disk(host: FakeHost) -> None:
 def unlisted(*items: State, check_mode: bool = False, pending: Any = None) -> List[str]:
     with vbd_attach.open_vbds(Pending.read(pending, check_mode)) as vbds:
         for item in items:
-            vbds.plan(item)
+            vbds.plan(VbdItem.read(item))
         return [line.split(", which")[0] for line in vbds.warnings()]
 
 
@@ -714,7 +739,7 @@ def test_disks_that_no_item_names(host: FakeHost) -> None:
 def test_a_leftover_of_a_failed_attach_is_no_disk(host: FakeHost) -> None:
     apply(wanted())
     host.store = {**host.store, "/local/domain/0/backend/vbd/1/51712/hotplug-status": "error"}
-    assert "holds /dev/loop0, which was left behind by an attach that failed" in error_of(wanted())
+    assert "holds /dev/loop0, which is left over from a failed attach" in error_of(wanted())
     apply(wanted(replace=True))
     assert [one.flaw for one in xen_state.attached_devices()] == [None]
 
@@ -725,7 +750,7 @@ def test_a_leftover_of_a_failed_attach_is_no_disk(host: FakeHost) -> None:
 def test_replace(host: FakeHost) -> None:
     apply(wanted(access="ro"))
     item = wanted(target="/dev/loop1", replace=True)
-    assert sentences(item) == ["replace /dev/loop0 (ro) in domain web as xvda by /dev/loop1 (rw)"]
+    assert sentences(item) == ["replace /dev/loop0 (ro) in domain web as xvda with /dev/loop1 (rw)"]
     (state,) = apply(item)
     assert (state["physical_device"], state["access"]) == ("7:1", "rw")
     assert sentences(item) == []
@@ -738,15 +763,17 @@ def test_the_new_target_is_checked_before_the_old_one_goes(host: FakeHost) -> No
     assert len(attached()) == 2
 
 
-def test_the_old_disk_comes_back_where_the_new_one_fails(host: FakeHost) -> None:
+def test_the_old_disk_is_put_back_if_the_new_one_fails(host: FakeHost) -> None:
     apply(wanted(access="ro"))
     host.behave(script_words={"/dev/loop1": "no"})
-    with pytest.raises(BlockdevError, match=r"no; what .* removed again; /dev/loop0 was put back"):
+    with pytest.raises(
+        BlockdevError, match=r"no; the failed attempt was cleaned up; /dev/loop0 was put back"
+    ):
         apply(wanted(target="/dev/loop1", replace=True))
     assert attached() == [(1, "xvda", "/dev/loop0", "ro")]
 
 
-def test_an_old_disk_that_does_not_come_back_is_told(host: FakeHost) -> None:
+def test_an_old_disk_that_cannot_be_put_back(host: FakeHost) -> None:
     apply(wanted())
     host.behave(script_words={"/dev/loop0": "nor this", "/dev/loop1": "not that"})
     with pytest.raises(
@@ -759,7 +786,7 @@ def test_an_old_disk_that_does_not_come_back_is_told(host: FakeHost) -> None:
     assert caught.value.state == {"running": True, "domid": 1, "xenstore_key": 51712}
 
 
-def test_an_old_disk_that_another_guest_has_by_now_does_not_come_back(
+def test_an_old_disk_that_another_guest_has_taken_is_not_put_back(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def lose(*_arguments: object) -> None:
@@ -775,7 +802,7 @@ def test_an_old_disk_that_another_guest_has_by_now_does_not_come_back(
     assert attached() == [(2, "xvda", "/dev/loop0", "rw")]
 
 
-def test_the_old_disk_comes_back_where_the_host_cannot_be_looked_at(
+def test_the_old_disk_is_put_back_if_the_host_cannot_be_read(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def look() -> Attached:
@@ -785,14 +812,17 @@ def test_the_old_disk_comes_back_where_the_host_cannot_be_looked_at(
 
     real = Attached.now
     apply(wanted())
+    (mine,) = plan(wanted(target="/dev/loop1", replace=True))
     errors = [OSError(5, "Input/output error")]
     monkeypatch.setattr(Attached, "now", look)
-    with pytest.raises(BlockdevError, match="Input/output error; /dev/loop0 was put back"):
-        apply(wanted(target="/dev/loop1", replace=True))
+    host.behave(kills_script=1)
+    words = "Input/output error; /dev/loop0 was put back; .* this was tried 2 times"
+    with pytest.raises(BlockdevError, match=words):
+        mine.actions[0].run()
     assert attached() == [(1, "xvda", "/dev/loop0", "rw")]
 
 
-def test_an_old_disk_of_a_driver_domain_does_not_come_back_as_one_of_dom0(host: FakeHost) -> None:
+def test_an_old_disk_of_a_driver_domain_is_not_put_back_as_one_of_dom0(host: FakeHost) -> None:
     apply(wanted())
     served_by_db(host)
     host.behave(script_words={"/dev/loop1": "no"})
@@ -801,12 +831,12 @@ def test_an_old_disk_of_a_driver_domain_does_not_come_back_as_one_of_dom0(host: 
     assert attached() == []
 
 
-def test_replace_needs_a_guest_that_lets_go(host: FakeHost) -> None:
+def test_replace_needs_a_guest_that_releases_the_disk(host: FakeHost) -> None:
     apply(wanted())
     host.behave(stuck=True)
     with pytest.raises(BlockdevError, match="set force: true"):
         apply(wanted(target="/dev/loop1", replace=True))
-    assert "is being detached, but its guest does not let go" in error_of(wanted())
+    assert "is being detached, but its guest has not released it" in error_of(wanted())
     apply(wanted(target="/dev/loop1", replace=True, force=True))
     assert attached() == [(1, "xvda", "/dev/loop1", "rw")]
 
@@ -830,7 +860,7 @@ def test_detach(host: FakeHost) -> None:
     apply(wanted())
     (one,) = plan(absent(target=None))
     assert [action.sentence for action in one.actions] == [
-        "detach /dev/loop0 (xvda) from domain web, also if its guest has it mounted"
+        "detach /dev/loop0 (xvda) from domain web, even if its guest has it mounted"
     ]
     assert one.before == {**GONE, "slots": [51712], "detached": []}
     assert apply(absent(target=None)) == [GONE]
@@ -873,18 +903,18 @@ def test_absent_and_present_in_one_slot_with_one_target(host: FakeHost) -> None:
 def test_a_target_that_is_gone_is_known_by_its_name(host: FakeHost) -> None:
     host.store = recorded_store()
     assert sentences(absent(vdev=None, target="/srv/xen/c.raw")) == [
-        "detach /srv/xen/c.raw (xvdq) from domain web, also if its guest has it mounted"
+        "detach /srv/xen/c.raw (xvdq) from domain web, even if its guest has it mounted"
     ]
 
 
-def test_a_guest_that_does_not_let_go(host: FakeHost) -> None:
+def test_a_guest_that_does_not_release_the_disk(host: FakeHost) -> None:
     apply(wanted())
     host.behave(stuck=True, force_exits_1=True)
-    message = "cannot detach /dev/loop0 (xvda) from domain web: its guest did not let go of it"
+    message = "cannot detach /dev/loop0 (xvda) from domain web: its guest did not release it"
     with pytest.raises(PartlyDoneError) as caught:
         apply(absent())
     assert str(caught.value).startswith(message)
-    assert caught.value.done == "ask domain web to let go of /dev/loop0 (xvda)"
+    assert caught.value.done == "ask domain web to release /dev/loop0 (xvda)"
     assert caught.value.state["slots"] == [51712]
     with pytest.raises(XenError) as again:  # It was asked already: nothing has changed.
         apply(absent())
@@ -896,7 +926,7 @@ def test_what_another_run_put_into_the_slot_stays(host: FakeHost) -> None:
     apply(wanted())
     (mine,) = plan(absent())
     apply(wanted(target="/dev/loop1", replace=True))
-    with pytest.raises(BlockdevError, match="slot xvda holds /dev/loop1 by now"):
+    with pytest.raises(BlockdevError, match="slot xvda now holds /dev/loop1"):
         mine.actions[0].run()
     assert attached() == [(1, "xvda", "/dev/loop1", "rw")]
 
@@ -915,10 +945,10 @@ def test_a_disk_of_a_driver_domain_is_not_compared_with_ours(host: FakeHost) -> 
     assert not storages.of_vbd(foreign).overlaps(storages.of_path("/dev/loop0"))
 
 
-# ---- what looks like another format ----
+# ---- signatures of other formats ----
 
 
-def test_what_looks_like_another_format_is_not_attached_unless_it_is_said_to_be_raw(
+def test_the_signature_of_another_format_is_refused_unless_format_is_raw(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: str, _status: object) -> None:
@@ -936,7 +966,7 @@ def test_what_looks_like_another_format_is_not_attached_unless_it_is_said_to_be_
     assert not sentences(wanted(format=None))
     swapped = wanted(format=None, access="ro", replace=True)
     assert sentences(swapped) == [
-        "replace /dev/loop0 (rw) in domain web as xvda by /dev/loop0 (ro)"
+        "replace /dev/loop0 (rw) in domain web as xvda with /dev/loop0 (ro)"
     ]
 
 

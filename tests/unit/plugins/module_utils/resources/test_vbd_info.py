@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is told of the disks of running domains."""
+"""The description of the disks of running domains."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import block_dev
 from ansible_collections.xen.blockdev.plugins.module_utils.host.blkid import Content, Prober
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import vbd_info
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
     FakeHost,
     recorded_store,
@@ -46,7 +46,7 @@ def test_report(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     (directory / "backing_file").write_text("/srv/xen/b.raw\n")
     (directory / "../uevent").write_text("MAJOR=7\nMINOR=1\nDEVNAME=loop1\nDEVTYPE=disk\n")
     looks = looked_at(monkeypatch)
-    disks = {disk["vdev"]: disk for disk in vbd_info.report(None, True, pytest.fail)}
+    disks = {disk["vdev"]: disk for disk in vbd_info.describe_vbds(None, True, pytest.fail)}
     assert ("/dev/loop1", os.makedev(7, 1)) in looks
     assert sorted(disks) == ["51768", "xvda", "xvdb", "xvdq"]
     assert disks["51768"] == {
@@ -79,7 +79,7 @@ def test_report(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_report_of_some_domains(host: FakeHost, domains: List[str], count: int) -> None:
     host.store = recorded_store()
-    assert len(vbd_info.report(domains, True, pytest.fail)) == count
+    assert len(vbd_info.describe_vbds(domains, True, pytest.fail)) == count
 
 
 @pytest.mark.parametrize(
@@ -103,6 +103,6 @@ def test_which_disks_are_looked_at(
     monkeypatch.setattr(xen_state, "vbds", lambda _store: [disk])
     host.store = recorded_store()
     looks = looked_at(monkeypatch)
-    (shown,) = vbd_info.report(None, True, pytest.fail)
+    (shown,) = vbd_info.describe_vbds(None, True, pytest.fail)
     assert looks == looked
     assert shown["label"] == ("DATA" if looked and looked[0][0] else None)

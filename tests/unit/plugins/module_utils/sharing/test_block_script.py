@@ -16,7 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding a
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_script, unbinding
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import binding
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import binding
 
 
 @pytest.fixture

@@ -30,14 +30,14 @@ class KnownUsage(Usage):
     """Knows these loop devices and disks of guests."""
 
     def __init__(self, bindings: Sequence[Binding] = (), vbds: Sequence[Vbd] = ()) -> None:
+        super().__init__(vbds)
         self.bindings = list(bindings)
-        self.vbds = list(vbds)
 
 
 @pytest.fixture(autouse=True)
 def saved(monkeypatch: pytest.MonkeyPatch) -> List[SavedDisk]:
     disks: List[SavedDisk] = []
-    monkeypatch.setattr(saved_domains, "read_all", lambda: disks)
+    monkeypatch.setattr(saved_domains, "saved_disks", lambda: disks)
     return disks
 
 
@@ -60,7 +60,7 @@ def path(tmp_path: Path) -> str:
 
 
 def of_new(path: str, *bindings: Binding, vbds: Sequence[Vbd] = ()) -> Optional[str]:
-    """Why no image can be made at the path, None where one can."""
+    """The error of creating an image at the path; None if there is none."""
     try:
         FormerNames(KnownUsage(bindings, vbds)).refuse_new(path)
     except RenamedError as error:
@@ -69,7 +69,7 @@ def of_new(path: str, *bindings: Binding, vbds: Sequence[Vbd] = ()) -> Optional[
 
 
 def of_binding(path: str, *bindings: Binding) -> Optional[str]:
-    """Why what is at the path cannot be bound, None where it can."""
+    """The error of binding the image at the path; None if there is none."""
     file = loop_binding.file_id(os.stat(path))
     try:
         FormerNames(KnownUsage(bindings)).refuse_binding(path, file, bindings)
@@ -89,8 +89,8 @@ def vbd(target: str, **options: object) -> Vbd:
 def test_the_path_by_which_it_was_bound(path: str, old: Path) -> None:
     held = bound(old, recorded=path)
     expected = (
-        f"/dev/loop3 holds the image that was {path}, which is {old} now; rename it back, or "
-        "unbind /dev/loop3 first (losetup -d) if another image is to have this name"
+        f"/dev/loop3 is bound to the image that was {path}, which is now {old}; rename it back, or "
+        "unbind /dev/loop3 first (losetup -d) to give this name to another image"
     )
     assert of_new(path, held) == expected
     image(Path(path))
@@ -102,7 +102,7 @@ def test_other_paths_are_free(path: str, old: Path) -> None:
         assert of_new(path, bound(old, recorded=recorded)) is None
 
 
-def test_what_is_there_is_not_renamed(path: str) -> None:
+def test_an_image_that_was_not_renamed(path: str) -> None:
     held = bound(image(Path(path)), recorded=path)
     assert of_binding(path, held) is None
 
@@ -119,7 +119,7 @@ def test_links_on_the_way(tmp_path: Path, path: str, old: Path) -> None:
 
 
 def test_a_link_that_leads_to_another_image_is_no_renaming(tmp_path: Path, old: Path) -> None:
-    """As whoever keeps several versions of an image may have it."""
+    """As with several versions of an image."""
     current = tmp_path / "current.raw"
     current.symlink_to(image(tmp_path / "new.raw").name)
     assert of_binding(str(current), bound(old, recorded=str(current))) is None
@@ -131,15 +131,15 @@ def test_a_directory_that_is_renamed(tmp_path: Path) -> None:
     error = of_new(
         str(tmp_path / "web" / "data.raw"), bound(now, recorded=f"{tmp_path}/web/data.raw")
     )
-    assert f"which is {now} now; rename it back" in str(error)
+    assert f"which is now {now}; rename it back" in str(error)
 
 
 def test_an_image_whose_file_system_is_not_mounted(path: str, old: Path) -> None:
     error = of_new(path, bound(old, recorded=path, backing_file="/data.raw"))
-    assert "which is out of reach; mount its file system again, or unbind" in str(error)
+    assert "which cannot be reached; mount its file system again, or unbind" in str(error)
 
 
-def test_of_a_long_path_the_beginning_must_be_wrong_by_now(tmp_path: Path) -> None:
+def test_a_long_path_counts_only_if_its_beginning_has_changed(tmp_path: Path) -> None:
     folder = tmp_path / ("long" * 20)
     folder.mkdir()
     path = folder / "data.raw"
@@ -148,7 +148,7 @@ def test_of_a_long_path_the_beginning_must_be_wrong_by_now(tmp_path: Path) -> No
     assert of_new(str(path), held) is None
     folder.rename(tmp_path / "short")
     held = bound(tmp_path / "short" / "data.old", recorded=str(path)[:50], recorded_whole=False)
-    assert f"which is {tmp_path}/short/data.old now" in str(of_new(str(path), held))
+    assert f"which is now {tmp_path}/short/data.old" in str(of_new(str(path), held))
     assert of_new(str(tmp_path / "other.raw"), held) is None
 
 
@@ -164,14 +164,14 @@ def test_a_link_that_still_has_the_old_name(
     link.symlink_to("/dev/null")
     assert of_new(path, bound(old)) is None
     rdev = os.stat("/dev/null").st_rdev
-    # Another image has the device by now, and nobody took the link away.
+    # The device is bound to another image now, and the link was not removed.
     assert of_new(path, bound(old, rdev=rdev, recorded="/srv/other.raw")) is None
     held = bound(old, rdev=rdev)
-    assert f"/dev/loop3 holds the image that was {path}, which is {old} now" in str(
+    assert f"/dev/loop3 is bound to the image that was {path}, which is now {old}" in str(
         of_new(path, held)
     )
     image(Path(path))
-    assert "holds the image that was" in str(of_binding(path, held))
+    assert "is bound to the image that was" in str(of_binding(path, held))
 
 
 # ---- by what guests have ----
@@ -182,12 +182,12 @@ def test_a_link_that_still_has_the_old_name(
 def test_a_disk_of_a_guest(
     monkeypatch: pytest.MonkeyPatch, path: str, linked: bool, now: Optional[str]
 ) -> None:
-    monkeypatch.setattr(storage, "backing_file", lambda _vbd: now)
+    monkeypatch.setattr(storage, "backing_file_of", lambda _vbd: now)
     target = loop_link.link_of(path) if linked else path
-    is_now = f", which is {now} now" if now else ""
+    is_now = f", which is now {now}" if now else ""
     assert of_new(path, vbds=[vbd(target)]) == (
         f"domain web has the image that was {path} as xvda{is_now}"
-        "; put it back under its name, or detach it first if another image is to have this name"
+        "; rename it back, or detach it first to give this name to another image"
     )
 
 
@@ -206,7 +206,9 @@ def test_a_device_that_a_guest_has_says_so(path: str, old: Path) -> None:
     held = bound(old, recorded=path)
     disk = vbd("/dev/loop3", physical_device=(7, 3))
     error = str(of_new(path, held, vbds=[disk]))
-    assert error.startswith("/dev/loop3 (attached to domain web as xvda) holds the image that was")
+    assert error.startswith(
+        "/dev/loop3 (attached to domain web as xvda) is bound to the image that was"
+    )
 
 
 def test_a_disk_of_a_saved_domain(path: str, saved: List[SavedDisk]) -> None:
@@ -215,7 +217,7 @@ def test_a_disk_of_a_saved_domain(path: str, saved: List[SavedDisk]) -> None:
     saved.append(SavedDisk("web", "xvdb", path, False, "/var/lib/xen/save/web"))
     assert of_new(path) == (
         "domain web, which is saved in /var/lib/xen/save/web, has an image of this name as xvdb; "
-        "put that back, or delete /var/lib/xen/save/web if nothing is to go on from it"
+        "put the image back, or delete the save file if the domain is no longer needed"
     )
 
 

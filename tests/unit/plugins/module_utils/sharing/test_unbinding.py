@@ -28,7 +28,7 @@ def settled(monkeypatch: pytest.MonkeyPatch) -> List[int]:
     """One entry each time that udev is waited for."""
     settled: List[int] = []
     monkeypatch.setattr(unbinding, "settle_udev", lambda: settled.append(1))
-    monkeypatch.setattr(unbinding, "GLANCES_SECONDS", (0, 0))
+    monkeypatch.setattr(unbinding, "RECHECK_SECONDS", (0, 0))
     return settled
 
 

@@ -18,7 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile
 from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing import usage
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import openers, usage
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
@@ -29,7 +29,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test
 
 LOOP3 = os.makedev(7, 3)
 HOLDER = User("process", "open in process 12 (dd)")
-GLANCE = User("process", "open in process 34 (blkid)")
+BRIEFLY = User("process", "open in process 34 (blkid)")
 
 COMMANDS = {"12": "dd", "34": "blkid"}
 
@@ -44,7 +44,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(block_device, "SYS_BLOCK_BY_NUMBER", "/nonexistent")
     monkeypatch.setattr(open_files, "all_open", lambda: iter(()))
     monkeypatch.setattr(open_files, "command", COMMANDS.get)
-    monkeypatch.setattr(usage, "GLANCES_SECONDS", (0, 0, 0))
+    monkeypatch.setattr(openers, "RECHECK_SECONDS", (0, 0, 0))
 
 
 def opened_by(*users: User) -> List[OpenFile]:
@@ -52,23 +52,25 @@ def opened_by(*users: User) -> List[OpenFile]:
     return [OpenFile(user.sentence.split()[3], "3", status) for user in users]
 
 
-def test_who_only_looks_at_a_device_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads = iter([*[opened_by(HOLDER, GLANCE)] * 2, *[opened_by(HOLDER)] * 2])
+def test_a_process_that_opens_a_device_for_a_moment_does_not_use_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads = iter([*[opened_by(HOLDER, BRIEFLY)] * 2, *[opened_by(HOLDER)] * 2])
     monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
     assert Usage().of_device(LOOP3) == [HOLDER]
     assert not list(reads)
 
 
-def test_nobody_is_waited_for_any_longer_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    reads = iter([opened_by(GLANCE), opened_by(GLANCE), opened_by()])
+def test_waits_no_longer_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = iter([opened_by(BRIEFLY), opened_by(BRIEFLY), opened_by()])
     monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
     used = Usage()
     assert used.of_device(LOOP3) == []
     assert not list(reads)
-    assert used.of_device(LOOP3) == []  # by what was seen already
+    assert used.of_device(LOOP3) == []  # the same looks
 
 
-def test_nobody_is_waited_for_where_nobody_has_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_does_not_wait_if_no_process_has_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = iter([opened_by()])
     monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
     assert Usage().of_device(LOOP3) == []
@@ -93,7 +95,7 @@ def test_mounts_of_other_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
     assert Usage().of_device(LOOP3) == [theirs]
 
 
-def test_who_has_a_file_open_is_told_once_nobody_else_is_left(
+def test_processes_that_have_a_file_open_count_if_there_is_no_other_user(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "a").touch()
@@ -105,23 +107,23 @@ def test_who_has_a_file_open_is_told_once_nobody_else_is_left(
     monkeypatch.setattr(Usage, "_bound_files", {file: [loop3]})
     assert Usage().of_file(status) == [loop3]
     assert Usage().of_file(status, lambda user: user == loop3) == [HOLDER]
-    # QEMU is a process that has the file open as well, and goes with the disk.
+    # QEMU is a process that has the file open as well, and closes it when the disk is detached.
     monkeypatch.setattr(Usage, "_vbds_of_files", {file: [vbd]})
     assert Usage().of_file(status, lambda user: user == loop3) == [vbd]
     assert Usage().of_file(status, lambda user: True) == []
 
 
-def test_who_has_a_device_open_is_told_once_nobody_else_is_left(
+def test_processes_that_have_a_device_open_count_if_there_is_no_other_user(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """As nobody would notice before the disk was detached otherwise."""
+    """Otherwise they would be found only after the disk is detached."""
     monkeypatch.setattr(open_files, "all_open", lambda: iter(opened_by(HOLDER)))
     served = xen_state.Vbd(1, "web", 51712, "xvda", "/dev/loop3", "rw", physical_device=(7, 3))
     monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [served])
     (vbd,) = Usage().of_device(LOOP3)
     assert (vbd.domain, vbd.xenstore_key) == ("web", 51712)
     assert Usage().of_device(LOOP3, lambda user: user == vbd) == [HOLDER]
-    # QEMU has the device open itself, and goes with the disk.
+    # QEMU has the device open itself, and closes it when the disk is detached.
     by_qemu = replace(served, physical_device=None)
     monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [by_qemu])
     monkeypatch.setattr(
@@ -172,7 +174,7 @@ def test_a_qemu_that_serves_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
     assert len(used.writers(used.storages.of_path(str(qemu.path)))) == 1
 
 
-def test_who_only_reads_is_no_writer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_reader_is_not_a_writer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     qemu = Qemu(monkeypatch, tmp_path / "a.raw")
     monkeypatch.setattr(OpenFile, "is_for_writing", False)
     used = qemu.attached()
@@ -188,7 +190,7 @@ def test_backing_files_of_disks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     vbd = xen_state.Vbd(7, "web", 51712, "xvda", str(top), "rw", format="qcow2")
     monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [vbd])
     saved = saved_domains.SavedDisk("db", "xvdb", str(top), False, "/save/db", "qcow2")
-    monkeypatch.setattr(saved_domains, "read_all", lambda: [saved])
+    monkeypatch.setattr(saved_domains, "saved_disks", lambda: [saved])
     running, kept = Usage().of_file(base.stat())
     words = f"the backing file of {top}, which is attached to domain web as xvda"
     assert (running.kind, running.sentence, running.xenstore_key) == ("vbd", words, 51712)
@@ -198,7 +200,7 @@ def test_backing_files_of_disks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     assert [user.kind for user in Usage().of_file(top.stat())] == ["vbd", "saved"]
 
 
-def test_who_writes_to_the_disk_of_a_partition(
+def test_a_writer_of_the_disk_of_a_partition(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     disk, partition = os.makedev(8, 0), os.makedev(8, 1)

@@ -64,7 +64,7 @@ def test_disks() -> None:
         ),
     ],
 )
-def test_what_is_no_saved_domain_has_no_disks(tmp_path: Path, data: bytes) -> None:
+def test_files_that_are_not_save_files(tmp_path: Path, data: bytes) -> None:
     file = tmp_path / "web"
     file.write_bytes(data)
     assert saved_domains.read(str(file)) == []
@@ -89,7 +89,7 @@ def test_what_cannot_be_read_is_not_taken_for_nothing(
     place = {"listdir": os, "open": saved_domains}[what]
     monkeypatch.setattr(place, what, fail, raising=False)
     with pytest.raises(OSError, match="Input/output error"):
-        saved_domains.read_all()
+        saved_domains.saved_disks()
 
 
 def test_no_file_has_no_disks(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_image_of_a_saved_domain(tmp_path: Path, directory: Path, form: str) -> 
 def test_device_of_a_saved_domain(
     tmp_path: Path, directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A loop device by its number is what it is bound to now."""
+    """A loop device by its number counts as the image to which it is bound now."""
     image = tmp_path / "a.raw"
     image.write_bytes(bytes(512))
     binding = bound(image)

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xenstore as a real host printed it, and what that says of the host."""
+"""The state of a host from its xenstore, as a real host printed it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing import storag
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.xenstore import Store
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
     FakeHost,
     recorded_store,
@@ -34,7 +34,7 @@ def recorded_vbds() -> Dict[str, Vbd]:
     return {vbd.vdev: vbd for vbd in xen_state.vbds(Store(recorded_store()))}
 
 
-# ---- what is there ----
+# ---- domains and disks ----
 
 
 def test_recorded_domains() -> None:
@@ -59,7 +59,7 @@ def test_domains_are_found_by_name_id_and_uuid(wanted: str, domid: Optional[int]
 
 
 def test_a_name_of_two_domains_is_an_error() -> None:
-    with pytest.raises(XenError, match="two running domains are called web, 1 and 7"):
+    with pytest.raises(XenError, match=r"named web; use the id of one .1 or 7."):
         xen_state.find_domain("web", [WEB, Domain(7, "web", "")])
 
 
@@ -157,9 +157,12 @@ def test_a_backend_without_its_entry_in_libxl_still_counts() -> None:
     ("nodes", "flaw"),
     [
         ({"physical_device": "7:0"}, None),
-        ({"physical_device": "7:0", "online": "0", "state": "5"}, "does not let go"),
-        ({"hotplug_status": "busy", "hotplug_error": "in a guest"}, r"failed \(in a guest\)"),
-        ({"state": "1"}, "half attached"),
+        ({"physical_device": "7:0", "online": "0", "state": "5"}, "has not released it"),
+        (
+            {"hotplug_status": "busy", "hotplug_error": "in a guest"},
+            r"a failed attach \(in a guest\)",
+        ),
+        ({"state": "1"}, "is not attached yet"),
     ],
 )
 def test_flaws(nodes: Dict[str, str], flaw: Optional[str]) -> None:
@@ -192,5 +195,5 @@ def test_backing_files(host: FakeHost) -> None:
     directory.mkdir(parents=True)
     (directory / "backing_file").write_text("/srv/xen/b.raw\n")
     vbds = recorded_vbds()
-    assert storage.backing_file(vbds["51768"]) == "/srv/xen/b.raw"
-    assert storage.backing_file(vbds["xvda"]) is None
+    assert storage.backing_file_of(vbds["51768"]) == "/srv/xen/b.raw"
+    assert storage.backing_file_of(vbds["xvda"]) is None

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xl's commands where they go wrong."""
+"""The commands of xl, and their failures."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import 
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     DATA,
     WEB_UUID,
     FakeHost,
@@ -138,57 +138,55 @@ def test_attach_and_detach(host: FakeHost) -> None:
     assert host.commands() == [f"xl block-attach 1 {SPEC}", "xl block-detach 1 51728"]
 
 
-def test_the_words_of_the_script_are_told_and_nothing_is_left(host: FakeHost) -> None:
+def test_the_error_of_the_script_is_shown_and_nothing_is_left(host: FakeHost) -> None:
     words = "Device /dev/loop0 is mounted in a guest domain,\nand so cannot be mounted now."
     host.behave(script_words={"/dev/loop0": words})
     with pytest.raises(XenError) as caught:
         attach()
     assert str(caught.value) == (
         "Device /dev/loop0 is mounted in a guest domain, and so cannot be mounted now."
-        "; what it had begun was removed again"
+        "; the failed attempt was cleaned up"
     )
     assert slot_is_empty()
 
 
 def test_an_exit_code_of_0_is_not_trusted(host: FakeHost) -> None:
     host.behave(does_nothing=True)
-    with pytest.raises(XenError, match="exit code 0 and without a word"):
+    with pytest.raises(XenError, match="exited with status 0 and no error message"):
         attach()
 
 
 def patiently() -> List[str]:
-    """The warnings of an attach that is tried again where it must be."""
-    warnings: List[str] = []
-    xl.patiently(lambda: xl.attach(WEB, 51728, SPEC), slot_is_empty, warnings.append)
-    return warnings
+    """The warnings of an attach that is tried again if necessary."""
+    return xl.patiently(lambda: xl.attach(WEB, 51728, SPEC), slot_is_empty)
 
 
 def test_a_script_that_was_ended_is_tried_again(host: FakeHost) -> None:
     host.behave(kills_script=2)
     (warning,) = patiently()
     assert re.match(
-        r"Xen ends .* this was tried 3 times \([0-9]+ s\); this host is too slow", warning
+        r"Xen kills .* this was tried 3 times \([0-9]+ s\); this host is too slow", warning
     )
     assert not slot_is_empty()
 
 
-def test_what_is_slow_for_good_is_an_error(host: FakeHost) -> None:
+def test_a_host_that_is_always_too_slow_is_an_error(host: FakeHost) -> None:
     host.behave(kills_script=9)
-    with pytest.raises(XenError, match=r"because of timeout.* removed again; .*tried 3 times"):
+    with pytest.raises(XenError, match=r"because of timeout.* cleaned up; .*tried 3 times"):
         patiently()
     assert slot_is_empty()
 
 
 def test_nothing_is_tried_again_while_something_is_left(host: FakeHost) -> None:
     host.behave(kills_script=9, stuck=True, force_fails=True)
-    with pytest.raises(XenError, match=r"what it left in slot 51728 could not be removed"):
+    with pytest.raises(XenError, match=r"slot 51728 could not be emptied again"):
         patiently()
     assert sum("block-attach" in command for command in host.commands()) == 1
 
 
 def test_another_failure_is_not_tried_again(host: FakeHost) -> None:
     host.behave(script_words={"/dev/loop0": "no"})
-    with pytest.raises(XenError, match=r"^no; what it had begun was removed again$"):
+    with pytest.raises(XenError, match=r"^no; the failed attempt was cleaned up$"):
         patiently()
     assert sum("block-attach" in command for command in host.commands()) == 1
 
@@ -200,15 +198,18 @@ def test_nothing_is_tried_for_too_long(host: FakeHost, monkeypatch: pytest.Monke
         patiently()
 
 
-def test_what_cannot_be_removed_is_told(host: FakeHost) -> None:
+def test_leftovers_that_cannot_be_removed(host: FakeHost) -> None:
     host.behave(script_words={"/dev/loop0": "no"}, stuck=True, force_fails=True)
-    with pytest.raises(XenError, match=r"no; what it left .* `xl block-detach --force 1 51728`"):
+    with pytest.raises(
+        XenError,
+        match=r"no; slot 51728 could not be emptied again: .* `xl block-detach --force 1 51728`",
+    ):
         attach()
 
 
-def test_a_slot_that_somebody_else_took_is_left_alone(host: FakeHost) -> None:
+def test_a_slot_that_another_program_has_filled_is_not_touched(host: FakeHost) -> None:
     attach()
-    with pytest.raises(XenError, match="another program took slot 51728 of domain web first"):
+    with pytest.raises(XenError, match="another program has filled slot 51728 of domain web"):
         attach()
     assert not slot_is_empty()
 
@@ -220,15 +221,15 @@ def test_a_guest_that_never_connects_leaves_the_slot_empty(host: FakeHost, stuck
         attach()
     assert str(caught.value) == (
         "the guest did not connect within 0.05 s (backend InitWait (2), frontend Initialising (1))"
-        ": a MirageOS unikernel connects when it first opens a disk, and some guests look for "
-        "disks only when they start; wait_for: offered leaves it attached; what it had begun was "
-        "removed again"
+        ": a MirageOS unikernel connects when it first opens a disk, and some guests detect disks "
+        "only when they boot; set wait_for: offered to leave it attached; the failed attempt "
+        "was cleaned up"
     )
     assert slot_is_empty()
 
 
 class Clock:
-    """Goes on only while somebody sleeps."""
+    """A clock that advances only in sleep."""
 
     def __init__(self) -> None:
         self._now = 0.0
@@ -240,12 +241,14 @@ class Clock:
         self._now += seconds
 
 
-def test_a_guest_that_does_not_let_go(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_guest_that_does_not_release_the_disk(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
     attach()
     host.behave(stuck=True)
     monkeypatch.setattr(xl, "time", Clock())
     monkeypatch.setattr(xl, "POLL_SECONDS", 0.25)
-    with pytest.raises(XenError, match=r"not let go .* within 0.5 s .* set force: true"):
+    with pytest.raises(XenError, match=r"not release .* within 0.5 s .* set force: true"):
         xl.detach(WEB, 51728, 0.5, force=False)
     assert host.commands()[1:] == ["xl block-detach 1 51728"] * 3
     assert not slot_is_empty()
@@ -262,7 +265,9 @@ def test_force_asks_first_and_does_not_trust_the_exit_code(host: FakeHost) -> No
 def test_force_that_does_not_help(host: FakeHost) -> None:
     attach()
     host.behave(stuck=True, force_fails=True)
-    with pytest.raises(XenError, match=r"still there after `xl block-detach --force`: .*unable to"):
+    with pytest.raises(
+        XenError, match=r"still attached after `xl block-detach --force`: .*unable to"
+    ):
         xl.detach(WEB, 51728, 30, force=True)
 
 
@@ -290,8 +295,8 @@ def test_the_words_in_recorded_output(command: str, words: str) -> None:
     assert xl.words(Completed(1, "", stderr)) == words
 
 
-def test_words_where_there_are_none() -> None:
-    assert xl.words(Completed(4, "", "\n")) == "xl ended with exit code 4 and without a word"
+def test_words_if_there_is_no_message() -> None:
+    assert xl.words(Completed(4, "", "\n")) == "xl exited with status 4 and no error message"
 
 
 def test_a_command_that_is_gone_is_a_xen_error(

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xl's own configuration parser, libxlutil, for tests to compare with where it is installed."""
+"""xl's own configuration parser, libxlutil, for tests to compare with if it is installed."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _text(value: Optional[bytes]) -> str:
 
 
 class Config:
-    """One configuration as xl reads it. C(valid) says whether xl accepts it at all."""
+    """A configuration as xl reads it. ``valid``: whether xl accepts it."""
 
     def __init__(self, library: Optional[ctypes.CDLL], text: str) -> None:
         assert library is not None

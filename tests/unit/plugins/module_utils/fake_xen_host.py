@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A Xen host to test with: xenstore as recorded or made up, and stand-ins for xl and xenstored."""
+"""A fake Xen host: recorded or made-up contents of xenstore, and stand-ins for xl and xenstored."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ DOMAINS = {
 
 
 def recorded(command: str, file: str = "recorded-xen-4.17.txt") -> str:
-    """What a command printed on the real host."""
+    """The output of a command on the real host."""
     text = (DATA / file).read_text()
     printed = text.split(f"$ {command}\n", 1)[1]
     return printed.split("[exit ", 1)[0]
 
 
 def recorded_store() -> Dict[str, str]:
-    """Path to value, of all of xenstore that was recorded."""
+    """The recorded contents of xenstore: values by path."""
     commands = [
         "xenstore-ls -f /local/domain/0/backend",
         "xenstore-ls -f /local/domain/1/device",
@@ -60,7 +60,7 @@ def recorded_store() -> Dict[str, str]:
 
 
 def binding(number: int, inode: int, backing_rdev: int = 0) -> Binding:
-    """Loop device C(number), bound to a whole file on device 1."""
+    """Loop device ``number``, bound to a whole file on device 1."""
     return Binding(
         number=number,
         rdev=os.makedev(7, number),
@@ -77,7 +77,7 @@ def binding(number: int, inode: int, backing_rdev: int = 0) -> Binding:
 
 
 class QuietUsage(Usage):
-    """Uses by dom0 as the test says."""
+    """Uses by dom0 that the test sets."""
 
     users: Dict[int, List[User]] = {}  # noqa: RUF012
     file_users: List[User] = []  # noqa: RUF012
@@ -94,7 +94,7 @@ class QuietUsage(Usage):
 
 
 class FakeHost:
-    """A host whose xl and xenstored are stand-ins, with the domains web (1) and db (2)."""
+    """A host with stand-ins for xl and xenstored, and the domains web (1) and db (2)."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.home = home
@@ -143,7 +143,7 @@ class FakeHost:
 
     @property
     def store(self) -> Dict[str, str]:
-        """Path to value, as it is now."""
+        """The contents of xenstore now: values by path."""
         values: Dict[str, str] = json.loads((self.home / "store.json").read_text())
         return values
 
@@ -152,30 +152,30 @@ class FakeHost:
         (self.home / "store.json").write_text(json.dumps(values))
 
     def behave(self, **behaviour: Any) -> None:
-        """Set what goes wrong from now on."""
+        """Set how xl misbehaves from now on."""
         self._behaviour.update(behaviour)
         (self.home / "behaviour.json").write_text(json.dumps(self._behaviour))
 
     @property
     def reads(self) -> int:
-        """How often xenstore was read so far."""
+        """How many times xenstore was read."""
         return self.xenstored.connections
 
     @property
     def listed(self) -> Dict[str, str]:
-        """Domain id to what xl's list says of its state, of those that do not just run."""
+        """The state flags in xl's list by domain id, for domains that have others than running."""
         path = self.home / "domains.json"
         domains = json.loads(path.read_text()) if path.exists() else {}
         return {domid: domain["flags"] for domid, domain in domains.items()}
 
     def list_as(self, **flags: str) -> None:
-        """Have domains in other states: ``list_as(web="--p---")``."""
+        """Put domains into other states: ``list_as(web="--p---")``."""
         ids = {name: path.split("/")[3] for path, name in self.store.items() if "/name" in path}
         domains = {ids[name]: {"flags": its} for name, its in flags.items()}
         (self.home / "domains.json").write_text(json.dumps(domains))
 
     def device(self, path: str, major: int, minor: int) -> None:
-        """Have a block device."""
+        """Add a block device."""
         rdev = os.makedev(major, minor)
         self._statuses[path] = SimpleNamespace(
             st_mode=stat.S_IFBLK, st_rdev=rdev, st_dev=0, st_ino=rdev
@@ -183,7 +183,7 @@ class FakeHost:
         self.behave(devices={**self._behaviour["devices"], path: f"{major:x}:{minor:x}"})
 
     def file(self, path: str, inode: int) -> None:
-        """Have a regular file on device 1."""
+        """Add a regular file on device 1."""
         self._statuses[path] = SimpleNamespace(st_mode=stat.S_IFREG, st_dev=1, st_ino=inode)
         self.behave(devices={**self._behaviour["devices"], path: f"7:{0x100 + inode:x}"})
 
@@ -198,19 +198,19 @@ class FakeHost:
         (self.home / "block" / "{}:{}".format(*partition)).symlink_to(directory / "part")
 
     def unit(self, wwid: str, *numbers: Tuple[int, int]) -> None:
-        """Make block devices ways to one unit."""
+        """Make block devices paths to one unit."""
         for number in numbers:
             directory = self.home / "block" / "{}:{}".format(*number) / "device"
             directory.mkdir(parents=True)
             (directory / "wwid").write_text(f"{wwid}\n")
 
     def stack(self, upper: Tuple[int, int], lower: Tuple[int, int]) -> None:
-        """Make one block device of the other one, as device-mapper does."""
+        """Stack one block device on another, as device-mapper does."""
         directory = self.home / "block" / "{}:{}".format(*upper) / "slaves" / "lower"
         directory.mkdir(parents=True)
         (directory / "dev").write_text("{}:{}\n".format(*lower))
 
     def commands(self) -> List[str]:
-        """The commands of xl that were run so far."""
+        """The xl commands that were run so far."""
         log = self.home / "log"
         return log.read_text().splitlines() if log.exists() else []
