@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Links to configs on a real file system; which configs there are is said."""
+"""Links to configs on a real file system."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import Dir
 
 
 class Host:
-    """A directory for configs, in it the config web.cfg and, in auto, the links."""
+    """A directory with the config web.cfg, and the directory auto for links."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -45,17 +45,17 @@ class Host:
         directory: Optional[str] = None,
         parents: bool = False,
     ) -> Plan:
-        """Plan for a config with what was planned before."""
+        """Plan in the same call as before."""
         subject = self.subject(path, stays)
         return self.links.plan(subject, directory or str(self.auto), parents, wanted)
 
     def fresh(self, wanted: Optional[bool], **options: object) -> Plan:
-        """Plan as a new run does."""
+        """Plan in a new call."""
         self.links = AutostartLinks(Directories())
         return self.planned(wanted, **options)  # type: ignore[arg-type]
 
     def done(self, wanted: Optional[bool], **options: object) -> List[str]:
-        """Plan and run; the sentences of what was done, after which nothing is left to do."""
+        """Plan and run; the sentences of the actions. Nothing is left to do after them."""
         plan = self.fresh(wanted, **options)
         for action in plan.actions:
             action.run()
@@ -85,7 +85,7 @@ def host(tmp_path: Path) -> Host:
 
 
 @pytest.mark.parametrize("exists", [True, False])
-def test_a_link_is_made_also_to_a_config_that_is_not_there_yet(host: Host, exists: bool) -> None:
+def test_a_link_is_created_even_if_the_config_does_not_exist_yet(host: Host, exists: bool) -> None:
     if not exists:
         host.config.unlink()
     plan = host.fresh(True)
@@ -96,7 +96,7 @@ def test_a_link_is_made_also_to_a_config_that_is_not_there_yet(host: Host, exist
     assert host.links.touched == set()
 
 
-def test_a_link_in_a_config_directory_that_is_made_meanwhile(host: Host) -> None:
+def test_the_directory_of_the_config_may_be_created_after_planning(host: Host) -> None:
     config = host.home / "new" / "web.cfg"
     plan = host.fresh(True, path=str(config))
     config.parent.mkdir()
@@ -213,7 +213,7 @@ def test_all_links_are_removed(host: Host) -> None:
     assert host.config.exists()
 
 
-def test_nothing_is_to_be_done_where_nothing_is(host: Host) -> None:
+def test_nothing_is_done_without_a_directory(host: Host) -> None:
     host.auto.rmdir()
     for wanted in (None, False):
         assert host.done(wanted) == []
@@ -295,7 +295,7 @@ def test_a_directory_of_another_name_is_the_same(host: Host, directory: str) -> 
     assert len(host.done(False, directory=directory)) == 1
 
 
-def test_what_cannot_be_written_is_refused_before(
+def test_a_directory_that_cannot_be_written_is_refused_before_anything_is_done(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, _mode: Path(path) != host.auto)
@@ -305,10 +305,10 @@ def test_what_cannot_be_written_is_refused_before(
     assert host.done(None) == host.done(True) == []
 
 
-# ---- what others do meanwhile ----
+# ---- other programs ----
 
 
-def test_what_someone_makes_meanwhile_stays(host: Host) -> None:
+def test_a_file_that_another_program_creates_is_kept(host: Host) -> None:
     plan = host.fresh(True)
     host.link.write_text("made")
     with pytest.raises(AutostartError, match="was changed by another program"):
@@ -316,7 +316,7 @@ def test_what_someone_makes_meanwhile_stays(host: Host) -> None:
     assert host.link.read_text() == "made"
 
 
-def test_what_someone_changes_meanwhile_stays(host: Host) -> None:
+def test_a_link_that_another_program_changes_is_kept(host: Host) -> None:
     for made in (host.link.touch, lambda: host.link.symlink_to("other"), lambda: None):
         host.link.unlink(missing_ok=True)
         host.link.symlink_to(host.config)
@@ -329,7 +329,7 @@ def test_what_someone_changes_meanwhile_stays(host: Host) -> None:
         assert host.names() == before
 
 
-def test_what_is_not_there_afterwards_is_an_error(host: Host) -> None:
+def test_a_missing_link_after_the_run_is_an_error(host: Host) -> None:
     plan = host.fresh(True)
     plan.actions[0].run()
     host.link.unlink()
@@ -362,7 +362,7 @@ def former(host: Host, *names: str, domain: str = "web") -> Path:
     return config
 
 
-def test_a_link_follows_the_config_of_its_domain(host: Host) -> None:
+def test_a_link_is_changed_to_the_new_config_of_its_domain(host: Host) -> None:
     old = former(host, "10-web.cfg", "web-old.cfg")
     assert host.done(True) == [
         f"remove the link {host.auto}/{name}, so that xendomains does not start domain web from "
@@ -372,7 +372,7 @@ def test_a_link_follows_the_config_of_its_domain(host: Host) -> None:
     assert os.readlink(host.auto / "10-web.cfg") == str(host.config)
 
 
-def test_a_second_link_of_the_domain_goes(host: Host) -> None:
+def test_a_second_link_of_the_domain_is_removed(host: Host) -> None:
     former(host, "web-old.cfg")
     host.link.symlink_to(host.config)
     assert len(host.done(True)) == 1
@@ -380,7 +380,7 @@ def test_a_second_link_of_the_domain_goes(host: Host) -> None:
 
 
 @pytest.mark.parametrize("stays", [True, False])
-def test_a_domain_that_is_not_to_start_has_no_link_to_another_config(
+def test_a_domain_that_must_not_start_has_no_link_to_another_config(
     host: Host, stays: bool
 ) -> None:
     former(host, "web-old.cfg")
@@ -389,7 +389,7 @@ def test_a_domain_that_is_not_to_start_has_no_link_to_another_config(
     assert os.listdir(host.auto) == []
 
 
-def test_a_start_from_another_config_is_said_where_nothing_is_wanted(host: Host) -> None:
+def test_without_autostart_a_link_to_another_config_is_a_warning(host: Host) -> None:
     old = former(host, "web.cfg")
     plan = host.fresh(None)
     assert plan.actions == []
@@ -401,7 +401,7 @@ def test_a_start_from_another_config_is_said_where_nothing_is_wanted(host: Host)
 
 
 @pytest.mark.parametrize("wanted", [True, False])
-def test_a_config_of_the_domain_that_the_same_call_looks_after_keeps_its_links(
+def test_another_config_of_the_domain_in_the_same_call_keeps_its_links(
     host: Host, wanted: bool
 ) -> None:
     old = former(host, "web-old.cfg")
@@ -411,7 +411,7 @@ def test_a_config_of_the_domain_that_the_same_call_looks_after_keeps_its_links(
     assert not any("web-old.cfg" in action.sentence for action in plan.actions)
 
 
-def test_links_to_configs_of_others_stay(host: Host) -> None:
+def test_links_to_configs_that_this_collection_did_not_write_are_kept(host: Host) -> None:
     former(host, "db.cfg", domain="db")
     (host.home / "someone.cfg").write_text("name = 'web'\n")
     (host.auto / "someone.cfg").symlink_to(host.home / "someone.cfg")

@@ -40,12 +40,12 @@ def foreign(host: Host) -> Host:
 @pytest.mark.parametrize(
     "path", ["web.cfg", "", "/", "/etc/xen/", "/etc/..", "/a\0b", "/\udfff\ud800", "/x/."]
 )
-def test_what_is_no_path_of_a_file(host: Host, path: str) -> None:
+def test_an_invalid_path(host: Host, path: str) -> None:
     assert "is not the absolute path of a file" in host.refused(path=path)
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_what_is_no_file(host: Host, state: str) -> None:
+def test_a_path_that_is_not_a_regular_file(host: Host, state: str) -> None:
     os.mkfifo(host.home / "fifo")
     (host.home / "dangling").symlink_to("nothing")
     (host.home / "circle").symlink_to("circle")
@@ -63,7 +63,7 @@ def test_what_is_no_file(host: Host, state: str) -> None:
 
 
 @pytest.mark.parametrize("domain", ["", "7", "a/b", "../../tmp/x"])
-def test_what_is_no_domain(host: Host, domain: str) -> None:
+def test_an_invalid_domain_name(host: Host, domain: str) -> None:
     assert f"domain {domain!r}" in host.refused(domain=domain, path=None)
 
 
@@ -107,7 +107,7 @@ def test_a_copy_is_kept(foreign: Host) -> None:
     assert foreign.path.read_bytes() != FOREIGN
 
 
-def test_a_copy_is_kept_of_what_someone_else_wrote_unless_that_is_not_wanted(
+def test_a_copy_is_kept_of_a_foreign_config_unless_backup_is_false(
     foreign: Host,
 ) -> None:
     for state in ("present", "absent"):
@@ -116,7 +116,7 @@ def test_a_copy_is_kept_of_what_someone_else_wrote_unless_that_is_not_wanted(
         assert len(foreign.planned(backup=False, **options).actions) == 1
 
 
-def test_no_copy_is_kept_of_what_was_rendered_unless_that_is_wanted(host: Host) -> None:
+def test_no_copy_is_kept_of_a_rendered_config_unless_backup_is_true(host: Host) -> None:
     host.done()
     for options in ({"options": {"memory": 1}}, {"state": "absent"}):
         assert len(host.planned(backup=None, **options).actions) == 1
@@ -125,7 +125,7 @@ def test_no_copy_is_kept_of_what_was_rendered_unless_that_is_wanted(host: Host) 
 
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_what_cannot_be_written_is_refused_before(
+def test_a_config_that_cannot_be_written_is_refused_before_anything_is_done(
     host: Host, monkeypatch: pytest.MonkeyPatch, there: bool, state: str
 ) -> None:
     if there:
@@ -138,14 +138,14 @@ def test_what_cannot_be_written_is_refused_before(
         assert "it is immutable (lsattr)" in host.refused(state=state, options={"memory": 1})
 
 
-def test_a_copy_is_kept_of_what_is_removed_and_none_of_nothing(host: Host) -> None:
+def test_a_copy_is_kept_of_a_removed_config_if_it_exists(host: Host) -> None:
     assert "backup_file" not in host.done(backup=True)
     text = host.path.read_bytes()
     copy = host.done(state="absent", backup=True)["backup_file"]
     assert Path(copy).read_bytes() == text
 
 
-def test_a_copy_is_kept_from_xendomains(host: Host) -> None:
+def test_a_copy_is_hidden_from_xendomains(host: Host) -> None:
     """It would start the domain from the copy as well, on the disks that it had."""
     host.done()
     copy = host.done(state="absent", backup=True, autostart_dir=str(host.home))["backup_file"]
@@ -155,7 +155,9 @@ def test_a_copy_is_kept_from_xendomains(host: Host) -> None:
 
 @pytest.mark.parametrize("state", ["present", "absent"])
 @pytest.mark.parametrize("backup", [False, True])
-def test_what_someone_changes_meanwhile_stays(host: Host, state: str, backup: bool) -> None:
+def test_a_config_that_another_program_changes_is_kept(
+    host: Host, state: str, backup: bool
+) -> None:
     host.done()
     plan = host.planned(state=state, options={"memory": 1}, backup=backup)
     host.path.write_text("edited")
@@ -166,7 +168,7 @@ def test_what_someone_changes_meanwhile_stays(host: Host, state: str, backup: bo
     assert len(list(host.home.iterdir())) == 1
 
 
-def test_what_someone_makes_meanwhile_stays(host: Host) -> None:
+def test_a_config_that_another_program_creates_is_kept(host: Host) -> None:
     plan = host.planned()
     host.path.write_text("made")
     with pytest.raises(ConfigError, match="was changed by another program"):
@@ -174,7 +176,7 @@ def test_what_someone_makes_meanwhile_stays(host: Host) -> None:
     assert host.path.read_text() == "made"
 
 
-def test_what_is_not_there_afterwards_is_an_error(host: Host) -> None:
+def test_another_text_after_the_run_is_an_error(host: Host) -> None:
     plan = host.planned()
     plan.actions[0].run()
     host.path.write_text("edited")
@@ -240,7 +242,7 @@ def xl(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeXl]:
     return fake
 
 
-def test_xl_reads_what_is_written_once(host: Host, xl: FakeXl) -> None:
+def test_xl_checks_a_config_once(host: Host, xl: FakeXl) -> None:
     host.done(options={"memory": 1})
     assert set(xl.texts) == {host.path.read_text()}
     assert len(xl.texts) == 1
@@ -248,7 +250,7 @@ def test_xl_reads_what_is_written_once(host: Host, xl: FakeXl) -> None:
     assert len(xl.texts) == 1
 
 
-def test_what_xl_refuses_is_not_written(host: Host, xl: FakeXl) -> None:
+def test_a_config_that_xl_rejects_is_not_written(host: Host, xl: FakeXl) -> None:
     xl.ended = programs.Completed(1, "", "FILE:3: config parsing error\n  near `x'\n")
     error = host.refused()
     assert error == (
@@ -260,7 +262,9 @@ def test_what_xl_refuses_is_not_written(host: Host, xl: FakeXl) -> None:
     host.done(validate=False)
 
 
-def test_elsewhere_xl_is_not_asked(host: Host, xl: FakeXl, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_xen_xl_is_not_called(
+    host: Host, xl: FakeXl, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(dom0, "is_dom0", lambda: False)
     host.done()
     assert xl.texts == []

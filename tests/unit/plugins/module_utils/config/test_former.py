@@ -19,7 +19,7 @@ SAME = [disk("/dev/vg0/xvda", "xvda"), disk("/dev/vg0/xvdb", "xvdb")]
 
 
 class Moved(Host):
-    """A host on which the config of the domain web is to be at a new path."""
+    """A host on which the config of the domain web gets a new path."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         super().__init__(home, monkeypatch)
@@ -45,7 +45,7 @@ def usual(host: Moved) -> Path:
 
 @pytest.fixture
 def linked(host: Moved) -> Path:
-    """A config that someone else wrote, from which xendomains starts the domain."""
+    """A foreign config from which xendomains starts the domain."""
     config = host.home / "someone.cfg"
     config.write_text(f"name = 'web'\ndisk = ['{A}', '{B}']\n")
     (host.auto / "10-web").symlink_to(config)
@@ -68,7 +68,7 @@ def test_no_other_disk_comes_into_a_slot(
     assert host.planned(disks=SAME).actions
 
 
-def test_a_disk_that_someone_listed_is_not_lost(host: Moved, linked: Path) -> None:
+def test_a_disk_of_a_foreign_config_is_not_lost(host: Moved, linked: Path) -> None:
     error = host.refused(disks=SAME[:1])
     assert f"compared with {linked}" in error
     assert "domain web would lose the disks that are not listed: xvdb (/dev/vg0/xvdb)" in error
@@ -76,7 +76,7 @@ def test_a_disk_that_someone_listed_is_not_lost(host: Moved, linked: Path) -> No
     assert host.planned(disks=SAME[:1], removed_disks=[{"vdev": "xvdb"}]).after["disks"] == [A]
 
 
-def test_a_disk_that_we_listed_goes_as_it_does_from_a_config_that_stays(
+def test_a_disk_of_a_rendered_config_is_removed_as_if_the_path_had_not_changed(
     host: Moved, usual: Path
 ) -> None:
     assert host.planned(disks=SAME[:1]).after["disks"] == [A]
@@ -92,7 +92,7 @@ def test_unlisted_disks_are_kept(host: Moved, former: str, request: pytest.Fixtu
 
 
 @pytest.mark.parametrize("former", ["usual", "linked"])
-def test_disks_that_are_not_given_are_not_lost_unsaid(
+def test_omitted_disks_are_not_lost_silently(
     host: Moved, former: str, request: pytest.FixtureRequest
 ) -> None:
     request.getfixturevalue(former)
@@ -100,14 +100,16 @@ def test_disks_that_are_not_given_are_not_lost_unsaid(
     assert host.planned(options={}, unlisted_disks="remove").after["disks"] == []
 
 
-def test_a_disk_of_someone_that_cannot_be_read_is_not_lost(host: Moved, linked: Path) -> None:
+def test_a_disk_of_a_foreign_config_that_cannot_be_read_is_not_lost(
+    host: Moved, linked: Path
+) -> None:
     linked.write_text(linked.read_text().replace("'format", "'what,is,this', 'format", 1))
     error = host.refused(disks=SAME, allow_slot_change=True, unlisted_disks="keep")
     assert "disk 'what,is,this' would be lost" in error
 
 
-def test_configs_that_are_not_in_question(host: Moved, usual: Path, linked: Path) -> None:
-    """Of someone else and not started, of another domain, and what is no config at all."""
+def test_configs_that_are_not_former_ones(host: Moved, usual: Path, linked: Path) -> None:
+    """Foreign ones that are not started, those of another domain, and other files."""
     usual.write_text(f"name = 'web'\ndisk = ['{B}']\n")
     linked.write_text(f"name = 'db'\ndisk = ['{B}']\n")
     (host.auto / "broken").symlink_to(host.auto / "nothing")
@@ -126,6 +128,6 @@ def test_a_config_of_the_same_call_is_not_a_former_one(host: Moved, usual: Path)
     assert configs.plan(item).warnings == []
 
 
-def test_a_config_that_is_there_is_compared_with_itself(host: Moved, usual: Path) -> None:
+def test_an_existing_config_is_compared_with_itself(host: Moved, usual: Path) -> None:
     (host.home / "moved.cfg").write_text(config_text.render("web", {}, [B, A]))
     assert host.planned(disks=SAME).warnings == []

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which configs name an image."""
+"""Which configs refer to an image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def naming(image: str, configs: Path, *but_for: Path) -> List[str]:
 
 
 @pytest.mark.parametrize("form", ["{image},raw,xvda,r", "{link},,xvda", "/dev/loop3,,xvda"])
-def test_an_image_is_named_by_its_path_its_link_and_its_device(
+def test_a_config_refers_to_an_image_by_path_link_or_device(
     image: str, configs: Path, form: str
 ) -> None:
     spec = form.format(image=image, link=loop_link.link_of(image))
@@ -51,7 +51,7 @@ def test_another_name_of_the_image(image: str, configs: Path) -> None:
     assert naming(image, configs) == ["web.cfg"]
 
 
-def test_what_cannot_be_read_counts_where_it_has_the_path(image: str, configs: Path) -> None:
+def test_a_text_that_cannot_be_parsed_counts_if_it_has_the_path(image: str, configs: Path) -> None:
     (configs / "old.py").write_text(f"import os\ndisk = ['file:{image},xvda,w']\n")
     (configs / "copy.cfg~").write_text(f"disk = ['{image},,xvda']\n")
     (configs / "notes").write_text("import os\n")
@@ -59,6 +59,6 @@ def test_what_cannot_be_read_counts_where_it_has_the_path(image: str, configs: P
     assert naming(image, configs) == ["old.py"]
 
 
-def test_nothing_is_looked_for_where_nobody_says_so(image: str) -> None:
+def test_without_the_option_no_configs_are_found(image: str) -> None:
     assert NamingConfigs(list).of(image, None) == []
     assert NamingConfigs(list).of(image, {"directories": ["/no/such"], "but_for": None}) == []

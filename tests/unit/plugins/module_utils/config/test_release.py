@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images that leave the configs, with real images and made-up loop devices."""
+"""Released images, with real files and simulated loop devices."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 @pytest.fixture
 def old(host: Host) -> str:
-    """The image of a config that is there."""
+    """The image in an existing config."""
     image = host.image("old.raw")
     host.done(disks=[disk(host.bind(image, 1, link=True))])
     return image
@@ -46,7 +46,7 @@ def said(image: str) -> str:
     )
 
 
-def test_another_image_in_the_slot_lets_the_old_one_go(host: Host, old: str) -> None:
+def test_another_image_in_the_slot_releases_the_old_one(host: Host, old: str) -> None:
     plan = changed(host, disk(host.bind(host.image("new.raw"), 2, link=True)))
     assert released(plan) == [old]
     assert plan.warnings == [said(old)]
@@ -55,16 +55,16 @@ def test_another_image_in_the_slot_lets_the_old_one_go(host: Host, old: str) -> 
 @pytest.mark.parametrize(
     "new", [disk("/dev/vg0/web"), disk("iqn=x", script="block-iscsi")], ids=["volume", "script"]
 )
-def test_a_block_device_in_its_place_lets_it_go(host: Host, old: str, new: Any) -> None:
+def test_a_block_device_in_its_place_releases_it(host: Host, old: str, new: Any) -> None:
     assert released(changed(host, new)) == [old]
 
 
-def test_a_disk_that_is_left_out_goes(host: Host, old: str) -> None:
+def test_a_disk_that_is_omitted_is_released(host: Host, old: str) -> None:
     assert released(changed(host)) == [old]
     assert released(host.planned(state="absent")) == [old]
 
 
-def test_what_stays_is_not_let_go(host: Host, old: str) -> None:
+def test_an_image_that_stays_is_not_released(host: Host, old: str) -> None:
     host.image("alias")
     os.unlink(host.home / "alias")
     (host.home / "alias").symlink_to(old)
@@ -76,7 +76,7 @@ def test_what_stays_is_not_let_go(host: Host, old: str) -> None:
     assert released(host.planned()) == released(host.planned(options={"memory": 9})) == []
 
 
-def test_a_device_that_is_named_by_number_stays_and_is_said(host: Host) -> None:
+def test_a_device_by_number_stays_bound_with_a_warning(host: Host) -> None:
     image = host.image("old.raw")
     host.bind(image, 1)
     host.done(disks=[disk("/dev/loop1")])
@@ -92,7 +92,7 @@ def test_a_device_that_is_named_by_number_stays_and_is_said(host: Host) -> None:
     assert changed(host).warnings == []
 
 
-def test_an_image_without_loop_device_goes_and_a_missing_one_is_not_said(host: Host) -> None:
+def test_an_image_without_loop_device_is_released_but_not_a_missing_one(host: Host) -> None:
     image = host.image("old.raw")
     host.done(disks=[disk(image), disk("/dev/vg0/a", vdev="xvdb")])
     assert released(changed(host)) == [image]
@@ -100,14 +100,14 @@ def test_an_image_without_loop_device_goes_and_a_missing_one_is_not_said(host: H
     assert released(changed(host)) == []
 
 
-def test_a_deleted_image_leaves_its_unit_to_be_taken_back(host: Host, old: str) -> None:
+def test_a_deleted_image_is_released_so_that_its_unit_is_removed(host: Host, old: str) -> None:
     os.unlink(old)
     plan = changed(host)
     assert released(plan) == [old]
     assert plan.warnings == []
 
 
-def test_what_others_look_after_is_left_to_them(host: Host, old: str) -> None:
+def test_an_image_that_other_tasks_manage_is_not_released(host: Host, old: str) -> None:
     plan = changed(host, known_images=["/srv/other.raw", old])
     assert released(plan) == plan.warnings == []
 
@@ -117,7 +117,9 @@ def test_what_others_look_after_is_left_to_them(host: Host, old: str) -> None:
     "text",
     ["disk = [ '{link},raw,xvda,w' ]", "disk = [ 'phy:/dev/loop1,xvdb,w' ]", "odd = [ {image}\n"],
 )
-def test_what_another_config_names_stays(host: Host, old: str, directory: str, text: str) -> None:
+def test_an_image_in_another_config_is_not_released(
+    host: Host, old: str, directory: str, text: str
+) -> None:
     (host.home / directory).mkdir(exist_ok=True)
     other = host.home / directory / "db.cfg"
     other.write_text(text.format(link=f"/dev/disk/by-loop-file{old}", image=old))
@@ -131,7 +133,7 @@ def test_what_another_config_names_stays(host: Host, old: str, directory: str, t
     assert released(changed(host, autostart_dir=auto)) == [old]
 
 
-def test_a_comment_names_nothing(host: Host, old: str) -> None:
+def test_a_comment_does_not_keep_an_image(host: Host, old: str) -> None:
     (host.home / "db.cfg").write_text(f"# disk = [ '{old},,xvda' ]\nname = 'db'\n")
     host.path.write_text(f"name = 'web'\ndisk = [\n  '{old},,xvda', # root\n]\n")
     plan = changed(host, unlisted_disks="remove")
@@ -140,18 +142,18 @@ def test_a_comment_names_nothing(host: Host, old: str) -> None:
     assert plan.texts is not None and f"# '{old},,xvda', # root" in plan.texts[1]
 
 
-def test_what_another_option_names_stays(host: Host, old: str) -> None:
+def test_an_image_in_another_option_is_not_released(host: Host, old: str) -> None:
     (host.home / "db.cfg").write_text(f"device_model_args = [ '-drive', 'file={old}' ]\n")
     assert released(changed(host)) == []
 
 
-def test_what_another_config_names_by_another_path_stays(host: Host, old: str) -> None:
+def test_an_image_in_another_config_by_another_path_is_not_released(host: Host, old: str) -> None:
     (host.home / "alias").symlink_to(old)
     (host.home / "db.cfg").write_text(f"disk = [ '{host.home}/alias,raw,xvda,w' ]")
     assert released(changed(host)) == []
 
 
-def test_copies_and_hidden_files_name_nothing(host: Host, old: str) -> None:
+def test_copies_and_hidden_files_do_not_keep_an_image(host: Host, old: str) -> None:
     for name in ("web.cfg.1.2026-01-01@00:00:00~", ".xen-blockdev.new"):
         (host.home / name).write_text(old)
     os.mkfifo(host.home / "fifo")
@@ -169,7 +171,7 @@ def test_a_disk_may_move_to_another_config_of_the_same_call(host: Host, old: str
         assert [plan.warnings for plan in plans] == [[], []]
 
 
-def test_what_two_configs_had_goes_with_the_last_of_them(host: Host, old: str) -> None:
+def test_an_image_of_two_configs_is_released_by_the_last_of_them(host: Host, old: str) -> None:
     link = f"/dev/disk/by-loop-file{old}"
     db = {"domain": "db", "path": str(host.home / "db.cfg")}
     host.done(**db, disks=[disk(link)])
@@ -187,12 +189,12 @@ def test_an_image_that_stays_in_a_config_elsewhere_of_the_same_call(host: Host, 
     assert [plan.after["released"] for plan in plans] == [[], []]
 
 
-def test_an_absent_config_takes_no_image_over(host: Host, old: str) -> None:
+def test_an_absent_config_does_not_keep_an_image(host: Host, old: str) -> None:
     db = {"domain": "db", "path": str(host.home / "db.cfg"), "state": "absent"}
     gone = {"disks": [], "allow_slot_change": True}
     plans = host.plans({**db, "disks": [disk(f"/dev/disk/by-loop-file{old}")]}, gone)
     assert [plan.after["released"] for plan in plans] == [[], [old]]
 
 
-def test_it_is_told_once_it_is_done(host: Host, old: str) -> None:
+def test_the_result_of_a_run_has_the_released_images(host: Host, old: str) -> None:
     assert host.done(disks=[], allow_slot_change=True)["released"] == [old]

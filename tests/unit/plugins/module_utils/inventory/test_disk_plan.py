@@ -236,7 +236,7 @@ def test_that_every_option_reaches_its_module() -> None:
     }
 
 
-def test_that_what_is_waited_for_is_of_a_running_domain_alone() -> None:
+def test_that_wait_for_applies_to_running_domains_only() -> None:
     planned = disk_plan.plan([domain({"name": "boot", "size": 512, "wait_for": "offered"})])
     assert planned.entries[0]["vbd"]["wait_for"] == "offered"
     assert "wait_for" not in planned.configs[0]["disks"][0]
@@ -258,7 +258,7 @@ def test_that_another_format_is_left_to_qemu(format_: str) -> None:
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_that_only_what_may_have_been_bound_is_taken_back(state: str) -> None:
+def test_that_only_what_may_have_been_bound_is_unbound(state: str) -> None:
     """Without a path that udev writes as it is, no plan had a loop device for it."""
     assert "loop" not in entry(state=state, path="/srv/a b.raw", loop=False)
     assert "loop" not in entry(state=state, target="/dev/vg0/a")
@@ -339,7 +339,7 @@ def test_that_a_slot_is_named_as_it_was_written(vdev: object, key: int) -> None:
     assert planned["vdev"] == planned["vbd"]["vdev"] == str(vdev)
 
 
-def test_that_folders_can_be_chosen() -> None:
+def test_that_directories_can_be_chosen() -> None:
     plan = disk_plan.plan([domain({"name": "boot"})], images_dir="/i", config_dir="/c/")
     assert plan.entries[0]["image"]["path"] == plan.entries[0]["loop"]["path"] == "/i/web/boot.raw"
     assert plan.entries[0]["vbd"]["target"] == f"{LINKS}/i/web/boot.raw"
@@ -365,7 +365,7 @@ def test_that_a_config_gets_what_was_written() -> None:
 @pytest.mark.parametrize(
     ("options", "disks"), [({}, None), ({"disks": []}, []), ({"config": {"memory": 1}}, [])]
 )
-def test_that_a_config_keeps_the_disks_that_nothing_is_said_of(
+def test_that_a_config_keeps_omitted_disks(
     options: Dict[str, Any], disks: Optional[List[object]]
 ) -> None:
     (planned,) = disk_plan.plan([{"name": "web", "autostart": True, **options}]).configs
@@ -374,7 +374,7 @@ def test_that_a_config_keeps_the_disks_that_nothing_is_said_of(
 
 @pytest.mark.parametrize("state", ["present", "absent"])
 @pytest.mark.parametrize("autostart", [True, False])
-def test_that_a_config_is_told_whether_its_domain_starts(autostart: bool, state: str) -> None:
+def test_that_a_config_has_autostart(autostart: bool, state: str) -> None:
     (planned,) = disk_plan.plan([domain(autostart=autostart, state=state)]).configs
     assert planned["autostart"] is autostart
     (untold,) = disk_plan.plan([domain(state=state)]).configs
@@ -520,7 +520,7 @@ def test_that_each_domain_starts_at_the_beginning() -> None:
         ({"target": "iqn=x", "script": "block-iscsi"}, set()),
     ],
 )
-def test_that_only_what_is_ours_goes(options: Dict[str, Any], layers: set[str]) -> None:
+def test_that_only_what_is_ours_is_removed(options: Dict[str, Any], layers: set[str]) -> None:
     disk = {"name": "boot", **options}
     present = entries(domain(disk))[0]
     path = options.get("path", "/srv/xen/web/boot.raw")
@@ -558,7 +558,7 @@ def test_that_a_config_goes_with_its_domain_only() -> None:
         assert config == {"domain": "web", "path": "/etc/xen/web.cfg", "state": "absent"}
 
 
-def test_that_absent_disks_may_go_from_the_config() -> None:
+def test_that_absent_disks_may_be_removed_from_the_config() -> None:
     """By their slots only where those are written: others come from the order of the list."""
     (config,) = disk_plan.plan(
         [
@@ -634,7 +634,9 @@ def test_that_a_disk_that_stays_in_its_domain_is_not_detached() -> None:
         ({"path": "/srv/xen/web/here"}, {"path": "/srv/xen/web/here"}),
     ],
 )
-def test_that_a_disk_is_not_both_there_and_not(gone: Dict[str, Any], here: Dict[str, Any]) -> None:
+def test_that_a_disk_is_not_both_present_and_absent(
+    gone: Dict[str, Any], here: Dict[str, Any]
+) -> None:
     assert problems(
         domain(
             {"name": "here", "vdev": "xvdb", **here},
@@ -646,7 +648,7 @@ def test_that_a_disk_is_not_both_there_and_not(gone: Dict[str, Any], here: Dict[
     ]
 
 
-def test_that_what_two_absent_disks_have_goes_once() -> None:
+def test_that_what_two_absent_disks_share_is_removed_once() -> None:
     kept = {"name": "kept", "path": "/srv/xen/web/ours.raw", "state": "absent"}
     ours = {"name": "ours", "state": "absent"}
     for disks in ([kept, ours], [ours, kept]):
@@ -664,7 +666,7 @@ WEB, DB = "domains[0] (web)", "domains[1] (db)"
 RO = {"access": "ro"}
 
 
-def test_that_a_domain_is_there_once() -> None:
+def test_that_a_domain_is_unique() -> None:
     assert problems(domain({"name": "a"}), domain({"name": "a"}), domain(state="absent")) == [
         f"domains[1] (web): another domain has the same name, see {WEB}",
         f"domains[2] (web): another domain has the same name, see {WEB}",
@@ -792,7 +794,7 @@ def test_that_absent_disks_share_anything() -> None:
     assert len(entries(domain(*gone), domain(*gone, name="db"))) == 4
 
 
-def test_that_everything_wrong_is_told_at_once() -> None:
+def test_that_everything_wrong_is_reported_at_once() -> None:
     found = problems(
         domain({"name": "a", "vdev": "xvda"}, {"name": "b", "vdev": "51712", "size": "1GB"}),
         domain({"name": "a", "path": "/srv/xen/web/a.raw", "acces": "ro"}),
@@ -816,7 +818,7 @@ def test_that_everything_wrong_is_told_at_once() -> None:
     ("size", "shown"),
     [("1KiB", "1KiB"), (4608, "4608 bytes"), ("8193KiB", "8193KiB"), (512, "512 bytes")],
 )
-def test_that_a_tail_that_mirage_loses_is_told(size: object, shown: str) -> None:
+def test_that_a_tail_that_mirage_loses_is_reported(size: object, shown: str) -> None:
     plan = disk_plan.plan([domain({"name": "boot", "size": size})])
     assert plan.warnings == [
         f"{WEB}, disks[0] (boot): size {shown} is not a multiple of 4096 bytes: MirageOS on Xen "
@@ -848,7 +850,7 @@ def test_that_two_slots_of_one_linux_name_are_warned_of() -> None:
         ("xvdq1", "d16p0", "xvdq1", "xvd"),
     ],
 )
-def test_that_a_partition_beside_its_disk_is_told(
+def test_that_a_partition_beside_its_disk_is_reported(
     part: str, whole: str, name: str, bus: str
 ) -> None:
     disks = [{"name": "part", "vdev": part}, {"name": "disk", "vdev": whole}]
@@ -966,7 +968,7 @@ SHARING = [
 ]
 
 
-def test_that_an_image_that_is_shared_is_handed_to_a_module_once() -> None:
+def test_that_an_image_that_is_shared_is_passed_to_a_module_once() -> None:
     planned = entries(*SHARING)
     before = copy.deepcopy(planned)
     assert all("image" in one and "loop" in one for one in planned)
@@ -1280,7 +1282,7 @@ def test_that_marking_a_disk_absent_moves_no_other(domains: Domains) -> None:
     assert everything.warnings == []
 
 
-def test_that_a_format_is_passed_on_only_where_the_user_says_it() -> None:
+def test_that_a_format_is_passed_on_only_if_the_user_sets_it() -> None:
     said, unsaid = {"name": "a", "format": "raw"}, {"name": "b"}
     planned = disk_plan.plan([domain(said, unsaid)])
     disks = planned.configs[0]["disks"]

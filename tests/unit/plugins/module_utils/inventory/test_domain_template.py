@@ -121,7 +121,7 @@ def test_that_nothing_is_asked_twice_of_a_config_that_was_built() -> None:
     assert "name" not in before
 
 
-def test_that_there_may_be_nothing_to_give() -> None:
+def test_that_a_template_may_be_enough() -> None:
     assert config(template=BARE, networks=None, disks=None)["vif"] == []
 
 
@@ -190,7 +190,7 @@ def test_that_a_disk_is_in_the_slot_of_its_block(
     assert planned.items() <= found["vbd"].items()
 
 
-def test_that_what_the_template_says_holds_unless_it_is_said() -> None:
+def test_that_the_template_is_the_default() -> None:
     text = OPEN.replace("access=rw", "access=ro, backendtype=qdisk, discard")
     read_only = plan(template=text).entries[0]["vbd"]
     assert (read_only["access"], read_only["backendtype"], read_only["discard"]) == (
@@ -353,12 +353,14 @@ def test_that_options_of_a_template_need_one(option: Dict[str, Any]) -> None:
         ({"kernel": "/\ud800"}, "option kernel: '/\\ud800' has a character that cannot be enc"),
     ],
 )
-def test_that_a_mistake_is_told(options: Dict[str, Any], problem: str) -> None:
+def test_that_a_mistake_is_reported(options: Dict[str, Any], problem: str) -> None:
     assert problems(**options)[0].startswith(problem)
 
 
 @pytest.mark.parametrize("options", [{"template": "name = x\n"}, {"template": []}])
-def test_that_of_a_template_that_cannot_be_read_only_that_is_told(options: Dict[str, Any]) -> None:
+def test_that_of_a_template_that_cannot_be_read_only_that_is_reported(
+    options: Dict[str, Any],
+) -> None:
     disks = [*DISKS, {"name": "more", "block": "no"}, {"name": "slot", "xenstore_id": True}]
     assert len(problems(**options, disks=disks)) == 1
 
@@ -394,7 +396,7 @@ def test_that_a_setting_needs_a_template(option: str, value: object, instead: st
     ]
 
 
-def test_that_all_mistakes_are_told_at_once() -> None:
+def test_that_all_mistakes_are_reported_at_once() -> None:
     with pytest.raises(DiskPlanError) as error:
         plan(
             disks=[{"name": "dsk.img"}, {"name": "b", "block": "disk.im"}],
@@ -415,7 +417,7 @@ def test_that_all_mistakes_are_told_at_once() -> None:
 @pytest.mark.parametrize(
     "missing", [{}, dict.fromkeys(["kernel", "memory", "networks"]), {"networks": {"no": "br0"}}]
 )
-def test_that_a_domain_can_go(missing: Dict[str, Any]) -> None:
+def test_that_a_domain_can_be_absent(missing: Dict[str, Any]) -> None:
     planned = plan(state="absent", **missing)
     assert planned.configs == [{"domain": "web", "path": "/etc/xen/web.cfg", "state": "absent"}]
     assert [entry["xenstore_key"] for entry in planned.entries] == [51728, 51744]
@@ -425,7 +427,7 @@ def test_that_a_domain_can_go(missing: Dict[str, Any]) -> None:
     ] == [*("xvdb", "xvdc")]
 
 
-def test_that_what_went_from_the_template_can_go_as_well() -> None:
+def test_that_a_disk_that_left_the_template_can_be_absent() -> None:
     gone = [
         {"name": "old", "block": "old.img", "state": "absent"},
         {"name": "older", "vdev": "xvdb", "block": "data/my disk.tar", "state": "absent"},
@@ -472,7 +474,7 @@ def test_that_a_slot_may_be_named_in_the_template() -> None:
     assert config(template=text)["extra"] == "--disk=51728"
 
 
-def test_that_no_slot_is_filled_in_where_the_domain_goes() -> None:
+def test_that_no_slot_is_filled_in_of_an_absent_domain() -> None:
     assert plan(state="absent", config={"extra": "@SLOT:no@"}).configs[0]["state"] == "absent"
 
 
@@ -488,7 +490,7 @@ NO_DISK = "extra: @SLOT:{0}@: no present disk has the name or label '{0}': "
         ([], "", "the domain has none"),
     ],
 )
-def test_that_a_disk_is_there_to_be_named(
+def test_that_a_slot_needs_a_present_disk(
     disks: List[Dict[str, Any]], name: str, hint: str
 ) -> None:
     without = dict.fromkeys(["template", "kernel", "memory", "networks"])

@@ -80,7 +80,7 @@ def test_that_a_name_is_refused(name: object) -> None:
     assert len(disk) < 200
 
 
-def test_that_a_number_too_long_to_be_written_out_is_told() -> None:
+def test_that_a_number_too_long_to_be_written_out_is_reported() -> None:
     assert read([{"name": 1 << 100_000, "disks": 1 << 100_000}]).problems == [
         "domains[0]: name: must be text, not a value of type int: put it in quotes",
         "domains[0]: disks: must be a list, not a value of type int",
@@ -203,7 +203,7 @@ def test_that_there_may_be_nothing() -> None:
     assert problems_of_domain(disks=[]) == problems_of_domain(disks=None) == []
 
 
-def test_that_null_is_as_left_out() -> None:
+def test_that_null_is_as_omitted() -> None:
     options = (*TEXTS, *FLAGS, *CHOICES, "size", "vdev")
     assert disk(**dict.fromkeys(options)) == disk()
 
@@ -281,7 +281,7 @@ def test_that_the_options_of_a_domain_are_read() -> None:
     ]
 
 
-def test_that_folders_and_state_are_checked_once() -> None:
+def test_that_directories_and_state_are_checked_once() -> None:
     reader = InventoryReader("srv", 5, "Absent")
     domains = reader.domains([{"name": "web", "disks": [{"name": "a"}, {"name": "b"}]}])
     assert [domain.name for domain in domains] == ["web"]
@@ -296,7 +296,7 @@ def test_that_folders_and_state_are_checked_once() -> None:
     ("images_dir", "path"),
     [("/", "/web/boot.raw"), ("/srv", "/srv/web/boot.raw"), ("/srv/", "/srv/web/boot.raw")],
 )
-def test_that_folders_may_end_in_a_slash(images_dir: str, path: str) -> None:
+def test_that_directories_may_end_in_a_slash(images_dir: str, path: str) -> None:
     reader = InventoryReader(images_dir, images_dir, None)
     (domain,) = reader.domains([{"name": "web", "disks": [{"name": "boot"}]}])
     assert reader.problems == []
@@ -375,7 +375,7 @@ def test_that_an_image_may_be_elsewhere(path: str) -> None:
 
 
 @pytest.mark.parametrize("options", [{"loop": False}, {"format": "qcow2"}])
-def test_that_xl_can_be_told_the_path(options: Dict[str, Any]) -> None:
+def test_that_xl_can_express_the_path(options: Dict[str, Any]) -> None:
     (problem,) = problems_of_disk(path="/a\nb", **options)
     assert problem == f"{DISK}: target cannot contain '\\n': '/a\\nb'"
 
@@ -506,7 +506,7 @@ def test_that_others_may_make_sense_of_a_target(options: Dict[str, Any]) -> None
         ({"devtype": "cdrom", "access": "rw"}, "xl makes a cdrom read-only"),
     ],
 )
-def test_that_xl_can_be_told_the_disk(options: Dict[str, Any], problem: str) -> None:
+def test_that_xl_can_express_the_disk(options: Dict[str, Any], problem: str) -> None:
     (found,) = problems_of_disk(**options)
     assert found.startswith(f"{DISK}: {problem}")
 
@@ -572,7 +572,7 @@ def test_that_an_image_is_ours_if_we_would_create_it(options: Dict[str, Any], ou
     assert disk(**options).ours is ours
 
 
-def test_that_all_problems_are_told_each_with_its_place() -> None:
+def test_that_all_problems_are_reported_each_with_its_place() -> None:
     reader = InventoryReader("srv", "/etc/xen", None)
     reader.domains(
         [
