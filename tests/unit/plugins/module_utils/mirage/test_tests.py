@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests of unikernels: what is to be done for them, and what is told of them."""
+"""Tests of unikernels: their plan and their results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def problems(*tests: object, **options: Any) -> List[str]:
     return str(caught.value).split("\n")
 
 
-# ---- what is to be done ----
+# ---- plan ----
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -208,6 +208,7 @@ def test_each_of_them_can_be_on_the_host() -> None:
 
 
 HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
+LUN = {"name": "lun", "target": "/dev/vg0/lun"}
 
 
 @pytest.mark.parametrize(
@@ -217,19 +218,22 @@ HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
         ({"unikernel": "hello.xen"}, "mirage_vms[0]: it has no name"),
         ({"name": "hello"}, "mirage_vms[0] (hello): it has no unikernel"),
         ("hello", "mirage_vms[0]: a dictionary is wanted, not 'hello'"),
-        ({**HELLO, "expect": "("}, "mirage_vms[0] (hello): expect: expect '(' is no regular "),
+        ({**HELLO, "expect": "("}, "mirage_vms[0] (hello): expect: '(' is not a regular "),
         ({**HELLO, "timeout": "1 minute"}, "mirage_vms[0] (hello): timeout: a number of seconds"),
         ({**HELLO, "timeout": True}, "mirage_vms[0] (hello): timeout: a number of seconds"),
-        ({**HELLO, "timeout": 0}, "mirage_vms[0] (hello): timeout: a number of seconds is wanted"),
+        ({**HELLO, "timeout": 0}, "mirage_vms[0] (hello): timeout: a number of seconds above 0"),
         (
             {**HELLO, "fetch": ["out"]},
-            "mirage_vms[0] (hello): fetch: 'out' is no disk with an image: none",
+            "mirage_vms[0] (hello): fetch: 'out' is not one of the disks with an image: none",
         ),
         (
-            {**HELLO, "fetch": ["out"], "disks": [{"name": "in"}, {"name": "log"}]},
-            "mirage_vms[0] (hello): fetch: 'out' is no disk with an image: in, log",
+            {**HELLO, "fetch": ["out"], "disks": [{"name": "in"}, {"name": "log"}, LUN]},
+            "mirage_vms[0] (hello): fetch: 'out' is not one of the disks with an image: in, log",
         ),
-        ({**HELLO, "networks": {"a": "b"}}, "mirage_vms[0] (hello): networks fills a config"),
+        (
+            {**HELLO, "networks": {"a": "b"}},
+            "mirage_vms[0] (hello): networks needs a config; without one, set vif",
+        ),
         ({**HELLO, "disks": [{"name": "a"}]}, None),
         ({**HELLO, "disks": [{"nam": "a"}]}, "mirage_vms[0] (hello), disks[0]: 'nam' is no "),
         (
@@ -239,20 +243,20 @@ HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
         ({**HELLO, "config": "dist/hello.xl.in"}, "mirage_vms[0] (hello): "),
         (
             {**HELLO, "retries": -1},
-            "mirage_vms[0] (hello): retries: a whole number is wanted, 0 or",
+            "mirage_vms[0] (hello): retries: a whole number of 0 or more is",
         ),
-        ({**HELLO, "retries": True}, "mirage_vms[0] (hello): retries: a whole number is wanted"),
+        ({**HELLO, "retries": True}, "mirage_vms[0] (hello): retries: a whole number of 0 or"),
         (
             {**HELLO, "options": {"on_poweroff": "destroy"}},
             "mirage_vms[0] (hello): options: on_poweroff is always 'preserve' in a test",
         ),
         (
             {**HELLO, "options": {"extra": "--solo5:quiet --x=1"}},
-            "mirage_vms[0] (hello): --solo5:quiet hides with which status it ends",
+            "mirage_vms[0] (hello): --solo5:quiet hides the exit status",
         ),
         (
             {**HELLO, "options": {"cmdline": "--solo5:quiet", "extra": "none"}},
-            "mirage_vms[0] (hello): --solo5:quiet hides with which status it ends",
+            "mirage_vms[0] (hello): --solo5:quiet hides the exit status",
         ),
         ({**HELLO, "options": {"extra": "--solo5:quiet"}, "expect": "ok"}, None),
         ({**HELLO, "options": {"extra": "--solo5:quieter"}}, None),
@@ -260,7 +264,7 @@ HELLO: Dict[str, object] = {"name": "hello", "unikernel": "hello.xen"}
         *(
             (
                 {**HELLO, "disks": [{"name": "a", "path": "/srv/a.raw", option: value}]},
-                f"mirage_vms[0] (hello), disks[0] (a): {option} does not apply: what has a path",
+                f"mirage_vms[0] (hello), disks[0] (a): {option} does not apply to a disk ",
             )
             for option, value in {"size": "1MiB", "source": "a.raw", "loop": True}.items()
         ),
@@ -286,8 +290,8 @@ def test_a_wrong_test_keeps_its_place_behind_one_that_cannot_be_read() -> None:
     assert size.startswith("mirage_vms[1] (hello), disks[0] (a): size: 'domains[1]'")
 
 
-def test_all_that_is_wrong_is_told_at_once_each_at_its_own_test() -> None:
-    """A test that is wrong takes nothing from what is told of another, or of itself."""
+def test_all_problems_are_reported_at_once_with_their_tests() -> None:
+    """One problem hides no other one, of the same test or another."""
     wrong = {"name": "a", "size": 0}
     found = problems(
         HELLO,
@@ -304,8 +308,8 @@ def test_all_that_is_wrong_is_told_at_once_each_at_its_own_test() -> None:
         *(f"mirage_vms[{index}], disks[0] (a): size" for index in (1, 2)),
         "mirage_vms[4] (hello), disks[0] (a): size",
         "mirage_vms[4] (hello): the domain is there already, see mirage_vms[0] (hello)",
-        "mirage_vms[3] (quiet): --solo5:quiet hides with which status it ends, so that one that "
-        "dies would pass",
+        "mirage_vms[3] (quiet): --solo5:quiet hides the exit status, so a unikernel that fails "
+        "would pass; set expect, or remove --solo5:quiet",
     ]
     assert "x1y2" not in "".join(found)
 
@@ -397,7 +401,7 @@ def test_a_report_may_leave_out_what_is_nothing() -> None:
         ({"unreachable": True, "msg": "timed out"}, {}, {}, "lost", "the connection to the host "),
         (STARTED, {"unreachable": True, "msg": "gone"}, {}, "lost", "the connection to the host "),
         (STARTED, {"msg": "killed", "domains": []}, {}, "error", "killed"),
-        (STARTED, {}, {}, "error", "nothing was reported of it"),
+        (STARTED, {}, {}, "error", "no result was reported for it"),
         (STARTED, {"domains": [{"name": "one-x1", "msg": "taken"}]}, {}, "error", "taken"),
     ],
 )
