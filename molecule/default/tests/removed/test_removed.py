@@ -6,7 +6,7 @@ DIR = "/var/tmp/xen-blockdev-molecule"
 
 # The plan has the block device but not the image behind it.
 LUN = f"{DIR}/lun.raw"
-# The shared image is no longer in the plan; its loop device was unbound when it left the configs.
+# Nor the shared image any more; its loop device was unbound when it left the configs.
 LEFT = [f"{DIR}/images/shared.raw", LUN]
 
 
