@@ -7,7 +7,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """The options of C(module_utils/file_attributes.py)."""
+    """The options of ``module_utils/converge/file_attributes.py``."""
 
     DOCUMENTATION = r"""
 options:

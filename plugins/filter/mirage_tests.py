@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters that plan tests of unikernels and tell their results."""
+"""Filters that plan tests of unikernels and report their results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def mirage_tests(
     remote_src: bool = False,
     timeout: float = 60,
 ) -> dict[str, Any]:
-    """What is to be copied and done for each of the tests."""
+    """The files to copy and the plan of each test."""
     try:
         plan = testing.plan(
             tests, directory, source_dir, configs, remote=remote_src, timeout=timeout

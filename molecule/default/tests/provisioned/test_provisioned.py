@@ -67,7 +67,7 @@ def test_configs(host):
     for slot, path in (("xvda", f"{IMAGES}/web/boot.raw"), ("xvdq", f"{IMAGES}/web/scratch.raw")):
         assert f"vdev={slot}, access=rw, target={named(host, path)}'" in text
     assert f"vdev=51768, access=ro, target={named(host, IMAGES + '/web/data.raw')}'" in text
-    # A disk without a slot gets the next free one: 51768 is a partition of xvdd, and xvdq is further on.
+    # A disk without a slot gets the next free one: 51768 is a partition of xvdd.
     assert f"vdev=xvdb, access=rw, target={DIR}/lun'" in text
     assert f"vdev=xvdc, access=ro, target={named(host, IMAGES + '/shared.raw')}'" in text
 
