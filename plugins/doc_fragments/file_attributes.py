@@ -13,19 +13,19 @@ class ModuleDocFragment:
 options:
   owner:
     description:
-      - Name or number of the user who is to own the file. A new one belongs to root where this is
-        not given, and one that exists is left as it is.
+      - Name or number of the user who owns the file. If this is omitted, a new file belongs to
+        root, and an existing one is not changed.
     type: str
   group:
     description:
-      - Name or number of the group that is to own the file. Without it a new one gets what its
-        directory gives to new files, and one that exists is left as it is.
+      - Name or number of the group that owns the file. If this is omitted, a new file gets the
+        group that its directory gives to new files, and an existing one is not changed.
     type: str
   mode:
     description:
-      - Permissions of the file, as for M(ansible.builtin.file). Quote octal ones, V("0640").
-      - A new file has V("0600") from its first moment on. Without this it keeps them, and one that
-        exists is left as it is.
+      - Permissions of the file, as for M(ansible.builtin.file). Quote octal numbers, V("0640").
+      - A new file has V("0600") when it is created. If this is omitted, a new file keeps that, and
+        an existing one is not changed.
     type: raw
   seuser:
     description:

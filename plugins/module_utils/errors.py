@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The one family of errors that this collection raises on purpose."""
+"""The errors that this collection raises on purpose, all of one family."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from typing import Iterator
 
 
 class BlockdevError(Exception):
-    """What was wanted, what is in the way, what to do: one sentence or more, ready for the user.
+    """What was wanted, what is in the way and what to do: a message that is ready for the user.
 
-    Every error that leaves C(module_utils) on purpose is of this class, so a caller that turns
-    it into a failed task shows exactly the message; anything else is a bug and stays a traceback.
+    Every error that ``module_utils`` raises on purpose is of this class. A module fails with
+    exactly this message; any other exception is a bug and remains a traceback.
     """
 
 
 class HostError(BlockdevError):
-    """What is wrong with this host, and so with all that is wanted of it: said once."""
+    """A problem of the host itself, so that no item is possible: it is reported once."""
 
 
 class XenError(BlockdevError):
-    """Xen, or what runs on it, is not as wanted."""
+    """A problem of Xen or of a domain."""
+
+
+class ImageError(BlockdevError):
+    """An image cannot be read, created, changed or deleted."""
 
 
 @contextmanager
 def explained(words: str) -> Iterator[None]:
-    """Begin the errors of what is inside with C(words): ``cannot bind /srv/a.raw``."""
+    """Put ``words`` and a colon before the errors of the block: ``cannot bind /srv/a.raw``."""
     try:
         yield
     except BlockdevError as error:
@@ -35,6 +39,6 @@ def explained(words: str) -> Iterator[None]:
 
 
 def type_name(value: object) -> str:
-    """What to call the type of a value that a user wrote, which may be one of Ansible's making."""
+    """The name of the type of a user's value, also if it is one of Ansible's subclasses."""
     kinds = (bool, int, float, str, list, dict)
     return next((kind.__name__ for kind in kinds if isinstance(value, kind)), type(value).__name__)

@@ -35,7 +35,7 @@ options:
   name:
     description:
       - Name of the lab, also in an inventory. Labs with different names run side by side.
-      - It begins with a letter or a digit, and goes on with letters, digits, dots, underscores and hyphens.
+      - A letter or a digit, then letters, digits, dots, underscores and hyphens.
     type: str
     required: true
   state:
@@ -50,13 +50,13 @@ options:
     default: present
   cache:
     description:
-      - The folder that keeps what was built and the files of the labs. It is new, or empty, or has been the cache before.
+      - The directory that keeps what was built and the files of the labs. It is new, or empty, or has been the cache before.
       - An absolute path, without quotation marks, backslashes, dollar and percent signs.
     type: path
     required: true
   files:
     description:
-      - A folder with the files that are added to the root file system. C(usr/local/lib/xen-lab/customise) among them
+      - A directory with the files that are added to the root file system. C(usr/local/lib/xen-lab/customise) among them
         is run in there when all packages are installed.
       - Required if O(state=present).
     type: path
@@ -118,7 +118,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 lab:
-  description: The lab, V(none) where it does not run or, in check mode, does not run yet.
+  description: The lab, V(none) if it does not run or, in check mode, does not run yet.
   returned: success
   type: dict
   contains:
@@ -142,7 +142,7 @@ lab:
       returned: success
       sample: /home/me/.cache/xen-blockdev-lab/machines/lab/console.log
     image:
-      description: The folder with what was built.
+      description: The directory with what was built.
       type: str
       returned: success
       sample: /home/me/.cache/xen-blockdev-lab/images/0123456789abcdef
@@ -165,16 +165,20 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import options as lab_options
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import read_recipe
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import Cache
-from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, Wanted, state_of
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import (
+    Start,
+    WantedLab,
+    state_of,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
 
 
-def wanted(options: Dict[str, Any]) -> Wanted:
+def wanted(options: Dict[str, Any]) -> WantedLab:
     """The lab that is to run. Raises BlockdevError or OSError."""
     memory, cpus = options["memory"], options["cpus"]
     lab_options.check_machine(memory, cpus, options["port"], options["boot_timeout"])
     lab_options.check_dom0(options["release"], options["packages"], options["mirror"])
-    return Wanted(
+    return WantedLab(
         name=options["name"],
         recipe=read_recipe(
             options["files"], options["release"], options["packages"], options["mirror"]

@@ -12,25 +12,21 @@ version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
   - Binds raw images to loop devices and unbinds them, any number of them in one call. Xen's C(blkback)
-    reads only block devices, so this is what makes a guest's disk of a file.
-  - A binding is found by the device and inode of the image, so hard links, symbolic links, bind mounts and
-    renamed files are all the same image. However many runs bind it at the same time, it ends up on one
-    loop device.
-  - A device is bound read-write whenever the image can be written. What a guest may do with it is said
-    where it is attached.
-  - An image that has grown since it was bound gets the new size through to the device, also while a guest
-    uses it.
-  - Where udev has the rule of O(udev_rule), a device that was bound before and has no link that follows its image
-    is given one.
-  - A device that is not as wanted, and cannot become so while it is bound, is unbound and the image bound anew if nothing
-    uses it and this collection has bound it. That is one with another O(sector_size), with another number than O(device), and
-    one that is read-only although the image can be written. It keeps its number unless O(device) is another one, and has
-    direct I/O as O(direct_io) says of a new binding. Where it is in use or another program has bound it, the error names the
-    device, what differs, its users and the remedy.
-  - What is in use is never unbound. The error, or with O(in_use=leave) a warning, says by whom.
-  - An image that a guest runs on as a file has a loop device of Xen's own script, which unbinds it when the guest ends.
-    It is left alone until then, with a warning.
-  - Where C(/dev) lacks the node of a loop device, as in a container, the node is made if that is allowed.
+    reads only block devices, so a file needs a loop device to be a disk of a guest.
+  - A binding is identified by the device and inode of the image, so hard links, symbolic links, bind mounts and
+    renamed files are all the same image. An image gets one loop device, even if several runs bind it at the same time.
+  - A device is bound read-write if the image can be written. Whether a guest may write to it is decided when it is attached.
+  - If an image has grown since it was bound, its device gets the new size, even while a guest uses it.
+  - If udev has the rule of O(udev_rule), a device that is already bound but has no link gets one.
+  - Some differences cannot be changed while a device is bound, namely another O(sector_size), a number other than O(device), and
+    a device that is read-only although the image can be written. The image is then unbound and bound again if nothing uses the
+    device and this collection bound it. It keeps its number unless O(device) is another one, and gets direct I/O only with
+    O(direct_io=true). If the device is in use or another program bound it, the error names the device, the difference, its
+    users and the remedy.
+  - A device that is in use is never unbound. The error, or with O(in_use=leave) a warning, names its users.
+  - If a guest has the image file itself as a disk, Xen's own script has bound it to a loop device and unbinds it when the guest
+    shuts down. It is left alone until then, with a warning.
+  - If C(/dev) lacks the node of a loop device, as in a container, the node is created if that is allowed.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.named_in
@@ -38,9 +34,8 @@ extends_documentation_fragment:
 options:
   devices:
     description:
-      - The images and what is wanted of them, as a list. Mutually exclusive with O(path) and O(device).
-      - An element's options are those of the module. What an element leaves out is taken from the option of
-        that name beside the list.
+      - The images and their options, as a list. Mutually exclusive with O(path) and O(device).
+      - An element has the options of the module. An option that an element omits is taken from the module's option of that name.
     type: list
     elements: dict
     suboptions:
@@ -69,9 +64,9 @@ options:
     type: path
   device:
     description:
-      - The loop device to take, such as V(/dev/loop7). Without it the kernel's next free one is taken, or
-        whichever the image is bound to already.
-      - With O(state=absent) only this device is unbound.
+      - The loop device to use, such as V(/dev/loop7). Without it, an image stays on the device that it has, or gets the kernel's
+        next free one.
+      - With O(state=absent), only this device is unbound.
     type: str
   state:
     description:
@@ -83,88 +78,83 @@ options:
     description:
       - The format of the image. A loop device shows the bytes of the file as they are, so it is always V(raw).
       - Without this, an image with the signature of another format (such as qcow2, vhd, a compressed file or a
-        zip archive, but not tar) is not bound, as a guest would write into what is not its disk. A guest can
-        write such a signature into its raw disk itself. Say V(raw) for such an image. One that is bound
-        already stays bound.
+        zip archive, but not tar) is not bound, because a guest would overwrite data of that format. But a guest can
+        also write such a signature to its raw disk. Set V(raw) for such an image. An image that is already bound stays bound.
     type: str
     choices: [raw]
     version_added: 1.1.0
   direct_io:
     description:
-      - Whether the device bypasses the page cache of dom0. A new binding does not unless this is V(true);
-        one that exists is left as it is unless this is given.
-      - It is an error where the image's file system does not allow it. Only binding tells, so check mode does not
-        foresee that.
+      - Whether the device bypasses the page cache of dom0. If this is omitted, a new device does not, and an existing one is not
+        changed.
+      - V(true) is an error if the image's file system does not allow it. Only binding shows that, so check mode cannot predict it.
     type: bool
   persistent:
     description:
-      - Whether the image is bound again when the host boots. V(true) has systemd do that, by a unit for each image
-        in C(/etc/systemd/system), once the file system of the image is mounted and before xendomains starts guests.
-        V(false) removes the unit. One that exists is left as it is unless this is given; O(state=absent) removes
-        it, but not where O(device) names one of the image's devices. The device's number is not kept, O(device)
-        or not.
-      - The unit fails, and no other one with it, if the image is missing or if the device's name under
-        C(/dev/disk/by-loop-file) leads to anything else. That name is removed then, so that no guest starts on what
-        it leads to.
-      - Nothing is unbound when the host shuts down. Guests are ended or saved before their images are unmounted.
-      - Where systemd does not run, V(true) is not an error. A warning says what can be done.
+      - Whether the image is bound again when the host boots. V(true) writes a systemd unit for the image to
+        C(/etc/systemd/system), which binds it after its file system is mounted and before xendomains starts guests.
+        V(false) removes the unit. If this is omitted, an existing unit is not changed, but O(state=absent) removes it unless
+        O(device) is given. The device may get another number at boot, even with O(device).
+      - The unit fails if the image is missing, or if the link of the device below C(/dev/disk/by-loop-file) leads to another
+        device. It then removes that link, so that no guest starts with the wrong disk. The units of other images still run.
+      - Nothing is unbound when the host shuts down. Guests are shut down or saved before the file systems of their images are
+        unmounted.
+      - If systemd does not run, V(true) is not an error. A warning contains the alternatives.
     type: bool
   udev_rule:
     description:
       - Whether udev links every loop device of the host under the path of its image, such as
         C(/dev/disk/by-loop-file/srv/xen/web/boot.raw), which leads to the image whatever number its loop device has.
-        V(true) writes a rule to C(/etc/udev/rules.d/61-xen-blockdev.rules) before the first image is bound, if there is
-        none or another one. V(false) leaves the rule as it is. No option removes it.
-      - Where udev does not run, where that file is a link to C(/dev/null), and for an image that is to be unbound,
-        V(true) does nothing.
+        V(true) writes a rule to C(/etc/udev/rules.d/61-xen-blockdev.rules) before the first image is bound, if the file is
+        missing or differs. V(false) does not change the rule. No option removes it.
+      - V(true) does nothing if udev does not run, if that file is a link to C(/dev/null), or with O(state=absent).
     type: bool
     default: false
     version_added: 1.1.0
   sector_size:
     description:
-      - The logical sector size of the device in bytes. MirageOS wants 512, and makes its
-        blocks of 4096 bytes of eight such sectors.
+      - The logical sector size of the device in bytes. MirageOS needs 512, and builds its
+        blocks of 4096 bytes from eight such sectors.
     type: int
     choices: [512, 1024, 2048, 4096]
     default: 512
   discard_deleted:
     description:
-      - Whether O(state=absent) unbinds an image that has been deleted. It lives on in the loop device only, so
-        that destroys it. Otherwise that is an error, which says where the image can be copied from.
+      - Whether O(state=absent) unbinds an image that has been deleted. Its data exists only in the loop device, so
+        unbinding destroys it. Without this, it is an error, which names the device from which the image can be copied.
     type: bool
     default: false
   in_use:
     description:
-      - What O(state=absent) does with a loop device that is in use. V(fail) is an error. V(leave) leaves it bound,
-        with its boot unit, and a warning names the user. Whatever it is, nothing in use is unbound.
+      - What O(state=absent) does if the loop device is in use. V(fail) is an error. V(leave) leaves it bound,
+        with its boot unit, and a warning names its users. A device in use is never unbound.
     type: str
     choices: [fail, leave]
     default: fail
     version_added: 1.1.0
   ours_only:
     description:
-      - Whether O(state=absent) unbinds only what this collection has bound. That is told by a mark which the modules
-        give to what they bind (C(lo_file_name) begins with C(xen.blockdev:)), or by the unit of the image, see
-        O(persistent).
-      - A loop device of someone else is left, such as the one that Xen's own script has made for a running guest or
-        one of C(losetup). A warning names it if nothing uses it. So is an image that has been deleted, and any path that is
-        no regular file.
-      - If another item of the same call is about the image, that one alone counts.
-      - What versions before 1.1.0 have bound has no mark.
+      - Whether O(state=absent) unbinds only devices that this collection has bound. It recognizes them by a mark that its modules
+        set (C(lo_file_name) begins with C(xen.blockdev:)), or by the boot unit of the image, see O(persistent).
+      - Other loop devices are left alone, such as those that Xen's own script has bound for a running guest, or C(losetup).
+        A warning names such a device if nothing uses it. Deleted images and paths that are not regular files are
+        left alone as well.
+      - If another item of the same call has the same image, only that item counts.
+      - Devices that versions before 1.1.0 bound have no mark.
     type: bool
     default: false
     version_added: 1.1.0
   postpone:
     description:
-      - With O(state=absent) and O(ours_only=true), only tell by RV(devices[].postponed) whether there is something to
-        take back. A play unbinds a device after it has written the config that named it.
+      - With O(state=absent) and O(ours_only=true), change nothing, and only report in RV(devices[].postponed) whether there is a
+        device or unit to remove. A play unbinds a device after it has written the config that referred to it.
     type: bool
     default: false
     version_added: 1.1.0
 notes:
-  - Never write to an image while it is bound, and do not read it through both its path and its device. What one
-    of them writes, the other may not see.
-  - A binding with an offset or a size limit belongs to whoever made it. It is an error here and never touched.
+  - Never write to an image while it is bound, and do not read it through both its path and its device. Data that was written
+    through one of them may not be visible through the other.
+  - A device with an offset or a size limit was bound by another program. It is an error here and never changed.
 seealso:
   - module: xen.blockdev.xen_loopdev_info
   - module: xen.blockdev.xen_raw_disk
@@ -177,7 +167,7 @@ EXAMPLES = r"""
     path: /srv/xen/web/boot.raw
   register: loop
 
-- name: Show which one it is
+- name: Show which loop device it is
   ansible.builtin.debug:
     msg: "{{ loop.devices[0].path }} is {{ loop.devices[0].device }}"
 
@@ -199,17 +189,17 @@ EXAMPLES = r"""
       - path: /srv/xen/web/boot.raw
       - path: /srv/xen/web/data.raw
 
-- name: Bind an image, and have /dev/disk/by-loop-file/srv/xen/web/boot.raw lead to its loop device
+- name: Bind an image, and have udev link /dev/disk/by-loop-file/srv/xen/web/boot.raw to its loop device
   xen.blockdev.xen_loopdev:
     path: /srv/xen/web/boot.raw
     udev_rule: true
 
-- name: Unbind an image, refused while anything uses it
+- name: Unbind an image, which fails while anything uses it
   xen.blockdev.xen_loopdev:
     path: /srv/xen/web/old.raw
     state: absent
 
-- name: Have no loop device of this collection for images that it may have bound once, but leave those of guests that run
+- name: Unbind images that this collection may have bound, except for those in use
   xen.blockdev.xen_loopdev:
     state: absent
     ours_only: true
@@ -218,7 +208,7 @@ EXAMPLES = r"""
       - path: /srv/xen/web/log.raw
       - path: /srv/xen/web/root.qcow2
 
-- name: Unbind an image that somebody has deleted, and so destroy it
+- name: Unbind an image whose file was deleted, which destroys it
   xen.blockdev.xen_loopdev:
     path: /srv/xen/web/deleted.raw
     state: absent
@@ -232,7 +222,7 @@ EXAMPLES = r"""
         - path: /srv/xen/web/new.raw
   check_mode: true
 
-- name: Plan in check mode for what an earlier task would have made of the images
+- name: Plan in check mode with the images as an earlier task would have left them
   xen.blockdev.xen_loopdev:
     devices:
       - path: /srv/xen/web/grown.raw
@@ -255,7 +245,7 @@ RETURN = r"""
 devices:
   description:
     - The images in the order in which they were given, in a list even for one image.
-    - In check mode, what cannot be known before the image is bound is V(none).
+    - In check mode, values that are only known after binding are V(none).
   returned: always
   type: list
   elements: dict
@@ -263,15 +253,15 @@ devices:
     path: {description: The image., type: str, returned: always, sample: /srv/xen/web/boot.raw}
     device:
       description:
-        - The loop device, V(none) where the image is not bound.
-        - For an item that could not be planned, the one that was asked for.
+        - The loop device, V(none) if the image is not bound.
+        - For an item that could not be planned, the value of O(device).
       type: str
       returned: always
       sample: /dev/loop0
     link:
       description:
-        - A path of the loop device that follows the image, whatever number the device has after the next boot.
-        - V(none) where udev has not made that link, see O(udev_rule).
+        - A link to the loop device that stays the same, whatever number the device has after a reboot.
+        - V(none) if udev has not created that link, see O(udev_rule).
       type: str
       returned: unless the item could not be planned
       sample: /dev/disk/by-loop-file/srv/xen/web/boot.raw
@@ -308,27 +298,27 @@ devices:
       returned: unless the item could not be planned
       sample: true
     postponed:
-      description: Whether the image has a loop device or a boot unit of ours, which a later task is to take back.
+      description: Whether the image has a loop device or a boot unit of this collection, which a later task has to remove.
       type: bool
       returned: with O(postpone=true)
       sample: false
     changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
-      description: What was done or, in check mode, would be done.
+      description: The actions that were done or, in check mode, would be done.
       type: list
       elements: str
       returned: always
       sample: ["bind /srv/xen/web/boot.raw to a free loop device"]
     msg:
-      description: What went wrong with this item.
+      description: The error of this item.
       type: str
       returned: when it failed
-      sample: "cannot unbind /dev/loop3 (/srv/xen/web/old.raw): mounted on /mnt; end that first (detach, unmount, swapoff, close it)"
+      sample: "cannot unbind /dev/loop3 (/srv/xen/web/old.raw): mounted on /mnt; release it first (detach, unmount, swapoff or close it)"
 pending:
   description:
     - In check mode, the entries of RV(devices) that would change, under that name. Otherwise empty.
-    - Later tasks take it as O(pending). Several are merged by C(combine).
-  returned: when the items could be looked at
+    - Pass it to later tasks as O(pending). C(combine) merges several of them.
+  returned: when the items could be planned
   type: dict
   sample: {}
   version_added: 1.1.0
@@ -341,6 +331,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.module impor
     converge,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import open_devices
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_item import (
+    LoopdevItem,
+)
 
 
 def main() -> None:
@@ -363,6 +356,7 @@ def main() -> None:
                 "postpone": {"type": "bool", "default": False},
                 "named_in": NAMED_IN,
             },
+            read=LoopdevItem.read,
         ),
         open_devices,
     )

@@ -13,19 +13,19 @@ author: xen.blockdev authors (!UNKNOWN)
 description:
   - Lists the bound loop devices of a host, all of them or those of certain images, with the file system, the label
     and the partitions that C(blkid) finds on each.
-  - Where C(blkid) is not installed, a warning says so and nothing of these is known.
+  - If C(blkid) is not installed, these are missing from the result, and there is a warning.
 extends_documentation_fragment:
   - xen.blockdev.attributes.info
 options:
   paths:
     description:
-      - Show only the devices bound to these images, found by device and inode under any name they have.
-      - An image that is not bound, or is not there, has no entry in the result.
+      - Show only the devices that are bound to these images. Images are compared by device and inode, whatever their names.
+      - An image that does not exist or is not bound has no entry in the result.
     type: list
     elements: path
   probe:
     description:
-      - Whether to look at what is on the disks. That takes some milliseconds and a process for each.
+      - Whether to read the file systems and partitions on the devices. That takes some milliseconds and a process for each.
       - Without it, RV(devices[].filesystem) and RV(devices[].label) are V(none) and RV(devices[].partitions) is empty.
     type: bool
     default: true
@@ -34,15 +34,15 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: See what is bound
+- name: Read which loop devices are bound
   xen.blockdev.xen_loopdev_info:
   register: loops
 
-- name: Show bindings that outlived their image
+- name: Show devices whose image was deleted
   ansible.builtin.debug:
     msg: "{{ loops.devices | selectattr('deleted') | map(attribute='device') }}"
 
-- name: Show what is on them
+- name: Show the file systems and partitions on them
   ansible.builtin.debug:
     msg: "{{ item.device }}: {{ item.filesystem }} {{ item.label }} {{ item.partitions | map(attribute='label') }}"
   loop: "{{ loops.devices }}"
@@ -62,17 +62,17 @@ devices:
   contains:
     device: {description: The loop device., type: str, returned: success, sample: /dev/loop0}
     backing_file:
-      description: Path of the image as it was when the device was bound, in the mount namespace of whoever bound it.
+      description: Path of the image, in the mount namespace of the program that bound it.
       type: str
       returned: success
       sample: /srv/xen/web/boot.raw
     deleted:
-      description: Whether the image has been deleted. It lives on in the device until that is unbound.
+      description: Whether the image has been deleted. Its data exists until the device is unbound.
       type: bool
       returned: success
       sample: false
     link:
-      description: A path of the device that follows the image, V(none) where udev has not made it.
+      description: A link to the device that stays the same after a reboot, V(none) if udev has not created it.
       type: str
       returned: success
       sample: /dev/disk/by-loop-file/srv/xen/web/boot.raw
@@ -100,20 +100,20 @@ devices:
       sample: false
     filesystem:
       description:
-        - Type of the file system on the whole device, or of what else fills it, such as V(swap), as C(blkid) calls
-          it. V(none) where it finds nothing, or more than one thing.
-        - Whoever can write to the device decides what this, the label and the partitions say. It is read in
-          dom0, where a guest's last writes may not be seen yet.
+        - C(blkid)'s name for the type of the file system on the whole device, or of other content such as V(swap).
+          V(none) if C(blkid) finds nothing, or more than one type.
+        - A guest that can write to the device controls this, the label and the partitions. They are read in
+          dom0, where a guest's last writes may not be visible yet.
       type: str
       returned: success
       sample: ext4
     label:
-      description: Label of that file system, V(none) where it has none.
+      description: Label of that file system, V(none) if it has no label.
       type: str
       returned: success
       sample: CONTENT
     partitions:
-      description: The partitions of a device with a GPT. Those of other partition tables, which have no names, are not shown.
+      description: The partitions of a device with a GPT. Other partition tables have no names and are not shown.
       type: list
       elements: dict
       returned: success
@@ -121,14 +121,16 @@ devices:
       contains:
         number: {description: Number of the partition., type: int, returned: success, sample: 1}
         label:
-          description: Name of the partition, V(none) where it has none.
+          description: Name of the partition, V(none) if it has no name.
           type: str
           returned: success
           sample: boot
 """
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import query
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_info import report
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_info import (
+    shown_devices,
+)
 
 
 def main() -> None:
@@ -136,7 +138,7 @@ def main() -> None:
         "paths": {"type": "list", "elements": "path"},
         "probe": {"type": "bool", "default": True},
     }
-    query(options, "devices", report)
+    query(options, "devices", shown_devices)
 
 
 if __name__ == "__main__":

@@ -11,18 +11,18 @@ short_description: Create, copy, grow, shrink and delete raw disk images
 version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
-  - Manages raw images, the files that hold a guest's disks, any number of them in one call.
+  - Manages raw images, the files that hold the disks of guests, any number of them in one call.
   - A new image is empty, a copy of another image, or a file system or archive with the content of a
     directory.
-  - A new image appears under its name only when it is complete, and never over another file. If
-    anything goes wrong before that, nothing is left behind.
-  - An image grows also while a guest uses it. Bind it again with M(xen.blockdev.xen_loopdev)
+  - A new image appears under its name only when it is complete, and never replaces another file. If
+    its creation fails, nothing is left behind.
+  - An image can grow while a guest uses it. Bind it again with M(xen.blockdev.xen_loopdev)
     afterwards, so that its loop device gets the new size.
-  - What is in an image that exists is never written. It is cut only with O(shrink=true), and
-    neither cut nor deleted while it is bound to a loop device, attached to a domain or open in
-    another program. The error says by whom.
-  - A symbolic link to an image stands for the image, except that it is not deleted. Below a
-    directory that everyone can write to, only links of root are followed.
+  - The content of an image that exists is never overwritten. It is truncated only with
+    O(shrink=true), and neither truncated nor deleted while it is bound to a loop device, attached to
+    a domain or open in another process. The error names these users.
+  - A symbolic link to an image is followed, but never deleted. Below a world-writable
+    directory, only links of root are followed.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.file_attributes
@@ -31,10 +31,10 @@ extends_documentation_fragment:
 options:
   disks:
     description:
-      - The images and what is wanted of them, as a list. Mutually exclusive with O(path) and O(source).
-      - An element's options are those of the module. What an element leaves out is taken from the
-        option of that name beside the list.
-      - If one image cannot be had as wanted, the module fails before it touches any.
+      - The images and their wanted state, as a list. Mutually exclusive with O(path) and O(source).
+      - An element has the options of the module. Those that it omits are taken from the options of
+        the module itself.
+      - If one of the images is not possible, the module fails before it changes any.
     type: list
     elements: dict
     suboptions:
@@ -80,12 +80,12 @@ options:
   path:
     description:
       - The image, an absolute path on the managed host. Required unless O(disks) is given.
-      - Its directory must exist, or O(parents) be set. The file system must have hard links.
+      - Its directory must exist unless O(parents=true). Its file system must support hard links.
     type: path
   state:
     description:
-      - V(present) creates the image, or makes the one that exists as large as O(size) says.
-        V(absent) deletes it.
+      - V(present) creates the image, or changes the size of an existing one to O(size). V(absent)
+        deletes it.
     type: str
     choices: [present, absent]
     default: present
@@ -93,131 +93,132 @@ options:
     description:
       - Size of the image as the guest sees it, in bytes or with a binary unit, such as
         V(16777216), V(16MiB) or V(16M); a multiple of 512.
-      - Required for a new image without O(source). An image that exists keeps its size where this
-        is not given.
-      - With O(filesystem) and O(source), a new image is by default as large as the content needs, a
+      - Required for a new image without O(source). An existing image keeps its size if this is
+        omitted.
+      - With O(filesystem) and O(source), a new image is by default as large as its content needs, a
         multiple of 4096 bytes.
       - MirageOS on Xen sees only whole blocks of 4096 bytes, so any other size gives a warning.
     type: raw
   source:
     description:
-      - An image on the managed host whose content a new image gets. With O(filesystem), a directory
-        there whose content the new file system gets. An image that exists is never written again,
-        whatever has become of the source.
-      - Holes stay holes, and where the file system can, both images share their blocks until one
+      - The absolute path of an image on the managed host, which is copied to a new image. With
+        O(filesystem), of a directory whose content is copied into the new file system. An image that
+        exists is not written again, even if the source has changed.
+      - Holes remain holes. If the file system supports it, both images share their blocks until one
         of them is written.
-      - The image grows to O(size) where that is larger, and is never smaller than the source. A
-        source that does not end with a whole sector of 512 bytes is filled up with zeros.
-      - A source in use gives a warning, as what is written to it meanwhile may be missing in the
-        copy.
-      - A directory is looked through as it is on its own file system, without following any link.
-        One that has anything but files, directories and symbolic links in it is refused, and so is
-        one with a directory that everyone can write to, with another file system mounted in it,
-        or one that changes while it is copied. Hard links become files of their own.
+      - O(size) must not be smaller than the source. The rest is a hole. If the source does not end
+        with a whole sector of 512 bytes, the sector is padded with zeros.
+      - A source in use gives a warning, because data that is written during the copy may be missing
+        in it.
+      - A directory is read on its own file system only, without following links. It is rejected if
+        it contains anything but files, directories and symbolic links, a world-writable directory, or
+        the mount point of another file system, and if it changes while it is copied. Hard links
+        become separate files.
     type: path
   source_format:
     description:
-      - Format of O(source). It is never guessed, since a guest can write into its raw disk what
-        looks like an image of another format and names any file of the host as its content.
-      - A source is taken as V(raw) where this is left out. It is refused then if it has the signature of
-        another format, such as qcow2, or of a compressed file or an archive. The error names it.
-      - V(raw), said in so many words, copies every byte whatever the source looks like. Give it for a tar
-        archive that a MirageOS unikernel is to read.
+      - Format of O(source). It is never guessed, because a guest can write an image of another
+        format into its raw disk, which refers to any file of the host.
+      - If this is omitted, the source must be raw. It is rejected if it has the signature of another
+        format, such as qcow2, or of a compressed file or an archive. The error names the format.
+      - An explicit V(raw) copies every byte whatever signature the source has. Set it for a tar archive
+        that a MirageOS unikernel reads.
       - Any other format needs C(qemu-img) on the managed host (package C(qemu-utils) on Debian).
         An image that takes data from other files (a backing file, an external data file) is
-        refused, and so is one that changes while it is copied.
+        rejected, and so is one that changes while it is copied.
     type: str
     choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]
   format:
     description:
       - The format of the image at O(path), which is always V(raw) for this module.
       - Without this, an image with the signature of another format (such as qcow2, vhd, a compressed file or a
-        zip archive, but not tar) is not grown or cut, as that would break it. A guest can write such a
-        signature into its raw disk itself. Say V(raw) for such an image.
+        zip archive, but not tar) is not grown or truncated, because that would damage it. A guest can write
+        such a signature into its raw disk. Set V(raw) for such an image.
     type: str
     choices: [raw]
     version_added: 1.1.0
   filesystem:
     description:
-      - What a new image gets on its whole disk, without partitions. The content is that of the
-        directory O(source); without one, the file system is empty. It has no effect on an image
-        that exists, and when the image grows, the file system does not grow with it.
-      - V(ext2), V(ext3) and V(ext4) have blocks of 4096 bytes and no blocks kept for root. Files
-        have the owners, modes, times and extended attributes that they have in the directory; its
-        topmost directory is root's. They need C(mke2fs) on the managed host (package C(e2fsprogs)).
+      - The file system or archive in a new image, on the whole disk without partitions. It has the
+        content of the directory O(source), or is empty without one. The option has no effect on an
+        image that exists. When the image grows, the file system does not grow with it.
+      - V(ext2), V(ext3) and V(ext4) have blocks of 4096 bytes and no blocks reserved for root. Files
+        keep the owners, modes, times and extended attributes that they have in the directory; the
+        topmost directory belongs to root. They need C(mke2fs) on the managed host (package
+        C(e2fsprogs)).
       - V(vfat) is FAT16, which needs at least 16 MiB with sectors of 4096 bytes and 2076 KiB with
-        those of 512. From about 2 GiB on, or with more than 65524 clusters in use, it is FAT32,
-        with a warning as MirageOS does not read that. It has no owners and modes; all times are
-        those of its making. Symbolic links are refused, and so are names that FAT does not have, or
-        that differ only by upper and lower case. It needs C(mkfs.vfat)
-        (package C(dosfstools)), C(mcopy) and C(mdir) (C(mtools)). Many long names in one directory
-        that begin with the same six characters keep C(mcopy) busy. It takes 20 s for 1000 of them,
-        and eight times as long for twice as many.
-      - V(tar) is an archive that begins with the disk's first byte, which the key-value store of
-        MirageOS reads. It needs a O(source). At least 4096 bytes of zeros follow it. Headers are
-        those of ustar, and of pax where a name or number needs them.
+        sectors of 512. From about 2 GiB on, or with more than 65524 clusters in use, it is FAT32,
+        with a warning because MirageOS cannot read that. It has no owners and modes; all times are
+        those of its creation. Symbolic links are rejected, and so are names that FAT does not allow,
+        or that differ only by case. It needs C(mkfs.vfat) (package C(dosfstools)), C(mcopy) and
+        C(mdir) (package C(mtools)). C(mcopy) is slow if one directory has many long names that begin
+        with the same six characters. It takes 20 s for 1000 of them, and eight times as long for
+        twice as many.
+      - V(tar) is an archive that begins with the disk's first byte, as the key-value store of
+        MirageOS reads it. It needs a O(source). At least 4096 bytes of zeros follow it. Headers are
+        ustar, or pax if a name or number needs that.
     type: str
     choices: [ext2, ext3, ext4, vfat, tar]
   label:
     description:
       - The label of a new file system, at most 16 bytes for V(ext2), V(ext3) and V(ext4). For V(vfat),
-        at most 11 ASCII characters without any of C("*+,./:;<=>?[\]|); lower case is kept, though
-        some systems may not expect it.
+        at most 11 ASCII characters without any of C("*+,./:;<=>?[\]|); lower case is kept, although
+        some systems do not expect it.
     type: str
   fat_sector_size:
     description:
-      - With O(filesystem=vfat), the bytes of a sector, V(512) where this is not given.
-      - MirageOS on Xen makes blocks of 4096 bytes of whatever sectors the device has, and reads a FAT only if its
-        sectors are as large.
+      - With O(filesystem=vfat), the bytes of a sector, by default V(512).
+      - MirageOS on Xen uses blocks of 4096 bytes whatever sectors the device has, and can only read a FAT with
+        sectors of that size.
     type: int
     choices: [512, 4096]
   preserve:
     description:
       - With O(filesystem=tar), whether each member has the owner and group (as numbers), the mode
         and the time of its file.
-      - Otherwise the archive depends on nothing but names, content and who may execute. Members
-        belong to user and group 0, with time 0 and mode V(0644), or V(0755) for directories and for
-        files that their owner may execute. Members are sorted in any case.
+      - Otherwise the archive depends only on names, content and whether the owner may execute a file.
+        Members belong to user and group 0, with time 0 and mode V(0644), or V(0755) for directories
+        and for files that their owner may execute. Members are sorted in any case.
     type: bool
     default: false
   allocation:
     description:
-      - Whether the file system sets aside all blocks of the image at once, V(full), or each one
-        when it is first written, V(sparse).
-      - It counts when the image is created and when it grows. V(full) then fills all of its
-        holes; nothing takes blocks away.
+      - Whether all blocks of the image are preallocated, V(full), or each one is allocated when it is
+        first written, V(sparse).
+      - It applies when the image is created and when it grows. V(full) then fills all of its holes.
+        Blocks are never released.
     type: str
     choices: [sparse, full]
     default: sparse
   shrink:
     description:
-      - Whether an image larger than O(size) is cut, which destroys what lies beyond. Otherwise
+      - Whether an image larger than O(size) is truncated, which destroys the data beyond. Otherwise
         that is an error.
     type: bool
     default: false
   volatile:
     description:
-      - Whether a new image may be made where it is gone when the host boots, which is on a C(tmpfs) or C(ramfs)
+      - Whether a new image may be created where it is lost at the next boot, which is on a C(tmpfs) or C(ramfs)
         and below C(/run). Otherwise that is an error. Symbolic links in the path are followed first.
-      - Below C(/dev), C(/proc) and C(/sys) no image is made in any case, except in C(/dev/shm). An image that
-        exists is used wherever it is.
+      - Below C(/dev), C(/proc) and C(/sys) no image is ever created, except in C(/dev/shm). An image that exists
+        is used wherever it is.
     type: bool
     default: false
     version_added: 1.1.0
   parents:
     description:
-      - Whether the directories above a new image are created where they do not exist. Otherwise
-        that is an error.
-      - They belong to root and have mode V(0755), whatever O(owner), O(mode) and so on say, which
-        are the image's. They stay when the image cannot be created, or is deleted later.
+      - Whether the directories above a new image are created if they do not exist. Otherwise that is
+        an error.
+      - They belong to root and have mode V(0755); O(owner), O(mode) and so on apply to the image only.
+        They remain if the image cannot be created, or is deleted later.
     type: bool
     default: false
   slots:
     description:
-      - The slots of domains that the image is for. A new image is not made if the config of such a domain has
+      - The slots of domains that the image is for. A new image is not created if the config of such a domain has
         another disk in that slot, because M(xen.blockdev.xen_domain_config) would refuse to write the new image
         there.
-      - An image that exists is used whatever configs say.
+      - An image that exists is used without this check.
     type: list
     elements: dict
     version_added: 1.1.0
@@ -232,25 +233,25 @@ options:
         required: true
       config:
         description:
-          - The config, by default C(/etc/xen/<domain>.cfg). If it does not exist, the configs count that
-            M(xen.blockdev.xen_domain_config) takes for the former ones of the domain.
+          - The config, by default C(/etc/xen/<domain>.cfg). If it does not exist, the former configs of the
+            domain are checked, see M(xen.blockdev.xen_domain_config).
         type: path
   allow_slot_change:
-    description: Whether a new image may be made for slots that have another disk. Then O(slots) has no effect.
+    description: Whether a new image may be created for slots that have another disk. Then O(slots) has no effect.
     type: bool
     default: false
     version_added: 1.1.0
   autostart_dir:
-    description: Where C(xendomains) finds what it starts, see O(xen.blockdev.xen_domain_config#module:autostart_dir).
+    description: The directory of C(xendomains), see O(xen.blockdev.xen_domain_config#module:autostart_dir).
     type: path
     default: /etc/xen/auto
     version_added: 1.1.0
 notes:
   - On a file system without unnamed temporary files (open(2), C(O_TMPFILE)), a file
-    C(.xen_raw_disk.*) lies beside the image while it is made. It stays there only if the module
-    itself is killed.
-  - To learn whether a file system holds an image of 2 TiB or more, such a file without a name is
-    made, sized and dropped, in check mode too. Nothing of it can be seen.
+    C(.xen_raw_disk.*) exists in the directory of the image while it is created. It remains only if the
+    module itself is killed.
+  - To test whether a file system can hold an image of 2 TiB or more, the module creates an unnamed file of
+    that size and drops it, in check mode too. Other processes cannot see it.
 seealso:
   - module: xen.blockdev.xen_loopdev
   - module: xen.blockdev.xen_vbd_attach
@@ -264,11 +265,11 @@ EXAMPLES = r"""
     size: 16MiB
   register: image
 
-- name: Show what it takes of the file system
+- name: Show the space that it uses
   ansible.builtin.debug:
-    msg: "{{ image.disks[0].path }} takes {{ image.disks[0].allocated }} bytes"
+    msg: "{{ image.disks[0].path }} uses {{ image.disks[0].allocated }} bytes"
 
-- name: Have many images in one call, all but one with all their blocks
+- name: Create many images in one call, all but one preallocated
   xen.blockdev.xen_raw_disk:
     allocation: full
     disks:
@@ -280,7 +281,7 @@ EXAMPLES = r"""
       - path: /srv/xen/web/old.raw
         state: absent
 
-- name: Create an image and, where they do not exist, the directories above it
+- name: Create an image and the directories above it
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/new/boot.raw
     size: 16MiB
@@ -292,20 +293,20 @@ EXAMPLES = r"""
     source: /srv/xen/base/debian.raw
     size: 8GiB
 
-- name: Make a raw image of one in another format
+- name: Convert an image in another format
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/mail/root.raw
     source: /srv/xen/base/debian.qcow2
     source_format: qcow2
 
-- name: Make a file system with the content of a directory, as large as it needs
+- name: Create a file system with the content of a directory, as large as needed
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/content.raw
     filesystem: ext4
     label: CONTENT
     source: /srv/content
 
-- name: Make a FAT that a MirageOS unikernel on Xen can read
+- name: Create a FAT that a MirageOS unikernel on Xen can read
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/fat.raw
     filesystem: vfat
@@ -313,26 +314,26 @@ EXAMPLES = r"""
     size: 64MiB
     source: /srv/content
 
-- name: Make an archive for the key-value store of a MirageOS unikernel
+- name: Create an archive for the key-value store of a MirageOS unikernel
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/kv.raw
     filesystem: tar
     source: /srv/content
 
-- name: Make an empty file system
+- name: Create an empty file system
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/scratch.raw
     filesystem: ext4
     label: SCRATCH
     size: 1GiB
 
-- name: Shrink an image, refused while anything uses it
+- name: Shrink an image, unless it is in use
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/data.raw
     size: 1GiB
     shrink: true
 
-- name: Let the user of a backend process read and write an image
+- name: Let the group of a backend process read and write an image
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/data.raw
     owner: root
@@ -347,19 +348,19 @@ EXAMPLES = r"""
     setype: xen_image_t
     selevel: s0
 
-- name: Create an image, refused if the domain's config has another disk as xvdb
+- name: Create an image, unless the domain's config has another disk as xvdb
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/data.raw
     size: 1GiB
     slots:
       - {domain: web, vdev: xvdb}
 
-- name: Delete an image, refused while anything uses it
+- name: Delete an image, unless it is in use
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/old.raw
     state: absent
 
-- name: Plan in check mode to delete what earlier tasks would have detached and unbound
+- name: Plan in check mode to delete an image that earlier tasks would detach and unbind
   xen.blockdev.xen_raw_disk:
     path: /srv/xen/web/data.raw
     state: absent
@@ -370,27 +371,27 @@ EXAMPLES = r"""
 RETURN = r"""
 disks:
   description:
-    - The images in the order in which they were given, in a list even for one image.
+    - The images in the order of the input, as a list even for one image.
   returned: always
   type: list
   elements: dict
   contains:
     path:
-      description: The image, as it was given.
+      description: The image, as in the input.
       type: str
       returned: always
       sample: /srv/xen/web/boot.raw
     size:
-      description: Size of the image in bytes, V(none) where there is no image.
+      description: Size of the image in bytes, V(none) if there is no image.
       type: int
-      returned: when the image could be looked at
+      returned: when the image could be read
       sample: 16777216
     allocated:
       description:
-        - Bytes that the file system has set aside for the image, V(none) where there is no image.
+        - Bytes that are allocated for the image, V(none) if there is no image.
         - In check mode it is an estimate, and V(none) for a sparse copy or file system.
       type: int
-      returned: when the image could be looked at
+      returned: when the image could be read
       sample: 4096
     changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
@@ -409,8 +410,8 @@ disks:
 pending:
   description:
     - In check mode, the entries of RV(disks) that would change, under that name. Otherwise empty.
-    - Later tasks take it as O(pending). Several are merged by C(combine).
-  returned: when the items could be looked at
+    - Pass it to later tasks as O(pending). Merge several by C(combine).
+  returned: when the items could be read
   type: dict
   sample: {}
   version_added: 1.1.0
@@ -423,9 +424,14 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.module impor
     converge,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.fat import SECTOR_SIZES
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file_systems import FILE_SYSTEMS
+from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system_options import (
+    FILE_SYSTEMS,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.image.source import FORMATS
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import open_images
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
+    RawDiskItem,
+)
 
 INTERFACE = Interface(
     items="disks",
@@ -460,6 +466,7 @@ INTERFACE = Interface(
         "autostart_dir": {"type": "path", "default": "/etc/xen/auto"},
     },
     files=True,
+    read=RawDiskItem.read,
 )
 
 

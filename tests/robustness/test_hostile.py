@@ -19,7 +19,7 @@ from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_
 from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as specs
-from ansible_collections.xen.blockdev.plugins.module_utils.image import file as image_file
+from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome, call
 
@@ -306,7 +306,7 @@ def test_an_image_that_comes_to_name_a_file_of_the_host_brings_nothing_of_it(
     message = refused_without(
         secret, call("xen_raw_disk", hook, path=f"{folder}/a", **options), folder
     )
-    assert ("takes data from" if at == 1 else "was changed meanwhile") in message
+    assert ("takes data from" if at == 1 else "was changed in the meantime") in message
 
 
 # ---- what nobody else may read ----
@@ -347,7 +347,7 @@ def test_an_image_is_never_readable_for_others(
         def fail(_directory: int) -> int:
             raise OSError(95, "not supported")
 
-        monkeypatch.setattr(image_file, "_open_nameless", fail)
+        monkeypatch.setattr(file_actions, "_open_nameless", fail)
     options: Dict[str, Any] = {"size": MIB}
     if "full" in how:
         options["allocation"] = "full"

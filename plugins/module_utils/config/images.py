@@ -37,7 +37,7 @@ def image_of(target: str, bindings: Callable[[], Sequence[loop_binding.Binding]]
     """The path of the image behind the target of a disk, a file or a loop device by its link or its
     number; None for any other target. ``bindings`` is asked for a number only."""
     if loop_link.is_link(target):
-        return loop_link.path_of(target)
+        return loop_link.linked_image(target)
     number = loop_binding.number_of(target)
     if number is not None:
         return next((b.backing_file for b in bindings() if b.number == number), None)

@@ -239,7 +239,7 @@ class ConfigSlots:
             or any(map(disk.get, ("format", "script")))
         ):
             return
-        path = loop_link.path_of(target) if loop_link.is_link(target) else target
+        path = loop_link.linked_image(target) if loop_link.is_link(target) else target
         try:
             status = os.stat(path)
         except OSError:
@@ -274,7 +274,7 @@ class ConfigSlots:
         A target that leads nowhere is known by its name only; so is a loop device that is not
         bound, since the image that it once had cannot be told.
         """
-        path = loop_link.path_of(target) if loop_link.is_link(target) else target
+        path = loop_link.linked_image(target) if loop_link.is_link(target) else target
         if not os.path.isabs(path):
             return target
         try:

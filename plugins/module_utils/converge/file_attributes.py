@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Owner, group, mode and SELinux context of a managed file, as steps of a plan.
 
-Ansible's own code compares and sets them. It ends the module where it cannot, and knows check mode
+Ansible's own code compares and sets them. It ends the module if it fails, and knows check mode
 only for the module as a whole; here both are bent so that many files can share one plan.
 """
 
@@ -63,7 +63,7 @@ def plan(module: AnsibleModule, options: Mapping[str, Any], path: Optional[str])
 
 def _group_of_new(path: str) -> int:
     """The group that a file at ``path`` will have: that of the directory that it is made in, or of
-    the one above those that are made for it, where that has the set-group-ID bit (inode(7))."""
+    the one above those that are made for it, if that has the set-group-ID bit (inode(7))."""
     directory = os.path.dirname(path)
     while not os.path.isdir(directory):
         directory = os.path.dirname(directory)

@@ -178,7 +178,7 @@ def converge(
     """Run a module from its parameters to its exit.
 
     ``resource`` opens what the module manages and holds its lock while it is open. Its argument
-    says whether this is check mode, where nothing may be touched and no lock is needed.
+    says whether this is check mode, where nothing may be changed and no lock is needed.
     """
     module = AnsibleModule(
         argument_spec=interface.argument_spec(),

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What earlier tasks of a play have announced in check mode, where nothing of it happens."""
+"""Changes that earlier tasks of a play have announced in check mode, without making them."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any, Dict, FrozenSet, List, Mapping, Optional, Sequence, Tupl
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
 
-Entry = Mapping[str, Any]
+Announced = Mapping[str, Any]
 """One item of a module's result."""
 
-Option = Mapping[str, Optional[List[Entry]]]
+PendingOption = Mapping[str, Optional[List[Announced]]]
 """The option ``pending`` as Ansible passes it."""
 
 KEYS = {
@@ -56,7 +56,7 @@ class Pending:
     """The slots whose disks would be detached or replaced, each as domain and vdev."""
 
     @classmethod
-    def read(cls, option: Optional[Option], check_mode: bool) -> Pending:
+    def read(cls, option: Optional[PendingOption], check_mode: bool) -> Pending:
         """From the option. Raises BlockdevError for what no module returns, also
         without check mode, in which nothing is pending."""
         changed = {name: _changed(name, (option or {}).get(name) or ()) for name in KEYS}
@@ -73,7 +73,7 @@ class Pending:
         return announced if check_mode else cls()
 
 
-def _changed(name: str, entries: Sequence[Entry]) -> List[Entry]:
+def _changed(name: str, entries: Sequence[Announced]) -> List[Announced]:
     """The entries that announce a change."""
     for index, entry in enumerate(entries):
         _refuse_nameless(f"pending.{name}[{index}]", KEYS[name], entry)
@@ -82,22 +82,22 @@ def _changed(name: str, entries: Sequence[Entry]) -> List[Entry]:
     return [entry for entry in entries if entry.get("changed", True)]
 
 
-def _refuse_nameless(where: str, key: str, entry: Entry) -> None:
+def _refuse_nameless(where: str, key: str, entry: Announced) -> None:
     if not isinstance(entry.get(key), str):
         raise PendingError(f"{where} has no {key}: give the entry as the module has returned it")
 
 
-def _stays(entry: Entry) -> bool:
+def _stays(entry: Announced) -> bool:
     """Whether the image, or its loop device, is there afterwards."""
     return "size" not in entry or entry["size"] is not None
 
 
-def _size(entry: Entry) -> Optional[int]:
+def _size(entry: Announced) -> Optional[int]:
     with explained(f"pending: {entry['path']}"):
         return parse_size(entry["size"]) if "size" in entry else None
 
 
-def _slots(entry: Entry) -> List[Tuple[str, str]]:
+def _slots(entry: Announced) -> List[Tuple[str, str]]:
     """Those that the entry has emptied, or filled with another disk."""
     slots = [entry, *(entry.get("detached") or ())]
     return [(slot["domain"], str(slot["vdev"])) for slot in slots if slot.get("vdev") is not None]

@@ -68,13 +68,13 @@ class Plan:
 
     read_back: Callable[[], State] = dict
     """Reads the state from the host once the actions are done; raises BlockdevError if it is
-    not the wanted one, UnexpectedStateError where it can tell which it is."""
+    not the wanted one, UnexpectedStateError if it knows which it is."""
 
     actions: List[Action] = field(default_factory=list)
     """The steps, in order; none if the host is as wanted."""
 
     warnings: List[str] = field(default_factory=list)
-    """What the user should know although nothing is in the way. An action may add to it."""
+    """What the user should know although nothing prevents the actions."""
 
     file: Optional[str] = None
     """The file that will be there and may be given an owner, a mode and so on."""
@@ -94,7 +94,7 @@ class Plan:
         return Plan(
             before={**self.before, **other.before},
             after={**self.after, **other.after},
-            read_back=lambda: {**self.read_back(), **other.read_back()},
+            read_back=lambda: _read_both(self, other),
             actions=[*self.actions, *other.actions],
             warnings=[*self.warnings, *other.warnings],
             file=self.file or other.file,
@@ -111,10 +111,25 @@ class Plan:
         return {"before": {**self.before, **old}, "after": {**self.after, **new}}
 
 
+def _read_both(first: Plan, second: Plan) -> State:
+    """What both read back, also if one of them finds a state that is not the wanted one."""
+    state: State = {}
+    unexpected: List[UnexpectedStateError] = []
+    for plan in (first, second):
+        try:
+            state.update(plan.read_back())
+        except UnexpectedStateError as error:
+            state.update(error.state)
+            unexpected.append(error)
+    if unexpected:
+        raise UnexpectedStateError(str(unexpected[0]), state)
+    return state
+
+
 class Resource(Generic[Item]):
     """One kind of thing on this host, its state read once when the resource is made.
 
-    ``convergence`` asks for the plan of every wanted item before it runs the first action.
+    ``converge.module`` asks for the plan of every wanted item before it runs the first action.
     """
 
     def plan(self, item: Item) -> Plan:
@@ -129,7 +144,7 @@ class Resource(Generic[Item]):
         """Look at all items, before the first of them is planned."""
 
     def warnings(self) -> List[str]:
-        """What the user should know of what no item speaks of, once all items are planned."""
+        """What the user should know about things that are no item, once all items are planned."""
         return []
 
     def rank(self, item: Item) -> int:

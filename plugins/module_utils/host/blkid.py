@@ -28,7 +28,7 @@ DISK_SECONDS = 10
 """How long one look at a disk may take. The storage behind it may not answer."""
 
 CALL_SECONDS = 60
-"""How long all of them may take. What was not looked at by then is not known."""
+"""How long all of them may take. What was not read within that time is unknown."""
 
 _PAIR = re.compile(r"([A-Z_]+)=(.*)")
 _PARTITION = re.compile(r'NR="([0-9]{1,9})" NAME="((?:[^"\\]|\\.)*)"')
@@ -106,7 +106,7 @@ class Prober:
     def _lines(self, disk: int, *command: str) -> List[str]:
         """What the command prints of the disk, none if it fails.
 
-        blkid exits with 2 where it finds nothing, and with 8 where it finds more than one thing.
+        blkid exits with 2 if it finds nothing, and with 8 if the result is ambiguous.
         """
         left = self._until - time.monotonic()
         if left <= 0:

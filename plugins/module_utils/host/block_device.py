@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What sysfs tells of a block device: what it is made of, and which unit it is a way to.
+"""What sysfs says about a block device: what it is made of, and which unit it is a path to.
 
 A device number is this host's name of a way to a disk. Two ways to one disk have two numbers: the
 paths of a LUN (``sda``, ``sdb``), or an RBD image that is mapped twice. The unit itself has a name
@@ -25,15 +25,15 @@ UNIQUE = re.compile(r"(naa|eui|nvme|uuid)\.(?=.*[1-9a-f]).+", re.IGNORECASE)
 zeros are what a device says that has none."""
 
 BY_VENDOR = re.compile(r"t10\.(.{8})(?=.*[1-9])(.*\S)")
-"""One that is as unique as the vendor has made it: 8 characters of the vendor, then what tells the
-units apart. Nothing does where that is missing."""
+"""One that is as unique as the vendor made it: 8 characters of the vendor, then an identifier of
+the unit. Without that identifier it is not unique."""
 
 RBD_NODES = ("cluster_fsid", "pool", "pool_ns", "name", "current_snap")
 """Documentation/ABI/testing/sysfs-bus-rbd of Linux; ``pool_ns`` is not in all versions."""
 
 
 def sysfs(rdev: int) -> str:
-    """Where the kernel tells of the block device ``rdev``."""
+    """The directory of the block device ``rdev`` in sysfs."""
     return f"{SYS_BLOCK_BY_NUMBER}/{os.major(rdev)}:{os.minor(rdev)}"
 
 
@@ -60,12 +60,12 @@ def below(rdev: int) -> FrozenSet[int]:
 def _next_below(rdev: int) -> Iterator[int]:
     """The disk of a partition, or what device-mapper or md has made a device of."""
     device = os.path.realpath(sysfs(rdev))
-    yield from disks(rdev)
+    yield from disk_of_partition(rdev)
     for name in entries(f"{device}/slaves"):
         yield from _number_in(f"{device}/slaves/{name}")
 
 
-def disks(rdev: int) -> Iterator[int]:
+def disk_of_partition(rdev: int) -> Iterator[int]:
     """The disk of a partition; none of what is no partition."""
     device = os.path.realpath(sysfs(rdev))
     if os.path.exists(f"{device}/partition"):
@@ -99,7 +99,7 @@ def numbers() -> Iterator[int]:
 
 
 def units(rdev: int) -> FrozenSet[str]:
-    """The names of the unit that the block device is a way to; none if it tells none.
+    """The names of the unit that the block device is a path to; none if it reports none.
 
     A partition is named by its disk and the sector at which it begins.
     """

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Files, and the directories that they are to be made in."""
+"""Files, and the directories in which they are created."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 NEW_FILE = ".xen-blockdev.new"
-"""Name of a file that is not complete yet, in the directory where it is to be."""
+"""Name of a file that is not complete yet, in its final directory."""
 
 MOUNTS = "/proc/self/mountinfo"
 """What is mounted, as this process sees it (proc_pid_mountinfo(5))."""
@@ -90,7 +90,7 @@ def resolved(path: str) -> str:
     """The absolute ``path`` without symbolic links; it need not exist.
 
     Below a directory that everyone can write to, such as /tmp, anyone may have put a link into the
-    way, so that only those of root (or whoever runs this) are followed there. Raises BlockdevError
+    way, so only those of root (or the user who runs this) are followed there. Raises BlockdevError
     for another one and for a path that the kernel never takes, and OSError.
     """
     real, left, links, public = "/", path.split("/")[::-1], 0, False
@@ -197,7 +197,7 @@ def sync_directories(directories: Iterable[str]) -> None:
 
 def mounted_types(device: int) -> Set[str]:
     """The types of the file system with the number ``device`` (st_dev), by its mounts: one, or none
-    where its files have another number than its mounts, as on btrfs."""
+    if its files have another number than its mounts, as on btrfs."""
     number = f"{os.major(device)}:{os.minor(device)}".encode()
     with open(MOUNTS, "rb") as mountinfo:
         mounts = [line.partition(b" - ") for line in mountinfo]
@@ -250,7 +250,7 @@ def _copy_attributes(name: str, directory: int, new: int) -> None:
 
 
 def nearest(path: str) -> str:
-    """The absolute ``path`` itself where it exists, otherwise what is first above it."""
+    """The absolute ``path`` itself if it exists, otherwise its nearest existing parent."""
     while not os.path.lexists(path):
         path = os.path.dirname(path)
     return path

@@ -67,7 +67,7 @@ def _xl_block_script(wait: float) -> Iterator[None]:
     try:
         yield
     finally:
-        # As its release_lock does. Whoever waits on the removed file notices and starts again.
+        # As its release_lock does. A process that waits on the removed file notices and retries.
         with suppress(FileNotFoundError):
             os.unlink(XL_SCRIPT_LOCK)
         os.close(descriptor)
@@ -92,7 +92,7 @@ def _try_to_lock(path: str) -> Optional[int]:
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # A lock on a file that its holder has removed meanwhile locks nothing.
+        # A lock on a file that its holder has removed locks nothing.
         if os.path.samestat(os.fstat(descriptor), os.stat(path)):
             return descriptor
     except (BlockingIOError, FileNotFoundError):

@@ -74,7 +74,7 @@ class Process:
         return []
 
 
-def opened() -> Iterator[OpenFile]:
+def all_open() -> Iterator[OpenFile]:
     """What every process but this one has open, except for the process that is itself what is
     behind a network block device."""
     for pid in processes():
@@ -111,4 +111,4 @@ def command(pid: str) -> str:
     """What a process is called."""
     with suppress(OSError), open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as comm:
         return comm.read().strip()
-    return "ended meanwhile"
+    return "has ended"

@@ -3,7 +3,7 @@
 """Where an overlay file system keeps a file.
 
 A file in ``merged`` and the one in ``upper`` that it is have two inodes, although a write to one is
-a write to the other. Documentation/filesystems/overlayfs.rst of Linux tells how they belong
+a write to the other. Documentation/filesystems/overlayfs.rst of Linux describes how they belong
 together.
 """
 

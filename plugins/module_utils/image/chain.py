@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The files that QEMU opens together with an image: its backing files and data files.
 
-The format of an image is told, as by a guest's config. Only a backing file whose format nobody
-tells is guessed, because QEMU does so too. Nothing of what is read here goes anywhere: it tells
-which files are in use.
+The format of the image is given, as in a guest's config. The format of a backing file is guessed
+only if its image does not give it, because QEMU guesses it, too. The result only shows which files
+are in use; their content is not passed on.
 """
 
 from __future__ import annotations
@@ -12,22 +12,22 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass
-from typing import Iterator, Optional, Set, Union
+from typing import Iterator, Optional, Union
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened
 from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
 from ansible_collections.xen.blockdev.plugins.module_utils.image.header import HeaderError, Named
 
-MAX_DEPTH = 200
-"""Images of a chain that are read. QEMU itself has no limit; chains are a few long."""
+MAX_CHAIN_LENGTH = 200
+"""Images of a chain that are read. QEMU itself has no limit; real chains are short."""
 
 PROTOCOL = re.compile("[^/:]*:")
-"""What a name that is no path begins with (path_has_protocol in block.c of QEMU)."""
+"""The beginning of a name that is not a path (path_has_protocol in block.c of QEMU)."""
 
 
 class ChainError(XenError):
-    """Not all files of a chain can be told."""
+    """Not all files of a chain can be found."""
 
 
 @dataclass(frozen=True)
@@ -36,16 +36,14 @@ class Link:
 
     path: str
     role: str
-    """What it is to the image: C(backing file) or C(data file)."""
+    """``backing file`` or ``data file``."""
     is_written: bool
-    """Whether it is written where the image is."""
+    """Whether it is written when the image is."""
 
 
 def links(path: str, image_format: str) -> Iterator[Union[Link, ChainError]]:
-    """The files of the chain that begins with the image at C(path), and what of it cannot be told.
-
-    C(image_format): of that image, as xl calls it.
-    """
+    """The files of the chain that begins with the image at ``path``, and an error for each that
+    cannot be found. ``image_format``: of that image, as xl calls it."""
     current: Optional[str] = image_format
     is_top, seen = True, {os.path.realpath(path)}
     while True:
@@ -53,7 +51,7 @@ def links(path: str, image_format: str) -> Iterator[Union[Link, ChainError]]:
             named = _named(path, current)
         except (OSError, HeaderError) as error:
             reason = getattr(error, "strerror", None) or error
-            yield ChainError(f"which files {path} is made of cannot be told: {reason}")
+            yield ChainError(f"cannot find the backing and data files of {path}: {reason}")
             return
         following = None
         for name, role in ((named.data, "data file"), (named.backing, "backing file")):
@@ -62,25 +60,20 @@ def links(path: str, image_format: str) -> Iterator[Union[Link, ChainError]]:
             beside = _path(name, path)
             if beside is None:
                 yield ChainError(
-                    f"{path} has the {role} {name!r}, which is no path: who else uses it is not "
-                    "known"
+                    f"{path} has the {role} {name!r}, which is not a path, so its other users are "
+                    "unknown"
                 )
                 continue
             yield Link(beside, role, is_written=is_top and role == "data file")
             following = beside if role == "backing file" else following
         if following is None:
             return
-        if _is_seen(following, seen):
-            yield ChainError(f"the backing files of {path} lead back to it or never end")
+        real = os.path.realpath(following)
+        if real in seen or len(seen) >= MAX_CHAIN_LENGTH:
+            yield ChainError(f"the chain of backing files from {path} on is circular or too long")
             return
+        seen.add(real)
         path, current, is_top = following, named.backing_format, False
-
-
-def _is_seen(path: str, seen: Set[str]) -> bool:
-    real = os.path.realpath(path)
-    is_seen = real in seen or len(seen) >= MAX_DEPTH
-    seen.add(real)
-    return is_seen
 
 
 def _named(path: str, image_format: Optional[str]) -> Named:
@@ -99,7 +92,7 @@ def _named(path: str, image_format: Optional[str]) -> Named:
 
 
 def _path(name: str, image: str) -> Optional[str]:
-    """The path that C(name) stands for in the header of C(image); None where it is no path."""
+    """The path for a ``name`` in the header of ``image``; None if it is not a path."""
     if name.startswith("file:"):
         name = name[len("file:") :]
     elif PROTOCOL.match(name):

@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""FAT file systems, made by mkfs.vfat (dosfstools) and filled by mcopy (mtools), without a mount.
+"""FAT file systems, created by mkfs.vfat (dosfstools) and filled by mcopy (mtools), not mounted.
 
-How many clusters there are tells a FAT's kind. Linux and others take less than 4085 for FAT12, but
-MirageOS's ocaml-fat (fat_boot_sector.ml) takes less than 4087 for FAT16, and knows no FAT12. Here
-are always at least 4087 of them, so that all agree on FAT16, and FAT32 only where that has not
-enough of them.
+The number of clusters decides between FAT12, FAT16 and FAT32. To Linux and others, fewer than 4085
+are FAT12; MirageOS's ocaml-fat (fat_boot_sector.ml) does not know FAT12 and needs at least 4087 for
+FAT16. Here a file system has at least 4087 clusters, so that all agree on FAT16; it is FAT32 only
+if FAT16 cannot have enough clusters.
 """
 
 from __future__ import annotations
@@ -15,67 +15,71 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Callable, Dict, Iterator, List, Optional, Set
 
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number
-from ansible_collections.xen.blockdev.plugins.module_utils.image.content import (
-    FILL_SECONDS,
-    Entry,
-    FileSystem,
-    Folder,
-    OpenFolder,
+from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree import (
+    DirectoryTree,
+    OpenDirectory,
+    TreeEntry,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.image.tools import ImageError, Tool
+from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import (
+    FILL_SECONDS,
+    FileSystem,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     MIRAGE_BLOCK,
     format_size,
+    round_up,
 )
 
-MKFS = Tool("mkfs.vfat", "makes FAT file systems")
+MKFS = Tool("mkfs.vfat", "creates FAT file systems")
 MCOPY = Tool("mcopy", "fills FAT file systems")
-MDIR = Tool("mdir", "lists what is in FAT file systems")
+MDIR = Tool("mdir", "lists the content of FAT file systems")
 
 ENVIRONMENT = {"LC_ALL": "C.UTF-8", "MTOOLSRC": "/dev/null"}
-"""mtools takes the encoding of names from its locale, and drives from a file of its user."""
+"""mtools takes the encoding of names from the locale, and drives from a file of the user."""
 
 SECTOR_SIZES = (512, 4096)
 
-LABEL = re.compile(r'(?! )[^\x00-\x1f"*+,./:;<=>?\[\\\]|\x7f-\U0010ffff]{1,11}(?<! )')
+FAT_LABEL = re.compile(r'(?! )[^\x00-\x1f"*+,./:;<=>?\[\\\]|\x7f-\U0010ffff]{1,11}(?<! )')
 NO_LABEL = "NO NAME"
-"""What stands in the place of a label where there is none."""
+"""What a file system without a label has in its place."""
 
 FAT16_CLUSTERS = (4087, 65524)
 FAT32_CLUSTERS = (65525, 268435444)
 
 MAX_CLUSTER = 32768
-"""Bytes. Not all that read FAT can do with more."""
+"""Bytes. Not every reader of FAT supports larger ones."""
 
 FAT32_STEPS = ((8, 4096), (16, 8192), (32, 16384))
-"""GiB up to which clusters have so many bytes, as others choose them too."""
+"""GiB, and the bytes of a cluster up to that size; other programs choose the same."""
 
 FAT32_RESERVED = 32
-"""Sectors before the first table; FAT16 has only the boot sector there."""
+"""Sectors before the first table; FAT16 has only the boot sector."""
 
 ROOT_ENTRIES = 512
-"""Those of FAT16's root directory, whose room is set aside, at least."""
+"""Entries of FAT16's root directory, which has a fixed size: at least these."""
 
 MAX_ENTRIES = 65504
-"""Entries that a directory can have: a 16-bit number, and whole sectors of them."""
+"""Entries that a directory can have: a 16-bit number of them, in whole sectors."""
 
-ENTRY = 32
-"""Bytes of a directory's entry. A name has one more for each 13 of its characters."""
+ENTRY_BYTES = 32
+"""A name takes one entry, and another one for each 13 of its characters."""
 
-MAX_FILE = 2**32 - 1
-"""Bytes."""
+MAX_FILE_SIZE = 2**32 - 1
+"""Bytes of a file in a FAT file system."""
 
-ARGUMENTS = 64 * 1024
-"""Bytes of file names that mcopy gets at once, far from what a command may get (execve(2))."""
+ARGUMENT_BYTES = 64 * 1024
+"""Bytes of file names for one run of mcopy, far below the limit of a command (execve(2))."""
 
 _BAD_CHARACTERS = re.compile(r'[\x00-\x1f"*:<>?\\|]')
-_DEVICES = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
+_DEVICE_NAMES = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Geometry:
-    """How a FAT file system divides its image, as mkfs.vfat does when nothing is aligned."""
+    """How a FAT file system divides its image, as mkfs.vfat does without alignment."""
 
     bits: int
     """16 or 32."""
@@ -88,10 +92,10 @@ class Geometry:
 
     @property
     def _reserved(self) -> int:
-        return 1 + self.root * ENTRY // self.sector if self.bits == 16 else FAT32_RESERVED
+        return 1 + self.root * ENTRY_BYTES // self.sector if self.bits == 16 else FAT32_RESERVED
 
     def clusters(self, size: int) -> int:
-        """How many there are in C(size) bytes."""
+        """How many clusters ``size`` bytes have."""
         number = self.bits // 8
         sectors = size // self.sector - self._reserved
         room = sectors * self.sector + 4 * number
@@ -99,34 +103,36 @@ class Geometry:
         return min((sectors - 2 * table) // self.cluster, table * self.sector // number)
 
     def size(self, clusters: int) -> int:
-        """The bytes, a multiple of 4096, in which there are at least so many."""
+        """The bytes, a multiple of 4096, that have at least so many clusters."""
         sectors = self._reserved + clusters * self.cluster + 2 * self._table(clusters)
-        size = _up(sectors * self.sector, MIRAGE_BLOCK)
+        size = round_up(sectors * self.sector, MIRAGE_BLOCK)
         while self.clusters(size) < clusters:
             size += MIRAGE_BLOCK
         return size
 
     def _table(self, clusters: int) -> int:
-        """The sectors of a table for so many clusters."""
+        """Sectors of a table for so many clusters."""
         return -(-(clusters + 2) * self.bits // 8 // self.sector)
 
     @property
     def arguments(self) -> List[str]:
-        """Those that have mkfs.vfat divide an image so."""
+        """The arguments of mkfs.vfat for this geometry."""
         root = ["-r", str(self.root), "-R", "1"] if self.bits == 16 else ["-R", str(FAT32_RESERVED)]
         sizes = ["-F", str(self.bits), "-S", str(self.sector), "-s", str(self.cluster)]
         return ["-a", "-f", "2", *sizes, *root]
 
 
 class Fat(FileSystem):
-    """A FAT file system. It has no owners, modes and links; its times are those of its making."""
+    """A FAT file system. It has no owners, modes or links; all times are those of its creation."""
 
-    def __init__(self, label: Optional[str], folder: Optional[Folder], sector: int) -> None:
-        """C(sector): bytes, one of SECTOR_SIZES."""
-        check_label(label)
-        super().__init__("vfat", label, folder)
-        if folder:
-            folder.refuse(_problems(folder))
+    def __init__(
+        self, label: Optional[str], directory: Optional[DirectoryTree], sector: int
+    ) -> None:
+        """``sector``: bytes, one of SECTOR_SIZES."""
+        _check_fat_label(label)
+        super().__init__("vfat", label, directory)
+        if directory:
+            directory.refuse(_problems_of_fat(directory))
         self._sector = sector
         for tool in (MKFS, MCOPY, MDIR):
             tool.require()
@@ -154,10 +160,10 @@ class Fat(FileSystem):
         """See FileSystem.warnings."""
         if self._geometry(size).bits == 16:
             return []
-        return [f"the {self.words} is FAT32 for its size, which MirageOS's FAT does not read"]
+        return [f"the {self.words} is so large that it is FAT32, which MirageOS cannot read"]
 
     def _geometry(self, size: int) -> Geometry:
-        """The one with the smallest clusters that has room. Raises ImageError where none has."""
+        """The one with the smallest clusters that has room. Raises ImageError if none has."""
         least, most = FAT16_CLUSTERS
         for geometry in self._fat16():
             if max(least, self._clusters(geometry)) <= geometry.clusters(size) <= most:
@@ -167,7 +173,7 @@ class Fat(FileSystem):
         if geometry.clusters(size) < max(least, self._clusters(geometry)):
             raise self._too_small(size)
         if geometry.clusters(size) > most or size // self._sector >= 2**32:
-            raise ImageError(f"no FAT file system is as large as {format_size(size)}")
+            raise ImageError(f"{format_size(size)} is too large for a FAT file system")
         return geometry
 
     def _fat16(self) -> Iterator[Geometry]:
@@ -182,29 +188,29 @@ class Fat(FileSystem):
 
     @cached_property
     def _root_entries(self) -> int:
-        entries = 1 + sum(map(_entries, self.folder.below[""])) if self.folder else 1
-        return max(ROOT_ENTRIES, _up(entries, self._sector // ENTRY))
+        entries = 1 + sum(map(_entries, self.directory.by_parent[""])) if self.directory else 1
+        return max(ROOT_ENTRIES, round_up(entries, self._sector // ENTRY_BYTES))
 
     def _clusters(self, geometry: Geometry) -> int:
-        """How many of the clusters the folder's content takes."""
-        if not self.folder:
+        """How many clusters the content takes."""
+        if not self.directory:
             return 1
         cluster = geometry.cluster * geometry.sector
         directories = sum(
-            -(-(2 + sum(map(_entries, entries))) * ENTRY // cluster)
-            for path, entries in self.folder.below.items()
+            -(-(2 + sum(map(_entries, entries))) * ENTRY_BYTES // cluster)
+            for path, entries in self.directory.by_parent.items()
             if path or geometry.bits == 32
         )
-        return directories + sum(-(-entry.size // cluster) for entry in self.folder.entries)
+        return directories + sum(-(-entry.size // cluster) for entry in self.directory.entries)
 
-    def _write(self, new: int, size: int, source: Optional[OpenFolder]) -> None:
+    def _write(self, new: int, size: int, source: Optional[OpenDirectory]) -> None:
         image = {new: "the new image"}
         label = ["-n", self.label] if self.label else []
         arguments = [*self._geometry(size).arguments, *label, by_number(new)]
         MKFS.run(*arguments, timeout=FILL_SECONDS, descriptors=image)
         if source is None:
             return
-        for names in _batches(source.folder.below[""]):
+        for names in _batches(source.directory.by_parent[""]):
             arguments = ["-s", "-i", by_number(new), *names, "::/"]
             MCOPY.run(
                 *arguments,
@@ -213,37 +219,33 @@ class Fat(FileSystem):
                 directory=source.descriptor,
                 environment=ENVIRONMENT,
             )
-        _verify(new, source.folder)
+        _verify(new, source.directory)
 
 
-def _verify(new: int, folder: Folder) -> None:
-    """Raise ImageError unless everything is there: mcopy has its own idea of some names."""
-    wanted = {f"::/{one.path}{'/' * one.is_directory}" for one in folder.entries}
+def _verify(new: int, directory: DirectoryTree) -> None:
+    """Raise ImageError unless all names are in the image: mcopy changes some."""
+    wanted = {f"::/{one.path}{'/' * one.is_directory}" for one in directory.entries}
     if not wanted:
         return
     arguments = ["-/", "-b", "-i", by_number(new), "::/"]
     image = {new: "the new image"}
     listed = MDIR.run(*arguments, timeout=FILL_SECONDS, descriptors=image, environment=ENVIRONMENT)
     missing = wanted.symmetric_difference(listed.split("\n")) - {""}
-    folder.refuse({"not as they are called in the FAT image": sorted(missing)})
+    directory.refuse({"names that mcopy changed in the FAT image": sorted(missing)})
 
 
-def check_label(label: Optional[str]) -> None:
-    """Raise ImageError for a label that no FAT can have."""
-    if label is None or (LABEL.fullmatch(label) and label != NO_LABEL):
+def _check_fat_label(label: Optional[str]) -> None:
+    """Raise ImageError if a FAT file system cannot have the label."""
+    if label is None or (FAT_LABEL.fullmatch(label) and label != NO_LABEL):
         return
     raise ImageError(
-        f"label {label!r} does not do for FAT: it takes 1 to 11 ASCII characters without "
-        f'"*+,./:;<=>?[\\]|, no space at either end, and not {NO_LABEL}'
+        f"invalid FAT label {label!r}: it must be 1 to 11 ASCII characters without "
+        f'"*+,./:;<=>?[\\]|, without a space at either end, and not {NO_LABEL}'
     )
 
 
-def _up(number: int, unit: int) -> int:
-    return -(-number // unit) * unit
-
-
-def _entries(entry: Entry) -> int:
-    """How many entries of a directory a name takes."""
+def _entries(entry: TreeEntry) -> int:
+    """How many directory entries a name takes."""
     return 1 + -(-_length(entry.name) // 13)
 
 
@@ -251,14 +253,14 @@ def _length(name: str) -> int:
     return len(name.encode("utf-16-le", "surrogatepass")) // 2
 
 
-def _batches(entries: List[Entry]) -> Iterator[List[str]]:
-    """The names for mcopy, as many at once as a command takes."""
+def _batches(entries: List[TreeEntry]) -> Iterator[List[str]]:
+    """The names for each run of mcopy."""
     batch: List[str] = []
     length = 0
     for entry in entries:
-        name = f"./{entry.name}"  # which is neither an option nor on a drive
+        name = f"./{entry.name}"  # so that it is neither an option nor a drive
         length += len(name.encode()) + 1
-        if length > ARGUMENTS:
+        if length > ARGUMENT_BYTES:
             yield batch
             batch, length = [], len(name.encode()) + 1
         batch.append(name)
@@ -266,14 +268,14 @@ def _batches(entries: List[Entry]) -> Iterator[List[str]]:
         yield batch
 
 
-def _problems(folder: Folder) -> Dict[str, List[str]]:
-    """What FAT cannot hold, and the names each is true of."""
+def _problems_of_fat(directory: DirectoryTree) -> Dict[str, List[str]]:
+    """By problem, the names that FAT cannot hold."""
     problems = {
-        what: [entry.path for entry in folder.entries if wrong(entry)]
+        what: [entry.path for entry in directory.entries if wrong(entry)]
         for what, wrong in _IMPOSSIBLE.items()
     }
     twice, crowded = [], []
-    for path, entries in folder.below.items():
+    for path, entries in directory.by_parent.items():
         seen: Set[str] = set()
         for entry in entries:
             key = entry.name.upper()
@@ -281,24 +283,24 @@ def _problems(folder: Folder) -> Dict[str, List[str]]:
                 twice.append(entry.path)
             seen.add(key)
         if 2 + sum(map(_entries, entries)) > MAX_ENTRIES:
-            crowded.append(path or folder.path)
-    problems["the same name but for upper and lower case as another one"] = twice
-    problems["more names in one directory than FAT has room for"] = crowded
+            crowded.append(path or directory.path)
+    problems["names that differ from others only by case"] = twice
+    problems["directories with more names than FAT has room for"] = crowded
     return problems
 
 
-def _is_impossible_name(entry: Entry) -> bool:
+def _is_impossible_name(entry: TreeEntry) -> bool:
     name = entry.name
     return (
-        bool(_BAD_CHARACTERS.search(name) or _DEVICES.fullmatch(name))
+        bool(_BAD_CHARACTERS.search(name) or _DEVICE_NAMES.fullmatch(name))
         or any(ord(character) > 0xFFFF or 0xD800 <= ord(character) < 0xE000 for character in name)
         or name[-1] in ". "
         or _length(name) > 255
     )
 
 
-_IMPOSSIBLE: Dict[str, Callable[[Entry], bool]] = {
-    "symbolic links, which FAT does not have": lambda entry: entry.is_link,
-    "names that FAT does not have": _is_impossible_name,
-    "files of 4 GiB or more, which FAT cannot hold": lambda entry: entry.size > MAX_FILE,
+_IMPOSSIBLE: Dict[str, Callable[[TreeEntry], bool]] = {
+    "symbolic links, which FAT does not support": lambda entry: entry.is_link,
+    "names that FAT does not allow": _is_impossible_name,
+    "files of 4 GiB or more, which are too large for FAT": lambda entry: entry.size > MAX_FILE_SIZE,
 }

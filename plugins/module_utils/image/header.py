@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which other files the header of an image names, so that QEMU opens them with it.
+"""The other files that the header of an image names, which QEMU opens together with it.
 
 The layouts: docs/interop/qcow2.rst and docs/interop/qed_spec.rst of QEMU; of qcow, block/qcow.c.
-What a header says is data of whoever has made the image: nothing here trusts it.
+A header may come from a guest, so it is not trusted.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ CHAINED = ("qcow", "qcow2", "qed", "vhd")
 """The formats, as xl calls them, whose images may name other files."""
 
 PROBED = ("qcow", "qcow2", "qed")
-"""Those by which a backing file of a format that nobody tells may lead to others."""
+"""Those of them that QEMU detects in a backing file whose format is not given."""
 
 HEADER_BYTES = (2**16, 2**21)
-"""Where what is looked for is: in the first cluster, of the usual size and at most."""
+"""Bytes to read, which is the first cluster: its usual size, and its largest."""
 
-MAX_NAME = 1023
-"""Bytes of a name (block/qcow2.h)."""
+MAX_NAME_BYTES = 1023
+"""Of a name (block/qcow2.h)."""
 
 EXTERNAL_DATA = 1 << 2
-"""Incompatible feature of qcow2: the data is in a file beside it."""
+"""Incompatible feature of qcow2: the data is in another file."""
 
 QED_HAS_BACKING = 1
 QED_BACKING_IS_RAW = 4
@@ -43,22 +43,22 @@ VHD_DIFFERENCING = 4
 
 
 class HeaderError(ValueError):
-    """It is no image of its format, or is damaged."""
+    """The header is damaged, or of another format."""
 
 
 @dataclass(frozen=True)
 class Named:
-    """What a header names, each as it stands there; None for what it does not name."""
+    """The names in a header, unchanged; None for those that it does not have."""
 
     backing: Optional[str] = None
-    """What is read where the image itself has nothing."""
+    """The file that is read where the image itself has no data."""
     backing_format: Optional[str] = None
     data: Optional[str] = None
-    """What holds the data of the image."""
+    """The file that holds the data of the image."""
 
 
 def named(data: bytes, image_format: str) -> Named:
-    """What an image that begins with C(data) names; C(image_format): one of CHAINED.
+    """The names in an image that begins with ``data``. ``image_format``: one of CHAINED.
 
     Raises HeaderError.
     """
@@ -69,19 +69,19 @@ def named(data: bytes, image_format: str) -> Named:
             return _vhd(data)
         return _qcow(data)
     except struct.error:
-        raise HeaderError("it ends within its header") from None
+        raise HeaderError("its header is truncated") from None
 
 
 def probed(data: bytes) -> str:
-    """The format of an image of which none is told, as QEMU guesses it by the first bytes."""
+    """The format of an image, as QEMU guesses it from the first bytes if it is not given."""
     found = signatures.of_source(data[: signatures.HEAD], b"")
     return found.format if found and found.format in PROBED else "raw"
 
 
 def is_differencing_vhd(block: bytes) -> bool:
-    """Whether C(block) is the footer of a VHD that takes data from a parent; other VHDs than those
-    of fixed size begin with a copy of it. Whom its locators name does not matter here: QEMU's
-    driver (block/vpc.c) reads none of them."""
+    """Whether ``block`` is the footer of a VHD that takes data from a parent; VHDs other than those
+    of fixed size begin with a copy of it. The name of the parent does not matter, because QEMU's
+    driver (block/vpc.c) does not read it."""
     if len(block) < _VHD_FOOTER.size:
         return False
     cookie, disk_type = _VHD_FOOTER.unpack_from(block)
@@ -91,14 +91,14 @@ def is_differencing_vhd(block: bytes) -> bool:
 def _qcow(data: bytes) -> Named:
     magic, version, offset, size = _QCOW.unpack_from(data)
     if magic != b"QFI\xfb" or version not in (1, 2, 3):
-        raise HeaderError("it has no header of this format")
+        raise HeaderError("it does not have a header of this format")
     backing = _name(data, offset, size) if offset else None
     if version == 1:
         return Named(backing)
     extensions = _extensions(data[: offset or len(data)], version)
     data_file = extensions.get(DATA_FILE)
     if version == 3 and struct.unpack_from(">Q", data, 72)[0] & EXTERNAL_DATA and not data_file:
-        raise HeaderError("its data is in another file, which it does not name")
+        raise HeaderError("its data is in another file, whose name is missing")
     return Named(backing, extensions.get(BACKING_FORMAT), data_file)
 
 
@@ -114,7 +114,7 @@ def _extensions(data: bytes, version: int) -> Dict[int, str]:
             found[kind] = _name(data, at + _EXTENSION.size, size)
         at += _EXTENSION.size + (size + 7) // 8 * 8
     if at > len(data):
-        raise HeaderError("its header does not end")
+        raise HeaderError("its header has no end")
     return found
 
 
@@ -122,7 +122,7 @@ def _qed(data: bytes) -> Named:
     header = _QED.unpack_from(data)
     features, (offset, size) = header[4], header[-2:]
     if header[0] != b"QED\0":
-        raise HeaderError("it has no header of this format")
+        raise HeaderError("it does not have a header of this format")
     if not features & QED_HAS_BACKING:
         return Named()
     return Named(_name(data, offset, size), "raw" if features & QED_BACKING_IS_RAW else None)
@@ -130,16 +130,15 @@ def _qed(data: bytes) -> Named:
 
 def _vhd(data: bytes) -> Named:
     if data.startswith(b"conectix") and len(data) < _VHD_FOOTER.size:
-        raise HeaderError("it ends within its header")
+        raise HeaderError("its header is truncated")
     if is_differencing_vhd(data):
         raise HeaderError(
-            "it is the difference to a parent, which QEMU does not open: what only that has reads "
-            "as zeros"
+            "it is a differencing VHD, whose parent QEMU does not open: its data is read as zeros"
         )
     return Named()
 
 
 def _name(data: bytes, offset: int, size: int) -> str:
-    if size > MAX_NAME or offset + size > len(data):
-        raise HeaderError("a name in its header lies outside of it")
+    if size > MAX_NAME_BYTES or offset + size > len(data):
+        raise HeaderError("a name in its header is outside of the header")
     return data[offset : offset + size].decode("utf-8", "surrogateescape")

@@ -1,38 +1,38 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Where an image must not be made, by its path alone."""
+"""Where an image must not be created, decided by its path alone."""
 
 from __future__ import annotations
 
 from typing import Optional
 
 KERNEL = ("/dev", "/proc", "/sys")
-"""What the kernel and udev make anew at every boot. A path below them that is not there is most
-often that of a volume which is not active."""
+"""Created anew by the kernel and udev at every boot. If a path below them does not exist, it is
+most often that of an inactive volume."""
 
 SHARED_MEMORY = "/dev/shm"
-"""Where any program may make files, in memory."""
+"""A tmpfs below /dev in which any program may create files."""
 
 RUN = "/run"
-"""Emptied at every boot (hier(7)), also where it is not in memory, as in a container."""
+"""Emptied at every boot (hier(7)), also if it is not in memory, as in a container."""
 
 IN_MEMORY = frozenset({"tmpfs", "ramfs", "devtmpfs"})
-"""Types of file systems that are gone with the next boot (proc_pid_mountinfo(5))."""
+"""Types of file systems whose files are lost at the next boot (proc_pid_mountinfo(5))."""
 
 
 def problem_of_kernel(path: str) -> Optional[str]:
-    """Why no image can be made at the absolute C(path), or None."""
+    """Why no image may be created at the absolute ``path``; None if it may."""
     for place in KERNEL:
         if _is_below(path, place) and not _is_below(path, SHARED_MEMORY):
             return (
-                f"{place} is no place for images; if this is to be a block device, create or "
-                "activate it first, and name it as the disk's target"
+                f"images cannot be below {place}; if this is a block device, create or activate it "
+                "first, and use it as the disk's target"
             )
     return None
 
 
 def is_emptied(path: str) -> bool:
-    """Whether what is at the absolute C(path) is gone with the next boot, whatever it is on."""
+    """Whether a file at the absolute ``path`` is lost at the next boot on every file system."""
     return _is_below(path, RUN)
 
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Whether what is to be taken as raw looks like another format."""
+"""Whether a file or block device that is to be used as raw has the signature of another format."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import f
 
 
 class ForeignFormatError(BlockdevError):
-    """What was to be taken as raw has the signature of another format."""
+    """Something that is to be used as raw has the signature of another format."""
 
 
 def refuse_foreign(path: str, status: os.stat_result) -> None:
-    """Raise ForeignFormatError where the file or block device at C(path) looks like another format
-    than raw. The caller asks only where the user has not said C(format: raw) himself.
+    """Raise ForeignFormatError if the file or block device at ``path`` has the signature of another
+    format than raw. The caller checks this unless the user has set ``format: raw``.
 
-    C(status): of the file that must be there. A block device that cannot be read is left to those
-    who use it. Raises BlockdevError where another file is there, and OSError.
+    ``status``: of the file that is expected there. A block device that cannot be read is not an
+    error here. Raises BlockdevError if another file is there, and OSError.
     """
     found = foreign(path, status)
     if found:
@@ -36,9 +36,9 @@ def refuse_foreign(path: str, status: os.stat_result) -> None:
 
 
 def foreign(path: str, status: os.stat_result) -> Optional[Signature]:
-    """The format other than raw that the file or block device at C(path) looks like, if it does.
+    """The signature of another format than raw in the file or block device at ``path``, if any.
 
-    C(status), errors: see refuse_foreign.
+    ``status``, errors: see refuse_foreign.
     """
     if stat.S_ISREG(status.st_mode):
         return _signature(path, status)
@@ -49,7 +49,7 @@ def foreign(path: str, status: os.stat_result) -> Optional[Signature]:
 
 
 def head_and_tail(descriptor: int) -> Tuple[bytes, bytes]:
-    """The bytes of an open file or block device that signatures looks at. Raises OSError."""
+    """The first and last bytes of an open file or block device, for signatures. Raises OSError."""
     size = os.lseek(descriptor, 0, os.SEEK_END)
     head = os.pread(descriptor, signatures.HEAD, 0)
     return head, os.pread(descriptor, signatures.TAIL, max(size - signatures.TAIL, 0))
@@ -62,12 +62,12 @@ def _signature(path: str, status: os.stat_result) -> Optional[Signature]:
 
 @contextmanager
 def _opened_same(path: str, status: os.stat_result) -> Iterator[int]:
-    """The file at C(path) if it is still this one. A fifo in its place would block whoever opens
-    it, so what is there is looked at first."""
+    """The file at ``path``, if it is still the same. Opening a fifo in its place would block, so it
+    is checked first."""
     with opened(path, os.O_PATH) as place:
         if file_id(os.fstat(place)) != file_id(status):
-            raise BlockdevError(f"{path} was replaced by another file meanwhile; run again")
-        # O_NONBLOCK: an optical drive without a medium is no reason to wait, or to close its tray.
+            raise BlockdevError(f"{path} was replaced by another file in the meantime; run again")
+        # O_NONBLOCK: do not wait for a medium in an optical drive, and do not close its tray.
         blocking = 0 if stat.S_ISREG(status.st_mode) else os.O_NONBLOCK
         with opened(by_number(place), os.O_RDONLY | blocking) as descriptor:
             yield descriptor

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What bytes at the beginning or the end of a file look like another format than raw.
+"""Signatures: bytes at the beginning or end of a file that another format than raw has.
 
-A guest can write such bytes into its raw disk itself. So a signature is only ever a reason to stop
-and ask, never to read a file in the format that it names.
+A guest can write such bytes into its raw disk. So a signature is a reason to stop and ask the user,
+never to read the file in that format.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from typing import Optional, Tuple
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
 HEAD = SECTOR
-"""Bytes at the beginning in which signatures are looked for."""
+"""Bytes at the beginning that may hold a signature."""
 
 TAIL = SECTOR
-"""Bytes at the end, the same."""
+"""Bytes at the end that may hold one."""
 
 
 @dataclass(frozen=True)
 class Signature:
-    """The format that a file seems to have."""
+    """The format that a file has according to its signature."""
 
     format: str
     words: str
-    """What it is then, in an error: C(a qcow2 image)."""
+    """What it is, for an error: ``a qcow2 image``."""
     remedy: str
-    """How to make a raw image of it."""
+    """How to get a raw image from it."""
     source_format: Optional[str] = None
-    """What xen_raw_disk calls the format, if it reads it."""
+    """The value of xen_raw_disk's option ``source_format``, if it reads the format."""
 
 
 def _image(name: str) -> Signature:
     """A format that xen_raw_disk reads."""
-    remedy = f"make a raw image of it (xen_raw_disk with source and source_format: {name})"
+    remedy = f"convert it to raw (xen_raw_disk with source and source_format: {name})"
     if name in ("qcow2", "vhd", "qed"):
-        remedy = f"give the disk format: {name}, or {remedy}"
+        remedy = f"set format: {name} for the disk, or {remedy}"
     return Signature(name, f"a {name} image", remedy, name)
 
 
 def _other_image(name: str) -> Signature:
-    return Signature(name, f"a {name} image", "make a raw image of it (qemu-img convert -O raw)")
+    return Signature(name, f"a {name} image", "convert it to raw (qemu-img convert -O raw)")
 
 
 def _compressed(program: str) -> Signature:
@@ -56,8 +56,8 @@ def _archive(name: str, command: str) -> Signature:
 
 
 TAR = _archive("tar", "tar -xf")
-"""The key-value store of MirageOS reads a tar archive that begins with the disk's first byte. So an
-image with this signature is as it should be, and only a source has to be asked about."""
+"""The key-value store of MirageOS reads a tar archive that begins with the disk's first byte. So
+this signature is normal in an image, and needs a decision of the user only in a source."""
 
 VHD = _image("vhd")
 
@@ -84,23 +84,23 @@ _HEADS: Tuple[Tuple[int, bytes, Signature], ...] = (
     (0, b"Rar!\x1a\7", _archive("rar", "unrar x")),
     (257, b"ustar", TAR),
 )
-"""Offset, bytes and format. The sources: QEMU's block drivers, and file(1)'s magic(5)."""
+"""Offset, bytes and format, from QEMU's block drivers and file(1)'s magic(5)."""
 
 _BZIP2 = (b"BZh", b"1AY&SY")
-"""A digit, the size of its blocks, stands between them."""
+"""Between them is a digit, the size of its blocks."""
 
 _TAILS: Tuple[Tuple[int, bytes, Signature], ...] = (
-    # Of a VHD of fixed size this is all there is. Old versions of Virtual PC wrote 511 bytes.
+    # A VHD of fixed size has only this footer. Old versions of Virtual PC wrote 511 bytes.
     (512, b"conectix", VHD),
     (511, b"conectix", VHD),
     (512, b"koly", _other_image("dmg")),
 )
-"""Bytes before the end, bytes and format."""
+"""Offset from the end, bytes and format."""
 
 
 def of_source(head: bytes, tail: bytes) -> Optional[Signature]:
-    """What a file looks like whose first HEAD and last TAIL bytes these are; None where it looks
-    raw. A file that is shorter has fewer."""
+    """The signature in a source with these first HEAD and last TAIL bytes, fewer if it is shorter;
+    None if it looks raw."""
     for offset, magic, signature in _HEADS:
         if head.startswith(magic, offset):
             return signature
@@ -113,6 +113,6 @@ def of_source(head: bytes, tail: bytes) -> Optional[Signature]:
 
 
 def of_image(head: bytes, tail: bytes) -> Optional[Signature]:
-    """The same of a disk that a guest has, or is to get: it may well be a tar archive."""
+    """The same for the disk of a guest, which may be a tar archive."""
     found = of_source(head, tail)
     return None if found is TAR else found

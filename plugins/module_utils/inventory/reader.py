@@ -280,7 +280,7 @@ class InventoryReader(OptionsReader):
             self.problem(
                 disk.place,
                 f"target {shown(disk.target)} is a loop device: write path: "
-                f"{loop_link.path_of(disk.target)}",
+                f"{loop_link.linked_image(disk.target)}",
             )
 
     def _is_good_target(self, disk: Disk) -> bool:

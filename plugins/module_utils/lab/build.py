@@ -121,14 +121,14 @@ def _as_root() -> List[str]:
 
 
 def build(recipe: Recipe, path: str) -> None:
-    """Build an image, the folder ``path``. Raises LabError."""
+    """Build an image, the directory ``path``. Raises LabError."""
     with complete_folder(path) as folder:
         _make_key(folder)
         with open(f"{folder}/id_ed25519.pub", "rb") as key:
             _write_tree(recipe, key.read(), f"{folder}/tree.tar")
         _bootstrap(recipe, folder)
         _take_boot_files(f"{folder}/root.tar", folder)
-        _make_disk(f"{folder}/root.tar", f"{folder}/root.img")
+        _build_root_image(f"{folder}/root.tar", f"{folder}/root.img")
         for name in ("tree.tar", "root.tar"):
             os.unlink(f"{folder}/{name}")
 
@@ -185,10 +185,10 @@ def _take_boot_files(archive: str, folder: str) -> None:
             file.write(data)
 
 
-def _make_disk(archive: str, image: str) -> None:
+def _build_root_image(archive: str, image: str) -> None:
     with open(archive, "rb") as root, open(image, "wb") as disk:
         # Root of the user namespace is another user here: it has nothing but the open file, and
-        # may open that again only while everybody may. The folder lets nobody else come near.
+        # may open that again only while everybody may. The directory lets nobody else come near.
         os.fchmod(disk.fileno(), 0o666)
         _in_user_namespace(root, disk)
         os.fchmod(disk.fileno(), 0o600)

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Where a lab keeps its files, and the commands with which they are made.
 
-    cache.lock      held by the one run that changes something; it also says whose folder this is
+    cache.lock      held by the one run that changes something; it also says whose directory this is
     images/KEY      what is built from a Recipe: root.img, xen, vmlinuz, initrd.img, and the keys
     snapshots/KEY   a Machine that has booted: memory, disk.qcow2 above root.img, made_for.json
     machines/NAME   a lab: disk.qcow2 above the snapshot's, pid, qmp, console.log, machine.json
@@ -35,7 +35,7 @@ SNAPSHOT_BYTES = 1 << 30
 """Room for a snapshot: dom0's memory as far as it is used, and what it writes while it boots."""
 
 TEMPORARY_BYTES = 2 << 30
-"""Room that the root file system takes while it is made, in the folder for temporary files."""
+"""Room that the root file system takes while it is made, in the directory for temporary files."""
 
 END_SECONDS = 20
 """How long a command or a machine that is to end may take: it may have to tidy up."""
@@ -50,24 +50,24 @@ class LabError(BlockdevError):
 
 @dataclass(frozen=True)
 class Cache:
-    """The folder with all labs of a user."""
+    """The directory with all labs of a user."""
 
     path: str
 
     def image(self, key: str) -> str:
-        """Folder of an image."""
+        """Directory of an image."""
         return os.path.join(self.path, "images", key)
 
     def snapshot(self, key: str) -> str:
-        """Folder of a snapshot."""
+        """Directory of a snapshot."""
         return os.path.join(self.path, "snapshots", key)
 
     def machine(self, name: str) -> str:
-        """Folder of a lab."""
+        """Directory of a lab."""
         return os.path.join(self.path, "machines", name)
 
     def machines(self) -> List[str]:
-        """Names of the labs that have a folder."""
+        """Names of the labs that have a directory."""
         return _names(os.path.join(self.path, "machines"))
 
     def folders(self) -> List[str]:
@@ -76,16 +76,16 @@ class Cache:
         return [os.path.join(parent, name) for parent in parents for name in _names(parent)]
 
     def leftovers(self) -> List[str]:
-        """Folders of images and snapshots that were not completed."""
+        """Directories of images and snapshots that were not completed."""
         return [path for path in self.folders() if os.path.basename(path).startswith(".")]
 
     def lock(self) -> str:
-        """The file that is locked while something is made or ended. Makes the folder."""
+        """The file that is locked while something is made or ended. Makes the directory."""
         os.makedirs(self.path, mode=0o700, exist_ok=True)
         return os.path.join(self.path, LOCK)
 
     def require_ours(self) -> None:
-        """Raise LabError if the folder is there and was not made for labs."""
+        """Raise LabError if the directory is there and was not made for labs."""
         if os.path.lexists(self.path) and not os.path.isdir(self.path):
             raise LabError(f"{self.path} is not a directory; choose another (xen_lab_cache)")
         names = _names(self.path)
@@ -105,7 +105,7 @@ def _names(folder: str) -> List[str]:
 
 @contextmanager
 def complete_folder(path: str) -> Iterator[str]:
-    """A new folder that gets its name ``path`` when the block ends well, and else goes away."""
+    """A new directory that is renamed to ``path`` if the block succeeds, and removed otherwise."""
     parent, name = os.path.split(path)
     os.makedirs(parent, mode=0o700, exist_ok=True)
     folder = tempfile.mkdtemp(prefix=f".{name}.", dir=parent)
@@ -118,7 +118,7 @@ def complete_folder(path: str) -> Iterator[str]:
 
 
 def remove(path: str) -> None:
-    """Remove a folder with all that is in it; it need not be there."""
+    """Remove a directory with all that is in it; it need not be there."""
     if os.path.lexists(path):
         shutil.rmtree(path)
 
@@ -188,7 +188,7 @@ def run(
     It ends with this process, whatever ends that. Raises LabError with the end of what it prints
     where it fails or takes longer than ``seconds``.
     """
-    with tempfile.TemporaryFile() as output:  # a pipe would stay open in what goes on in background
+    with tempfile.TemporaryFile() as output:  # a process in the background would keep a pipe open
         with errors_as(LabError):
             process = programs.start(
                 ["setpriv", "--pdeathsig=TERM", "--", *argv],

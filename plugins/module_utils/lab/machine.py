@@ -187,7 +187,7 @@ def control(folder: str, seconds: float = 30) -> Iterator[Qmp]:
 def _process(folder: str) -> Optional[Tuple[int, Set[str]]]:
     """Id and open files of the QEMU that works in ``folder``, None if it has ended.
 
-    A number in a file may by now be another process: QEMU is told by its console.
+    A number in a file may be that of another process now: QEMU is identified by its console.
     """
     try:
         with open(os.path.join(folder, "pid"), encoding="ascii") as file:

@@ -10,7 +10,7 @@ from typing import Iterator, Optional, Sequence
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-"""It is that of a folder and of an inventory host, where a colon or a bracket means something."""
+"""It names a directory and an inventory host, in which colons and brackets have a meaning."""
 
 TAKEN_NAMES = ("all", "localhost", "ungrouped", "xen")
 """Those that an inventory has already, or that are this machine."""
@@ -45,7 +45,7 @@ def check_name(name: str) -> None:
 
 
 def check_cache(path: str) -> None:
-    """Raise BlockdevError if ``path`` cannot be the folder of all labs."""
+    """Raise BlockdevError if ``path`` cannot be the directory of all labs."""
     if not path.startswith("/"):
         raise BlockdevError(f"{path!r} is not an absolute path of a directory (xen_lab_cache)")
     bad = NOT_IN_PATHS.search(path)

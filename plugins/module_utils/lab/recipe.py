@@ -61,7 +61,7 @@ class Recipe:
 
     @property
     def key(self) -> str:
-        """Differs where anything that goes in differs."""
+        """Differs if any input differs."""
         sums = {path: hashlib.sha256(content).hexdigest() for path, content in self.files.items()}
         return _key({**asdict(self), "files": sums, "disk": DISK_SIZE})
 
@@ -106,12 +106,12 @@ class Machine:
         )
 
     def command(self, image: str, disk: str, port: int) -> List[str]:
-        """The command of QEMU. It goes to the background once the machine is made.
+        """The command of QEMU, which runs in the background once the machine exists.
 
-        ``image``: folder with ``xen``, ``vmlinuz`` and ``initrd.img``, relative to the folder in
-        which it is started, without commas and blanks, which mean something to QEMU. ``disk``: a
-        qcow2 image, absolute, because QEMU opens it again later and works in another folder then.
-        ``port``: on loopback, leads to SSH.
+        ``image``: directory with ``xen``, ``vmlinuz`` and ``initrd.img``, relative to the directory
+        in which it is started, without commas and blanks, which have a meaning for QEMU. ``disk``:
+        a qcow2 image, absolute, because QEMU opens it again later, then from another directory.
+        ``port``: on loopback, forwarded to SSH.
         """
         disk = disk.replace(",", ",,")
         memory = int(self.memory * DOM0_SHARE)
@@ -128,7 +128,7 @@ class Machine:
             "-append": XEN_OPTIONS.format(cpus=cpus, memory=memory),
             # Multiboot modules: the words behind a file are its command line.
             "-initrd": f"{image}/vmlinuz {LINUX_OPTIONS},{image}/initrd.img",
-            # Whoever pulls the plug of a lab loses at most the lab.
+            # If a lab loses its power, only the lab is lost.
             "-drive": f"file={disk},format=qcow2,if=virtio,cache=unsafe,discard=unmap",
             "-netdev": f"user,id=net,hostfwd=tcp:127.0.0.1:{port}-:22",
             "-device": "virtio-net-pci,netdev=net,romfile=",

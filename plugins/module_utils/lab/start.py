@@ -30,7 +30,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import Mac
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedLab:
     """A lab as it is wanted."""
 
     name: str
@@ -46,14 +46,14 @@ class Wanted:
 class Start:
     """What makes a lab run as it is wanted."""
 
-    def __init__(self, cache: Cache, wanted: Wanted) -> None:
+    def __init__(self, cache: Cache, wanted: WantedLab) -> None:
         self._cache = cache
         self._wanted = wanted
         self._folder = cache.machine(wanted.name)
         self._image = cache.image(wanted.recipe.key)
 
     def plan(self) -> List[Action]:
-        """What is to be done until the lab runs. Raises LabError if it cannot be had."""
+        """The actions until the lab runs. Raises LabError if that is impossible."""
         state = state_of(self._folder)
         if state is not None:
             self._require_as_wanted(state)
@@ -92,7 +92,7 @@ class Start:
 
     @property
     def _image_from_folder(self) -> str:
-        """The image relative to any folder that has a disk."""
+        """The image relative to any directory that has a disk."""
         return f"../../images/{self._wanted.recipe.key}"
 
     # ---- snapshot ----
@@ -138,7 +138,7 @@ class Start:
     def _take_snapshot(self) -> None:
         with complete_folder(self._snapshot) as folder:
             try:
-                _make_disk(folder, f"{self._image_from_folder}/root.img", "raw")
+                _make_overlay(folder, f"{self._image_from_folder}/root.img", "raw")
                 port = lab_machine.start(self._machine, folder, self._image_from_folder, None, None)
                 lab_machine.await_boot(folder, self._image, port, self._wanted.boot_seconds)
                 lab_machine.save(folder, f"{folder}/memory")
@@ -160,7 +160,7 @@ class Start:
         remove(self._folder)
         os.makedirs(self._folder, mode=0o700)
         try:
-            _make_disk(self._folder, f"../../snapshots/{self._machine.key}/disk.qcow2", "qcow2")
+            _make_overlay(self._folder, f"../../snapshots/{self._machine.key}/disk.qcow2", "qcow2")
             port = self._go_on()
             lab_machine.await_login(self._folder, self._image, port, self._wanted.boot_seconds)
             write_json(_state_file(self._folder), self._describe(port))
@@ -213,7 +213,7 @@ def _state_file(folder: str) -> str:
     return os.path.join(folder, "machine.json")
 
 
-def _make_disk(folder: str, base: str, base_format: str) -> None:
+def _make_overlay(folder: str, base: str, base_format: str) -> None:
     """Make the disk of a machine, which keeps what differs from ``base``."""
     command = ["qemu-img", "create", "-q", "-f", "qcow2", "-F", base_format, "-b", base]
     run([*command, "disk.qcow2"], 60, folder)

@@ -1,9 +1,9 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Which file each loop device reads, by the kernel's own interface: see loop(4) and linux/loop.h.
+"""Which file each loop device shows, by the kernel's own interface: see loop(4) and linux/loop.h.
 
-A file is told by its device and inode, which the kernel keeps. A path is only a name of it: the
-file may have been renamed, or be linked under another one.
+A file is identified by its device and inode, which the kernel keeps. A path is only a name of it:
+the file may have been renamed, or have another name as well.
 """
 
 from __future__ import annotations
@@ -37,24 +37,24 @@ MAX_NUMBER = (1 << 20) - 1
 """A minor number of Linux has 20 bits (MINORBITS in linux/kdev_t.h)."""
 
 ATTRIBUTE_BYTES = 4096
-"""What a read of sysfs gives at most: a page."""
+"""The most that a read of sysfs returns: a page."""
 
 MARK = b"xen.blockdev:"
-"""How the name that a binding has in the kernel (C(lo_file_name)) begins where this collection made
-it. The kernel keeps that name for whoever binds, and makes nothing of it."""
+"""How the name of a binding in the kernel (``lo_file_name``) begins if this collection bound it.
+The kernel stores that name for the program that binds, and does not use it."""
 
 NAME_BYTES = 63
-"""What the kernel keeps of such a name (LO_NAME_SIZE in linux/loop.h, less a NUL)."""
+"""How much of such a name the kernel stores (LO_NAME_SIZE in linux/loop.h, less a NUL)."""
 
 DELETED = " (deleted)"
-"""What the kernel puts behind the path of a file that is not there any more (d_path)."""
+"""What the kernel appends to the path of a file that no longer exists (d_path)."""
 
 File = Tuple[int, int]
-"""What makes a file this file: st_dev and st_ino."""
+"""What identifies a file: st_dev and st_ino."""
 
 
 class Info(NamedTuple):
-    """struct loop_info64. Device numbers are encoded as the kernel does it: see _decode_dev."""
+    """struct loop_info64. Device numbers are in the kernel's encoding: see _decode_dev."""
 
     device: int = 0
     inode: int = 0
@@ -78,7 +78,7 @@ class Info(NamedTuple):
 
 
 class LoopError(BlockdevError):
-    """A loop device cannot be had as wanted."""
+    """A loop device cannot be bound, changed or unbound as wanted."""
 
 
 @dataclass(frozen=True)
@@ -88,15 +88,15 @@ class Binding:
     number: int
     """The N of /dev/loopN."""
     rdev: int
-    """The block device's own number, as st_rdev has it."""
+    """The block device's own number (st_rdev)."""
     file: File
     """Device and inode of the backing file."""
     backing_rdev: int
-    """st_rdev of the backing file where that is a block device itself, otherwise 0."""
+    """st_rdev of the backing file if that is a block device itself, otherwise 0."""
     backing_file: str
-    """The backing file's path in the mount namespace of whoever bound it."""
+    """The backing file's path in the mount namespace of the process that bound it."""
     deleted: bool
-    """Whether the backing file has been deleted; it lives on while it is bound."""
+    """Whether the backing file has been deleted; its data exists while it is bound."""
     offset: int
     """Bytes of the file before the device begins."""
     size_limit: int
@@ -107,16 +107,16 @@ class Binding:
     sector_size: int
     """The logical block size, in bytes."""
     marked: bool = False
-    """Whether a module of this collection bound it, see mark. What its boot units bind is not."""
+    """Whether a module of this collection bound it, see mark. A binding by a boot unit is not."""
     recorded: str = ""
-    """The path of the backing file when it was bound, as whoever bound it said."""
+    """The path of the backing file when it was bound, according to the program that bound it."""
     recorded_whole: bool = True
-    """Whether that is all of the path. The kernel keeps only the beginning of a long one."""
+    """Whether that is the whole path. The kernel stores only the beginning of a long one."""
 
     @property
     def device(self) -> str:
         """The path of the loop device."""
-        return device_path(self.number)
+        return device_of(self.number)
 
     @property
     def whole(self) -> bool:
@@ -139,25 +139,25 @@ class Binding:
         return bool(self.flags & AUTOCLEAR)
 
 
-def device_path(number: int) -> str:
-    """The path of loop device number C(number)."""
+def device_of(number: int) -> str:
+    """The path of loop device number ``number``."""
     return f"/dev/loop{number}"
 
 
 def number_of(device: str) -> Optional[int]:
-    """The N of C(/dev/loopN), or None for any other path."""
+    """The N of ``/dev/loopN``, or None for any other path."""
     match = DEVICE.fullmatch(device)
     return int(match[1]) if match and int(match[1]) <= MAX_NUMBER else None
 
 
 def mark(path: str) -> bytes:
-    """The name by which a binding of the image at C(path) is known as one of ours, cut to the 63
-    bytes that the kernel keeps."""
+    """The name that marks a binding of the image at ``path`` as ours, cut to the 63 bytes that the
+    kernel stores."""
     return (MARK + os.fsencode(path))[:NAME_BYTES]
 
 
 def file_id(status: os.stat_result) -> File:
-    """What identifies the file that C(status) was read from."""
+    """What identifies the file with this status."""
     return status.st_dev, status.st_ino
 
 
@@ -167,18 +167,18 @@ def scan() -> List[Binding]:
 
 
 def read(number: int) -> Optional[Binding]:
-    """What loop device C(number) is bound to, or None where it is not bound.
+    """What loop device ``number`` is bound to, or None if it is not bound.
 
-    Raises NodeError where the kernel knows the binding but the device cannot be opened here.
+    Raises NodeError if the kernel has the binding but the device cannot be opened here.
     """
-    backing_file = _backing_file(number)
+    backing_file = _backing_path(number)
     if backing_file is None:
         return None
     try:
-        with loop_node.opened(device_path(number), os.O_RDONLY) as device:
+        with loop_node.opened_device(device_of(number), os.O_RDONLY) as device:
             return _read_open(number, device, backing_file)
     except OSError as error:
-        if error.errno == errno.ENXIO or _backing_file(number) is None:
+        if error.errno == errno.ENXIO or _backing_path(number) is None:
             return None
         raise
 
@@ -206,9 +206,9 @@ def _read_open(number: int, device: int, backing_file: str) -> Binding:
 
 
 def deleted_from(path: str, deleted: Sequence[Binding]) -> List[Binding]:
-    """Those devices of C(deleted) images that hold what was deleted from C(path).
+    """Those of the ``deleted`` bindings whose image was deleted from ``path``.
 
-    Another file may be there by now.
+    Another file may now have that path.
     """
     if not deleted:
         return []
@@ -217,18 +217,18 @@ def deleted_from(path: str, deleted: Sequence[Binding]) -> List[Binding]:
 
 
 def deleted_images() -> Dict[str, str]:
-    """Path and loop device of each image that was deleted while it was bound. It takes sysfs alone,
-    so it also works where C(/dev) is not the host's."""
+    """Path and loop device of each image that was deleted while it was bound. This reads only
+    sysfs, so it also works if ``/dev`` is not the host's."""
     found = {}
     for number in _numbers():
-        backing_file = _backing_file(number) or ""
+        backing_file = _backing_path(number) or ""
         if backing_file.endswith(DELETED) and not os.path.lexists(backing_file):
-            found[backing_file[: -len(DELETED)]] = device_path(number)
+            found[backing_file[: -len(DELETED)]] = device_of(number)
     return found
 
 
 def lives_on(path: str, device: str) -> str:
-    """What an error says of an image that was deleted from C(path) and is bound to C(device)."""
+    """The error about an image that was deleted from ``path`` and is bound to ``device``."""
     return (
         f"{path} has been deleted but lives on in {device}; copy it from there if it is "
         "still needed (cp --sparse=always), then unbind it (xen_loopdev with state: absent and "
@@ -237,7 +237,8 @@ def lives_on(path: str, device: str) -> str:
 
 
 def verified_link(binding: Binding) -> Optional[str]:
-    """The stable link of the device, or None where udev has not made it or it is not this one."""
+    """The link of the device that follows its image; None if udev has not created it, or if it
+    leads to another device."""
     link = loop_link.link_of(binding.backing_file)
     try:
         status = os.stat(link)
@@ -248,13 +249,13 @@ def verified_link(binding: Binding) -> Optional[str]:
 
 
 def device_of_link(link: str, bindings: Callable[[], Iterable[Binding]] = scan) -> str:
-    """The path under which the loop device that C(link) stands for can be opened now.
+    """The path at which the loop device of a link (see loop/link.py) can be opened now.
 
-    That is a link that follows the image, where udev has made it and it leads to the device that
-    is bound to this image, otherwise C(/dev/loopN). C(bindings) is asked at most once.
-    Raises LoopError where the image is not there or not bound.
+    That is a link of the image if udev has created it and it leads to the image's device, otherwise
+    ``/dev/loopN``. ``bindings`` is called at most once.
+    Raises LoopError if the image does not exist or is not bound.
     """
-    image = loop_link.path_of(link)
+    image = loop_link.linked_image(link)
     try:
         wanted = file_id(os.stat(image))
     except OSError as error:
@@ -266,7 +267,7 @@ def device_of_link(link: str, bindings: Callable[[], Iterable[Binding]] = scan) 
 
 
 def _numbers() -> List[int]:
-    """Those of all loop devices that there are, bound or not."""
+    """The numbers of all loop devices, bound or not."""
     return sorted(
         int(name[4:])
         for name in os.listdir("/sys/block")
@@ -274,27 +275,28 @@ def _numbers() -> List[int]:
     )
 
 
-def _backing_file(number: int) -> Optional[str]:
-    """The backing file as sysfs shows it, or None where the device is not bound."""
+def _backing_path(number: int) -> Optional[str]:
+    """The path of the backing file as sysfs shows it, or None if the device is not bound."""
     try:
         with opened(f"/sys/block/loop{number}/loop/backing_file", os.O_RDONLY) as attribute:
             return os.fsdecode(os.read(attribute, ATTRIBUTE_BYTES)[:-1])
     except OSError as error:
-        # Whatever else went wrong: to take the device for unbound would have its image bound twice.
+        # After any other error the device may be bound; its image must not be bound twice.
         if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
             raise
         return None
 
 
 def _split_deleted(backing_file: str, file: File) -> Tuple[str, bool]:
-    """Take DELETED off where the kernel put it. A file that is there may be called so, too."""
+    """The path without DELETED, and whether the kernel appended that: an existing file may have
+    such a name, too."""
     if not backing_file.endswith(DELETED) or is_at(backing_file, file):
         return backing_file, False
     return backing_file[: -len(DELETED)], True
 
 
 def is_at(path: str, file: File) -> bool:
-    """Whether C(path) leads to this file; not where it cannot be looked at."""
+    """Whether ``path`` leads to this file; False if it cannot be followed."""
     try:
         return file_id(os.stat(path)) == file
     except OSError:
@@ -302,13 +304,13 @@ def is_at(path: str, file: File) -> bool:
 
 
 def _decode_dev(kernel: int) -> int:
-    """A device number as the kernel shows it to user space (new_encode_dev), as st_dev has it."""
+    """The st_dev of a device number in the encoding of the kernel's ioctls (new_encode_dev)."""
     return os.makedev((kernel >> 8) & 0xFFF, (kernel & 0xFF) | ((kernel >> 12) & 0xFFF00))
 
 
 def status_of(device: int) -> Info:
-    """What the kernel says of the loop device that is open as C(device). Raises OSError, with ENXIO
-    where it is not bound."""
+    """The kernel's status of the loop device with the descriptor ``device``. Raises OSError, with
+    ENXIO if it is not bound."""
     return Info(*INFO64.unpack(fcntl.ioctl(device, LOOP_GET_STATUS64, bytes(INFO64.size))))
 
 

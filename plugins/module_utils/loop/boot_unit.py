@@ -2,9 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The systemd units that bind images to loop devices when the host boots.
 
-A binding ends with the kernel that made it, and C(/dev/loop0) is then whatever is bound first. One
-unit for each image binds it again, once the file system that holds it is mounted and before
-xendomains starts guests. A unit that cannot fails by itself: the others go on.
+A binding does not survive a reboot. One unit for each image binds it again, after its file system
+is mounted and before xendomains starts guests. If one unit fails, the others still run.
 """
 
 from __future__ import annotations
@@ -13,6 +12,7 @@ import hashlib
 import os
 import re
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import List, Optional
 
@@ -32,16 +32,17 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as l
 UNIT_DIR = "/etc/systemd/system"
 WANTED_BY = "multi-user.target"
 SYSTEMD_RUNS = "/run/systemd/system"
-"""Exists where systemd is the init system (sd_booted(3))."""
+"""Exists if systemd is the init system (sd_booted(3))."""
 
 SYSTEMCTL_SECONDS = 120
 
 SHOWN_LENGTH = 100
-"""How much of a path the name of its unit shows. systemd takes 255 bytes, a path may have 4095."""
+"""How many characters of a path the name of its unit shows. systemd allows 255 bytes in a name, and
+a path may have 4095."""
 
 NO_SYSTEMD = (
-    "systemd does not run on this host, so nothing binds its loop devices again when it boots: "
-    "bind them then, before guests are started, or leave that to Xen's own script with loop: false"
+    "systemd does not run on this host, so nothing binds its loop devices at boot; bind them "
+    "before guests are started, or set loop: false to have Xen's own script bind them"
 )
 
 _LOCK = f"{locks.OWN_DIR}/{locks.LOOP}"
@@ -56,26 +57,26 @@ rm -f "$link"
 echo "$link led to $device, which is not $1; it was removed, so that no guest starts on that" >&2
 exit 1
 """
-"""Binds the image $1 with sectors of $2 bytes and direct I/O $3, unless it is bound already. The
-link under which domain configs name the device leads to it then, or is not there: a guest does not
-start without its disk, but it would on another one's."""
+"""Binds the image $1 with sectors of $2 bytes and direct I/O $3, unless it is already bound. Then
+the link to which domain configs refer leads to its device or does not exist: without it a guest
+does not start, but with a wrong one it would start with the disk of another guest."""
 
 
 class BootUnitError(BlockdevError):
-    """A unit cannot be had as wanted."""
+    """A unit cannot be written, removed or made known to systemd."""
 
 
 def name_of(path: str) -> str:
-    """The name of the unit for the image at the absolute C(path): what can be shown of the path,
-    and what tells it from every other path."""
+    """The name of the unit for the image at the absolute ``path``: the end of the path, and a hash
+    that no other path has."""
     shown = re.sub(r"[^A-Za-z0-9._]+", "-", path).strip("-")[-SHOWN_LENGTH:]
     return f"xen-loopdev-{shown}-{hashlib.sha256(os.fsencode(path)).hexdigest()[:12]}.service"
 
 
 def content(path: str, sector_size: int, direct_io: bool) -> str:
-    """The unit that binds the image at the absolute C(path), which has no symbolic link on it.
+    """The unit that binds the image at ``path``, which is absolute and without symbolic links.
 
-    C(sector_size): in bytes. Raises BootUnitError where systemd could not read the path.
+    ``sector_size``: in bytes. Raises BootUnitError if systemd could not read the path.
     """
     words = ["/bin/sh", "-euc", SCRIPT, "sh", path, str(sector_size), "on" if direct_io else "off"]
     return f"""\
@@ -103,14 +104,14 @@ WantedBy={WANTED_BY}
 def _one_line(path: str) -> str:
     if not path.isprintable():
         raise BootUnitError(
-            f"path {path!r} has characters that no systemd unit can have; rename the image, or "
-            "leave out persistent: true"
+            f"path {path!r} contains characters that a systemd unit cannot contain; rename the "
+            "image, or omit persistent: true"
         )
     return path
 
 
 def _quoted(word: str) -> str:
-    """A word as systemd reads it (systemd.syntax(7), systemd.unit(5))."""
+    """A word in systemd's syntax (systemd.syntax(7), systemd.unit(5))."""
     escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     return f'"{_specifiers(escaped)}"'
 
@@ -123,67 +124,70 @@ class BootUnits:
     """The units of this host, as one module call changes them."""
 
     def __init__(self, directory: str = UNIT_DIR) -> None:
-        """C(directory): where systemd looks for units that an administrator made."""
+        """``directory``: where systemd looks for the units of the administrator."""
         self._directory = directory
         self._wants = os.path.join(directory, f"{WANTED_BY}.wants")
         self._written = False
         self._removed: List[str] = []
-        self._warned = False
 
     def has(self, path: str) -> bool:
-        """Whether systemd is to bind the image at C(path)."""
+        """Whether systemd is to bind the image at ``path``."""
         return self._has(name_of(os.path.realpath(path)))
 
-    def extend_plan(
-        self,
-        plan: Plan,
-        path: str,
-        wanted: Optional[bool],
-        sector_size: int,
-        direct_io: bool,
-    ) -> None:
-        """Add to C(plan) what makes the binding of the image at C(path) outlive a boot, or not.
+    def plan_written(self, path: str, sector_size: int, direct_io: bool) -> Plan:
+        """What makes systemd bind the image at ``path`` at boot; to be added after its binding.
 
-        C(wanted): None leaves the unit alone. C(sector_size), C(direct_io): see content.
-        Raises BootUnitError where that cannot be had, BlockdevError where nothing can be written.
+        ``sector_size``, ``direct_io``: see content. Raises BlockdevError if there cannot be such a
+        unit, or it cannot be written.
         """
+        if not os.path.isdir(SYSTEMD_RUNS):
+            return replace(self.plan_kept(path), warnings=[NO_SYSTEMD])
+        path = os.path.realpath(path)
+        name, text = name_of(path), content(path, sector_size, direct_io)
+        if self._has(name) and self._read(name) == text:
+            return self.plan_kept(path)
+        sentence = f"have systemd bind {path} at boot ({name})"
+        check_writable(nearest(self._wants), sentence)
+        return self._plan(name, True, Action(sentence, partial(self._write, name, text)))
+
+    def plan_removed(self, path: str) -> Plan:
+        """What keeps systemd from binding the image at ``path`` at boot; to be added before its
+        unbinding. Raises BlockdevError if the unit cannot be removed."""
         path = os.path.realpath(path)
         name = name_of(path)
-        before = after = self._has(name)
-        if wanted and not os.path.isdir(SYSTEMD_RUNS):
-            plan.warnings += [] if self._warned else [NO_SYSTEMD]
-            self._warned = True
-        elif wanted:
-            after = True
-            text = content(path, sector_size, direct_io)
-            if not before or self._read(name) != text:
-                sentence = f"have systemd bind {path} when this host boots ({name})"
-                check_writable(nearest(self._wants), sentence)
-                plan.actions.append(Action(sentence, partial(self._write, name, text)))
-        elif wanted is False and (before or self._read(name) is not None):
-            after = False
-            sentence = f"no longer have systemd bind {path} when this host boots ({name})"
-            check_writable(self._directory, sentence)
-            plan.actions.insert(0, Action(sentence, partial(self._remove, name)))
-        plan.before["persistent"] = before
-        plan.after["persistent"] = after
-        read_binding = plan.read_back
-        plan.read_back = lambda: {**read_binding(), "persistent": self._has(name)}
+        if not self._has(name) and self._read(name) is None:
+            return self.plan_kept(path)
+        sentence = f"stop systemd from binding {path} at boot ({name})"
+        check_writable(self._directory, sentence)
+        return self._plan(name, False, Action(sentence, partial(self._remove, name)))
+
+    def plan_kept(self, path: str) -> Plan:
+        """Whether systemd binds the image at ``path`` at boot, without a change."""
+        name = name_of(os.path.realpath(path))
+        return self._plan(name, self._has(name))
+
+    def _plan(self, name: str, after: bool, *actions: Action) -> Plan:
+        return Plan(
+            before={"persistent": self._has(name)},
+            after={"persistent": after},
+            read_back=lambda: {"persistent": self._has(name)},
+            actions=list(actions),
+        )
 
     def settle(self) -> None:
-        """Make what was changed survive a power cut, and known to systemd, all at once."""
+        """Sync all changes to disk, and have systemd reload its units once for all of them."""
         if not self._written and not self._removed:
             return
         sync_directories(one for one in (self._directory, self._wants) if os.path.isdir(one))
         if not os.path.isdir(SYSTEMD_RUNS):
             return
         if self._removed:
-            # A unit that has run or failed stays known otherwise. It has nothing to undo.
+            # Otherwise systemd keeps a unit that has run or failed. Stopping it does nothing else.
             _systemctl("stop", *self._removed)
         reload = _systemctl("daemon-reload")
         if reload.code != 0:
             words = programs.in_one_line(reload.stderr)
-            raise BootUnitError(f"systemd does not read its units again: {words}")
+            raise BootUnitError(f"systemd cannot reload its units: {words}")
         if self._removed:
             _systemctl("reset-failed", *self._removed)
 
@@ -194,7 +198,7 @@ class BootUnits:
         return os.path.join(self._wants, name)
 
     def _has(self, name: str) -> bool:
-        """Whether there is such a unit, and systemd is to start it."""
+        """Whether there is such a unit and it is enabled."""
         return os.path.isfile(self._path(name)) and os.path.lexists(self._link(name))
 
     def _read(self, name: str) -> Optional[str]:
@@ -219,6 +223,6 @@ class BootUnits:
 
 
 def _systemctl(verb: str, *names: str) -> Completed:
-    """Have systemd do something. Raises BootUnitError if it cannot be asked."""
-    with explained(f"cannot ask systemd for `{verb}`"), errors_as(BootUnitError):
+    """Run systemctl. Raises BootUnitError if it cannot be run."""
+    with explained(f"cannot run systemctl {verb}"), errors_as(BootUnitError):
         return programs.run(["systemctl", "--no-ask-password", verb, *names], SYSTEMCTL_SECONDS)

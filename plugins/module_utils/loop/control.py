@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Binding loop devices, changing and unbinding them, by the same interface as loop."""
+"""Binding, changing and unbinding loop devices, by the ioctls of linux/loop.h (loop(4))."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import (
     File,
     Info,
     LoopError,
-    device_path,
+    device_of,
     file_id,
     is_at,
     mark,
@@ -46,7 +46,7 @@ LOOP_CTL_GET_FREE = 0x4C82
 CONFIG = struct.Struct(f"=2I{INFO64.size}s64x")
 
 BIND_TRIES = 64
-"""How often another program may be faster to take a free device before we give up."""
+"""How often another program may take the free device first before that is an error."""
 
 
 class InUseError(LoopError):
@@ -54,31 +54,31 @@ class InUseError(LoopError):
 
 
 class DeviceTakenError(LoopError):
-    """The loop device that was to be bound is bound already."""
+    """The loop device that was to be bound is already bound."""
 
 
 def require_driver() -> None:
-    """Raise LoopError where the loop driver is plainly not there; asking it might load it."""
+    """Raise LoopError if the kernel plainly has no loop driver; asking it might load it."""
     if not os.path.exists(CONTROL) and loop_node.number(CONTROL) is None:
         raise _no_driver(errno.ENOENT)
 
 
 def bind(path: str, wanted: File, sector_size: int, direct_io: bool, number: Optional[int]) -> int:
-    """Bind the image at C(path) to a loop device and return the device's number.
+    """Bind the image at ``path`` to a loop device and return the device's number.
 
-    C(wanted): the file that C(path) must be. C(sector_size): bytes. C(number): the device to
-    take, None for a free one. The device is read-write whenever the file is. Whether it has
+    ``wanted``: the file that ``path`` must be. ``sector_size``: bytes. ``number``: the device to
+    use, None for a free one. The device is read-write if the file can be written. Whether it has
     direct I/O must be read back.
-    Raises DeviceTakenError where C(number) is bound already, LoopError where C(path) is another
+    Raises DeviceTakenError if ``number`` is already bound, and LoopError if ``path`` is another
     file.
     """
     with _opened_image(path) as (image, read_only):
         if file_id(os.fstat(image)) != wanted:
-            raise LoopError(f"{path} was replaced by another file meanwhile; run again")
-        # To open it may have waited for a run that deletes it, which needs it for itself (see
-        # image_file._exclusive). That cannot begin any more while it is open here.
+            raise LoopError(f"{path} was replaced by another file during the run; run again")
+        # Opening it may have waited for a run that deletes it, and that needs it exclusively (see
+        # image/file.py). Such a run cannot begin while the file is open here.
         if not is_at(path, wanted):
-            raise LoopError(f"{path} was deleted or replaced by someone else meanwhile; run again")
+            raise LoopError(f"{path} was deleted or replaced during the run; run again")
         flags = (READ_ONLY if read_only else 0) | (DIRECT_IO if direct_io else 0)
         info = Info(flags=flags, file_name=mark(path))
         with _opened_control() as control:
@@ -92,22 +92,22 @@ def bind(path: str, wanted: File, sector_size: int, direct_io: bool, number: Opt
                 except DeviceTakenError:
                     continue
     raise LoopError(
-        f"cannot bind {path}: {BIND_TRIES} times another program took the free loop device first; "
-        "stop what binds loop devices all the time"
+        f"cannot bind {path}: another program took the free loop device first, {BIND_TRIES} times; "
+        "stop the program that keeps binding loop devices"
     )
 
 
 def unbind(binding: Binding) -> None:
-    """Unbind a loop device that nobody uses, and read back that it is.
+    """Unbind a loop device that nothing uses, and verify that it is unbound.
 
-    LOOP_CLR_FD on a device in use returns 0 and lets it vanish later, under its last user; that
-    is taken back. Raises InUseError, or LoopError where the device has another file by now.
+    LOOP_CLR_FD on a device in use returns 0, and the kernel unbinds it when its last user closes
+    it; that is undone. Raises InUseError, and LoopError if the device is now bound to another file.
     """
     try:
-        with loop_node.opened(binding.device, os.O_RDONLY | os.O_EXCL) as device:
+        with loop_node.opened_device(binding.device, os.O_RDONLY | os.O_EXCL) as device:
             info = status_of(device)
             if (info.file, info.offset) != (binding.file, binding.offset):
-                raise LoopError(f"{binding.device} has another backing file by now; run again")
+                raise LoopError(f"{binding.device} is now bound to another file; run again")
             fcntl.ioctl(device, LOOP_CLR_FD)
             if _is_bound(device):
                 _set_autoclear(device, binding.autoclear)
@@ -120,14 +120,14 @@ def unbind(binding: Binding) -> None:
 
 
 def refresh_capacity(binding: Binding) -> None:
-    """Give the loop device the size that its backing file has by now."""
-    with loop_node.opened(binding.device, os.O_RDONLY) as device:
+    """Give the loop device the present size of its backing file."""
+    with loop_node.opened_device(binding.device, os.O_RDONLY) as device:
         fcntl.ioctl(device, LOOP_SET_CAPACITY)
 
 
 def set_direct_io(binding: Binding, wanted: bool) -> None:
-    """Switch direct I/O. Raises LoopError where the file system's alignment does not allow it."""
-    with loop_node.opened(binding.device, os.O_RDONLY) as device:
+    """Turn direct I/O on or off. Raises LoopError if the file system does not allow it."""
+    with loop_node.opened_device(binding.device, os.O_RDONLY) as device:
         try:
             fcntl.ioctl(device, LOOP_SET_DIRECT_IO, int(wanted))
         except OSError as error:
@@ -138,21 +138,22 @@ def set_direct_io(binding: Binding, wanted: bool) -> None:
 
 def keep_bound(binding: Binding) -> None:
     """Clear the autoclear flag: the device stays bound when its last user closes it."""
-    with loop_node.opened(binding.device, os.O_RDONLY) as device:
+    with loop_node.opened_device(binding.device, os.O_RDONLY) as device:
         _set_autoclear(device, False)
 
 
 def no_direct_io(binding: Binding) -> LoopError:
     """The error for an image whose file system does not allow direct I/O."""
     return LoopError(
-        f"{binding.backing_file} cannot have direct I/O with sectors of {binding.sector_size} "
-        "bytes on its file system; leave direct_io out, or use sector_size: 4096 if the guest can"
+        f"{binding.backing_file}: its file system does not allow direct I/O with sectors of "
+        f"{binding.sector_size} bytes; omit direct_io, or use sector_size: 4096 if the guest "
+        "supports that"
     )
 
 
 @contextmanager
 def _opened_image(path: str) -> Iterator[Tuple[int, bool]]:
-    """The image opened as writable as it is, and whether that is read-only."""
+    """A descriptor of the image, writable if possible, and whether it is read-only."""
     try:
         image, read_only = os.open(path, os.O_RDWR | os.O_CLOEXEC), False
     except OSError as error:
@@ -172,7 +173,7 @@ def _opened_control() -> Iterator[int]:
     try:
         control = os.open(CONTROL, os.O_RDWR | os.O_CLOEXEC)
     except OSError as error:
-        # udev makes the node beforehand; to open it loads the driver, if there is one.
+        # udev creates the node at boot; opening it loads the driver, if there is one.
         if error.errno not in (errno.ENOENT, errno.ENODEV, errno.ENXIO):
             raise
         raise _no_driver(error.errno) from None
@@ -184,8 +185,8 @@ def _opened_control() -> Iterator[int]:
 
 def _no_driver(code: int) -> LoopError:
     return LoopError(
-        f"the kernel's loop driver is not loaded ({CONTROL}: {os.strerror(code)}); load it with "
-        "`modprobe loop`, and name it in /etc/modules-load.d for the next boots"
+        f"the kernel's loop driver is not loaded ({CONTROL}: {os.strerror(code)}); run "
+        "`modprobe loop`, and add loop to a file in /etc/modules-load.d to load it at boot"
     )
 
 
@@ -195,16 +196,16 @@ def _add(control: int, number: int) -> None:
 
 
 def _bind_to(number: int, image: int, sector_size: int, info: Info) -> int:
-    """Bind one loop device, atomically where the kernel can (Linux 5.8)."""
-    path = device_path(number)
+    """Bind one loop device, atomically if the kernel can (Linux 5.8)."""
+    path = device_of(number)
     if loop_node.is_missing(path):
         loop_node.make(path)
-    with loop_node.opened(path, os.O_RDWR) as device:
+    with loop_node.opened_device(path, os.O_RDWR) as device:
         try:
             fcntl.ioctl(device, LOOP_CONFIGURE, CONFIG.pack(image, sector_size, INFO64.pack(*info)))
         except OSError as error:
             if error.errno == errno.EBUSY:
-                raise DeviceTakenError(f"{device_path(number)} is bound already") from None
+                raise DeviceTakenError(f"{device_of(number)} is already bound") from None
             if error.errno not in (errno.EINVAL, errno.ENOTTY):
                 raise
             _bind_in_steps(number, device, image, sector_size, info)
@@ -212,12 +213,12 @@ def _bind_to(number: int, image: int, sector_size: int, info: Info) -> int:
 
 
 def _bind_in_steps(number: int, device: int, image: int, sector_size: int, info: Info) -> None:
-    """Bind one loop device where the kernel lacks LOOP_CONFIGURE; undo it if a step fails."""
+    """Bind one loop device without LOOP_CONFIGURE; undo it if a step fails."""
     try:
         fcntl.ioctl(device, LOOP_SET_FD, image)
     except OSError as error:
         if error.errno == errno.EBUSY:
-            raise DeviceTakenError(f"{device_path(number)} is bound already") from None
+            raise DeviceTakenError(f"{device_of(number)} is already bound") from None
         raise
     try:
         if sector_size != SECTOR:
@@ -231,7 +232,7 @@ def _bind_in_steps(number: int, device: int, image: int, sector_size: int, info:
 
 
 def _ask_for_direct_io(device: int) -> None:
-    """As LOOP_CONFIGURE does: where the alignment does not allow it, nothing is said."""
+    """As LOOP_CONFIGURE does: no error if the alignment does not allow it."""
     try:
         fcntl.ioctl(device, LOOP_SET_DIRECT_IO, 1)
     except OSError as error:
@@ -240,7 +241,7 @@ def _ask_for_direct_io(device: int) -> None:
 
 
 def _set_status(device: int, info: Info, tries: int = 64) -> None:
-    """LOOP_SET_STATUS64, which answers EAGAIN while the device's cache is not clean yet."""
+    """LOOP_SET_STATUS64, which fails with EAGAIN until the device's cache is clean."""
     for left in reversed(range(tries)):
         try:
             fcntl.ioctl(device, LOOP_SET_STATUS64, INFO64.pack(*info))

@@ -2,9 +2,10 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """The name of a loop device that follows its backing file.
 
-The kernel numbers loop devices as they come, so ``/dev/loop0`` is another image after the next
-boot. A udev rule (see C(udev_rule)) links each loop device under the path of its backing file:
-``/dev/disk/by-loop-file/srv/xen/web/boot.raw``. This file knows that naming, the others ask it.
+The kernel numbers loop devices in the order in which they are bound, so ``/dev/loop0`` may be a
+different image after a reboot. A udev rule (see udev_rule.py) links each loop device under the path
+of its backing file: ``/dev/disk/by-loop-file/srv/xen/web/boot.raw``. Only this file builds and
+parses such names.
 """
 
 from __future__ import annotations
@@ -23,31 +24,31 @@ SUBSYSTEM=="block", KERNEL=="loop[0-9]*", ENV{{DEVTYPE}}=="disk", \
 ATTR{{loop/backing_file}}=="/*", ATTR{{loop/offset}}=="0", ATTR{{loop/sizelimit}}=="0", \
 SYMLINK+="disk/by-loop-file$attr{{loop/backing_file}}"
 """
-"""What the file says: a rule is one line (udev(7))."""
+"""The content of that file: a rule is one line (udev(7))."""
 
 SAFE_PATH = re.compile(r"/[A-Za-z0-9._/-]+")
-"""Paths whose link udev writes as they are. It replaces other characters by ``_``, so that two
-odd paths could meet in one link."""
+"""Paths that udev uses in a link unchanged. It replaces other characters by ``_``, so that two
+paths could get the same link."""
 
 
 def link_of(path: str) -> str:
-    """The link to the loop device whose backing file has the absolute C(path)."""
+    """The link to the loop device whose backing file has this absolute path."""
     return LINK_DIR + path
 
 
 def is_link(target: str) -> bool:
-    """Whether C(target) is such a link, by its name alone."""
+    """Whether ``target`` is such a link, by its name alone."""
     return target.startswith(LINK_DIR + "/")
 
 
-def path_of(link: str) -> str:
-    """The backing file that a link (see L(is_link)) stands for."""
+def linked_image(link: str) -> str:
+    """The path of the image whose loop device a link (see is_link) leads to."""
     return link[len(LINK_DIR) :]
 
 
 def is_announced(target: str, pending: Pending) -> bool:
-    """Whether C(target), which is not there, would be there but for check mode: a link once its
-    image is bound, anything else once it is created."""
+    """Whether ``target``, which does not exist, would exist if this were not check mode: a link if
+    its image would be bound, anything else if it would be created."""
     if is_link(target):
-        return path_of(target) in pending.bound
+        return linked_image(target) in pending.bound
     return target in pending.sizes

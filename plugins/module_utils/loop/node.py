@@ -1,11 +1,11 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The device nodes of loop devices: C(/dev/loopN) and C(/dev/loop-control).
+"""The device nodes of loop devices: ``/dev/loopN`` and ``/dev/loop-control``.
 
-The kernel and udev make them on a host. A container often has only those that there were when it
-was started, so a loop device that the kernel added since has none there. Which number a node must
-have is what sysfs says (Documentation/admin-guide/sysfs-rules of Linux); a node with another one
-leads to another device.
+The kernel and udev create them on a host. A container often has only those that existed when it
+was started, so a loop device that the kernel added later has none there. sysfs shows which number a
+node must have (Documentation/admin-guide/sysfs-rules of Linux); a node with another number is that
+of another device.
 """
 
 from __future__ import annotations
@@ -26,20 +26,19 @@ KINDS = {stat.S_IFBLK: "b", stat.S_IFCHR: "c"}
 """What mknod(1) calls them."""
 
 MODE = 0o660
-"""With the group disk: that of a loop device by udev's rules (50-udev-default.rules)."""
+"""With the group disk, as udev's rules have it for loop devices (50-udev-default.rules)."""
 
-
-MISSING = "has no device node here, and none can be made"
+MISSING = "has no device node here, and none can be created"
 FORBIDDEN = "cannot be opened here"
 
 
 class NodeError(BlockdevError):
-    """A device has no node here and cannot get one, or a node leads to another device."""
+    """A device has no node here and none can be created, or the node is that of another device."""
 
 
 def number(path: str) -> Optional[int]:
-    """The number (st_rdev) that the kernel gave the device whose node is to be at C(path); None
-    where it has no such device."""
+    """The number (st_rdev) of the device whose node belongs at ``path``; None if the kernel has no
+    such device."""
     name = os.path.basename(path)
     directory = SYS_MISC if _kind(path) == stat.S_IFCHR else SYS_BLOCK
     try:
@@ -51,13 +50,13 @@ def number(path: str) -> Optional[int]:
 
 
 def is_missing(path: str) -> bool:
-    """Whether the kernel has this device and C(/dev) has no node of it."""
+    """Whether the kernel has this device but ``/dev`` has no node for it."""
     return not os.path.lexists(path) and number(path) is not None
 
 
 def make(path: str) -> None:
-    """Make the node of a device unless it is there, as udev would. Raises NodeError where that is
-    not allowed, and OSError where there is no such device."""
+    """Create the node of a device as udev would, unless it exists. Raises NodeError if that is not
+    allowed, and OSError if there is no such device."""
     with _explained(path, MISSING):
         _make(path, path)
         os.chown(path, 0, _group())
@@ -65,12 +64,12 @@ def make(path: str) -> None:
 
 
 @contextmanager
-def opened(path: str, flags: int) -> Iterator[int]:
-    """A descriptor of the loop device C(path), closed in the end.
+def opened_device(path: str, flags: int) -> Iterator[int]:
+    """A descriptor of the loop device ``path``, closed at the end.
 
-    It needs no node, and leaves none, so this is for who may change nothing as well. Raises OSError
-    as open(2) does, and NodeError where the node is another device's and where there is none and
-    the device cannot be opened without.
+    The device needs no node and gets none, so this also suits a caller that must not change
+    anything. Raises OSError as open(2) does, and NodeError if the node is that of another device,
+    or if it is missing and the device cannot be opened without it.
     """
     try:
         with _explained(path, FORBIDDEN):
@@ -85,7 +84,7 @@ def opened(path: str, flags: int) -> Iterator[int]:
 
 
 def _opened_unnamed(path: str, flags: int) -> int:
-    """Open a device by a node that is there for a moment only."""
+    """Open a device by a temporary node."""
     place = f"{os.path.dirname(path)}/.xen-blockdev.{os.urandom(8).hex()}"
     with _explained(path, MISSING):
         _make(path, place)
@@ -96,7 +95,7 @@ def _opened_unnamed(path: str, flags: int) -> int:
 
 
 def _make(path: str, place: str) -> None:
-    """Make a node of the device C(path) at C(place), for root alone."""
+    """Create a node of the device ``path`` at ``place``, only for root."""
     rdev = number(path)
     if rdev is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -106,28 +105,28 @@ def _make(path: str, place: str) -> None:
 
 @contextmanager
 def _explained(path: str, what: str) -> Iterator[None]:
-    """Raise NodeError for what a container may not do; other errors are those of the device.
-    C(what): MISSING or FORBIDDEN."""
+    """Raise NodeError for what a container is not allowed to do; other errors are the device's.
+    ``what``: MISSING or FORBIDDEN."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.EPERM, errno.EACCES, errno.EROFS):
             raise
         raise NodeError(
-            f"{path} {what} ({error.strerror}); a container needs the host's /dev and the right to "
-            f"use it (docker run --privileged -v /dev:/dev); on a host, `mknod {path} "
-            f"{_shown(path)}` makes the node"
+            f"{path} {what} ({error.strerror}); a container needs the host's /dev and permission "
+            f"to use it (docker run --privileged -v /dev:/dev); on a host, create the node with "
+            f"`mknod {path} {_shown(path)}`"
         ) from None
 
 
 def _refuse_other(path: str, status: os.stat_result) -> None:
-    """Raise NodeError where a node, of which C(status) is, leads to another device."""
+    """Raise NodeError if the node with this status is that of another device."""
     rdev = number(path)
     if rdev is None or (stat.S_IFMT(status.st_mode), status.st_rdev) == (_kind(path), rdev):
         return
     raise NodeError(
-        f"{path} is not the device that the kernel calls so ({_shown(path)}): remove that file; "
-        "udev or the next run makes the node again"
+        f"{path} is not the kernel's device of that name ({_shown(path)}); remove that file, and "
+        "udev or the next run creates the node again"
     )
 
 
@@ -136,7 +135,7 @@ def _kind(path: str) -> int:
 
 
 def _shown(path: str) -> str:
-    """The device as mknod(1) takes it: C(b 7 5)."""
+    """The device as the arguments of mknod(1): ``b 7 5``."""
     rdev = number(path) or 0
     return f"{KINDS[_kind(path)]} {os.major(rdev)} {os.minor(rdev)}"
 

@@ -314,7 +314,7 @@ class DomainConfigs(Resource[Mapping[str, Any]]):
             return target
         try:
             found = loop_binding.device_of_link(target, self._bindings)
-            image = loop_link.path_of(target)
+            image = loop_link.linked_image(target)
             if self._is_left_to_script(image):
                 return image
             if loop_link.is_link(found) or os.path.lexists(target) or target not in config.targets:

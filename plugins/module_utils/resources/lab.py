@@ -33,7 +33,7 @@ def bring(
             # Labs of different names share images and snapshots, so one run builds for all.
             stack.enter_context(locks.of_file(cache.lock(), LOCK_SECONDS))
             stack.enter_context(_tidy_when_interrupted())
-        # What is left goes first: it takes room.
+        # Leftovers are removed first: they take space.
         for plan_part in (partial(_plan_leftovers, cache), plan):
             for action in plan_part():
                 if not check_mode:
@@ -67,13 +67,13 @@ def _plan_leftovers(cache: Cache) -> List[Action]:
 
 
 def _remove(folder: str) -> None:
-    """Remove a folder, with the machine that may run in it."""
+    """Remove a directory, with the machine that may run in it."""
     lab_machine.end(folder)
     remove(folder)
 
 
 def plan_absent(cache: Cache, name: str) -> List[Action]:
-    """What is to be done until the lab is gone; what was built stays."""
+    """The actions that remove the lab; what was built stays."""
     folder = cache.machine(name)
     if not os.path.isdir(folder):
         return []
@@ -82,7 +82,7 @@ def plan_absent(cache: Cache, name: str) -> List[Action]:
 
 
 def plan_cleared(cache: Cache, name: str) -> List[Action]:
-    """What is to be done until all labs and all that was built for them are gone.
+    """The actions that remove all labs and all that was built for them.
 
     Raises LabError if another lab runs.
     """

@@ -1,156 +1,113 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Binding images to loop devices as wanted, and unbinding them: done, and read back."""
+"""Binding an image to a loop device, and verifying what became of it."""
 
 from __future__ import annotations
 
 import os
-import time
-from typing import Any, List, Mapping, Optional
+from typing import Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     PartlyDoneError,
     State,
+    UnexpectedStateError,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import control as loop_control
-from ansible_collections.xen.blockdev.plugins.module_utils.loop import udev_rule
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import loopdev_info
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
-    GLANCES_SECONDS,
-    Usage,
-    join,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_image import FoundImage
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_item import LoopdevItem
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_table import LoopTable
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import unbinding
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
-UDEV_SECONDS = 30
 
+def bind(item: LoopdevItem, image: FoundImage) -> None:
+    """Bind the image as wanted. Raises LoopError if the device is taken or not as wanted, and
+    OSError.
 
-def bind(
-    item: Mapping[str, Any], path: str, number: Optional[int], status: Optional[os.stat_result]
-) -> int:
-    """Bind the image and return the device's number.
-
-    C(item): the options of xen_loopdev. C(number): the device to take, None for a free one.
-    C(status): of the image when the plan was made, None where it was not there yet. Raises
-    LoopError where that went another way, and OSError.
+    ``image``: as it was when the plan was made; it must still be the same file.
     """
-    file = loop_binding.file_id(status or os.stat(path))
+    file = image.file or loop_binding.file_id(os.stat(item.path))
+    direct_io = bool(item.direct_io)
     try:
-        bound = loop_control.bind(path, file, item["sector_size"], bool(item["direct_io"]), number)
+        number = loop_control.bind(item.path, file, item.sector_size, direct_io, item.number)
     except loop_control.DeviceTakenError as error:
-        raise LoopError(f"cannot bind {path}: {error}; run again") from None
-    # Whatever is not asked for is as it always is; the read-back will see the rest.
-    if item["direct_io"] or item["sector_size"] != SECTOR:
-        _verify_new(item, bound)
-    return bound
+        raise LoopError(f"cannot bind {item.path}: {error}; run again") from None
+    # The kernel binds as wanted otherwise, and everything is read back once for all images.
+    if direct_io or item.sector_size != SECTOR:
+        _verify_new(item, number)
 
 
-def unbind(path: str, binding: Binding) -> None:
-    """Unbind a device from the image at C(path). Raises LoopError where it is in use or has
-    another file by now, and OSError."""
-    try:
-        _unbind_after_udev(binding)
-    except loop_control.InUseError as error:
-        # Someone has begun to use it since the plan was made.
-        raise in_use(path, binding, join(Usage().of_device(binding.rdev)) or error) from None
-
-
-def _unbind_after_udev(binding: Binding) -> None:
-    for pause in GLANCES_SECONDS:
-        try:
-            loop_control.unbind(binding)
-            return
-        except loop_control.InUseError:
-            settle_udev()
-            time.sleep(pause)
-    loop_control.unbind(binding)
-
-
-def settle_udev() -> None:
-    """Wait, no longer than UDEV_SECONDS, until udev is done with all devices, where it runs."""
-    if udev_rule.udev_runs():
-        command = ["udevadm", "settle", f"--timeout={UDEV_SECONDS}"]
-        programs.run(command, 2 * UDEV_SECONDS)
-
-
-def have_named(binding: Binding) -> None:
-    """Have udev look at the device again, which begins to work with what it sees meanwhile."""
+def trigger_udev(binding: Binding) -> None:
+    """Have udev handle the device again; it does so in the background."""
     with open(f"/sys/block/loop{binding.number}/uevent", "w", encoding="ascii") as uevent:
         uevent.write("change")
 
 
-def _verify_new(item: Mapping[str, Any], number: int) -> None:
-    """Undo a new binding that the kernel made in another way than wanted, and say so.
+def bound_state(item: LoopdevItem, number: Optional[int], table: LoopTable) -> State:
+    """The result keys of an image that is to be bound, after the actions.
 
-    It drops direct I/O silently where the alignment does not allow it.
+    ``number``: of the device that it is to have; None for any. Raises LoopError if the device is
+    not as wanted, and UnexpectedStateError if the image is not bound to it.
     """
+    found = table.now_of_file(loop_binding.file_id(os.stat(item.path)))
+    wanted = [one for one in found if number in (None, one.number)]
+    if not wanted:
+        device = "a loop device" if number is None else loop_binding.device_of(number)
+        message = f"{item.path} is not bound to {device} any more; run again"
+        raise UnexpectedStateError(message, loopdev_info.unbound())
+    # Another program may have bound the image, too: what was bound here has the mark.
+    binding = max(wanted, key=lambda one: one.marked)
+    _refuse_unwanted(item, binding)
+    return loopdev_info.state(binding)
+
+
+def unbound_state(path: str, gone: Sequence[Binding], after: State, table: LoopTable) -> State:
+    """The result keys ``after`` of an image whose devices ``gone`` were to be unbound. Raises
+    LoopError if one of them is still bound to it."""
+    for planned in gone:
+        if any(one.number == planned.number for one in table.now_of_file(planned.file)):
+            raise LoopError(f"{path} is still bound to {planned.device}; run again")
+    return after
+
+
+def _refuse_unwanted(item: LoopdevItem, binding: Binding) -> None:
+    """Raise LoopError if the device is not as wanted."""
+    if binding.sector_size != item.sector_size:
+        raise LoopError(
+            f"the kernel gave {binding.device} sectors of {binding.sector_size} bytes, not "
+            f"{item.sector_size}"
+        )
+    if item.direct_io and not binding.direct_io:
+        raise loop_control.no_direct_io(binding)
+    if item.direct_io is False and binding.direct_io:
+        raise LoopError(f"another program turned on direct I/O for {binding.device}; run again")
+
+
+def _verify_new(item: LoopdevItem, number: int) -> None:
+    """Undo a new binding that is not as wanted, and raise LoopError: the kernel drops direct I/O
+    without an error if the alignment does not allow it."""
     binding = loop_binding.read(number)
     if binding is None:
-        raise LoopError(
-            f"{loop_binding.device_path(number)} was unbound by another program; run again"
-        )
-    if item["direct_io"] and not binding.direct_io:
-        raise _undone(binding, loop_control.no_direct_io(binding))
-    if binding.sector_size != item["sector_size"]:
-        raise _undone(binding, _other_sectors(item, binding))
+        device = loop_binding.device_of(number)
+        raise LoopError(f"another program unbound {device}; run again")
+    try:
+        _refuse_unwanted(item, binding)
+    except LoopError as error:
+        raise _undone(binding, error) from None
 
 
 def _undone(binding: Binding, error: LoopError) -> BlockdevError:
-    """The error with which a new binding was undone, or why it was not."""
+    """The error for which a new binding was undone; PartlyDoneError if it could not be undone."""
     try:
-        _unbind_after_udev(binding)
+        unbinding.unbind_after_udev(binding)
     except (BlockdevError, OSError) as failure:
         return PartlyDoneError(
-            f"{error}; it could not be unbound again: {failure}",
+            f"{error}; unbinding it again failed: {failure}",
             loopdev_info.state(binding),
             f"bind {binding.backing_file} to {binding.device}",
         )
     return error
-
-
-def _other_sectors(item: Mapping[str, Any], binding: Binding) -> LoopError:
-    return LoopError(
-        f"the kernel gave {binding.device} sectors of {binding.sector_size} bytes, not "
-        f"{item['sector_size']}"
-    )
-
-
-def read_back(item: Mapping[str, Any], path: str, number: Optional[int]) -> State:
-    """The result keys of the image at C(path), which is to be bound to device C(number), or to none
-    where that is None. Raises LoopError where it is not bound as C(item) wants it."""
-    if number is None:
-        return loopdev_info.unbound()
-    binding = loop_binding.read(number)
-    if binding is None or binding.file != loop_binding.file_id(os.stat(path)):
-        raise LoopError(
-            f"{path} is not bound to {loop_binding.device_path(number)} any more; run again"
-        )
-    if binding.sector_size != item["sector_size"]:
-        raise _other_sectors(item, binding)
-    if item["direct_io"] and not binding.direct_io:
-        raise loop_control.no_direct_io(binding)
-    if item["direct_io"] is False and binding.direct_io:
-        raise LoopError(f"{binding.device} has direct I/O by another program; run again")
-    return loopdev_info.state(binding)
-
-
-def read_back_unbound(path: str, bindings: List[Binding]) -> State:
-    """The result keys of an image that is not bound. Raises LoopError where one of the C(bindings),
-    which were to go, is still there."""
-    for planned in bindings:
-        binding = loop_binding.read(planned.number)
-        if binding and binding.file == planned.file:
-            raise LoopError(f"{path} is still bound to {binding.device}; run again")
-    return loopdev_info.unbound()
-
-
-def in_use(path: str, binding: Binding, users: object) -> LoopError:
-    """The error for a device that cannot be unbound; C(users): in words, who uses it."""
-    return LoopError(
-        f"cannot unbind {binding.device} ({path}): {users}; end that first "
-        "(detach, unmount, swapoff, close it)"
-    )

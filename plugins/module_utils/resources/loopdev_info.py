@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is told of the loop devices of this host."""
+"""What the modules report of a loop device, and xen_loopdev_info of all of them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.blkid import Pro
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.boot_unit import BootUnits
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
 
 def unbound() -> State:
@@ -34,9 +35,14 @@ def state(binding: Binding) -> State:
     }
 
 
-def report(paths: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
-    """What xen_loopdev_info shows: the bound devices, or those bound to C(paths).
-    C(probe): whether to look at what is on them."""
+def shown_bytes(image_size: int) -> int:
+    """The bytes that the loop device of an image shows: whole sectors."""
+    return image_size // SECTOR * SECTOR
+
+
+def shown_devices(paths: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
+    """What xen_loopdev_info shows: the bound devices, or those bound to ``paths``.
+    ``probe``: whether to read which file systems and partitions are on them."""
     files = (
         None
         if paths is None
@@ -47,7 +53,7 @@ def report(paths: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
     return [
         {
             **state(binding),
-            **prober.look(binding.device, binding.rdev, partial(_is_bound, binding)).as_state(),
+            **prober.look(binding.device, binding.rdev, partial(_still_shows, binding)).as_state(),
             "persistent": units.has(binding.backing_file),
             "backing_file": binding.backing_file,
             "deleted": binding.deleted,
@@ -61,7 +67,7 @@ def report(paths: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
     ]
 
 
-def _is_bound(binding: Binding) -> bool:
+def _still_shows(binding: Binding) -> bool:
     """Whether the device still shows the file that it was found to show."""
     now = loop_binding.read(binding.number)
     return now is not None and now.file == binding.file

@@ -1,24 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Raw disk images: which files are wanted, compared with those that are there."""
+"""Raw images: the wanted ones compared with those that exist."""
 
 from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property, partial
-from typing import (
-    Any,
-    Callable,
-    Dict,
-    Iterator,
-    List,
-    Mapping,
-    Optional,
-    Sequence,
-    Set,
-)
+from functools import partial
+from typing import Dict, Iterator, List, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
 from ansible_collections.xen.blockdev.plugins.module_utils.config.former import FormerConfigs
@@ -34,326 +23,223 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as disk_spec
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     Directories,
     check_writable,
     nearest,
     sync_directories,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.image import file as image_file
-from ansible_collections.xen.blockdev.plugins.module_utils.image import file_systems, raw_content
-from ansible_collections.xen.blockdev.plugins.module_utils.image import source as image_source
-from ansible_collections.xen.blockdev.plugins.module_utils.image.content import FileSystem
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file import Image, ImagePath
-from ansible_collections.xen.blockdev.plugins.module_utils.image.source import Source
-from ansible_collections.xen.blockdev.plugins.module_utils.image.tools import ImageError
+from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
+from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
+from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import File, file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import raw_disk_filling
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
+    RawDiskItem,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_space import FreeSpace
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_users import (
+    ImageUsers,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.renamed import FormerNames
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
-    SAVED_REMEDY,
-    Usage,
-    User,
-    emptied,
-    join,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils.units import (
-    MIRAGE_BLOCK,
-    SizeError,
-    format_size,
-    parse_size,
-)
-
-
-@dataclass(frozen=True)
-class Filling:
-    """What a new image gets."""
-
-    what: str
-    """The beginning of the sentence that says so."""
-    size: int
-    full: bool
-    """Whether all of its blocks are set aside."""
-    fill: Callable[[int], None]
-    """Does it, with the descriptor of the new file."""
-    holes: Optional[int] = None
-    """Bytes that are set aside otherwise, where that is known."""
-    then: str = ""
-    """The end of the sentence."""
-    warnings: List[str] = field(default_factory=list)
-
-    @property
-    def sentence(self) -> str:
-        """What is done, for an action."""
-        allocation = "full" if self.full else "sparse"
-        return f"{self.what}, {format_size(self.size)}, {allocation}{self.then}"
-
-    @property
-    def allocated(self) -> Optional[int]:
-        """Bytes that the file system sets aside, where that is known."""
-        return self.size if self.full else self.holes
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.units import MIRAGE_BLOCK, format_size
 
 
 @contextmanager
 def open_images(pending: Pending) -> Iterator[RawImages]:
-    """This host's images. They need no lock for all of it: a new one never replaces another, what
-    is destroyed is held by a lease, and growth, which comes without one, has a lock of its own."""
+    """This host's images. No lock is needed for all of them: a new image never replaces another, a
+    lease protects one that is shrunk or deleted, and growth has a lock of its own."""
     yield RawImages(Usage(), pending)
 
 
-class RawImages(Resource[Mapping[str, Any]]):
+class RawImages(Resource[RawDiskItem]):
     """The raw images of this host."""
 
     def __init__(self, usage: Usage, pending: Pending) -> None:
-        self._usage = usage
+        self._users = ImageUsers(usage, pending)
         self._former_names = FormerNames(usage)
         self._former_configs = FormerConfigs()
         self._slots = ConfigSlots(lambda: usage.bindings)
-        self._pending = pending
-        self._emptied = emptied(pending)
-        self._wanted: Dict[object, str] = {}
-        self._deleted: Set[File] = set()
+        self._deleted_images = loop_binding.deleted_images()
+        self._space = FreeSpace()
         self._directories = Directories()
-        self._promised: Dict[int, int] = {}
-        """Bytes by st_dev that the plans so far take from a file system's free space."""
-        self._touched: Set[str] = set()
-        """Directories in which a name was made or removed."""
+        self._wanted: Dict[object, str] = {}
+        """The paths of all planned images, by the file or its path."""
+        self._deleted: Set[File] = set()
+        self._changed: Set[str] = set()
+        """Directories in which a plan adds or removes a name."""
 
-    def rank(self, item: Mapping[str, Any]) -> int:
+    def rank(self, item: RawDiskItem) -> int:
         """See Resource.rank."""
-        return int(item["state"] != "absent")
+        return int(item.present)
 
-    def plan(self, item: Mapping[str, Any]) -> Plan:
-        """See Resource.plan; C(item) has the options of xen_raw_disk."""
-        image = image_file.find(item["path"])
+    def plan(self, item: RawDiskItem) -> Plan:
+        """See Resource.plan."""
+        image = image_path.find(item.path)
         self._refuse_twice(image)
-        if item["state"] == "absent":
+        if not item.present:
             return self._plan_absent(item, image)
         if isinstance(image, Image):
-            plan = self._plan_old(item, image)
-        else:
-            plan = self._plan_new(item, image)
-        plan.file = image.file
-        rest = plan.after["size"] % MIRAGE_BLOCK
-        if rest and _is_raw(item, image):
-            plan.warnings.append(
-                f"{image.path}: {format_size(plan.after['size'])} is not a multiple of "
-                f"{MIRAGE_BLOCK} bytes: MirageOS on Xen does not see the last {rest} bytes"
-            )
-        return plan
+            return self._plan_old(item, image)
+        return self._plan_new(item, image)
 
     def settle(self) -> None:
-        """Make the new and removed names survive a power cut, once for each directory."""
-        sync_directories(self._touched)
-
-    @cached_property
-    def _deleted_images(self) -> Dict[str, str]:
-        return loop_binding.deleted_images()
+        """Sync each directory once, so that new and removed names survive a power failure."""
+        sync_directories(self._changed)
 
     def _refuse_twice(self, image: ImagePath) -> None:
         key = file_id(image.status) if isinstance(image, Image) else image.file
-        # A new file may have the inode of one that another run has deleted since it was seen here.
+        # Another run may have deleted the file of an earlier item, and a new one has its inode.
         is_reused = isinstance(key, tuple) and not loop_binding.is_at(
             self._wanted.get(key, image.path), key
         )
         if key in self._wanted and not is_reused:
             raise ImageError(
-                f"{image.path} is the same image as {self._wanted[key]}: name it once in a call"
+                f"{image.path} is the same image as {self._wanted[key]}; list it only once"
             )
         self._wanted[key] = image.path
 
-    def _plan_new(self, item: Mapping[str, Any], image: ImagePath) -> Plan:
-        # An empty image in its place would be taken for it, by the link that follows its path.
-        device = self._deleted_images.get(image.file)
-        if device:
-            raise ImageError(
-                f"cannot create {image.path}: {loop_binding.lives_on(image.file, device)}"
-            )
+    # ---- new images ----
+
+    def _plan_new(self, item: RawDiskItem, image: ImagePath) -> Plan:
         with explained(f"cannot create {image.path}"):
+            self._refuse_deleted(image)
             self._former_names.refuse_new(image.file)
             self._refuse_slots(item, image)
-        place = nearest(image.directory)
-        image_file.check_place(image, place, item["volatile"])
-        directories = self._plan_directory(image, item["parents"])
-        check_writable(place, f"create {image.path}")
-        filling = self._filling(item, image)
-        image_file.check_limit(image, place, filling.size)
-        if filling.full:
-            self._reserve(image, place, filling.size)
-        action = Action(filling.sentence, lambda: self._create(image, filling.fill))
+        existing = nearest(image.directory)
+        image_path.check_place(image, existing, item.volatile)
+        with explained(f"cannot create {image.path}"):
+            directories = self._directories.plan(image.directory, item.parents)
+        check_writable(existing, f"create {image.path}")
+        filling = raw_disk_filling.plan(item, image, self._deleted)
+        file_actions.check_limit(image, existing, filling.size)
+        if item.full:
+            self._space.reserve(image, existing, filling.size)
+        self._changed.add(image.directory)
+        create = Action(filling.sentence, partial(file_actions.create, image, filling.fill))
+        of_copy = self._users.warnings_of_copy(filling.source) if filling.source else []
         return Plan(
             before=_no_state(),
             after={"size": filling.size, "allocated": filling.allocated},
-            read_back=lambda: _read_back(image, filling.size),
-            actions=[*directories, action],
-            warnings=filling.warnings,
+            read_back=partial(_read_image, image, filling.size),
+            actions=[*directories, create],
+            warnings=[*filling.warnings, *of_copy, *_warnings_of_size(item, image, filling.size)],
+            file=image.file,
         )
 
-    def _refuse_slots(self, item: Mapping[str, Any], image: ImagePath) -> None:
-        """Raise BlockdevError if a config has another disk in a slot that the image is for: it
-        could not be written with the image there."""
-        for slot in [] if item["allow_slot_change"] else item["slots"] or []:
-            domain, spec = slot["domain"], {"vdev": slot["vdev"], "target": image.path}
-            config = config_file.find(config_file.path_of(domain, slot["config"]))
-            for had in self._former_configs.or_itself(domain, config, item["autostart_dir"]):
-                with explained(had.file):
-                    self._slots.refuse(domain, had, [disk_spec.render(spec)], TO_LOSSES)
+    def _refuse_deleted(self, image: ImagePath) -> None:
+        """Raise ImageError if a loop device still has a deleted image of this path: its link would
+        lead users of the new, empty image to the deleted one."""
+        device = self._deleted_images.get(image.file)
+        if device:
+            raise ImageError(loop_binding.lives_on(image.file, device))
 
-    def _filling(self, item: Mapping[str, Any], image: ImagePath) -> Filling:
-        with explained(f"cannot create {image.path}"):
-            file_system = file_systems.plan(item, image.file)
-        if file_system:
-            return _fill_file_system(item, image, file_system)
-        source = None if item["source"] is None else self._find_source(item, image)
-        size = _size_of_new(item, image, source)
-        full = item["allocation"] == "full"
-        if source is None:
-            fill = partial(image_source.set_size, size=size, full=full)
-            return Filling(f"create {image.path}", size, full, fill, holes=0)
-        what = f"copy {source.path} to {image.path}"
-        fill = partial(image_source.copy, source, size=size, full=full)
-        return Filling(what, size, full, fill, warnings=self._warn_of_users(source))
+    def _refuse_slots(self, item: RawDiskItem, image: ImagePath) -> None:
+        """Raise BlockdevError if a config has another disk in a slot that the image is for: the
+        image could not be added to that config later."""
+        for slot in item.slots:
+            spec = disk_spec.render({"vdev": slot.vdev, "target": image.path})
+            wanted = config_file.find(slot.config)
+            for config in self._former_configs.or_itself(slot.domain, wanted, item.autostart_dir):
+                with explained(config.file):
+                    self._slots.refuse(slot.domain, config, [spec], TO_LOSSES)
 
-    def _plan_old(self, item: Mapping[str, Any], image: Image) -> Plan:
-        state = _state(image.status)
-        before = state["size"]
-        size = before if item["size"] is None else _wanted_size(item, image)
-        actions = []
-        after = dict(state, size=size)
-        if size > before:
+    # ---- images that exist ----
+
+    def _plan_old(self, item: RawDiskItem, image: Image) -> Plan:
+        size = image.size if item.size is None else item.size
+        allocated, actions = image.allocated, []
+        if size > image.size:
             actions = [self._growth(item, image, size)]
-            after["allocated"] = size if item["allocation"] == "full" else state["allocated"]
-        elif size < before:
+            allocated = size if item.full else allocated
+        elif size < image.size:
             actions = [self._shrinking(item, image, size)]
-            after["allocated"] = min(size, state["allocated"])
-        return Plan(state, after, lambda: _read_back(image, size), actions)
+            allocated = min(size, allocated)
+        return Plan(
+            before=_state(image.status),
+            after={"size": size, "allocated": allocated},
+            read_back=partial(_read_image, image, size),
+            actions=actions,
+            warnings=_warnings_of_size(item, image, size),
+            file=image.file,
+        )
 
-    def _growth(self, item: Mapping[str, Any], image: Image, size: int) -> Action:
-        full = item["allocation"] == "full"
+    def _growth(self, item: RawDiskItem, image: Image, size: int) -> Action:
+        sentence = f"grow {_from_to(image, size)}"
         check_writable(image.file, f"grow {image.path}")
-        _refuse_foreign(item, image, f"grow {_from_to(image, size)}")
-        image_file.check_limit(image, image.directory, size)
-        if full:
-            self._reserve(image, image.directory, size - image_file.allocated(image.status))
-        return Action(f"grow {_from_to(image, size)}", lambda: image_file.grow(image, size, full))
+        _require_raw(item, image, sentence)
+        file_actions.check_limit(image, image.directory, size)
+        if item.full:
+            self._space.reserve(image, image.directory, size - image.allocated)
+        return Action(sentence, partial(file_actions.grow, image, size, item.full))
 
-    def _shrinking(self, item: Mapping[str, Any], image: Image, size: int) -> Action:
-        if not item["shrink"]:
+    def _shrinking(self, item: RawDiskItem, image: Image, size: int) -> Action:
+        sentence = f"shrink {_from_to(image, size)}"
+        if not item.shrink:
             raise ImageError(
-                f"cannot shrink {_from_to(image, size)}: what lies beyond would be lost; set "
-                "shrink: true if that is meant, or leave size out"
+                f"cannot shrink {_from_to(image, size)}: data beyond {format_size(size)} would be "
+                "lost; set shrink: true to allow it, or omit size"
             )
-        self._refuse_in_use(image, f"shrink {image.path}")
-        _refuse_foreign(item, image, f"shrink {_from_to(image, size)}")
+        self._users.refuse_shrinking(image)
+        _require_raw(item, image, sentence)
         check_writable(image.file, f"shrink {image.path}")
-        return Action(f"shrink {_from_to(image, size)}", lambda: image_file.shrink(image, size))
+        return Action(sentence, partial(file_actions.shrink, image, size))
 
-    def _plan_absent(self, item: Mapping[str, Any], image: ImagePath) -> Plan:
+    def _plan_absent(self, item: RawDiskItem, image: ImagePath) -> Plan:
         if not isinstance(image, Image):
             return Plan(_no_state(), _no_state(), _no_state)
+        sentence = f"delete {image.path}"
         if image.linked:
             raise ImageError(
-                f"cannot delete {image.path}: it is a symbolic link to {image.file}; name the "
+                f"cannot {sentence}: it is a symbolic link to {image.file}; use the path of the "
                 "image itself, or remove the link with ansible.builtin.file"
             )
-        named = self._usage.naming(image.file, item["named_in"])
-        self._refuse_in_use(
-            image, f"delete {image.path}", lambda user: self._leaves(item, user), named
-        )
-        check_writable(image.directory, f"delete {image.path}")
+        self._users.refuse_deletion(item, image)
+        check_writable(image.directory, sentence)
         self._deleted.add(file_id(image.status))
-        if image.status.st_nlink == 1:
-            self._promise(image.status.st_dev, -image_file.allocated(image.status))
+        self._space.release(image)
+        self._changed.add(image.directory)
         return Plan(
             before=_state(image.status),
             after=_no_state(),
-            read_back=lambda: _read_back_absent(image),
-            actions=[Action(f"delete {image.path}", lambda: self._delete(image))],
+            read_back=partial(_read_deleted, image),
+            actions=[Action(sentence, partial(file_actions.delete, image))],
         )
 
-    def _leaves(self, item: Mapping[str, Any], user: User) -> bool:
-        """Whether an earlier task would have taken this user away but for check mode."""
 
-        def is_detached(vbd: User) -> bool:
-            return (vbd.domain, vbd.xenstore_key) in self._emptied
+def _warnings_of_size(item: RawDiskItem, image: ImagePath, size: int) -> List[str]:
+    rest = size % MIRAGE_BLOCK
+    # In this order: an image is read only if its size is odd.
+    if not rest or not _is_raw(item, image):
+        return []
+    return [
+        f"{image.path}: {format_size(size)} is not a multiple of {MIRAGE_BLOCK} bytes: MirageOS on "
+        f"Xen does not see the last {rest} bytes"
+    ]
 
-        if user.kind != "loop" or user.rdev is None:
-            return is_detached(user)
-        # xl's hotplug script unbinds what it has bound when the disk is detached.
-        attached = self._usage.attachments(user.rdev)
-        unbound = item["path"] in self._pending.unbound
-        return unbound or (bool(attached) and all(map(is_detached, attached)))
 
-    def _refuse_in_use(
-        self,
-        image: Image,
-        what: str,
-        leaves: Callable[[User], bool] = lambda user: False,
-        named: Sequence[User] = (),
-    ) -> None:
-        """C(named): the configs that count as users as well."""
-        users = [*named, *self._usage.of_file(image.status, leaves, image.file)]
-        if users:
-            # A bound image is most often that of a guest, which is what matters most.
-            rdevs = [user.rdev for user in users if user.rdev is not None]
-            users = [vbd for rdev in rdevs for vbd in self._usage.attachments(rdev)] + users
-            raise ImageError(f"cannot {what}: {join(users)}; {_remedies(users)}")
+def _is_raw(item: RawDiskItem, image: ImagePath) -> bool:
+    """Whether the image is new, has no signature of another format, or is raw to the user."""
+    if item.is_raw or not isinstance(image, Image):
+        return True
+    return raw_content.foreign(image.file, image.status) is None
 
-    def _warn_of_users(self, source: Source) -> List[str]:
-        users = self._usage.of_file(source.status, path=source.path)
-        if not users:
-            return []
-        return [
-            f"{source.path} is in use ({join(users)}): what is written to it meanwhile may be "
-            "missing or incomplete in the copy"
-        ]
 
-    def _find_source(self, item: Mapping[str, Any], image: ImagePath) -> Source:
-        if isinstance(item["source"], str) and os.path.isdir(item["source"]):
-            raise ImageError(
-                f"cannot create {image.path}: its source {item['source']} is a directory; say by "
-                "filesystem which file system is to get its content, or name an image"
-            )
-        found = image_file.find(item["source"], "source")
-        if not isinstance(found, Image):
-            raise ImageError(f"cannot create {image.path}: its source {found.path} does not exist")
-        if file_id(found.status) in self._deleted:
-            raise ImageError(
-                f"cannot create {image.path}: its source {found.path} is to be deleted in the "
-                "same call, before the copy; delete it in a later task"
-            )
-        return image_source.read(found.path, item["source_format"], found.status)
+def _require_raw(item: RawDiskItem, image: Image, sentence: str) -> None:
+    """Raise BlockdevError if the new size would damage an image that is not raw."""
+    if not item.is_raw:
+        with explained(f"cannot {sentence}"):
+            raw_content.refuse_foreign(image.file, image.status)
 
-    def _plan_directory(self, image: ImagePath, parents: bool) -> List[Action]:
-        try:
-            return self._directories.plan(image.directory, parents)
-        except BlockdevError as error:
-            raise ImageError(f"cannot create {image.path}: {error}") from None
 
-    def _reserve(self, image: ImagePath, place: str, needed: int) -> None:
-        """Set bytes aside for an image in the directory C(place); ImageError where they lack."""
-        free = os.statvfs(place)
-        device = os.stat(place).st_dev
-        left = free.f_bfree * free.f_frsize - self._promised.get(device, 0)
-        if needed > left:
-            raise ImageError(
-                f"cannot allocate {image.path} in full: it needs {needed} more bytes, but "
-                f"{max(left, 0)} are free in {place} with what this call changes; make "
-                "room, or set allocation: sparse"
-            )
-        self._promise(device, max(needed, 0))
+def _from_to(image: Image, size: int) -> str:
+    return f"{image.path} from {format_size(image.size)} to {format_size(size)}"
 
-    def _promise(self, device: int, size: int) -> None:
-        self._promised[device] = self._promised.get(device, 0) + size
 
-    def _create(self, image: ImagePath, fill: Callable[[int], None]) -> None:
-        image_file.create(image, fill)
-        self._touched.add(image.directory)
-
-    def _delete(self, image: Image) -> None:
-        image_file.delete(image)
-        self._touched.add(image.directory)
+# ---- states ----
 
 
 def _no_state() -> State:
@@ -361,97 +247,24 @@ def _no_state() -> State:
 
 
 def _state(status: os.stat_result) -> State:
-    """The result keys of an image."""
-    return {"size": status.st_size, "allocated": image_file.allocated(status)}
+    return {"size": status.st_size, "allocated": image_path.allocated(status)}
 
 
-def _wanted_size(item: Mapping[str, Any], image: ImagePath) -> int:
-    try:
-        return parse_size(item["size"])
-    except SizeError as error:
-        raise ImageError(f"size of {image.path}: {error}") from None
-
-
-def _size_of_new(item: Mapping[str, Any], image: ImagePath, source: Optional[Source]) -> int:
-    if item["size"] is not None:
-        size = _wanted_size(item, image)
-        if source and size < source.size:
-            raise ImageError(
-                f"cannot copy {source.path} to {image.path}: it has {format_size(source.size)} "
-                f"and size is only {format_size(size)}; give at least that, or leave size out"
-            )
-        return size
-    if source is None:
-        raise ImageError(f"cannot create {image.path}: it does not exist; give its size")
-    if source.size == 0:
-        raise ImageError(f"cannot create {image.path}: {source.path} is empty; give a size")
-    return source.size
-
-
-def _fill_file_system(
-    item: Mapping[str, Any], image: ImagePath, file_system: FileSystem
-) -> Filling:
-    if item["size"] is not None:
-        size = _wanted_size(item, image)
-    elif file_system.folder:
-        size = file_system.size
-    else:
-        raise ImageError(f"cannot create {image.path}: it does not exist; give its size")
-    full = item["allocation"] == "full"
-    with explained(f"cannot create {image.path}"):
-        file_system.check(size)
-    return Filling(
-        what=f"create {image.path}",
-        size=size,
-        full=full,
-        fill=partial(file_system.fill, size=size, full=full),
-        then=f", {file_system.words}",
-        warnings=[f"{image.path}: {warning}" for warning in file_system.warnings(size)],
-    )
-
-
-def _is_raw(item: Mapping[str, Any], image: ImagePath) -> bool:
-    """Whether nothing but raw is to be seen in the image, or the user says that it is raw."""
-    if item["format"] is not None or not isinstance(image, Image):
-        return True
-    return raw_content.foreign(image.file, image.status) is None
-
-
-def _refuse_foreign(item: Mapping[str, Any], image: Image, what: str) -> None:
-    """Raise BlockdevError where a new size would break an image that is not raw."""
-    if item["format"] is None:
-        with explained(f"cannot {what}"):
-            raw_content.refuse_foreign(image.file, image.status)
-
-
-def _from_to(image: Image, size: int) -> str:
-    return f"{image.path} from {format_size(image.status.st_size)} to {format_size(size)}"
-
-
-def _remedies(users: List[User]) -> str:
-    remedies = {
-        "loop": "unbind it first (xen_loopdev with state: absent)",
-        "vbd": "detach it first (xen_vbd_attach with state: absent)",
-        "saved": SAVED_REMEDY,
-        "swap": "take it out of use first (swapoff)",
-        "config": "take the disk out of that config first",
-    }
-    return ", ".join(dict.fromkeys(remedies.get(user.kind, "end that first") for user in users))
-
-
-def _read_back(image: ImagePath, size: int) -> State:
+def _read_image(image: ImagePath, size: int) -> State:
+    """The state of an image that should have ``size`` bytes now. Raises ImageError if not."""
     status = os.stat(image.file)
     if status.st_size != size:
         raise ImageError(
             f"{image.path} has {format_size(status.st_size)}, not {format_size(size)}: another "
-            "program changed it meanwhile; run again"
+            "process changed it in the meantime; run again"
         )
     return _state(status)
 
 
-def _read_back_absent(image: ImagePath) -> State:
+def _read_deleted(image: ImagePath) -> State:
+    """The state of an image that should be deleted now. Raises ImageError if not."""
     if os.path.lexists(image.file):
         raise ImageError(
-            f"{image.path} was deleted, and made again by someone else meanwhile; run again"
+            f"{image.path} was deleted, but another process created it again; run again"
         )
     return _no_state()

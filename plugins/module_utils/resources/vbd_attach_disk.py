@@ -218,7 +218,7 @@ def taken(wanted: Wanted, found: Disk) -> str:
 def _with_new_name(vbd: Vbd) -> str:
     """The target, and what it is called now if the image was renamed since it was attached."""
     target = vbd.target
-    path = loop_link.path_of(target) if loop_link.is_link(target) else target
+    path = loop_link.linked_image(target) if loop_link.is_link(target) else target
     now = None if loop_binding.number_of(path) is not None else backing_file(vbd)
     return target if now in (None, os.path.realpath(path)) else f"{target} (which is {now} now)"
 

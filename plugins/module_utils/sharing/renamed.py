@@ -86,7 +86,7 @@ class FormerNames:
         return saved_domains.read_all()
 
     def _is_named(self, target: str, real: str) -> bool:
-        path = loop_link.path_of(target) if loop_link.is_link(target) else target
+        path = loop_link.linked_image(target) if loop_link.is_link(target) else target
         return os.path.isabs(path) and self._place(path) == real
 
     def _was_bound_by(self, binding: Binding, real: str) -> bool:

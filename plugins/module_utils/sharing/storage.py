@@ -197,7 +197,7 @@ class Storages:
     def written_with(self, storage: Storage) -> FrozenSet[Identity]:
         """What a write of a process must not go to beside a guest: all ways to the data, and the
         disk of a partition. What else it is on is written by others all the time."""
-        disks = [disk for rdev in storage.devices for disk in block_device.disks(rdev)]
+        disks = [disk for rdev in storage.devices for disk in block_device.disk_of_partition(rdev)]
         return storage.identities | self._ways_to(disks)
 
     def _is_unbound(self, rdev: int) -> bool:

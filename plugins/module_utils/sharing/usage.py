@@ -219,7 +219,7 @@ class Usage:
             if number:
                 time.sleep(GLANCES_SECONDS[number - 1])
             look: Dict[Identity, List[OpenFile]] = defaultdict(list)
-            for one in open_files.opened():
+            for one in open_files.all_open():
                 for identity in self._reached_by(one):
                     look[identity].append(one)
             self._looks.append(look)
@@ -304,7 +304,11 @@ class Usage:
         found: List[Tuple[Identity, User]] = []
         for disk in saved_domains.read_all():
             # The link of an image that is not bound leads nowhere, and the image counts then.
-            path = loop_link.path_of(disk.target) if loop_link.is_link(disk.target) else disk.target
+            path = (
+                loop_link.linked_image(disk.target)
+                if loop_link.is_link(disk.target)
+                else disk.target
+            )
             with suppress(XenError):
                 found += _reached_by_saved(disk, self.storages.of_path(path, disk.format))
         return _grouped(found)

@@ -200,7 +200,7 @@ def test_each_has_its_own_end(xen, run_tests, tmp_path):
     wanted = "it crashed with status 2: Fatal error: exception Not_found"
     assert report.failures["dies"].get("message") == wanted
     assert "cannot start domain bad-kernel-" in report.failures["bad-kernel"].get("message")
-    assert "cannot allocate" in report.failures["bad-disk"].get("message")
+    assert "cannot preallocate" in report.failures["bad-disk"].get("message")
     nothing_is_left(xen)
 
 

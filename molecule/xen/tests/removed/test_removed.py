@@ -14,8 +14,8 @@ RUNNING = (
     ("pv", "second") if os.environ.get("XEN_LAB_REBOOT") == "no" else ("pv", "second", "third")
 )
 OURS = re.compile(r"^/srv/xen/")
-STAGES = {"detach": 1, "no": 2, "unbind": 2, "remove": 3}
-"""The first words of actions; "no longer have systemd bind …"."""
+STAGES = {"detach": 1, "stop": 2, "unbind": 2, "remove": 3}
+"""The first words of actions; "stop systemd from binding …"."""
 
 LOOKING = r"xen\.blockdev\.\w+ : (Find|Check that)"
 """Names of the tasks that look whether all can go, before anything does."""

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Folders to fill images from, and images filled from them."""
+"""Directories to fill images from, and images filled from them."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from typing import Any, Dict, Optional, Union
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files
-from ansible_collections.xen.blockdev.plugins.module_utils.image.content import FileSystem
+from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import FileSystem
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
 Content = Dict[str, Union[bytes, str, None]]
-"""By path: the content of a file, the target of a link (C(str)), None for a directory."""
+"""By path: the content of a file, the target of a link (``str``), None for a directory."""
 
 
 def needs(*tools: str) -> Any:
-    """Skip a test where a tool is missing."""
+    """Skip a test if a tool is missing."""
     path = f"{os.environ.get('PATH', os.defpath)}:{SBIN}"
     missing = [tool for tool in tools if shutil.which(tool, path=path) is None]
     return pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} here")
 
 
-def folder(path: Path, content: Content) -> Path:
+def directory(path: Path, content: Content) -> Path:
     path.mkdir()
     path.chmod(0o755)
     for name, value in content.items():
@@ -51,7 +51,7 @@ def filled(
 
 
 def ran(*command: str, **options: Any) -> str:
-    """What a command prints."""
+    """The output of a command."""
     environment = {**os.environ, "PATH": f"{os.environ['PATH']}:{SBIN}", "LC_ALL": "C.UTF-8"}
     done = subprocess.run(
         command, check=True, stdout=subprocess.PIPE, text=True, env=environment, **options
@@ -60,6 +60,6 @@ def ran(*command: str, **options: Any) -> str:
 
 
 def blkid(path: Path) -> Dict[str, str]:
-    """What blkid says of an image."""
+    """The tags that blkid finds in an image."""
     lines = ran("blkid", "-p", "-o", "export", str(path)).splitlines()
     return dict(line.split("=", 1) for line in lines if "=" in line)

@@ -24,7 +24,7 @@ def image(path: Path, size: int = MIB, content: bytes = b"") -> Path:
 
 
 def bound(path: Path, number: int = 3, **changes: Any) -> Binding:
-    """A loop device bound to an image, as this collection would bind it but for the changes."""
+    """A loop device bound to an image as this collection binds it, with some changes."""
     status = path.stat()
     binding = Binding(
         number=number,
@@ -68,7 +68,7 @@ def holey(path: Path) -> bytes:
 def fake_qemu_img(
     monkeypatch: pytest.MonkeyPatch, directory: Path, info: Optional[Any], stderr: str = ""
 ) -> Path:
-    """A qemu-img that logs its arguments, prints C(info), and fails where there is none."""
+    """A qemu-img that logs its arguments and prints ``info``, or fails if there is none."""
     directory.mkdir()
     script = directory / "qemu-img"
     lines = [

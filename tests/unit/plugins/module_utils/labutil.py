@@ -22,7 +22,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.lab import machine as
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import read_recipe
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import Cache
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import CUSTOMISE
-from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, Wanted, state_of
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import (
+    Start,
+    WantedLab,
+    state_of,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
 
 FAKE = (
@@ -86,11 +90,11 @@ class Bench:
 
     # ---- labs ----
 
-    def wanted(self, name: str = "lab", **options: Any) -> Wanted:
+    def wanted(self, name: str = "lab", **options: Any) -> WantedLab:
         files = str(self.home / "files")
         recipe = read_recipe(files, options.pop("release", "bookworm"), ["linux"], None)
         defaults = {"memory": 3072, "cpus": 2, "port": None, "boot_seconds": 5}
-        return Wanted(name=name, recipe=recipe, **{**defaults, **options})
+        return WantedLab(name=name, recipe=recipe, **{**defaults, **options})
 
     def start(self, name: str = "lab", check_mode: bool = False, **options: Any) -> List[str]:
         """What was done until the lab runs."""

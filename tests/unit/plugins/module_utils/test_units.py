@@ -8,11 +8,12 @@ import re
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
-    MAX_SIZE,
+    MAX_DISK_SIZE,
     SECTOR,
     SizeError,
     format_size,
     parse_size,
+    round_up,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -34,8 +35,8 @@ from hypothesis import strategies as st
         ("1T", 1099511627776),
         ("1PiB", 1125899906842624),
         ("7E", 8070450532247928832),
-        (MAX_SIZE - 511, MAX_SIZE - 511),
-        (str(MAX_SIZE - 511), MAX_SIZE - 511),
+        (MAX_DISK_SIZE - 511, MAX_DISK_SIZE - 511),
+        (str(MAX_DISK_SIZE - 511), MAX_DISK_SIZE - 511),
     ],
 )
 def test_that_a_size_is_read(value: object, size: int) -> None:
@@ -45,7 +46,7 @@ def test_that_a_size_is_read(value: object, size: int) -> None:
 @pytest.mark.parametrize(
     ("value", "problem"),
     [
-        ("16MB", "'16MB' is not a size: the unit is decimal (did you mean 16MiB?); accepted are"),
+        ("16MB", "'16MB' is not a size: the unit is decimal (did you mean 16MiB?); use bytes"),
         ("16kB", "the unit is decimal (did you mean 16KiB?)"),
         ("2GB", "(did you mean 2GiB?)"),
         ("2 GB", "(did you mean 2GiB?)"),
@@ -53,13 +54,13 @@ def test_that_a_size_is_read(value: object, size: int) -> None:
         ("16 MiB", "(did you mean 16MiB?)"),
         ("16MIB", "(did you mean 16MiB?)"),
         ("16Mi", "(did you mean 16MiB?)"),
-        ("1.5G", "a fraction takes a smaller unit, as 1536MiB for 1.5GiB"),
+        ("1.5G", "a fraction needs a smaller unit, such as 1536MiB for 1.5GiB"),
         ("1,5G", "a fraction"),
         (".5G", "a fraction"),
         ("", "'' is not a size: it is empty"),
-        (" 512", "white space"),
-        (" 512\n512", "white space"),
-        ("512\n", "white space"),
+        (" 512", "leading or trailing whitespace"),
+        (" 512\n512", "leading or trailing whitespace"),
+        ("512\n", "leading or trailing whitespace"),
         ("0", "it must be greater than zero"),
         ("-512", "it must be greater than zero"),
         ("0512", "it starts with 0"),
@@ -73,19 +74,19 @@ def test_that_a_size_is_read(value: object, size: int) -> None:
         ("\u0665\u0661\u0662", "it is not a number"),
         (0, "0 is not a size: it must be greater than zero"),
         (-512, "-512 is not a size"),
-        (1000000, "1000000 is not a multiple of 512 bytes (a sector): take 999936 or 1000448"),
-        ("1000", "'1000' is not a multiple of 512 bytes (a sector): take 512 or 1024"),
-        (100, "take 512"),
-        (1, "1 is not a multiple of 512 bytes (a sector): take 512"),
-        (MAX_SIZE, f"take {MAX_SIZE - 511}"),
-        (2**63, "9223372036854775808 is too large: the largest size of a file is"),
+        (1000000, "1000000 is not a multiple of 512 bytes (a sector): use 999936 or 1000448"),
+        ("1000", "'1000' is not a multiple of 512 bytes (a sector): use 512 or 1024"),
+        (100, "use 512"),
+        (1, "1 is not a multiple of 512 bytes (a sector): use 512"),
+        (MAX_DISK_SIZE, f"use {MAX_DISK_SIZE - 511}"),
+        (2**63, "9223372036854775808 is too large: a file has at most"),
         (2**64 - 1, "18446744073709551615 is too large"),
         (2**64, "a number of 65 bits is too large"),
         ("10000000000000000000", "'10000000000000000000' is too large"),
         ("8E", "'8E' is too large"),
         pytest.param(10**5000, "a number of 16610 bits is too large", id="huge-1"),
         pytest.param("9" * 5000, "is too large", id="huge-2"),
-        (True, "a size is text or a whole number, not bool"),
+        (True, "a size must be a string or an integer, not bool"),
         (512.0, "not float"),
         (None, "not NoneType"),
         ([512], "not list"),
@@ -115,7 +116,7 @@ def test_that_a_size_is_written_exactly(size: int, text: str) -> None:
     assert format_size(size) == text
 
 
-@given(st.integers(1, MAX_SIZE // 1024).map(lambda kibibytes: kibibytes * 1024))
+@given(st.integers(1, MAX_DISK_SIZE // 1024).map(lambda kibibytes: kibibytes * 1024))
 def test_that_what_is_written_with_a_unit_is_read_back(size: int) -> None:
     assert parse_size(format_size(size)) == size
 
@@ -123,11 +124,18 @@ def test_that_what_is_written_with_a_unit_is_read_back(size: int) -> None:
 @given(st.integers(1, 2000), st.sampled_from("KMGTPE"), st.sampled_from(["", "iB"]))
 def test_that_units_are_powers_of_1024(number: int, unit: str, suffix: str) -> None:
     size = number * 1024 ** ("KMGTPE".index(unit) + 1)
-    if size <= MAX_SIZE:
+    if size <= MAX_DISK_SIZE:
         assert parse_size(f"{number}{unit}{suffix}") == size
     else:
         with pytest.raises(SizeError, match="too large"):
             parse_size(f"{number}{unit}{suffix}")
+
+
+@given(st.integers(0, MAX_DISK_SIZE), st.integers(1, 2**20))
+def test_that_a_number_is_rounded_up_to_the_next_multiple(number: int, unit: int) -> None:
+    rounded = round_up(number, unit)
+    assert rounded % unit == 0
+    assert number <= rounded < number + unit
 
 
 @given(
@@ -146,5 +154,5 @@ def test_that_anything_is_a_size_or_the_documented_error(value: object) -> None:
     except SizeError as error:
         assert str(error)
     else:
-        assert 0 < size <= MAX_SIZE
+        assert 0 < size <= MAX_DISK_SIZE
         assert size % SECTOR == 0

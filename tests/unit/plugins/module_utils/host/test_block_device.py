@@ -41,7 +41,10 @@ def test_scsi_and_its_partition(sys: Path) -> None:
     assert set(block_device.numbers()) == {SDA, SDA1}
     assert list(block_device.partitions(SDA)) == [("/dev/sda1", SDA1)]
     assert block_device.below(SDA1) == {SDA}
-    assert (list(block_device.disks(SDA1)), list(block_device.disks(SDA))) == ([SDA], [])
+    assert (
+        list(block_device.disk_of_partition(SDA1)),
+        list(block_device.disk_of_partition(SDA)),
+    ) == ([SDA], [])
 
 
 @pytest.mark.parametrize(

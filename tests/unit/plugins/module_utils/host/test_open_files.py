@@ -30,7 +30,7 @@ def holder(*arguments: str) -> Iterator[str]:
 
 
 def opened(path: Path) -> List[OpenFile]:
-    return [one for one in open_files.opened() if os.path.samestat(one.status, path.stat())]
+    return [one for one in open_files.all_open() if os.path.samestat(one.status, path.stat())]
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_whose_qemu_it_is(tmp_path: Path) -> None:
         assert Process(pid).words.endswith("), the QEMU of domain 7")
     with holder(str(tmp_path / "a"), "r", "-xen-domid", "seven") as pid:
         assert Process(pid).domid is None
-    assert Process("0").words == "process 0 (ended meanwhile)"
+    assert Process("0").words == "process 0 (has ended)"
 
 
 def test_who_serves_a_network_block_device_does_not_use_it(
@@ -69,6 +69,6 @@ def test_who_serves_a_network_block_device_does_not_use_it(
         monkeypatch.setattr(open_files, "entries", lambda _path: [there.descriptor])
         monkeypatch.setattr(open_files.os, "stat", lambda _path: nbd)
         monkeypatch.setattr(open_files, "sysfs", lambda _rdev: str(tmp_path))
-        assert len(list(open_files.opened())) == 2
+        assert len(list(open_files.all_open())) == 2
         (tmp_path / "pid").write_text(f"{pid}\n")
-        assert [one.pid for one in open_files.opened()] == [str(os.getppid())]
+        assert [one.pid for one in open_files.all_open()] == [str(os.getppid())]

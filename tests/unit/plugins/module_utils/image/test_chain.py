@@ -1,16 +1,17 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Chains of images, also those that lie."""
+"""Chains of images, also malicious ones."""
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.image import chain as image_chain
 from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
-from ansible_collections.xen.blockdev.plugins.module_utils.image.chain import ChainError
+from ansible_collections.xen.blockdev.plugins.module_utils.image.chain import ChainError, Link
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test_header import (
     extension,
     qcow2,
@@ -31,11 +32,7 @@ def errors(path: Path) -> List[str]:
 def names(path: Path) -> List[str]:
     found = links(path)
     assert not any(isinstance(link, ChainError) for link in found)
-    return [
-        f"{Path(link.path).name}: {link.role}"
-        for link in found
-        if isinstance(link, image_chain.Link)
-    ]
+    return [f"{Path(link.path).name}: {link.role}" for link in found if isinstance(link, Link)]
 
 
 def test_a_chain_to_its_end(tmp_path: Path) -> None:
@@ -48,7 +45,7 @@ def test_a_chain_to_its_end(tmp_path: Path) -> None:
     assert names(tmp_path / "top") == ["middle: backing file", "base: backing file"]
 
 
-def test_a_format_that_nobody_tells_is_guessed_as_qemu_does(tmp_path: Path) -> None:
+def test_a_format_that_is_not_given_is_guessed_as_qemu_does(tmp_path: Path) -> None:
     (tmp_path / "top").write_bytes(qcow2(b"middle"))
     (tmp_path / "middle").write_bytes(qcow2(b"base"))
     (tmp_path / "base").write_bytes(b"")
@@ -59,7 +56,7 @@ def test_data_files(tmp_path: Path) -> None:
     data = extension(image_header.DATA_FILE, b"data")
     (tmp_path / "top").write_bytes(qcow2(b"base", data + QCOW2, features=4))
     (tmp_path / "base").write_bytes(qcow2(b"", data, features=4))
-    found = [link for link in links(tmp_path / "top") if isinstance(link, image_chain.Link)]
+    found = [link for link in links(tmp_path / "top") if isinstance(link, Link)]
     assert [(link.role, link.is_written) for link in found] == [
         ("data file", True),
         ("backing file", False),
@@ -68,26 +65,42 @@ def test_data_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"json:{}", b"nbd://127.0.0.1/x", b"fd:3", b"a\0b"])
-def test_names_that_are_no_path(tmp_path: Path, name: bytes) -> None:
+def test_names_that_are_not_paths(tmp_path: Path, name: bytes) -> None:
     (tmp_path / "top").write_bytes(qcow2(name))
     (error,) = errors(tmp_path / "top")
-    assert "which is no path: who else uses it is not known" in error
+    assert "which is not a path, so its other users are unknown" in error
 
 
 def test_a_circle(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(qcow2(b"b", QCOW2))
     (tmp_path / "b").write_bytes(qcow2(b"./a", QCOW2))
     (error,) = errors(tmp_path / "a")
-    assert "lead back to it" in error
+    assert "is circular or too long" in error
+
+
+def test_a_circle_below_the_image(tmp_path: Path) -> None:
+    for name, below in (("top", b"a"), ("a", b"b"), ("b", b"a")):
+        (tmp_path / name).write_bytes(qcow2(below, QCOW2))
+    *files, error = itertools.islice(image_chain.links(str(tmp_path / "top"), "qcow2"), 9)
+    assert [Path(file.path).name for file in files if isinstance(file, Link)] == ["a", "b", "a"]
+    assert "is circular or too long" in str(error)
+
+
+def test_a_chain_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_chain, "MAX_CHAIN_LENGTH", 3)
+    for number in range(5):
+        (tmp_path / str(number)).write_bytes(qcow2(str(number + 1).encode(), QCOW2))
+    (error,) = errors(tmp_path / "0")
+    assert error == f"the chain of backing files from {tmp_path}/2 on is circular or too long"
 
 
 def test_what_cannot_be_read(tmp_path: Path) -> None:
     (tmp_path / "top").write_bytes(qcow2(b"gone", QCOW2))
     (error,) = errors(tmp_path / "top")
-    assert error.endswith("gone is made of cannot be told: No such file or directory")
+    assert error.endswith("files of " + f"{tmp_path}/gone: No such file or directory")
     (tmp_path / "top").write_bytes(b"raw")
     (error,) = errors(tmp_path / "top")
-    assert "top is made of cannot be told: it ends within its header" in error
+    assert f"files of {tmp_path}/top: its header is truncated" in error
 
 
 def test_a_name_behind_the_usual_first_cluster(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Ext file systems of real folders, made by the real mke2fs and read by debugfs."""
+"""Ext file systems of real directories, made by the real mke2fs and read by debugfs."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
-from ansible_collections.xen.blockdev.plugins.module_utils.image import content as image_content
-from ansible_collections.xen.blockdev.plugins.module_utils.image.ext import KINDS, Ext
-from ansible_collections.xen.blockdev.plugins.module_utils.image.tools import ImageError
+from ansible_collections.xen.blockdev.plugins.module_utils.image import directory_tree
+from ansible_collections.xen.blockdev.plugins.module_utils.image.ext import EXT_KINDS, Ext
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
     Content,
     blkid,
+    directory,
     filled,
-    folder,
     needs,
     ran,
 )
@@ -34,7 +34,7 @@ CONTENT: Content = {"a/file": b"content", "a/empty": None, "short": "a/file", "l
 
 
 def ext(path: Optional[Path], kind: str = "ext4", label: Optional[str] = None) -> Ext:
-    return Ext(kind, label, None if path is None else image_content.read(str(path)))
+    return Ext(kind, label, None if path is None else directory_tree.read(str(path)))
 
 
 def asked(image: Path, request: str) -> str:
@@ -47,9 +47,9 @@ def header(image: Path) -> Dict[str, str]:
     return {key: value.strip() for key, value in pairs}
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EXT_KINDS)
 def test_content(tmp_path: Path, kind: str) -> None:
-    path = folder(tmp_path / "f", CONTENT)
+    path = directory(tmp_path / "f", CONTENT)
     (path / "a/file").chmod(0o4751)
     os.utime(path / "a/file", (1_600_000_000, 1_600_000_000))
     file_system = ext(path, kind, "DATA é")
@@ -87,10 +87,10 @@ SHAPES: Dict[str, Callable[[], Content]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EXT_KINDS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_size_is_enough_and_not_absurd(tmp_path: Path, shape: str, kind: str) -> None:
-    path = folder(tmp_path / "f", SHAPES[shape]())
+    path = directory(tmp_path / "f", SHAPES[shape]())
     file_system = ext(path, kind)
     image = filled(file_system, tmp_path / "a.raw")
     ran("e2fsck", "-fn", str(image))
@@ -102,13 +102,13 @@ def test_size_is_enough_and_not_absurd(tmp_path: Path, shape: str, kind: str) ->
     assert int(header(more)["Free blocks"]) >= 80 * 256
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", EXT_KINDS)
 @pytest.mark.parametrize("size", [8 * MIB, 9 * MIB, 64 * MIB + 512, 3 * 1024 * MIB])
 def test_empty(tmp_path: Path, kind: str, size: int) -> None:
     file_system = ext(None, kind, "EMPTY")
     file_system.check(size)
     if kind != "ext2" and size == 8 * MIB:
-        with pytest.raises(ImageError, match="KiB would be enough for it"):
+        with pytest.raises(ImageError, match="KiB is enough for it"):
             filled(file_system, tmp_path / "a.raw", size)
         return
     image = filled(file_system, tmp_path / "a.raw", size)
@@ -121,38 +121,38 @@ def test_empty(tmp_path: Path, kind: str, size: int) -> None:
 
 
 def test_all_blocks(tmp_path: Path) -> None:
-    image = filled(ext(folder(tmp_path / "f", CONTENT)), tmp_path / "a.raw", 16 * MIB, full=True)
+    image = filled(ext(directory(tmp_path / "f", CONTENT)), tmp_path / "a.raw", 16 * MIB, full=True)
     assert allocated(image) >= 16 * MIB
     assert asked(image, "cat /a/file") == "content"
 
 
 def test_content_that_surely_does_not_fit(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {"big": bytes(20 * MIB)})
+    path = directory(tmp_path / "f", {"big": bytes(20 * MIB)})
     for size in (4096, 20 * MIB):
         with pytest.raises(ImageError) as error:
             ext(path, "ext2").check(size)
         assert "is too small for the ext2 file system from" in str(error.value)
-        assert "give at least" in str(error.value)
+        assert "it needs at least" in str(error.value)
     with pytest.raises(ImageError, match="is too small"):
         ext(None, "ext4").check(4 * MIB)
 
 
 def test_content_that_turns_out_not_to_fit(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {"big": os.urandom(20 * MIB)})
+    path = directory(tmp_path / "f", {"big": os.urandom(20 * MIB)})
     file_system = ext(path, "ext4")
     file_system.check(21 * MIB)
     with pytest.raises(ImageError) as error:
         filled(file_system, tmp_path / "a.raw", 21 * MIB)
     message = str(error.value)
     assert message.startswith("mke2fs failed: ")
-    assert message.endswith("KiB would be enough for it")
+    assert message.endswith("KiB is enough for it")
     assert "/proc/" not in message
     assert "\n" not in message
 
 
 @pytest.mark.parametrize("label", ["", "x" * 17, "ä" * 9, "a\nb", "a\0b"])
 def test_label_that_is_none(label: str) -> None:
-    with pytest.raises(ImageError, match=r"does not do for ext: it takes 1 to 16 bytes"):
+    with pytest.raises(ImageError, match=r"invalid ext label .*: it must be 1 to 16 bytes"):
         ext(None, "ext4", label)
 
 
@@ -162,23 +162,23 @@ def test_label(tmp_path: Path, label: str) -> None:
     assert header(image)["Filesystem volume name"] == label
 
 
-def test_folder_that_changes_while_mke2fs_reads_it(
+def test_directory_that_changes_while_mke2fs_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(self: Ext, *arguments: Any) -> None:
         real_write(self, *arguments)
         (path / "a/file").write_bytes(b"CONTENT")
 
-    path = folder(tmp_path / "f", CONTENT)
+    path = directory(tmp_path / "f", CONTENT)
     file_system = ext(path)
     real_write = Ext._write
     monkeypatch.setattr(Ext, "_write", write)
-    with pytest.raises(ImageError, match="changed meanwhile; run again"):
+    with pytest.raises(ImageError, match="changed in the meantime; run again"):
         filled(file_system, tmp_path / "a.raw")
 
 
 def test_extended_attributes_have_a_place(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {f"{number}": b"" for number in range(600)})
+    path = directory(tmp_path / "f", {f"{number}": b"" for number in range(600)})
     try:
         for file in path.iterdir():
             os.setxattr(file, "user.note", file.name.encode() * 200)
@@ -195,6 +195,6 @@ def test_no_mke2fs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ImageError) as error:
         ext(None)
     assert str(error.value) == (
-        "mke2fs, which makes ext2, ext3 and ext4 file systems, is not on this host: install it "
+        "mke2fs, which creates ext2, ext3 and ext4 file systems, is not on this host: install it "
         "(package e2fsprogs on Debian)"
     )

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""FAT file systems of real folders, made by the real mkfs.vfat and mcopy and read by them."""
+"""FAT file systems of real directories, made by the real mkfs.vfat and mcopy and read by them."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from pathlib import Path
 from typing import Any, Dict, Optional, Tuple
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
-from ansible_collections.xen.blockdev.plugins.module_utils.image import content as image_content
+from ansible_collections.xen.blockdev.plugins.module_utils.image import directory_tree
 from ansible_collections.xen.blockdev.plugins.module_utils.image import fat as image_fat
 from ansible_collections.xen.blockdev.plugins.module_utils.image.fat import Fat, Geometry
-from ansible_collections.xen.blockdev.plugins.module_utils.image.tools import ImageError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
     Content,
     blkid,
+    directory,
     filled,
-    folder,
     needs,
     ran,
 )
@@ -45,7 +45,7 @@ CONTENT: Content = {
 
 
 def fat(path: Optional[Path], sector: int = 4096, label: Optional[str] = None) -> Fat:
-    return Fat(label, None if path is None else image_content.read(str(path)), sector)
+    return Fat(label, None if path is None else directory_tree.read(str(path)), sector)
 
 
 def tree(path: Path) -> Dict[str, Optional[bytes]]:
@@ -78,7 +78,7 @@ def head(image: Path) -> Tuple[int, int]:
 
 @pytest.mark.parametrize("sector", SECTORS)
 def test_content(tmp_path: Path, sector: int) -> None:
-    path = folder(tmp_path / "f", CONTENT)
+    path = directory(tmp_path / "f", CONTENT)
     file_system = fat(path, sector, "DATA")
     image = filled(file_system, tmp_path / "a.raw")
     assert image.stat().st_size == file_system.size
@@ -98,7 +98,7 @@ def test_never_fewer_clusters_than_all_take_for_fat16(
     with pytest.raises(ImageError) as error:
         file_system.check(least - 4096)
     assert str(error.value).endswith(
-        f"is too small for the vfat file system EMPTY: give at least "
+        f"is too small for the vfat file system EMPTY: it needs at least "
         f"{'16MiB' if sector == 4096 else '2076KiB'}"
     )
     image = filled(file_system, tmp_path / "a.raw", least)
@@ -139,7 +139,7 @@ def test_counts_clusters_as_mkfs_does(tmp_path: Path, sector: int, root: int) ->
 
 @pytest.mark.parametrize("sector", SECTORS)
 def test_larger_clusters_where_the_content_wants_them(tmp_path: Path, sector: int) -> None:
-    path = folder(tmp_path / "f", {})
+    path = directory(tmp_path / "f", {})
     with open(path / "big", "wb") as file:
         file.truncate(300 * MIB)
     file_system = fat(path, sector)
@@ -151,7 +151,7 @@ def test_larger_clusters_where_the_content_wants_them(tmp_path: Path, sector: in
 
 
 def test_content_for_fat32(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {"a": b"content"})
+    path = directory(tmp_path / "f", {"a": b"content"})
     for name in ("b", "c"):
         with open(path / name, "wb") as file:
             file.truncate(2 * GIB)
@@ -159,8 +159,7 @@ def test_content_for_fat32(tmp_path: Path) -> None:
     assert 4 * GIB < file_system.size < 4.1 * GIB
     assert file_system._geometry(file_system.size).bits == 32
     assert file_system.warnings(file_system.size) == [
-        f"the vfat file system from {path} is FAT32 for its size, which MirageOS's FAT does not "
-        "read"
+        f"the vfat file system from {path} is so large that it is FAT32, which MirageOS cannot read"
     ]
 
 
@@ -170,7 +169,7 @@ def test_size_near_the_end_of_fat16(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sector: int, clusters: int
 ) -> None:
     """As for so many small files, each of which takes a cluster however large that is."""
-    file_system = fat(folder(tmp_path / "f", {}), sector)
+    file_system = fat(directory(tmp_path / "f", {}), sector)
     monkeypatch.setattr(Fat, "_clusters", lambda _self, _geometry: clusters)
     geometry = file_system._geometry(file_system.size)
     assert geometry.clusters(file_system.size) >= clusters
@@ -179,7 +178,7 @@ def test_size_near_the_end_of_fat16(
 
 
 def test_size_that_no_fat_has() -> None:
-    with pytest.raises(ImageError, match="no FAT file system is as large as 4TiB"):
+    with pytest.raises(ImageError, match="4TiB is too large for a FAT file system"):
         fat(None, 512).check(4 * 1024 * GIB)
 
 
@@ -187,10 +186,10 @@ def test_size_that_no_fat_has() -> None:
 def test_many_names_in_the_root_and_below(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sector: int
 ) -> None:
-    monkeypatch.setattr(image_fat, "ARGUMENTS", 2000)
+    monkeypatch.setattr(image_fat, "ARGUMENT_BYTES", 2000)
     content = {f"{number}": b"" for number in range(700)}
     content.update({f"sub/{number}": b"x" for number in range(700)})
-    path = folder(tmp_path / "f", dict(content))
+    path = directory(tmp_path / "f", dict(content))
     image = filled(fat(path, sector), tmp_path / "a.raw")
     assert copied_back(image, tmp_path / "back") == tree(path)
     checked(image)
@@ -198,29 +197,29 @@ def test_many_names_in_the_root_and_below(
 
 def test_what_fat_cannot_hold(tmp_path: Path) -> None:
     bad = ['q"', "a:b", "a\\b", "a\nb", "dot.", "space ", "nul", "AUX", "\U0001f600"]
-    path = folder(tmp_path / "f", {**dict.fromkeys(bad, b""), "sub/link": "x", "fine": b""})
+    path = directory(tmp_path / "f", {**dict.fromkeys(bad, b""), "sub/link": "x", "fine": b""})
     with open(path / "huge", "wb") as file:
         file.truncate(4 * GIB)
-    folder_of_two = path / "two"
-    folder_of_two.mkdir()
-    (folder_of_two / "Name").mkdir()
-    (folder_of_two / "NAME").write_bytes(b"")
+    both_cases = path / "two"
+    both_cases.mkdir()
+    (both_cases / "Name").mkdir()
+    (both_cases / "NAME").write_bytes(b"")
     with open(os.fsencode(path) + b"/\xff", "wb"):
         pass
     with pytest.raises(ImageError) as error:
         fat(path)
     message = str(error.value)
-    assert "symbolic links, which FAT does not have: sub/link;" in message
-    assert "names that FAT does not have: AUX, 'a\\nb', a:b, a\\b, dot. (and 5 more)" in message
-    assert "files of 4 GiB or more, which FAT cannot hold: huge;" in message
-    assert "but for upper and lower case as another one: two/Name" in message
+    assert "symbolic links, which FAT does not support: sub/link;" in message
+    assert "names that FAT does not allow: AUX, 'a\\nb', a:b, a\\b, dot. (and 5 more)" in message
+    assert "files of 4 GiB or more, which are too large for FAT: huge;" in message
+    assert "names that differ from others only by case: two/Name" in message
     assert "fine" not in message
 
 
 def test_too_many_names_in_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(image_fat, "MAX_ENTRIES", 16)
-    path = folder(tmp_path / "f", {f"sub/{number}": b"" for number in range(8)})
-    with pytest.raises(ImageError, match="more names in one directory than FAT has room for: sub"):
+    path = directory(tmp_path / "f", {f"sub/{number}": b"" for number in range(8)})
+    with pytest.raises(ImageError, match="directories with more names than FAT has room for: sub"):
         fat(path)
 
 
@@ -235,7 +234,7 @@ def test_label(tmp_path: Path, label: str) -> None:
     "label", ["", "x" * 12, " X", "X ", "NO NAME", "é", "a.b", "a/b", "a:b", 'a"b', "a\nb", "A+B"]
 )
 def test_label_that_is_none(label: str) -> None:
-    with pytest.raises(ImageError, match="does not do for FAT: it takes 1 to 11 ASCII"):
+    with pytest.raises(ImageError, match=r"invalid FAT label .*: it must be 1 to 11 ASCII"):
         fat(None, 4096, label)
 
 
@@ -243,14 +242,14 @@ def test_what_mcopy_left_out_is_noticed(tmp_path: Path, monkeypatch: pytest.Monk
     def batches(entries: Any) -> Any:
         return real_batches(entries[:-1])
 
-    path = folder(tmp_path / "f", {"a": b"", "b": b""})
+    path = directory(tmp_path / "f", {"a": b"", "b": b""})
     real_batches = image_fat._batches
     monkeypatch.setattr(image_fat, "_batches", batches)
-    with pytest.raises(ImageError, match="not as they are called in the FAT image: ::/b"):
+    with pytest.raises(ImageError, match="names that mcopy changed in the FAT image: ::/b"):
         filled(fat(path), tmp_path / "a.raw")
 
 
-def test_folder_that_changes_while_mcopy_reads_it(
+def test_directory_that_changes_while_mcopy_reads_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write(self: Fat, *arguments: Any) -> None:
@@ -258,11 +257,11 @@ def test_folder_that_changes_while_mcopy_reads_it(
         (path / "a").unlink()
         (path / "a").symlink_to("/etc/shadow")
 
-    path = folder(tmp_path / "f", {"a": b"content"})
+    path = directory(tmp_path / "f", {"a": b"content"})
     file_system = fat(path)
     real_write = Fat._write
     monkeypatch.setattr(Fat, "_write", write)
-    with pytest.raises(ImageError, match="changed meanwhile; run again"):
+    with pytest.raises(ImageError, match="changed in the meantime; run again"):
         filled(file_system, tmp_path / "a.raw")
 
 

@@ -67,20 +67,20 @@ def test_vhd() -> None:
 
     assert image_header.named(vhd(3), "vhd") == Named()
     assert image_header.named(b"the data of one of fixed size", "vhd") == Named()
-    with pytest.raises(HeaderError, match="difference to a parent, which QEMU does not open"):
+    with pytest.raises(HeaderError, match="differencing VHD, whose parent QEMU does not open"):
         image_header.named(vhd(4), "vhd")
 
 
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        (b"", "ends within"),
-        (b"QFI\xfb\0\0\0\x09".ljust(104, b"\0"), "no header of this format"),
-        (b"guest data".ljust(104, b"\0"), "no header of this format"),
-        (struct.pack(">4sIQI", b"QFI\xfb", 3, 2**63, 8).ljust(104, b"\0"), "outside of it"),
-        (struct.pack(">4sIQI", b"QFI\xfb", 3, 8, 2**31).ljust(104, b"\0"), "outside of it"),
-        (qcow2(features=4), "does not name"),
-        (qcow2(b"", extension(1, b"")[:4] + b"\xff\xff\xff\xff"), "does not end"),
+        (b"", "is truncated"),
+        (b"QFI\xfb\0\0\0\x09".ljust(104, b"\0"), "not have a header of this format"),
+        (b"guest data".ljust(104, b"\0"), "not have a header of this format"),
+        (struct.pack(">4sIQI", b"QFI\xfb", 3, 2**63, 8).ljust(104, b"\0"), "outside of the header"),
+        (struct.pack(">4sIQI", b"QFI\xfb", 3, 8, 2**31).ljust(104, b"\0"), "outside of the header"),
+        (qcow2(features=4), "whose name is missing"),
+        (qcow2(b"", extension(1, b"")[:4] + b"\xff\xff\xff\xff"), "has no end"),
     ],
 )
 def test_damaged(data: bytes, message: str) -> None:

@@ -38,7 +38,7 @@ def test_it_is_opened_only_if_it_is_the_file_that_was_seen(tmp_path: Path) -> No
     path.rename(tmp_path / "b.raw")
     # Whoever opens a fifo waits for a writer.
     os.mkfifo(path)
-    with pytest.raises(BlockdevError, match="was replaced by another file meanwhile"):
+    with pytest.raises(BlockdevError, match="was replaced by another file in the meantime"):
         raw_content.refuse_foreign(str(path), status)
 
 

@@ -93,11 +93,11 @@ def test_tar_is_what_a_unikernel_reads() -> None:
     [
         (
             b"QFI\xfb",
-            "give the disk format: qcow2, or make a raw image of it (xen_raw_disk with source and "
+            "set format: qcow2 for the disk, or convert it to raw (xen_raw_disk with source and "
             "source_format: qcow2)",
         ),
-        (b"vhdxfile", "make a raw image of it (xen_raw_disk with source and source_format: vhdx)"),
-        (b"WithoutFreeSpace", "make a raw image of it (qemu-img convert -O raw)"),
+        (b"vhdxfile", "convert it to raw (xen_raw_disk with source and source_format: vhdx)"),
+        (b"WithoutFreeSpace", "convert it to raw (qemu-img convert -O raw)"),
         (b"\x1f\x8b\x08", "uncompress it first (gzip -d)"),
         (b"BZh11AY&SY", "uncompress it first (bzip2 -d)"),
         (b"PK\3\4", "unpack it first (unzip)"),

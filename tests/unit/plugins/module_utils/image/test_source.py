@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any, Callable, Dict, Optional
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files
 from ansible_collections.xen.blockdev.plugins.module_utils.image import source as image_source
 from ansible_collections.xen.blockdev.plugins.module_utils.image.source import FORMATS, Source
-from ansible_collections.xen.blockdev.plugins.module_utils.image.tools import ImageError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
     MIB,
     allocated,
@@ -47,8 +47,8 @@ def copied(source: Source, new: Path, size: Optional[int] = None, full: bool = F
 
 # Raw sources
 
-JUST_THESE = "if a guest is to have just these bytes, set source_format: raw and format: raw"
-TO_MIRAGE = "if a MirageOS unikernel is to read it as it is, set source_format: raw"
+UNCHANGED = "to copy it unchanged, set source_format: raw and format: raw"
+TO_MIRAGE = "to copy it unchanged, for a MirageOS unikernel, set source_format: raw"
 
 
 def test_size_is_in_whole_sectors(tmp_path: Path) -> None:
@@ -59,9 +59,9 @@ def test_size_is_in_whole_sectors(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("offset", "magic", "found", "remedy", "raw"),
     [
-        (0, b"QFI\xfb", "a qcow2 image", "set source_format: qcow2", JUST_THESE),
-        (MIB - 512, b"conectix", "a vhd image", "set source_format: vhd", JUST_THESE),
-        (0, b"\xfd7zXZ\0", "a file compressed by xz", "uncompress it first (xz -d)", JUST_THESE),
+        (0, b"QFI\xfb", "a qcow2 image", "set source_format: qcow2", UNCHANGED),
+        (MIB - 512, b"conectix", "a vhd image", "set source_format: vhd", UNCHANGED),
+        (0, b"\xfd7zXZ\0", "a file compressed by xz", "uncompress it first (xz -d)", UNCHANGED),
         (257, b"ustar", "a tar archive", "unpack it first (tar -xf)", TO_MIRAGE),
     ],
 )
@@ -112,7 +112,7 @@ def by_an_old_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     by_another_file_system(monkeypatch)
-    monkeypatch.setattr(image_source, "CHUNK", 1000)
+    monkeypatch.setattr(image_source, "COPY_CHUNK", 1000)
 
 
 WAYS = [in_kernel, by_another_file_system, by_an_old_kernel, by_an_old_c_library, in_small_steps]
@@ -149,7 +149,7 @@ def test_source_that_changes_before_it_is_copied(tmp_path: Path, change: str) ->
         os.truncate(tmp_path / "base.raw", 512)
     else:
         os.replace(image(tmp_path / "other.raw"), tmp_path / "base.raw")
-    with pytest.raises(ImageError, match="replaced or resized meanwhile"):
+    with pytest.raises(ImageError, match="replaced or resized in the meantime"):
         copied(source, tmp_path / "a.raw")
 
 
@@ -167,7 +167,7 @@ def test_source_whose_last_data_is_cut_off_while_it_is_copied(
     monkeypatch.setattr(image_source, "_share_blocks", lambda *_descriptors: False)
     real_copy_data = image_source._copy_data
     monkeypatch.setattr(image_source, "_copy_data", copy_data)
-    with pytest.raises(ImageError, match="resized meanwhile"):
+    with pytest.raises(ImageError, match="resized in the meantime"):
         copied(source, tmp_path / "a.raw")
 
 
@@ -183,7 +183,7 @@ def test_source_that_is_emptied_between_two_looks(
     by_another_file_system(monkeypatch)
     real_lseek = os.lseek
     monkeypatch.setattr(os, "lseek", lseek)
-    with pytest.raises(ImageError, match="resized meanwhile"):
+    with pytest.raises(ImageError, match="resized in the meantime"):
         copied(source, tmp_path / "a.raw")
 
 
@@ -194,7 +194,7 @@ def test_source_that_ends_while_it_is_copied(
     monkeypatch.setattr(fcntl, "ioctl", failing(errno.EXDEV))
     monkeypatch.setattr(os, "copy_file_range", lambda *_arguments: 0)
     monkeypatch.setattr(os, "pread", lambda *_arguments: b"")
-    with pytest.raises(ImageError, match="became shorter"):
+    with pytest.raises(ImageError, match="truncated while it was copied"):
         copied(source, tmp_path / "a.raw")
 
 
@@ -280,8 +280,8 @@ def test_differencing_vhd(
     fake_qemu_img(monkeypatch, tmp_path / "bin", {"virtual-size": MIB, "format": "vpc"})
     if disk_type == 4:
         assert refused(path, "vhd") == (
-            f"cannot copy {path}: it is the difference to a parent image, which qemu-img reads as "
-            "zeros; merge both by the program that made them first"
+            f"cannot copy {path}: it is a differencing VHD, and qemu-img does not read its "
+            "parent; merge it into its parent first, with the program that created it"
         )
     else:
         assert read(path, "vhd").size == MIB
@@ -295,7 +295,7 @@ def test_source_that_comes_to_name_another_file_after_it_was_read(
     source = read(path, "qcow2")
     with open(path, "r+b") as file:
         file.write(b"a name")
-    with pytest.raises(ImageError, match=f"{path} was changed meanwhile; run again"):
+    with pytest.raises(ImageError, match=f"{path} was changed in the meantime; run again"):
         copied(source, tmp_path / "a.raw")
 
 
@@ -306,7 +306,7 @@ def test_source_that_is_replaced_before_it_is_looked_into(
     path = image(tmp_path / "base")
     status = path.stat()
     os.replace(image(tmp_path / "other"), path)
-    with pytest.raises(ImageError, match=f"{path} was replaced meanwhile; run again"):
+    with pytest.raises(ImageError, match=f"{path} was replaced in the meantime; run again"):
         image_source.read(str(path), "qcow2", status)
 
 

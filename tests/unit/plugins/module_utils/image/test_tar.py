@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Archives of real folders, read back by Python's tarfile and by tar itself."""
+"""Archives of real directories, read back by Python's tarfile and by tar itself."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils.image import content as image_content
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
+from ansible_collections.xen.blockdev.plugins.module_utils.image import directory_tree
 from ansible_collections.xen.blockdev.plugins.module_utils.image import tar as image_tar
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tar import TarArchive
-from ansible_collections.xen.blockdev.plugins.module_utils.image.tools import ImageError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
     Content,
+    directory,
     filled,
-    folder,
     needs,
     ran,
 )
@@ -40,7 +40,7 @@ NAME = st.text(
 
 
 def archive(path: Path, preserve: bool = False) -> TarArchive:
-    return TarArchive(image_content.read(str(path)), preserve)
+    return TarArchive(directory_tree.read(str(path)), preserve)
 
 
 def members(path: Path) -> Dict[str, Tuple[bytes, Any]]:
@@ -55,7 +55,7 @@ def members(path: Path) -> Dict[str, Tuple[bytes, Any]]:
 
 
 def test_reads_back(tmp_path: Path) -> None:
-    image = filled(archive(folder(tmp_path / "f", CONTENT)), tmp_path / "a.raw")
+    image = filled(archive(directory(tmp_path / "f", CONTENT)), tmp_path / "a.raw")
     found = members(image)
     assert found["b"] == (tarfile.REGTYPE, b"x" * 5000)
     assert found["a/link"] == (tarfile.SYMTYPE, "../b")
@@ -70,13 +70,13 @@ def test_reads_back(tmp_path: Path) -> None:
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.dictionaries(NAME, st.binary(max_size=1500), max_size=6), st.booleans())
-def test_any_content_reads_back_in_the_size_that_was_told(
+def test_any_content_reads_back_from_an_image_of_the_planned_size(
     content: Dict[str, bytes], preserve: bool
 ) -> None:
-    with tempfile.TemporaryDirectory() as directory:
-        path = folder(Path(directory) / "f", dict(content))
+    with tempfile.TemporaryDirectory() as place:
+        path = directory(Path(place) / "f", dict(content))
         tar = archive(path, preserve)
-        image = filled(tar, Path(directory) / "a.raw")
+        image = filled(tar, Path(place) / "a.raw")
         assert image.stat().st_size == tar.size
         assert tar.size % 4096 == 0
         assert not any(image.read_bytes()[-4096:])
@@ -94,11 +94,11 @@ def test_any_content_reads_back_in_the_size_that_was_told(
     ],
 )
 def test_size(tmp_path: Path, content: Content, size: int) -> None:
-    assert archive(folder(tmp_path / "f", content)).size == size
+    assert archive(directory(tmp_path / "f", content)).size == size
 
 
 def test_no_header_is_longer_than_it_must(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {"p" * 90 + "/" + "n" * 90: b"", "ä": b""})
+    path = directory(tmp_path / "f", {"p" * 90 + "/" + "n" * 90: b"", "ä": b""})
     with open(filled(archive(path), tmp_path / "a.raw"), "rb") as image:
         data = image.read()
     assert [data[at + 156 : at + 157] for at in range(0, 3 * 512, 512)] == [b"5", b"0", b"0"]
@@ -106,7 +106,7 @@ def test_no_header_is_longer_than_it_must(tmp_path: Path) -> None:
 
 
 def other_copy(path: Path, other: Path) -> Path:
-    """The same content made in another order, at another time, by someone else."""
+    """The same content created in another order, at another time, by another user."""
     other.mkdir(mode=0o700)
     for source in sorted(path.rglob("*"), reverse=True):
         target = other / source.relative_to(path)
@@ -125,7 +125,7 @@ def other_copy(path: Path, other: Path) -> Path:
 
 
 def test_equal_content_is_an_equal_archive(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", CONTENT)
+    path = directory(tmp_path / "f", CONTENT)
     (path / "b").chmod(0o777)
     other = other_copy(path, tmp_path / "other")
     first, second = (
@@ -145,7 +145,7 @@ def test_equal_content_is_an_equal_archive(tmp_path: Path) -> None:
 
 
 def test_preserves(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {"a": b"", "b": b""})
+    path = directory(tmp_path / "f", {"a": b"", "b": b""})
     (path / "a").chmod(0o4751)
     os.utime(path / "a", ns=(0, 1_700_000_000_900_000_000))
     os.utime(path / "b", (-1, -1))  # which only a pax header holds
@@ -158,24 +158,26 @@ def test_preserves(tmp_path: Path) -> None:
 
 
 def test_hard_links_are_files(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {"a": b"content"})
+    path = directory(tmp_path / "f", {"a": b"content"})
     os.link(path / "a", path / "b")
     found = members(filled(archive(path), tmp_path / "a.raw"))
     assert found == dict.fromkeys(("a", "b"), (tarfile.REGTYPE, b"content"))
 
 
 def test_a_larger_image_ends_in_zeros(tmp_path: Path) -> None:
-    tar = archive(folder(tmp_path / "f", {"a": b"content"}))
+    tar = archive(directory(tmp_path / "f", {"a": b"content"}))
     image = filled(tar, tmp_path / "a.raw", 65536)
     assert image.read_bytes() == filled(tar, tmp_path / "b.raw").read_bytes().ljust(65536, b"\0")
     tar.check(65536)
-    with pytest.raises(ImageError, match=r"4KiB is too small for the tar archive of .*f: give at"):
+    with pytest.raises(
+        ImageError, match=r"4KiB is too small for the tar archive of .*f: it needs at"
+    ):
         tar.check(4096)
 
 
 @needs("tar")
 def test_tar_lists_it(tmp_path: Path) -> None:
-    image = filled(archive(folder(tmp_path / "f", CONTENT)), tmp_path / "a.raw")
+    image = filled(archive(directory(tmp_path / "f", CONTENT)), tmp_path / "a.raw")
     listed = ran("tar", "--quoting-style=literal", "-tf", str(image)).splitlines()
     assert {line.rstrip("/") for line in listed} == set(members(image))
 
@@ -199,34 +201,34 @@ def test_file_that_changes_just_before_it_is_opened(
         change(path / "b")
         return real_copy(*arguments)
 
-    path = folder(tmp_path / "f", {"b": b"content"})
+    path = directory(tmp_path / "f", {"b": b"content"})
     tar = archive(path)
     real_copy = image_tar._copy
     monkeypatch.setattr(image_tar, "_copy", copy)
-    with pytest.raises(ImageError, match="changed meanwhile; run again"):
+    with pytest.raises(ImageError, match="changed in the meantime; run again"):
         filled(tar, tmp_path / "a.raw")
 
 
 def test_file_that_shrinks_while_it_is_copied(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = folder(tmp_path / "f", {"b": b"content"})
+    path = directory(tmp_path / "f", {"b": b"content"})
     tar = archive(path)
     monkeypatch.setattr(os, "pread", lambda *_arguments: b"")
-    with pytest.raises(ImageError, match="changed meanwhile; run again"):
+    with pytest.raises(ImageError, match="changed in the meantime; run again"):
         filled(tar, tmp_path / "a.raw")
 
 
-def test_folder_that_gets_another_file_after_the_last_one(
+def test_directory_that_gets_another_file_after_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def copy(*arguments: Any) -> bool:
         (path / "c").write_bytes(b"")
         return real_copy(*arguments)
 
-    path = folder(tmp_path / "f", {"b": b"content"})
+    path = directory(tmp_path / "f", {"b": b"content"})
     tar = archive(path)
     real_copy = image_tar._copy
     monkeypatch.setattr(image_tar, "_copy", copy)
-    with pytest.raises(ImageError, match="changed meanwhile; run again"):
+    with pytest.raises(ImageError, match="changed in the meantime; run again"):
         filled(tar, tmp_path / "a.raw")

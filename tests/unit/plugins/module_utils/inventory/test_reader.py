@@ -175,7 +175,7 @@ def test_that_a_sector_size_is_one_of_the_numbers(value: object) -> None:
 @pytest.mark.parametrize("value", [True, 1.10, ["xvda"], {}, datetime.date(2026, 1, 1)])
 def test_that_sizes_and_slots_are_not_guessed(value: object) -> None:
     size, vdev = problems_of_disk(size=value, vdev=value)[::-1]
-    assert size.startswith(f"{DISK}: size: a size is text or a whole number, not ")
+    assert size.startswith(f"{DISK}: size: a size must be a string or an integer, not ")
     assert vdev.startswith(f"{DISK}: vdev: a device number is text or a whole number, not ")
 
 
@@ -359,8 +359,8 @@ def test_that_a_path_means_the_same_to_ansible_and_xl() -> None:
 @pytest.mark.parametrize("path", ["/dev/vg0/web", "/proc/a", "/sys/a/b"])
 def test_that_no_image_is_made_where_the_kernel_makes_things(path: str) -> None:
     assert problems_of_disk(path=path) == [
-        f"{DISK}: path {path!r}: /{path.split('/')[1]} is no place for images; if this is to be a "
-        "block device, create or activate it first, and name it as the disk's target"
+        f"{DISK}: path {path!r}: images cannot be below /{path.split('/')[1]}; if this is a "
+        "block device, create or activate it first, and use it as the disk's target"
     ]
     assert disk(path=path, state="absent").path == path
     assert disk(path=path, format="qcow2").path == path
@@ -529,7 +529,7 @@ def test_that_a_slot_is_one(vdev: object, problem: str) -> None:
     [
         ("16MB", "'16MB' is not a size: the unit is decimal (did you mean 16MiB?)"),
         (0, "0 is not a size: it must be greater than zero"),
-        (1000, "1000 is not a multiple of 512 bytes (a sector): take 512 or 1024"),
+        (1000, "1000 is not a multiple of 512 bytes (a sector): use 512 or 1024"),
         ("8E", "'8E' is too large"),
     ],
 )

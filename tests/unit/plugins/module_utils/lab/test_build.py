@@ -171,7 +171,7 @@ def test_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {"./etc/motd": b"hello\n", "./dev/null": b"no device"}
     archive = write_archive(tmp_path / "root, 1.tar", files)
     image = f"{tmp_path}/root, 1.img"
-    lab_build._make_disk(archive, image)
+    lab_build._build_root_image(archive, image)
     assert os.stat(image).st_size == 16 << 20
     assert os.stat(image).st_mode & 0o777 == 0o600
     assert debugfs(image, "cat /etc/motd") == "hello\n"
@@ -185,7 +185,7 @@ def test_an_image_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     archive = write_archive(tmp_path / "root.tar", {"./file": os.urandom(2 << 20)})
     with pytest.raises(LabError) as caught:
-        lab_build._make_disk(archive, f"{tmp_path}/root.img")
+        lab_build._build_root_image(archive, f"{tmp_path}/root.img")
     assert str(caught.value).startswith("sh ended with exit code 1:\n")
     assert sorted(os.listdir(tmp_path)) == ["root.img", "root.tar"]
 

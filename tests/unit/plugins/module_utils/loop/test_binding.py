@@ -21,7 +21,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Info, LoopError
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.looputil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopkernel import (
     BINDING,
     Kernel,
     kernel_dev,
@@ -104,7 +104,7 @@ def test_binding() -> None:
 
 
 def read(kernel: Kernel, monkeypatch: pytest.MonkeyPatch, backing_file: Any) -> Any:
-    monkeypatch.setattr(loop_binding, "_backing_file", lambda _number: backing_file)
+    monkeypatch.setattr(loop_binding, "_backing_path", lambda _number: backing_file)
     return loop_binding.read(5)
 
 
@@ -135,9 +135,9 @@ def test_reads_nothing_where_nothing_is_bound(
 def test_a_device_that_goes_while_it_is_read(
     kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    os.unlink(kernel.device_path(5))
+    os.unlink(kernel.device_of(5))
     answers = iter(["/srv/a.raw", None])
-    monkeypatch.setattr(loop_binding, "_backing_file", lambda _number: next(answers))
+    monkeypatch.setattr(loop_binding, "_backing_path", lambda _number: next(answers))
     assert loop_binding.read(5) is None
 
 
@@ -153,7 +153,7 @@ def test_deleted_images_are_known_without_device_nodes(
     called_so.touch()
     files = {3: "/srv/a.raw (deleted)", 5: "/srv/b.raw", 7: str(called_so), 9: None}
     monkeypatch.setattr(loop_binding, "_numbers", lambda: list(files))
-    monkeypatch.setattr(loop_binding, "_backing_file", files.get)
+    monkeypatch.setattr(loop_binding, "_backing_path", files.get)
     assert loop_binding.deleted_images() == {"/srv/a.raw": "/dev/loop3"}
 
 

@@ -28,7 +28,7 @@ ODD_PATHS = ["/srv/a b.raw", '/srv/"q".raw', "/srv/$HOME/%n.raw", "/srv/b\\n.raw
 
 @pytest.fixture
 def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A host where systemd runs; what systemctl is told, one call a line."""
+    """A host with systemd; the file with the arguments of systemctl, one call a line."""
     monkeypatch.setattr(boot_unit, "SYSTEMD_RUNS", str(tmp_path))
     calls = tmp_path / "calls"
     calls.touch()
@@ -49,9 +49,11 @@ def units(tmp_path: Path) -> BootUnits:
 def planned(
     units: BootUnits, path: object, wanted: Optional[bool], direct_io: bool = False
 ) -> Plan:
-    plan = Plan({}, {}, dict)
-    units.extend_plan(plan, str(path), wanted, 512, direct_io)
-    return plan
+    if wanted is None:
+        return units.plan_kept(str(path))
+    if wanted:
+        return units.plan_written(str(path), 512, direct_io)
+    return units.plan_removed(str(path))
 
 
 def run(units: BootUnits, *plans: Plan) -> None:
@@ -125,7 +127,9 @@ def test_what_it_runs(path: str) -> None:
 def test_no_unit_for_what_systemd_could_not_read(
     units: BootUnits, systemd: Path, path: str
 ) -> None:
-    with pytest.raises(BootUnitError, match="has characters that no systemd unit can have"):
+    with pytest.raises(
+        BootUnitError, match="contains characters that a systemd unit cannot contain"
+    ):
         planned(units, path, True)
 
 
@@ -134,7 +138,7 @@ def test_no_unit_for_what_systemd_could_not_read(
 
 @pytest.fixture
 def tools(tmp_path: Path) -> Path:
-    """losetup, which binds to the device in the file C(bound), and tools that do nothing."""
+    """losetup, which binds to the device in the file ``bound``, and tools that do nothing."""
     tools = tmp_path / "tools"
     tools.mkdir()
     scripts = {
@@ -206,7 +210,7 @@ def test_units_come_and_go(tmp_path: Path, units: BootUnits, systemd: Path) -> N
     assert plans[0].before == {"persistent": False}
     (sentence,) = [action.sentence for action in plans[0].actions]
     name = boot_unit.name_of("/srv/a.raw")
-    assert sentence == f"have systemd bind /srv/a.raw when this host boots ({name})"
+    assert sentence == f"have systemd bind /srv/a.raw at boot ({name})"
     assert files(tmp_path) == []
     run(units, *plans)
     assert files(tmp_path) == sorted(["multi-user.target.wants", *map(boot_unit.name_of, paths)])
@@ -225,7 +229,7 @@ def test_units_come_and_go(tmp_path: Path, units: BootUnits, systemd: Path) -> N
 
     gone = planned(units, "/srv/a.raw", False)
     assert [action.sentence for action in gone.actions] == [
-        f"no longer have systemd bind /srv/a.raw when this host boots ({name})"
+        f"stop systemd from binding /srv/a.raw at boot ({name})"
     ]
     systemd.write_text("")
     run(units, gone, planned(units, "/srv/c.raw", False))
@@ -270,17 +274,17 @@ def test_other_options_are_written(units: BootUnits, systemd: Path) -> None:
 
 def test_systemd_that_does_not_read_them(tmp_path: Path, units: BootUnits, systemd: Path) -> None:
     (tmp_path / "broken").touch()
-    with pytest.raises(BootUnitError, match="systemd does not read its units again: "):
+    with pytest.raises(BootUnitError, match="systemd cannot reload its units: "):
         run(units, planned(units, "/srv/a.raw", True))
 
 
 def test_systemctl_that_is_not_there(
     tmp_path: Path, units: BootUnits, systemd: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """That is no error of Xen's, and says what to do."""
+    """The error does not blame Xen, and contains the remedy."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
-    with pytest.raises(BootUnitError, match=r"^cannot ask systemd for `daemon-reload`: sys") as no:
+    with pytest.raises(BootUnitError, match=r"^cannot run systemctl daemon-reload: sys") as no:
         run(units, planned(units, "/srv/a.raw", True))
     assert str(no.value).endswith(" is not on this host: install it (package systemd on Debian)")
 
@@ -291,7 +295,7 @@ def test_host_without_systemd(
     monkeypatch.setattr(boot_unit, "SYSTEMD_RUNS", str(tmp_path / "no"))
     plans = [planned(units, "/srv/a.raw", True), planned(units, "/srv/b.raw", True)]
     assert [plan.actions for plan in plans] == [[], []]
-    assert [plan.warnings for plan in plans] == [[boot_unit.NO_SYSTEMD], []]
+    assert [plan.warnings for plan in plans] == [[boot_unit.NO_SYSTEMD], [boot_unit.NO_SYSTEMD]]
     assert plans[0].after == {"persistent": False}
     # What a systemd that ran before has left is removed all the same.
     (tmp_path / "units" / boot_unit.name_of("/srv/a.raw")).touch()

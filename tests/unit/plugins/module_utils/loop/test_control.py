@@ -23,7 +23,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import (
     Info,
     LoopError,
 )
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.looputil import (
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopkernel import (
     BINDING,
     Kernel,
 )
@@ -118,7 +118,9 @@ def test_tries_the_next_device_where_another_program_was_faster(kernel: Kernel, 
 
 def test_gives_up_in_the_end(kernel: Kernel, image: str) -> None:
     kernel.fail("LOOP_CONFIGURE", errno.EBUSY, loop_control.BIND_TRIES)
-    with pytest.raises(LoopError, match="64 times another program took the free loop device first"):
+    with pytest.raises(
+        LoopError, match="another program took the free loop device first, 64 times"
+    ):
         bind(image)
 
 
@@ -131,7 +133,7 @@ def test_a_device_that_is_taken_is_not_tried_again(
         kernel.fail("LOOP_SET_FD", errno.EBUSY)
     else:
         kernel.fail("LOOP_CONFIGURE", errno.EBUSY)
-    with pytest.raises(loop_control.DeviceTakenError, match="loop7 is bound already"):
+    with pytest.raises(loop_control.DeviceTakenError, match="loop7 is already bound"):
         bind(image, number=7)
     assert kernel.requests.count("LOOP_CONFIGURE") == 1
     assert "LOOP_CLR_FD" not in kernel.requests
@@ -149,13 +151,13 @@ def test_refuses_what_was_deleted_while_it_was_opened(
         return descriptor
 
     monkeypatch.setattr(os, "open", late)
-    with pytest.raises(LoopError, match=r"a\.raw was deleted or replaced by someone else"):
+    with pytest.raises(LoopError, match=r"a\.raw was deleted or replaced during the run"):
         loop_control.bind(image, wanted, 512, False, None)
     assert "LOOP_CONFIGURE" not in kernel.requests
 
 
 def test_refuses_another_file_than_was_planned(kernel: Kernel, image: str) -> None:
-    with pytest.raises(LoopError, match=r"a\.raw was replaced by another file meanwhile"):
+    with pytest.raises(LoopError, match=r"a\.raw was replaced by another file during the run"):
         loop_control.bind(image, (1, 2), 512, False, None)
     assert not kernel.calls
 
@@ -172,14 +174,14 @@ def test_no_loop_driver(
         return real_open(path, flags)
 
     monkeypatch.setattr(os, "open", no_control)
-    with pytest.raises(LoopError, match=rf"{os.strerror(code)}\); load it with `modprobe loop`"):
+    with pytest.raises(LoopError, match=rf"{os.strerror(code)}\); run `modprobe loop`"):
         bind(image)
 
 
 def test_requires_the_driver(kernel: Kernel) -> None:
     loop_control.require_driver()
     os.unlink(loop_control.CONTROL)
-    with pytest.raises(LoopError, match="load it with `modprobe loop`"):
+    with pytest.raises(LoopError, match="run `modprobe loop`"):
         loop_control.require_driver()
 
 
@@ -248,7 +250,7 @@ def test_waits_for_a_cache_that_is_not_clean(kernel: Kernel, image: str) -> None
 @pytest.fixture
 def known(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> Binding:
     """The device that the kernel knows."""
-    monkeypatch.setattr(Binding, "device", property(lambda one: kernel.device_path(one.number)))
+    monkeypatch.setattr(Binding, "device", property(lambda one: kernel.device_of(one.number)))
     return BINDING
 
 
@@ -295,7 +297,7 @@ def test_does_not_unbind_what_is_another_binding_by_now(
     kernel: Kernel, known: Binding, change: Dict[str, int]
 ) -> None:
     kernel.info = kernel.info._replace(**change)
-    with pytest.raises(LoopError, match="loop5 has another backing file by now"):
+    with pytest.raises(LoopError, match="loop5 is now bound to another file"):
         loop_control.unbind(known)
     assert kernel.requests == ["LOOP_GET_STATUS64"]
 
@@ -322,7 +324,10 @@ def test_direct_io(kernel: Kernel, known: Binding) -> None:
 
 def test_direct_io_that_the_file_system_does_not_allow(kernel: Kernel, known: Binding) -> None:
     kernel.fail("LOOP_SET_DIRECT_IO", errno.EINVAL)
-    with pytest.raises(LoopError, match=r"/srv/a\.raw cannot have direct I/O with sectors of 512"):
+    with pytest.raises(
+        LoopError,
+        match=r"/srv/a\.raw: its file system does not allow direct I/O with sectors of 512",
+    ):
         loop_control.set_direct_io(known, True)
     kernel.fail("LOOP_SET_DIRECT_IO", errno.EIO)
     with pytest.raises(OSError, match="Input/output error"):

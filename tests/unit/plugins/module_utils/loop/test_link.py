@@ -11,7 +11,7 @@ LINK = f"{loop_link.LINK_DIR}/srv/a.raw"
 
 def test_names_of_links() -> None:
     assert loop_link.link_of("/srv/a.raw") == LINK
-    assert loop_link.path_of(LINK) == "/srv/a.raw"
+    assert loop_link.linked_image(LINK) == "/srv/a.raw"
     assert loop_link.is_link(LINK)
     assert not loop_link.is_link(loop_link.LINK_DIR)
     assert not loop_link.is_link("/dev/disk/by-loop-files/srv/a.raw")

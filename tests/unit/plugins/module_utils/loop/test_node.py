@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Device nodes of loop devices where they are missing, forbidden or another device's.
+"""Device nodes of loop devices that are missing, forbidden or another device's.
 
 What the real kernel does is tested by the integration target xen_loopdev (nodes).
 """
@@ -40,7 +40,7 @@ def test_numbers(dev: Path) -> None:
 
 
 def test_what_the_kernel_does_not_have_is_not_there(dev: Path) -> None:
-    with pytest.raises(FileNotFoundError), loop_node.opened(f"{dev}/loop6", os.O_RDONLY):
+    with pytest.raises(FileNotFoundError), loop_node.opened_device(f"{dev}/loop6", os.O_RDONLY):
         pass
     with pytest.raises(FileNotFoundError):
         loop_node.make(f"{dev}/loop6")
@@ -56,12 +56,12 @@ def test_what_may_not_be_made_is_named_with_the_remedy(
     for path, number in ((f"{dev}/loop5", "b 7 5"), (f"{dev}/loop-control", "c 10 237")):
         with pytest.raises(NodeError) as caught:
             loop_node.make(path)
-        assert f"{path} has no device node here, and none can be made (Operation" in str(
+        assert f"{path} has no device node here, and none can be created (Operation" in str(
             caught.value
         )
         assert "docker run --privileged -v /dev:/dev" in str(caught.value)
         assert f"`mknod {path} {number}`" in str(caught.value)
-    with pytest.raises(NodeError), loop_node.opened(f"{dev}/loop5", os.O_RDONLY):
+    with pytest.raises(NodeError), loop_node.opened_device(f"{dev}/loop5", os.O_RDONLY):
         pass
 
 
@@ -71,7 +71,7 @@ def test_what_may_not_be_opened(dev: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     (dev / "loop5").touch()
     monkeypatch.setattr(os, "open", refuse)
-    with pytest.raises(NodeError, match="loop5 cannot be opened here"), loop_node.opened(
+    with pytest.raises(NodeError, match="loop5 cannot be opened here"), loop_node.opened_device(
         f"{dev}/loop5", os.O_RDONLY
     ):
         pass
@@ -79,8 +79,10 @@ def test_what_may_not_be_opened(dev: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_a_node_of_something_else_is_refused(dev: Path) -> None:
     (dev / "loop5").write_text("a copy that missed the device")
-    message = r"loop5 is not the device .* \(b 7 5\): remove that file"
-    with pytest.raises(NodeError, match=message), loop_node.opened(f"{dev}/loop5", os.O_RDONLY):
+    message = r"loop5 is not the kernel's device .* \(b 7 5\); remove that file"
+    with pytest.raises(NodeError, match=message), loop_node.opened_device(
+        f"{dev}/loop5", os.O_RDONLY
+    ):
         pass
 
 
@@ -99,7 +101,7 @@ def test_no_node_stays_of_what_cannot_be_opened(dev: Path, monkeypatch: pytest.M
     monkeypatch.setattr(
         os, "open", lambda path, *more: busy() if path in made else real_open(path, *more)
     )
-    with pytest.raises(OSError, match="busy"), loop_node.opened(f"{dev}/loop5", os.O_RDONLY):
+    with pytest.raises(OSError, match="busy"), loop_node.opened_device(f"{dev}/loop5", os.O_RDONLY):
         pass
     assert len(made) == 1
     assert os.listdir(dev) == []

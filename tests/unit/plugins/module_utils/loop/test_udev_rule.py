@@ -18,7 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.udev_rule import
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> List[List[str]]:
-    """The programs that are run, on a host where udev runs."""
+    """The programs that are run, on a host with udev."""
     started: List[List[str]] = []
 
     def record(argv: List[str], _timeout: float) -> programs.Completed:
@@ -87,7 +87,7 @@ def assert_taken_back(path: Path, why: str) -> None:
         if before:
             path.write_text(before)
         (action,) = UdevRule(str(path)).plan()
-        with pytest.raises(BlockdevError, match=rf"{why}.*; the rule was taken back"):
+        with pytest.raises(BlockdevError, match=rf"{why}.*; the change to {path} was undone"):
             action.run()
         assert (path.read_text() if path.exists() else None) == before
 

@@ -734,7 +734,7 @@ def test_an_image_that_is_not_bound(host: Host, exists: bool) -> None:
 
 def test_in_check_mode_a_bound_image_is_found_all_the_same(host: Host) -> None:
     link = host.bind(host.image("a.raw"), 3)
-    pending = {"devices": [{"path": loop_link.path_of(link)}]}
+    pending = {"devices": [{"path": loop_link.linked_image(link)}]}
     plan = host.planned(check_mode=True, disks=[disk(link)], pending=pending)
     assert plan.after["disks"] == ["format=raw, vdev=xvda, access=rw, target=/dev/loop3"]
 

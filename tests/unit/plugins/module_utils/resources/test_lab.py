@@ -408,7 +408,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import {module} as patched
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import read_recipe
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import Cache
-from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, Wanted
+from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, WantedLab
 
 def here(*arguments, **options):
     print("here", flush=True)
@@ -418,7 +418,7 @@ def here(*arguments, **options):
 {patch}
 home = sys.argv[2]
 recipe = read_recipe(home + "/files", "bookworm", ["linux"], None)
-wanted = Wanted("lab", recipe, 3072, 2, None, 5)
+wanted = WantedLab("lab", recipe, 3072, 2, None, 5)
 cache = Cache(home + "/cache, with blanks")
 lab.bring(cache, Start(cache, wanted).plan, False, [])
 """
@@ -528,7 +528,7 @@ def test_a_state_that_cannot_be_read(bench: Bench) -> None:
 
 def test_two_starts_at_once(bench: Bench) -> None:
     code = RUN.format(module="machine", patch="")
-    other = code.replace('Wanted("lab"', 'Wanted("other"')
+    other = code.replace('WantedLab("lab"', 'WantedLab("other"')
     words = [json.dumps(sys.path), str(bench.home)]
     runs = [subprocess.Popen([sys.executable, "-c", text, *words]) for text in (code, other, code)]
     assert [process.wait(60) for process in runs] == [0, 0, 0]

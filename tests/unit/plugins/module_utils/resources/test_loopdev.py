@@ -20,12 +20,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding a
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import boot_unit, udev_rule
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import control as loop_control
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import loopdev, loopdev_actions
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import loopdev
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import unbinding
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopdevutil import (
-    DEFAULTS,
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopdevplans import (
     MIB,
     MOUNT,
     UNBOUND,
@@ -92,6 +92,7 @@ def test_binds_to_the_device_that_is_wanted(image: Path) -> None:
 def test_what_the_script_has_bound_is_left_to_it(
     image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(boot_unit, "SYSTEMD_RUNS", str(image.parent))
     script = "/etc/xen/scripts/block"
     vbd = Vbd(1, "web", 51712, "xvda", str(image), "rw", script=script, physical_device=(7, 5))
     monkeypatch.setattr(KnownUsage, "vbds", [vbd], raising=False)
@@ -104,7 +105,9 @@ def test_what_the_script_has_bound_is_left_to_it(
     # What the guest may see is done, and nothing that would be undone when it ends.
     assert sentences(plan) == [f"set the capacity of /dev/loop5 from 512 to {MIB} bytes"]
     (warning,) = resource.warnings()
-    assert warning.startswith(f"domain web runs on files, {image} (xvda): Xen's script has bound")
+    assert warning.startswith(
+        f"domain web has image files as disks, {image} (xvda): Xen's script has"
+    )
     assert devices().warnings() == []
 
 
@@ -117,14 +120,16 @@ def test_requires_the_loop_driver(image: Path) -> None:
 @pytest.mark.parametrize("state", ["present", "absent"])
 @pytest.mark.parametrize("path", ["a.raw", "./a.raw", "", "~/a.raw"])
 def test_refuses_a_relative_path(path: str, state: str) -> None:
-    message = f"path {path!r} is not absolute: write the image's path from / on"
+    message = f"path {path!r} is not absolute; start it with /"
     assert refused(devices(), path, state=state) == message
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
 @pytest.mark.parametrize("path", ["/srv/\0.raw", "/srv/\ud800.raw"])
 def test_refuses_what_is_no_path(path: str, state: str) -> None:
-    assert "has characters that no file name has" in refused(devices(), path, state=state)
+    assert "contains characters that a file name cannot contain" in refused(
+        devices(), path, state=state
+    )
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
@@ -141,8 +146,11 @@ def test_refuses_what_is_no_image(tmp_path: Path, image: Path, state: str) -> No
 
 @pytest.mark.parametrize("state", ["present", "absent"])
 def test_refuses_a_block_device(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
-    monkeypatch.setattr(os, "stat", lambda _path: SimpleNamespace(st_mode=stat.S_IFBLK))
-    message = "/dev/vg0/a is a block device: it needs no loop device, use it as the target"
+    real_stat, device = os.stat, SimpleNamespace(st_mode=stat.S_IFBLK)
+    monkeypatch.setattr(
+        os, "stat", lambda path, **kw: device if path == "/dev/vg0/a" else real_stat(path, **kw)
+    )
+    message = "/dev/vg0/a is a block device and needs no loop device; use it as the target"
     assert refused(devices(), "/dev/vg0/a", state=state) == message
 
 
@@ -180,7 +188,7 @@ def test_plans_for_a_size_that_an_image_will_have(tmp_path: Path, image: Path) -
 @pytest.mark.parametrize("size", [0, 1, 511])
 def test_refuses_less_than_a_sector(tmp_path: Path, size: int) -> None:
     message = refused(devices(), make(tmp_path / "a.raw", size))
-    assert f"a.raw has {size} bytes, less than a sector" in message
+    assert f"a.raw has {size} bytes, less than one sector" in message
 
 
 def test_warns_of_a_tail_that_is_not_seen(tmp_path: Path) -> None:
@@ -188,23 +196,23 @@ def test_warns_of_a_tail_that_is_not_seen(tmp_path: Path) -> None:
     plan = devices().plan(item(image))
     assert plan.after["size"] == 512
     assert plan.warnings == [
-        f"{image} is no multiple of 512 bytes: its last 488 bytes are not seen through the loop "
-        "device"
+        f"the size of {image} is not a multiple of 512 bytes; its loop device does not show the "
+        "last 488 bytes"
     ]
     assert devices().plan(item(make(image, 512))).warnings == []
 
 
 @pytest.mark.parametrize("device", ["loop7", "/dev/loop", "/dev/sda", "/dev/loop99999999999", ""])
 def test_refuses_what_is_no_loop_device(image: Path, device: str) -> None:
-    message = f"device {device!r} is no loop device: write /dev/loop0, /dev/loop1 …"
+    message = f"device {device!r} is not a loop device; use /dev/loop0, /dev/loop1 and so on"
     assert refused(devices(), image, device=device) == message
 
 
 def test_refuses_a_device_that_is_taken(tmp_path: Path, image: Path) -> None:
     other = bound(make(tmp_path / "b.raw"))
     assert refused(devices(other), image, device="/dev/loop3") == (
-        f"cannot bind {image} to /dev/loop3: it is bound to {tmp_path}/b.raw; leave device out to "
-        "take a free one"
+        f"cannot bind {image} to /dev/loop3: it is bound to {tmp_path}/b.raw; omit device to use "
+        "a free one"
     )
 
 
@@ -212,7 +220,7 @@ def test_refuses_a_device_that_another_item_takes(tmp_path: Path, image: Path) -
     resource = devices()
     resource.plan(item(image, device="/dev/loop3"))
     other = make(tmp_path / "b.raw")
-    assert f"/dev/loop3: it is to be bound to {image}; " in refused(
+    assert f"/dev/loop3: it is reserved for {image}; " in refused(
         resource, other, device="/dev/loop3"
     )
     assert resource.plan(item(make(tmp_path / "c.raw"), device="/dev/loop4")).actions
@@ -226,7 +234,7 @@ def test_takes_a_device_that_another_item_leaves(tmp_path: Path, image: Path) ->
     assert sentences(plan) == [f"bind {image} to /dev/loop3"]
 
 
-def test_what_goes_goes_first_and_what_takes_any_device_last(image: Path) -> None:
+def test_unbinding_comes_first_and_a_free_device_last(image: Path) -> None:
     items = [
         item(image),
         item(image, device="/dev/loop3"),
@@ -281,7 +289,7 @@ def test_another_file_of_that_name_is_not_the_image(image: Path) -> None:
 def test_refuses_a_binding_of_a_part(image: Path, part: Dict[str, int], state: str) -> None:
     message = refused(devices(bound(image, **part)), image, state=state)
     offset, limit = part.get("offset", 0), part.get("size_limit", 0)
-    end = f"with offset {offset} and size limit {limit}: another program"
+    end = f"with offset {offset} and size limit {limit}, which another program did"
     assert f"/dev/loop3 (not in use) {end}" in message
     used = devices(bound(image, **part), users={3: [MOUNT]})
     assert f"/dev/loop3 (mounted on /mnt) {end}" in refused(used, image, state=state)
@@ -349,7 +357,7 @@ def test_switches_direct_io_only_where_told(
 ) -> None:
     binding = bound(image, flags=loop_binding.DIRECT_IO * has)
     plan = devices(binding).plan(item(image, direct_io=wanted))
-    assert sentences(plan) == ([f"turn direct I/O of /dev/loop3 {word}"] if word else [])
+    assert sentences(plan) == ([f"turn {word} direct I/O for /dev/loop3"] if word else [])
     assert plan.before["direct_io"] is has
     assert plan.after["direct_io"] is (has if wanted is None else wanted)
 
@@ -369,8 +377,8 @@ def test_a_device_without_its_name_gets_it(
         rule.write_text(loop_link.RULE_TEXT)
     resource = devices(bound(image), rule=str(rule))
     plan = resource.plan(item(image, udev_rule=True))
-    named = f"have udev name /dev/loop3 after {image}"
-    written = f"have udev name loop devices after their images ({rule})"
+    named = f"have udev create the link /dev/disk/by-loop-file{image} to /dev/loop3"
+    written = f"have udev link loop devices under the paths of their images ({rule})"
     assert sentences(plan) == ([named] if has_rule else [written, named])
     assert (plan.before["link"], plan.after["link"]) == (None, f"/dev/disk/by-loop-file{image}")
 
@@ -381,7 +389,7 @@ def test_the_rule_is_written_once_and_before_anything_is_bound(
     monkeypatch.setattr(udev_rule, "UDEV_CONTROL", str(tmp_path))
     resource = devices(rule=str(tmp_path / "61.rules"))
     assert sentences(resource.plan(item(image, udev_rule=True))) == [
-        f"have udev name loop devices after their images ({tmp_path}/61.rules)",
+        f"have udev link loop devices under the paths of their images ({tmp_path}/61.rules)",
         f"bind {image} to a free loop device",
     ]
     other = make(tmp_path / "other.raw")
@@ -442,7 +450,7 @@ def test_all_changes_of_a_binding_are_made(image: Path, monkeypatch: pytest.Monk
 
 
 OTHER_THAN_WANTED = [
-    ({}, {"device": "/dev/loop4"}, "and not to /dev/loop4"),
+    ({}, {"device": "/dev/loop4"}, "instead of /dev/loop4"),
     ({}, {"sector_size": 4096}, "with sectors of 512 bytes, not 4096"),
     ({"flags": loop_binding.READ_ONLY}, {}, "read-only, although the image is writable"),
 ]
@@ -470,7 +478,7 @@ def test_what_is_used_or_is_not_ours_is_not_bound_anew(
     image: Path, found: Dict[str, Any], wanted: Dict[str, Any], different: str
 ) -> None:
     start = f"{image} is bound to /dev/loop3 {different}; "
-    in_use = "it is in use (mounted on /mnt): end that first (detach, unmount, close it), then "
+    in_use = "it is in use (mounted on /mnt); release it first (detach, unmount or close it), then "
     theirs, ours = (bound(image, marked=marked, **found) for marked in (False, True))
     used = {3: [MOUNT]}
     assert refused(devices(ours, users=used), image, **wanted) == f"{start}{in_use}run again"
@@ -478,7 +486,7 @@ def test_what_is_used_or_is_not_ours_is_not_bound_anew(
         f"{start}{in_use}unbind it (losetup -d /dev/loop3)"
     )
     assert refused(devices(theirs), image, **wanted) == (
-        f"{start}nothing uses it, but another program bound it: unbind it (losetup -d "
+        f"{start}it is not in use, but another program bound it; unbind it (losetup -d "
         "/dev/loop3) if it is not needed"
     )
 
@@ -504,8 +512,7 @@ def test_another_image_does_not_lose_its_device_for_a_new_binding(image: Path) -
     other = make(image.parent / "b.raw")
     resource = devices(bound(image, 3, marked=True), bound(other, 4))
     assert refused(resource, image, device="/dev/loop4") == (
-        f"cannot bind {image} to /dev/loop4: it is bound to {other}; leave device out to take a "
-        "free one"
+        f"cannot bind {image} to /dev/loop4: it is bound to {other}; omit device to use a free one"
     )
 
 
@@ -555,7 +562,7 @@ def test_another_image_in_the_place_of_a_deleted_one(image: Path, tmp_path: Path
         image.unlink()
         new = bound(make(image), 5, file=loop_binding.file_id(make(tmp_path / "new.raw").stat()))
         os.replace(tmp_path / "new.raw", image)
-    warning = [f"another image was deleted from {image} and lives on in /dev/loop3"]
+    warning = [f"another image was deleted from {image} but lives on in /dev/loop3"]
     for bindings in [(gone,), (gone, new)]:
         for state in ["present", "absent"]:
             plan = devices(*bindings).plan(item(image, state=state))
@@ -610,7 +617,7 @@ def test_nothing_to_unbind(tmp_path: Path, image: Path) -> None:
         {"path": str(tmp_path / "nothing.raw")},
         {"path": str(image), "device": "/dev/loop4"},
     ]:
-        plan = devices(bound(image)).plan({**DEFAULTS, **options, "state": "absent"})
+        plan = devices(bound(image)).plan(item(**options, state="absent"))
         assert plan.actions == []
         assert plan.before == plan.after == UNBOUND
 
@@ -619,7 +626,7 @@ def test_refuses_to_unbind_what_is_in_use(image: Path) -> None:
     resource = devices(bound(image), users={3: [MOUNT, MOUNT, WEB], 4: [MOUNT]})
     assert refused(resource, image, state="absent") == (
         f"cannot unbind /dev/loop3 ({image}): mounted on /mnt, attached to domain web as xvdb; "
-        "end that first (detach, unmount, swapoff, close it)"
+        "release it first (detach, unmount, swapoff or close it)"
     )
 
 
@@ -652,9 +659,9 @@ def test_leaves_what_is_in_use_where_that_is_wanted(image: Path) -> None:
     assert sentences(plan) == [f"unbind /dev/loop5 from {image}"]
     assert plan.before["device"] == plan.after["device"] == "/dev/loop3"
     assert plan.warnings == [
-        f"{image} is to have no loop device any more, but /dev/loop3 is in use (attached to domain "
-        "web as xvdb) and stays bound; once that has ended, run again, or unbind it yourself if no "
-        "disk of the plan has this image (xen_loopdev with state: absent)"
+        f"{image} no longer needs a loop device, but /dev/loop3 is in use (attached to domain web "
+        "as xvdb) and stays bound; run again when it is not in use any more, or unbind it yourself "
+        "if no disk of the plan has this image (xen_loopdev with state: absent)"
     ]
 
 
@@ -683,7 +690,7 @@ def test_takes_back_what_has_our_mark(image: Path) -> None:
 
 def test_takes_back_what_has_a_unit_of_ours(image: Path) -> None:
     units, name = with_unit(image), boot_unit.name_of(str(image))
-    forget = f"no longer have systemd bind {image} when this host boots ({name})"
+    forget = f"stop systemd from binding {image} at boot ({name})"
     unmarked = bound(image, marked=False)
     plan = devices(unmarked, units=units).plan(item(image, **OURS))
     assert sentences(plan) == [forget, f"unbind /dev/loop3 from {image}"]
@@ -720,8 +727,8 @@ def test_leaves_what_is_not_ours(image: Path) -> None:
     idle = devices(other).plan(item(image, **OURS))
     assert idle.actions == []
     assert idle.warnings == [
-        f"{image} is bound to /dev/loop3, which nothing uses and which may be another program's: "
-        "unbind it if it is not needed (losetup -d /dev/loop3)"
+        f"{image} is bound to /dev/loop3, which is not in use and which this collection did not "
+        "bind; unbind it if it is not needed (losetup -d /dev/loop3)"
     ]
     assert devices(other, users={3: [WEB]}).plan(item(image, **OURS)).warnings == []
     part = bound(image, offset=512)
@@ -732,7 +739,7 @@ def test_takes_back_nothing_where_nothing_can_be_bound(tmp_path: Path, image: Pa
     for path in [tmp_path, tmp_path / "nothing.raw", "/dev/null"]:
         plan = devices(bound(image)).plan(item(path, **OURS))
         assert plan.actions == plan.warnings == []
-    assert "no file name has" in refused(devices(), "/srv/\0", **OURS)
+    assert "a file name cannot contain" in refused(devices(), "/srv/\0", **OURS)
 
 
 def test_never_takes_back_what_was_deleted(image: Path) -> None:
@@ -767,7 +774,7 @@ def test_udev_is_awaited_once_and_only_before_something_is_unbound(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     awaited: List[int] = []
-    monkeypatch.setattr(loopdev_actions, "settle_udev", lambda: awaited.append(1))
+    monkeypatch.setattr(unbinding, "settle_udev", lambda: awaited.append(1))
     other = make(tmp_path / "b.raw")
     resource = devices(bound(image, 3), bound(other, 4))
     resource.plan(item(make(tmp_path / "c.raw"), state="absent"))
@@ -780,6 +787,7 @@ def test_udev_is_awaited_once_and_only_before_something_is_unbound(
 def test_settles_udev_where_it_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ran: List[Any] = []
     monkeypatch.setattr(programs, "run", lambda argv, _timeout: ran.append(argv))
+    monkeypatch.setattr(loop_binding, "scan", list)
     devices().settle()
     assert not ran
     (tmp_path / "no-udev").touch()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is told of made-up loop devices."""
+"""The report about made-up loop devices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.blkid import Con
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import loopdev_info
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopdevutil import MIB, make
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.loopdevplans import MIB, make
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def scanned(
     monkeypatch.setattr(loop_binding, "scan", lambda: [bound(image), other])
     monkeypatch.setattr(loop_binding, "read", {3: bound(image)}.get)
     monkeypatch.setattr(Prober, "look", look)
-    return partial(loopdev_info.report, probe=True, warn=pytest.fail)
+    return partial(loopdev_info.shown_devices, probe=True, warn=pytest.fail)
 
 
 def look(_prober: Prober, path: str, rdev: int, is_the_one: Callable[[], bool]) -> Content:

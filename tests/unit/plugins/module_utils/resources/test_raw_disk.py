@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Raw images on a real file system; only what it does not do on demand is made up."""
+"""Raw images on a real file system; only errors that it does not produce on demand are faked."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan, State
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files, locks
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened_real
-from ansible_collections.xen.blockdev.plugins.module_utils.image import file as image_file
-from ansible_collections.xen.blockdev.plugins.module_utils.image.tools import ImageError
+from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
+from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
+    RawDiskItem,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
     MIB,
@@ -90,8 +93,9 @@ class KnownUsage(Usage):
         return [user for user in self.users if user.kind == "vbd"]
 
 
-def item(path: object, **options: Any) -> Dict[str, Any]:
-    return {**DEFAULTS, "path": path if not isinstance(path, Path) else str(path), **options}
+def item(path: object, **options: Any) -> RawDiskItem:
+    path = path if not isinstance(path, Path) else str(path)
+    return RawDiskItem.read({**DEFAULTS, "path": path, **options})
 
 
 def planned(
@@ -134,7 +138,7 @@ def test_an_image_that_looks_like_another_format_gets_no_new_size(
     path = image(tmp_path / "a.raw", MIB, QCOW2)
     assert refused(path, **options) == (
         f"cannot {what.format(path)}: {path} has the signature of a qcow2 image; if it is one, "
-        "give the disk format: qcow2, or make a raw image of it (xen_raw_disk with source and "
+        "set format: qcow2 for the disk, or convert it to raw (xen_raw_disk with source and "
         "source_format: qcow2); if it is a raw disk all the same, set format: raw"
     )
     assert done(path, format="raw", **options)["size"] == path.stat().st_size != MIB
@@ -147,7 +151,14 @@ def test_an_image_that_keeps_its_size_may_look_like_anything(tmp_path: Path) -> 
     done(path, state="absent")
 
 
-def test_only_what_is_raw_is_warned_of_for_mirage(tmp_path: Path) -> None:
+def test_an_image_of_whole_blocks_that_keeps_its_size_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(raw_content, "foreign", None)
+    assert planned(image(tmp_path / "a.raw")).warnings == []
+
+
+def test_warns_of_mirage_only_if_the_image_is_raw(tmp_path: Path) -> None:
     odd = MIB + 512
     path = image(tmp_path / "a.raw", odd, QCOW2)
     assert planned(path).warnings == []
@@ -178,8 +189,8 @@ def test_no_image_in_memory_unless_that_is_wanted(
     in_memory(monkeypatch, tmp_path, kind)
     for parents in (True, False):
         assert refused(tmp_path / "new/a.raw", size=MIB, parents=parents) == (
-            f"cannot create {tmp_path}/new/a.raw: {tmp_path} is in memory ({kind}), so it would be "
-            "gone when the host boots again; choose another directory, or set volatile: true"
+            f"cannot create {tmp_path}/new/a.raw: {tmp_path} is in memory ({kind}), so the image "
+            "would be lost at the next boot; choose another directory, or set volatile: true"
         )
     assert done(tmp_path / "a.raw", size=MIB, volatile=True)["size"] == MIB
     assert done(tmp_path / "a.raw", size=2 * MIB)["size"] == 2 * MIB
@@ -193,7 +204,7 @@ def test_an_image_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kin
 
 @pytest.mark.parametrize("path", ["/dev/vg0/web", "/dev/web", "/proc/a", "/sys/a"])
 def test_no_image_where_the_kernel_makes_things(tmp_path: Path, path: str) -> None:
-    words = "is no place for images; if this is to be a block device, create or activate it first"
+    words = "if this is a block device, create or activate it first"
     for options in ({}, {"volatile": True, "parents": True}):
         assert words in refused(path, size=MIB, **options)
     (tmp_path / "link").symlink_to(os.path.dirname(path))
@@ -201,9 +212,9 @@ def test_no_image_where_the_kernel_makes_things(tmp_path: Path, path: str) -> No
 
 
 def test_an_image_below_run_is_gone_at_every_boot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_file, "mounted_types", lambda _device: {"overlay"})
+    monkeypatch.setattr(image_path, "mounted_types", lambda _device: {"overlay"})
     path = "/run/xen-blockdev-test/a.raw"
-    assert "it is below /run, so it would be gone" in refused(path, size=MIB, parents=True)
+    assert "it is below /run, so the image would be lost" in refused(path, size=MIB, parents=True)
     assert planned(path, size=MIB, parents=True, volatile=True).actions
 
 
@@ -211,7 +222,7 @@ def no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_directory: int) -> int:
         raise OSError(errno.EOPNOTSUPP, "no such files here")
 
-    monkeypatch.setattr(image_file, "_open_nameless", fail)
+    monkeypatch.setattr(file_actions, "_open_nameless", fail)
 
 
 # Creation
@@ -268,7 +279,7 @@ def test_never_over_another_file(
         no_unnamed_files(monkeypatch)
     plan = planned(tmp_path / "a.raw", size="1M")
     (tmp_path / "a.raw").write_text("somebody's")
-    with pytest.raises(ImageError, match="made by someone else meanwhile"):
+    with pytest.raises(ImageError, match="another process created it in the meantime"):
         plan.actions[0].run()
     assert (tmp_path / "a.raw").read_text() == "somebody's"
     assert os.listdir(tmp_path) == ["a.raw"]
@@ -315,7 +326,7 @@ def test_file_system_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
     plan = planned(tmp_path / "a.raw", size="1M")
     monkeypatch.setattr(os, "link", fail)
-    with pytest.raises(ImageError, match="no hard links"):
+    with pytest.raises(ImageError, match="does not support hard links"):
         plan.actions[0].run()
     assert not os.listdir(tmp_path)
 
@@ -335,11 +346,11 @@ def test_syncs_each_directory_once(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert synced == [(tmp_path / name).stat().st_ino for name in ("made", "removed")]
 
 
-def test_read_back_tells_of_a_change_by_another(tmp_path: Path) -> None:
+def test_read_back_finds_a_change_by_another_process(tmp_path: Path) -> None:
     plan = planned(tmp_path / "a.raw", size="1M")
     plan.actions[0].run()
     os.truncate(tmp_path / "a.raw", 512)
-    with pytest.raises(ImageError, match="another program changed it"):
+    with pytest.raises(ImageError, match="another process changed it"):
         plan.read_back()
 
 
@@ -363,14 +374,14 @@ def test_keeps_an_image_whose_size_is_not_given(tmp_path: Path) -> None:
     "path", ["a.raw", "./a.raw", "", "/", "/srv/", "/srv/..", "/srv/a\0b", "/\ud800", 5, None, []]
 )
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_path_that_is_none(path: object, state: str) -> None:
+def test_invalid_path(path: object, state: str) -> None:
     message = refused(path, size="1M", state=state)
     assert message.startswith(f"path {path!r} is not the absolute path of a file")
     assert "/srv/xen/web/boot.raw" in message
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
-def test_what_is_no_image(tmp_path: Path, state: str) -> None:
+def test_files_that_are_not_images(tmp_path: Path, state: str) -> None:
     (tmp_path / "directory").mkdir()
     os.mkfifo(tmp_path / "fifo")
     with socket.socket(socket.AF_UNIX) as listening:
@@ -396,12 +407,12 @@ def test_links(tmp_path: Path) -> None:
     for state in ("present", "absent"):
         message = refused(tmp_path / "dangling", size="1M", state=state)
         assert f"{tmp_path}/nothing, which does not exist" in message
-        assert "cannot look at" in refused(tmp_path / "circle", size="1M", state=state)
+        assert "cannot read" in refused(tmp_path / "circle", size="1M", state=state)
     assert (tmp_path / "a.raw").stat().st_size == 2 * MIB
     assert not (tmp_path / "nothing").exists()
 
 
-def test_directory_that_is_none(tmp_path: Path) -> None:
+def test_invalid_directory(tmp_path: Path) -> None:
     image(tmp_path / "file")
     assert refused(tmp_path / "no/a.raw", size="1M") == (
         f"cannot create {tmp_path}/no/a.raw: the directory {tmp_path}/no does not exist; "
@@ -450,11 +461,11 @@ def test_missing_directory_is_judged_by_the_one_above_it(
     with monkeypatch.context() as limited:
         limited.setattr(os, "ftruncate", failing(errno.EFBIG))
         message = refused(path, size="2T", parents=True)
-        assert f"the file system of {tmp_path} holds no file" in message
+        assert f"the file system of {tmp_path} cannot hold a file" in message
     with monkeypatch.context() as read_only:
         read_only.setattr(os, "access", lambda *_arguments: False)
         message = refused(path, size="1M", parents=True)
-        assert f"{tmp_path} cannot be written" in message
+        assert f"{tmp_path} is not writable" in message and "read-only" in message
     monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bfree=1, f_frsize=4096))
     message = refused(path, size="1M", parents=True, allocation="full")
     assert f"4096 are free in {tmp_path} " in message
@@ -479,7 +490,7 @@ def test_unreadable_size_names_the_image(tmp_path: Path, size: object) -> None:
 
 
 def test_size_missing(tmp_path: Path) -> None:
-    assert "does not exist; give its size" in refused(tmp_path / "a.raw")
+    assert "does not exist yet; set its size" in refused(tmp_path / "a.raw")
 
 
 def test_same_image_twice(tmp_path: Path) -> None:
@@ -508,10 +519,10 @@ def test_beyond_the_limit_of_the_file_system(
 ) -> None:
     modified = tmp_path.stat().st_mtime_ns
     monkeypatch.setattr(os, "ftruncate", failing(errno.EFBIG))
-    assert "holds no file of that size" in refused(tmp_path / "a.raw", size="2T")
+    assert "cannot hold a file of that size" in refused(tmp_path / "a.raw", size="2T")
     assert tmp_path.stat().st_mtime_ns == modified
     assert planned(tmp_path / "a.raw", size=2 * 1024**4 - 512).actions
-    assert "holds no file" in refused(image(tmp_path / "b.raw"), size="3T")
+    assert "cannot hold a file" in refused(image(tmp_path / "b.raw"), size="3T")
     no_unnamed_files(monkeypatch)
     assert planned(tmp_path / "a.raw", size="2T").actions
 
@@ -581,7 +592,7 @@ def test_growth_that_fails_halfway_is_taken_back(
     with pytest.raises(ImageError) as error:
         planned(path, size="4M", allocation="full").actions[0].run()
     assert str(error.value) == (
-        f"cannot allocate {path} in full: fallocate failed: fallocate: No space left on device; "
+        f"cannot preallocate {path}: fallocate failed: fallocate: No space left on device; "
         "set allocation: sparse"
     )
     assert path.stat().st_size == MIB
@@ -590,7 +601,7 @@ def test_growth_that_fails_halfway_is_taken_back(
 def test_growth_never_writes_over_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As the C library does by posix_fallocate where a file system has no fallocate(2)."""
+    """As posix_fallocate does in the C library if a file system has no fallocate(2)."""
     path = image(tmp_path / "a.raw", MIB, b"content")
     monkeypatch.setattr(os, "posix_fallocate", failing(errno.EOPNOTSUPP))
     planned(path, size="2M", allocation="full").actions[0].run()
@@ -598,11 +609,11 @@ def test_growth_never_writes_over_what_is_there(
     assert path.stat().st_blocks * 512 >= 2 * MIB
 
 
-def test_growth_never_cuts_what_grew_meanwhile(tmp_path: Path) -> None:
+def test_growth_never_truncates_what_another_process_grew(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw")
     plan = planned(path, size="2M")
     os.truncate(path, 3 * MIB)
-    with pytest.raises(ImageError, match="grown to 3MiB by someone else"):
+    with pytest.raises(ImageError, match=r"another process grew .* to 3MiB"):
         plan.actions[0].run()
     assert path.stat().st_size == 3 * MIB
 
@@ -646,7 +657,7 @@ def test_another_run_deletes_it_first(
         return real(descriptor, command, argument)
 
     monkeypatch.setattr(fcntl, "fcntl", lease)
-    with pytest.raises(ImageError, match="replaced by" if new else "deleted by someone else"):
+    with pytest.raises(ImageError, match="replaced by" if new else "another process deleted"):
         plan.actions[0].run()
     assert path.exists() == new
     assert not new or path.stat().st_size == 2 * MIB
@@ -677,7 +688,9 @@ def test_a_file_system_that_grants_leases_to_some(
     if works:
         plan.actions[0].run()
     else:
-        with pytest.raises(ImageError, match="it came into use meanwhile; run again"):
+        with pytest.raises(
+            ImageError, match="another process has opened it in the meantime; run again"
+        ):
             plan.actions[0].run()
     assert path.stat().st_size == (512 if works else MIB)
 
@@ -702,9 +715,9 @@ def test_replaced_between_two_looks(
         return path
 
     path, other = image(tmp_path / "a.raw"), image(tmp_path / "b.raw")
-    monkeypatch.setattr(image_file, "resolved", resolved)
+    monkeypatch.setattr(image_path, "resolved", resolved)
     what = "replaced by another file" if there else "removed"
-    assert refused(path, size="1M") == f"{path} was {what} meanwhile; run again"
+    assert refused(path, size="1M") == f"{path} was {what} in the meantime; run again"
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -712,22 +725,24 @@ def test_never_through_a_link_that_was_put_above_it(tmp_path: Path, there: bool)
     place, other = tmp_path / "images", tmp_path / "other"
     place.mkdir()
     other.mkdir()
-    if there:  # one file, so that no look at the file itself tells the places apart
+    if there:  # the same file, so that its status does not show the difference
         os.link(image(place / "a.raw"), other / "a.raw")
     options = {"state": "absent"} if there else {"size": "1M"}
     plan = planned(place / "a.raw", **options)
     place.rename(tmp_path / "moved")
     place.symlink_to(other)
-    with pytest.raises(BlockdevError, match=f"{place} is not a directory but was one"):
+    with pytest.raises(BlockdevError, match=f"{place} is not a directory"):
         plan.actions[0].run()
     assert (other / "a.raw").exists() is there
 
 
-def test_shrinks_only_when_told(tmp_path: Path) -> None:
+def test_shrinks_only_with_consent(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw", 2 * MIB)
     message = refused(path, size="1M")
-    assert message.startswith(f"cannot shrink {path} from 2MiB to 1MiB: ")
-    assert "set shrink: true" in message
+    assert message == (
+        f"cannot shrink {path} from 2MiB to 1MiB: data beyond 1MiB would be lost; set shrink: true "
+        "to allow it, or omit size"
+    )
     assert sentences(planned(path, size="1M", shrink=True)) == [f"shrink {path} from 2MiB to 1MiB"]
     assert done(path, size="1M", shrink=True)["size"] == MIB
 
@@ -746,11 +761,11 @@ def test_in_use(tmp_path: Path, what: str, options: Dict[str, Any]) -> None:
         "(xen_loopdev with state: absent)"
     )
     message = refused(path, users=[LOOP, VBD, PROCESS], **options)
-    # The guest that has the loop device comes first, and is said once.
+    # The guest that has the loop device comes first, and is named once.
     assert "attached to domain web as xvdb, bound to /dev/loop3, open in process 7" in message
     assert "unbind it first" in message
     assert "detach it first" in message
-    assert "end that first" in message
+    assert "close it first" in message
 
 
 @pytest.mark.parametrize(
@@ -760,18 +775,18 @@ def test_in_use(tmp_path: Path, what: str, options: Dict[str, Any]) -> None:
 def test_came_into_use_after_the_plan(tmp_path: Path, what: str, options: Dict[str, Any]) -> None:
     path = image(tmp_path / "a.raw")
     plan = planned(path, **options)
-    with open(path, "rb"), pytest.raises(ImageError, match=f"cannot {what} .* meanwhile"):
+    with open(path, "rb"), pytest.raises(ImageError, match=f"cannot {what} .* in the meantime"):
         plan.actions[0].run()
     assert path.stat().st_size == MIB
     plan.actions[0].run()
     plan.read_back()
 
 
-def test_whoever_opens_it_meanwhile_waits(tmp_path: Path) -> None:
+def test_a_process_that_opens_it_during_the_action_waits(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw", 2 * MIB)
-    found = image_file.find(str(path))
-    assert isinstance(found, image_file.Image)
-    with opened_real(str(tmp_path)) as parent, image_file._exclusive(
+    found = image_path.find(str(path))
+    assert isinstance(found, image_path.Image)
+    with opened_real(str(tmp_path)) as parent, file_actions._exclusive(
         found, parent, "shrink it"
     ) as descriptor:
         reader = subprocess.Popen(["wc", "-c", str(path)], stdout=subprocess.PIPE)
@@ -802,7 +817,7 @@ def test_a_deleted_image_is_not_replaced_by_an_empty_one(
     assert planned(tmp_path / "b.raw", size=MIB).actions
 
 
-def test_users_that_will_have_gone_count_not_in_check_mode(tmp_path: Path) -> None:
+def test_users_that_earlier_tasks_would_remove_do_not_count_in_check_mode(tmp_path: Path) -> None:
     path = image(tmp_path / "a.raw")
     going: Dict[str, Any] = {
         "state": "absent",
@@ -832,12 +847,12 @@ def test_an_image_that_a_config_names_is_not_deleted(tmp_path: Path) -> None:
     config.write_text(f"name='web'\ndisk=['{path},,xvda']\n")
     named_in = {"directories": [str(tmp_path)], "but_for": None}
     assert refused(path, state="absent", named_in=named_in) == (
-        f"cannot delete {path}: {config} names it; take the disk out of that config first"
+        f"cannot delete {path}: {config} names it; remove the disk from that config first"
     )
     bound = User("loop", "bound to /dev/loop3")
     assert refused(path, state="absent", named_in=named_in, users=[bound]) == (
-        f"cannot delete {path}: {config} names it, bound to /dev/loop3; take the disk out of that "
-        "config first, unbind it first (xen_loopdev with state: absent)"
+        f"cannot delete {path}: {config} names it, bound to /dev/loop3; remove the disk from "
+        "that config first, unbind it first (xen_loopdev with state: absent)"
     )
     named_in["but_for"] = [str(config)]
     assert planned(path, state="absent", named_in=named_in).actions
@@ -854,7 +869,7 @@ def test_deletes(tmp_path: Path) -> None:
     assert plan.read_back() == plan.after
     assert not planned(path, state="absent").actions
     path.touch()
-    with pytest.raises(ImageError, match="made again"):
+    with pytest.raises(ImageError, match="created it again"):
         plan.read_back()
 
 
@@ -907,8 +922,8 @@ def test_copy_that_fails_leaves_nothing_behind(
 def test_copy_smaller_than_its_source(tmp_path: Path) -> None:
     source = image(tmp_path / "base.raw", 700)
     assert refused(tmp_path / "a.raw", source=str(source), size=512) == (
-        f"cannot copy {source} to {tmp_path}/a.raw: it has 1KiB and size is only 512 bytes; give "
-        "at least that, or leave size out"
+        f"cannot copy {source} to {tmp_path}/a.raw: the source has 1KiB, but size is 512 "
+        "bytes; increase size, or omit it"
     )
 
 
@@ -920,13 +935,17 @@ def test_existing_image_is_never_written_again(tmp_path: Path) -> None:
     ]
 
 
-def test_sources_that_are_none(tmp_path: Path) -> None:
+def test_invalid_sources(tmp_path: Path) -> None:
     path = tmp_path / "a.raw"
-    assert "source 'base.raw' is not the absolute path" in refused(path, source="base.raw")
+    assert "source 'base.raw' is not an absolute path" in refused(path, source="base.raw")
     assert f"its source {tmp_path}/no does not exist" in refused(path, source=f"{tmp_path}/no")
-    assert f"{tmp_path} is a directory" in refused(path, source=str(tmp_path))
+    for directory in (f"{tmp_path}", f"{tmp_path}/"):
+        assert f"{directory} is a directory; set filesystem" in refused(path, source=directory)
+    assert f"source '{tmp_path}/no/' is not the absolute path of a file" in refused(
+        path, source=f"{tmp_path}/no/"
+    )
     empty = image(tmp_path / "empty", 0)
-    assert "is empty; give a size" in refused(path, source=str(empty))
+    assert "is empty; set size" in refused(path, source=str(empty))
     assert done(path, source=str(empty), size="1M")["size"] == MIB
 
 
@@ -941,11 +960,11 @@ def test_source_that_the_same_call_deletes(tmp_path: Path) -> None:
     images = RawImages(KnownUsage(), Pending())
     path = image(tmp_path / "base.raw")
     images.plan(item(path, state="absent"))
-    with pytest.raises(ImageError, match="to be deleted in the same call"):
+    with pytest.raises(ImageError, match="the same call deletes its source"):
         images.plan(item(tmp_path / "a.raw", source=str(path)))
 
 
-# Whatever is given
+# Any input
 
 anything = st.one_of(
     st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary(), st.just([])

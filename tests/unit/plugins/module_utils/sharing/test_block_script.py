@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The loop devices of Xen's own script: which they are, and what is left of one that was ended."""
+"""The loop devices of Xen's own script, and those that a killed script has left behind."""
 
 from __future__ import annotations
 
@@ -13,8 +13,7 @@ from typing import Iterator, List
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import loopdev_actions
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_script
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_script, unbinding
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xenutil import binding
@@ -59,7 +58,7 @@ def test_an_image_that_the_script_alone_has_bound(file_vbd: Vbd) -> None:
     assert not block_script.has((1, 102), [theirs, other], scripts)
 
 
-def test_only_what_nobody_knows_of_is_unbound(
+def test_only_devices_that_were_left_behind_are_unbound(
     file_vbd: Vbd, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unbound: List[int] = []
@@ -72,7 +71,7 @@ def test_only_what_nobody_knows_of_is_unbound(
     monkeypatch.setattr(locks, "loop_devices", unlocked)
     monkeypatch.setattr(xen_state, "attached_devices", lambda: [file_vbd])
     monkeypatch.setattr(loop_binding, "scan", lambda: bindings)
-    monkeypatch.setattr(loopdev_actions, "unbind", lambda _path, one: unbound.append(one.number))
+    monkeypatch.setattr(unbinding, "unbind", lambda _path, one: unbound.append(one.number))
     block_script.release((), [])
     assert unbound == []
     block_script.release([(1, 100)], bindings[:1])

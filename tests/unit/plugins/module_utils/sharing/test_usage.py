@@ -42,7 +42,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(usage.loop_binding, "scan", list)
     monkeypatch.setattr(usage.xen_state, "attached_devices", list)
     monkeypatch.setattr(block_device, "SYS_BLOCK_BY_NUMBER", "/nonexistent")
-    monkeypatch.setattr(open_files, "opened", lambda: iter(()))
+    monkeypatch.setattr(open_files, "all_open", lambda: iter(()))
     monkeypatch.setattr(open_files, "command", COMMANDS.get)
     monkeypatch.setattr(usage, "GLANCES_SECONDS", (0, 0, 0))
 
@@ -54,14 +54,14 @@ def opened_by(*users: User) -> List[OpenFile]:
 
 def test_who_only_looks_at_a_device_does_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = iter([*[opened_by(HOLDER, GLANCE)] * 2, *[opened_by(HOLDER)] * 2])
-    monkeypatch.setattr(open_files, "opened", lambda: next(reads))
+    monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
     assert Usage().of_device(LOOP3) == [HOLDER]
     assert not list(reads)
 
 
 def test_nobody_is_waited_for_any_longer_than_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = iter([opened_by(GLANCE), opened_by(GLANCE), opened_by()])
-    monkeypatch.setattr(open_files, "opened", lambda: next(reads))
+    monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
     used = Usage()
     assert used.of_device(LOOP3) == []
     assert not list(reads)
@@ -70,7 +70,7 @@ def test_nobody_is_waited_for_any_longer_than_needed(monkeypatch: pytest.MonkeyP
 
 def test_nobody_is_waited_for_where_nobody_has_it_open(monkeypatch: pytest.MonkeyPatch) -> None:
     reads = iter([opened_by()])
-    monkeypatch.setattr(open_files, "opened", lambda: next(reads))
+    monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
     assert Usage().of_device(LOOP3) == []
 
 
@@ -101,7 +101,7 @@ def test_who_has_a_file_open_is_told_once_nobody_else_is_left(
     file = (status.st_dev, status.st_ino)
     loop3 = User("loop", "bound to /dev/loop3", rdev=LOOP3)
     vbd = User("vbd", "attached to domain web as xvda", "web", 51712, by_process=True)
-    monkeypatch.setattr(open_files, "opened", lambda: [OpenFile("12", "3", status)])
+    monkeypatch.setattr(open_files, "all_open", lambda: [OpenFile("12", "3", status)])
     monkeypatch.setattr(Usage, "_bound_files", {file: [loop3]})
     assert Usage().of_file(status) == [loop3]
     assert Usage().of_file(status, lambda user: user == loop3) == [HOLDER]
@@ -115,7 +115,7 @@ def test_who_has_a_device_open_is_told_once_nobody_else_is_left(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """As nobody would notice before the disk was detached otherwise."""
-    monkeypatch.setattr(open_files, "opened", lambda: iter(opened_by(HOLDER)))
+    monkeypatch.setattr(open_files, "all_open", lambda: iter(opened_by(HOLDER)))
     served = xen_state.Vbd(1, "web", 51712, "xvda", "/dev/loop3", "rw", physical_device=(7, 3))
     monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [served])
     (vbd,) = Usage().of_device(LOOP3)
@@ -139,7 +139,7 @@ class Qemu:
         path.touch()
         self.path = path
         opened = OpenFile("12", "3", path.stat())
-        monkeypatch.setattr(open_files, "opened", lambda: [opened])
+        monkeypatch.setattr(open_files, "all_open", lambda: [opened])
         monkeypatch.setattr(OpenFile, "is_for_writing", True)
         monkeypatch.setattr(
             open_files.Process, "_arguments", ["qemu", "-xen-domid", "7", "-name", "hvm"]
@@ -209,7 +209,7 @@ def test_who_writes_to_the_disk_of_a_partition(
         (tmp_path / number).symlink_to(tmp_path / name)
     (tmp_path / "sda/sda1/partition").write_text("1")
     status = os.stat_result((stat.S_IFBLK, 1, 5, 1, 0, 0, 0, 0, 0, 0), {"st_rdev": disk})
-    monkeypatch.setattr(open_files, "opened", lambda: [OpenFile("12", "3", status)])
+    monkeypatch.setattr(open_files, "all_open", lambda: [OpenFile("12", "3", status)])
     monkeypatch.setattr(OpenFile, "is_for_writing", True)
     part = os.stat_result((stat.S_IFBLK, 1, 5, 1, 0, 0, 0, 0, 0, 0), {"st_rdev": partition})
     used = Usage()

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A stand-in for the kernel that gives the answers which a real one does not give on demand."""
+"""A stand-in for the kernel, for answers that a real one does not give on demand."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ REQUESTS = {
 
 
 class Kernel:
-    """Answers ioctl as told. Device N is the regular file loopN of a directory."""
+    """Answers ioctl as a test sets it. Device N is the regular file loopN of a directory."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.directory = directory
@@ -52,13 +52,13 @@ class Kernel:
         (directory / "loop-control").touch()
         monkeypatch.setattr(fcntl, "ioctl", self.ioctl)
         monkeypatch.setattr(loop_control, "CONTROL", str(directory / "loop-control"))
-        # Which number a device has only the real kernel says, and that of others.
+        # The regular files that stand for devices have no device numbers.
         for directory_of in ("SYS_BLOCK", "SYS_MISC"):
             monkeypatch.setattr(loop_node, directory_of, str(directory / "no-sys"))
         for module in (loop_binding, loop_control):
-            monkeypatch.setattr(module, "device_path", self.device_path)
+            monkeypatch.setattr(module, "device_of", self.device_of)
 
-    def device_path(self, number: int) -> str:
+    def device_of(self, number: int) -> str:
         return str(self.directory / f"loop{number}")
 
     def fail(self, request: str, code: int, times: int = 1) -> None:

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs that look into images and fill them. They get files by number, not by name."""
+"""Running the programs that inspect and fill images. They get files as descriptors, not by name."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Mapping, Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number
 from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import (
@@ -17,20 +17,16 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import 
 )
 
 
-class ImageError(BlockdevError):
-    """An image cannot be had as wanted."""
-
-
 @dataclass(frozen=True)
 class Tool:
-    """A program that need not be on a host."""
+    """A program that may be missing on a host."""
 
     name: str
     purpose: str
-    """What it does, after ``which``."""
+    """What it does, as a clause after ``which``."""
 
     def require(self) -> None:
-        """Raise ImageError where it is not on this host."""
+        """Raise ImageError if it is not on this host."""
         if programs.find(self.name) is None:
             raise self._missing()
 
@@ -46,11 +42,11 @@ class Tool:
         directory: Optional[int] = None,
         environment: Optional[Mapping[str, str]] = None,
     ) -> str:
-        """What it prints. Raises ImageError where it fails, and where it does not end.
+        """Run it and return its output. Raises ImageError if it fails or does not end in time.
 
-        C(timeout): seconds. C(descriptors): those that it inherits, and what an error calls each.
-        C(action): the argument that says what it does, for errors. C(directory): a descriptor of
-        where it runs. C(environment): variables that it needs beside ours.
+        ``timeout``: seconds. ``descriptors``: those that it inherits, with the names that errors
+        show for them. ``action``: the argument that errors show, such as ``convert``.
+        ``directory``: a descriptor of its working directory. ``environment``: additional variables.
         """
         shown = f"{self.name} {action}" if action else self.name
         try:
@@ -67,13 +63,13 @@ class Tool:
         except ProgramError as error:
             raise ImageError(str(error)) from None
         if done.code:
-            words = _named(done.stderr.strip(), descriptors)
+            words = _with_names(done.stderr.strip(), descriptors)
             raise ImageError(f"{shown} failed: {words}")
         return done.stdout
 
 
-def _named(words: str, descriptors: Mapping[int, str]) -> str:
-    """What a program said, with names in the place of the numbers that it got."""
+def _with_names(words: str, descriptors: Mapping[int, str]) -> str:
+    """The error of a program, with names in place of the descriptors."""
     for descriptor, name in descriptors.items():
         shown = name.replace("\\", "\\\\")
         words = re.sub(rf"{by_number(descriptor)}\b", shown, words)

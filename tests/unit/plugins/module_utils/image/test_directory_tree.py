@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Real folders that an image is to be filled from, and what must not be in them."""
+"""Real directories to fill images from, and what must not be in them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from typing import Any, Callable, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.image import content as image_content
-from ansible_collections.xen.blockdev.plugins.module_utils.image.content import Folder
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import folder
+from ansible_collections.xen.blockdev.plugins.module_utils.image import directory_tree
+from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree import DirectoryTree
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import directory
 
 CONTENT = {"b": b"content", "a/z": b"", "a/link": "/etc/shadow", "a/empty": None}
 
 
-def read(path: Path) -> Folder:
-    return image_content.read(str(path))
+def read(path: Path) -> DirectoryTree:
+    return directory_tree.read(str(path))
 
 
 def refused(path: Path) -> str:
@@ -30,20 +30,22 @@ def refused(path: Path) -> str:
     return str(error.value)
 
 
-def paths(found: Folder) -> List[str]:
+def paths(found: DirectoryTree) -> List[str]:
     return [entry.path for entry in found.entries]
 
 
-def verify(found: Folder) -> None:
+def verify(found: DirectoryTree) -> None:
     with found.opened() as directory:
-        found.refuse_changed(directory)
+        found.check_unchanged(directory)
 
 
-def test_everything_in_a_folder_in_an_order_of_its_own(tmp_path: Path) -> None:
-    found = read(folder(tmp_path / "f", CONTENT))
+def test_everything_in_a_directory_in_its_order(tmp_path: Path) -> None:
+    found = read(directory(tmp_path / "f", CONTENT))
     assert paths(found) == ["a", "a/empty", "a/link", "a/z", "b"]
-    assert found.size == len(b"content")
-    assert {path: [entry.name for entry in entries] for path, entries in found.below.items()} == {
+    assert [entry.size for entry in found.entries] == [0, 0, 0, 0, len(b"content")]
+    assert {
+        path: [entry.name for entry in entries] for path, entries in found.by_parent.items()
+    } == {
         "": ["a", "b"],
         "a": ["empty", "link", "z"],
         "a/empty": [],
@@ -52,61 +54,61 @@ def test_everything_in_a_folder_in_an_order_of_its_own(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_text(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {})
+    path = directory(tmp_path / "f", {})
     with open(os.fsencode(path) + b"/\xff\n", "wb"):
         pass
     assert [os.fsencode(name) for name in paths(read(path))] == [b"\xff\n"]
 
 
-def test_a_link_to_the_folder_is_followed(tmp_path: Path) -> None:
-    folder(tmp_path / "f", CONTENT)
+def test_a_link_to_the_directory_is_followed(tmp_path: Path) -> None:
+    directory(tmp_path / "f", CONTENT)
     (tmp_path / "link").symlink_to("f")
     found = read(tmp_path / "link")
     assert (found.path, found.real) == (f"{tmp_path}/link", f"{tmp_path}/f")
     assert "b" in paths(found)
 
 
-def test_no_folder(tmp_path: Path) -> None:
+def test_no_directory(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    assert "with filesystem, source is the directory whose content" in refused(tmp_path / "file")
+    assert "with filesystem, source must be the directory whose content" in refused(
+        tmp_path / "file"
+    )
     assert refused(tmp_path / "no") == f"{tmp_path}/no does not exist"
 
 
 def test_neither_files_nor_directories_nor_links(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {"a/file": b""})
+    path = directory(tmp_path / "f", {"a/file": b""})
     os.mkfifo(path / "a/fifo")
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path / "a/socket"))
         assert refused(path) == (
-            f"{path} cannot be the content of the image: neither a file, a directory nor a "
-            "symbolic link: a/fifo, a/socket"
+            f"{path} cannot be copied into an image: neither a file, a directory nor a symbolic "
+            "link: a/fifo, a/socket"
         )
 
 
-def test_all_that_is_wrong_is_told_but_not_every_name(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {f"{number}/file": b"" for number in range(7)})
+def test_every_problem_is_named_but_not_every_name(tmp_path: Path) -> None:
+    path = directory(tmp_path / "f", {f"{number}/file": b"" for number in range(7)})
     os.mkfifo(path / "new\nline")
     path.chmod(0o1777)
     for number in range(7):
         (path / str(number)).chmod(0o777)
     message = refused(path)
     assert "nor a symbolic link: 'new\\nline';" in message
-    assert message.endswith(f"exchange what is in there: {path}, 0, 1, 2, 3 (and 3 more)")
+    assert message.endswith(f"its content (chmod o-w): {path}, 0, 1, 2, 3 (and 3 more)")
 
 
-def test_more_directories_in_each_other_than_are_opened(
+def test_more_nested_directories_than_are_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(image_content, "MAX_DEPTH", 3)
-    path = folder(tmp_path / "f", {"a/b/c/file": b""})
+    monkeypatch.setattr(directory_tree, "MAX_DIRECTORY_DEPTH", 3)
+    path = directory(tmp_path / "f", {"a/b/c/file": b""})
     assert len(read(path).entries) == 4
     (path / "a/b/c/d").mkdir()
     assert refused(path).endswith("more than 3 directories deep: a/b/c/d")
 
 
-def test_another_file_system_is_not_looked_into(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_another_file_system_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def stat_of(name: Any, **options: Any) -> Any:
         status = real_stat(name, **options)
         if name == "proc":
@@ -114,10 +116,10 @@ def test_another_file_system_is_not_looked_into(
             return SimpleNamespace(**{**fields, "st_dev": status.st_dev + 1})
         return status
 
-    path = folder(tmp_path / "f", {"proc/1/mem": b""})
+    path = directory(tmp_path / "f", {"proc/1/mem": b""})
     real_stat = os.stat
     monkeypatch.setattr(os, "stat", stat_of)
-    assert refused(path).endswith("on another file system that is mounted there: proc")
+    assert refused(path).endswith("a mount point of another file system: proc")
 
 
 def write(path: Path) -> None:
@@ -156,7 +158,7 @@ def give_away(path: Path) -> None:
 
 def replace_all(path: Path) -> None:
     os.rename(path, path.parent / "other")
-    folder(path, dict(CONTENT))
+    directory(path, dict(CONTENT))
 
 
 @pytest.mark.parametrize(
@@ -173,22 +175,22 @@ def replace_all(path: Path) -> None:
     ],
 )
 def test_what_changes_after_it_was_read(tmp_path: Path, change: Callable[[Path], None]) -> None:
-    path = folder(tmp_path / "f", dict(CONTENT))
+    path = directory(tmp_path / "f", dict(CONTENT))
     found = read(path)
     change(path)
-    with pytest.raises(BlockdevError, match=f"{path} was changed meanwhile; run again"):
+    with pytest.raises(BlockdevError, match=f"{path} was changed in the meantime; run again"):
         verify(found)
 
 
-def test_a_folder_that_vanishes(tmp_path: Path) -> None:
-    path = folder(tmp_path / "f", {})
+def test_a_directory_that_vanishes(tmp_path: Path) -> None:
+    path = directory(tmp_path / "f", {})
     found = read(path)
     path.rmdir()
-    with pytest.raises(BlockdevError, match="changed meanwhile"):
+    with pytest.raises(BlockdevError, match="changed in the meantime"):
         verify(found)
 
 
-def test_a_directory_that_becomes_a_link_while_it_is_looked_at(
+def test_a_directory_that_becomes_a_link_while_it_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def stat_of(name: Any, **options: Any) -> os.stat_result:
@@ -198,8 +200,8 @@ def test_a_directory_that_becomes_a_link_while_it_is_looked_at(
             (path / "a").symlink_to(tmp_path / "secret")
         return status
 
-    folder(tmp_path / "secret", {"key": b"secret"})
-    path = folder(tmp_path / "f", {"a/file": b""})
+    directory(tmp_path / "secret", {"key": b"secret"})
+    path = directory(tmp_path / "f", {"a/file": b""})
     real_stat = os.stat
     monkeypatch.setattr(os, "stat", stat_of)
-    assert refused(path) == f"{path} was changed meanwhile; run again"
+    assert refused(path) == f"{path} was changed in the meantime; run again"

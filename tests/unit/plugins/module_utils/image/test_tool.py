@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The programs that work on images: what they get, and what is said if they fail."""
+"""The programs that work on images: what they get, and the errors if they fail."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import os
 from pathlib import Path
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number
-from ansible_collections.xen.blockdev.plugins.module_utils.image.tools import ImageError, Tool
+from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
 
 SH = Tool("sh", "runs scripts")
 
@@ -17,23 +18,23 @@ SH = Tool("sh", "runs scripts")
 def test_what_a_tool_prints(tmp_path: Path) -> None:
     with open(tmp_path / "a.raw", "w", encoding="ascii") as image:
         number = image.fileno()
-        folder = os.open(tmp_path, os.O_RDONLY)
+        directory = os.open(tmp_path, os.O_RDONLY)
         try:
             printed = SH.run(
                 *("-c", f"pwd; echo $MORE; echo there >{by_number(number)}"),
                 timeout=5,
                 descriptors={number: "a.raw"},
-                directory=folder,
+                directory=directory,
                 environment={"MORE": "x"},
             )
         finally:
-            os.close(folder)
+            os.close(directory)
     assert printed == f"{tmp_path}\nx\n"
     assert (tmp_path / "a.raw").read_text() == "there\n"
 
 
 def test_a_tool_that_fails_names_the_image(tmp_path: Path) -> None:
-    """It gets the image as a number, which tells the user nothing."""
+    """It gets the image as a descriptor, which means nothing to the user."""
     with open(tmp_path / "a.raw", "w", encoding="ascii") as image:
         number = image.fileno()
         script = f"echo {by_number(number)}: no, nor {by_number(number)}0 >&2; exit 1"

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Images with a file system, from the options of xen_raw_disk to the file that they give."""
+"""Images with a file system, from the options of xen_raw_disk to the resulting file."""
 
 from __future__ import annotations
 
@@ -14,14 +14,19 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending impo
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import locks, programs
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file_systems import FILE_SYSTEMS
+from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system_options import (
+    FILE_SYSTEMS,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
+    RawDiskItem,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
 from ansible_collections.xen.blockdev.plugins.modules.xen_raw_disk import INTERFACE
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
     Content,
     blkid,
-    folder,
+    directory,
     needs,
 )
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
@@ -51,7 +56,8 @@ def planned(path: Path, check_mode: bool = False, **options: Any) -> Plan:
         name: spec.get("default") for name, spec in INTERFACE.options.items()
     }
     given = {name: str(one) if isinstance(one, Path) else one for name, one in options.items()}
-    return RawImages(NoUsage(), Pending(check_mode)).plan({**defaults, "path": str(path), **given})
+    item = RawDiskItem.read({**defaults, "path": str(path), **given})
+    return RawImages(NoUsage(), Pending(check_mode)).plan(item)
 
 
 def done(path: Path, **options: Any) -> State:
@@ -73,8 +79,8 @@ def sentences(plan: Plan) -> List[str]:
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
-def test_a_run_gives_what_the_plan_said(tmp_path: Path, kind: str) -> None:
-    source = folder(tmp_path / "f", CONTENT)
+def test_a_run_gives_the_planned_state(tmp_path: Path, kind: str) -> None:
+    source = directory(tmp_path / "f", CONTENT)
     label = None if kind == "tar" else "DATA"
     options = {"filesystem": kind, "source": source, "label": label}
     plan = planned(tmp_path / "a.raw", check_mode=True, **options)
@@ -90,7 +96,7 @@ def test_a_run_gives_what_the_plan_said(tmp_path: Path, kind: str) -> None:
 
 
 def test_sentences(tmp_path: Path) -> None:
-    source = folder(tmp_path / "f", {})
+    source = directory(tmp_path / "f", {})
     create = f"create {tmp_path}/a.raw, 16MiB,"
     image, size = tmp_path / "a.raw", "16MiB"
     for options, sentence in (
@@ -107,7 +113,7 @@ def test_sentences(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
 def test_all_blocks(tmp_path: Path, kind: str) -> None:
-    source = folder(tmp_path / "f", CONTENT)
+    source = directory(tmp_path / "f", CONTENT)
     options = {"filesystem": kind, "source": source, "size": "32MiB", "allocation": "full"}
     plan = planned(tmp_path / "a.raw", **options)
     assert plan.after == {"size": 32 * MIB, "allocated": 32 * MIB}
@@ -127,26 +133,26 @@ def test_image_that_exists_is_not_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"label": "DATA"}, "a label is that of a file system: set filesystem to ext2, ext3,"),
-        ({"filesystem": "tar", "label": "DATA", "source": "f"}, "a label is that of a file"),
-        ({"fat_sector_size": 512}, "fat_sector_size goes with filesystem: vfat only"),
-        ({"filesystem": "ext4", "fat_sector_size": 4096}, "fat_sector_size goes with filesystem"),
-        ({"filesystem": "vfat", "preserve": True}, "preserve goes with filesystem: tar only"),
-        ({"preserve": True}, "preserve goes with filesystem: tar only"),
-        ({"filesystem": "ext4", "source": "f", "source_format": "qcow2"}, "leave source_format"),
-        ({"filesystem": "tar"}, "a tar archive is made of a source"),
+        ({"label": "DATA"}, "only a file system has a label; set filesystem to ext2, ext3,"),
+        ({"filesystem": "tar", "label": "DATA", "source": "f"}, "only a file system has a label"),
+        ({"fat_sector_size": 512}, "fat_sector_size is only for filesystem: vfat"),
+        ({"filesystem": "ext4", "fat_sector_size": 4096}, "fat_sector_size is only for"),
+        ({"filesystem": "vfat", "preserve": True}, "preserve is only for filesystem: tar"),
+        ({"preserve": True}, "preserve is only for filesystem: tar"),
+        ({"filesystem": "ext4", "source": "f", "source_format": "qcow2"}, "omit source_format"),
+        ({"filesystem": "tar"}, "filesystem: tar needs a source"),
         ({"filesystem": "ext4", "source": "file"}, "file is not a directory: with filesystem"),
         ({"filesystem": "ext4", "source": "no"}, "no does not exist"),
-        ({"source": "f"}, "f is a directory; say by filesystem"),
-        ({"filesystem": "ext4", "label": "x" * 17}, "does not do for ext"),
-        ({"filesystem": "vfat", "label": "x" * 12}, "does not do for FAT"),
+        ({"source": "f"}, "f is a directory; set filesystem"),
+        ({"filesystem": "ext4", "label": "x" * 17}, "invalid ext label"),
+        ({"filesystem": "vfat", "label": "x" * 12}, "invalid FAT label"),
         ({"filesystem": "vfat", "size": "2MiB"}, "2MiB is too small for the vfat file system"),
         ({"filesystem": "ext4", "size": "4MiB"}, "4MiB is too small for the ext4 file system"),
         ({"filesystem": "tar", "source": "f", "size": 4096}, "too small for the tar archive of"),
     ],
 )
 def test_refused(tmp_path: Path, options: Dict[str, Any], message: str) -> None:
-    folder(tmp_path / "f", CONTENT)
+    directory(tmp_path / "f", CONTENT)
     (tmp_path / "file").write_bytes(b"")
     if "source" in options:
         options = {**options, "source": tmp_path / options["source"]}
@@ -156,19 +162,17 @@ def test_refused(tmp_path: Path, options: Dict[str, Any], message: str) -> None:
 
 
 def test_empty_file_system_without_a_size(tmp_path: Path) -> None:
-    assert refused(tmp_path / "a.raw", filesystem="ext4").endswith("give its size")
+    assert refused(tmp_path / "a.raw", filesystem="ext4").endswith("set its size")
 
 
 def test_image_in_its_own_source(tmp_path: Path) -> None:
-    source = folder(tmp_path / "f", {"sub": None})
+    source = directory(tmp_path / "f", {"sub": None})
     (tmp_path / "link").symlink_to("f/sub")
     said = refused(tmp_path / "link/a.raw", filesystem="tar", source=source)
-    assert "the image would be in" in said
+    assert "the image would be in its own source" in said
 
 
-def test_tool_that_is_missing_is_told_by_the_plan(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_plan_names_a_missing_tool(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "SYSTEM_PATH", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "(package e2fsprogs " in refused(tmp_path / "a.raw", filesystem="ext4", size="64MiB")
@@ -176,11 +180,11 @@ def test_tool_that_is_missing_is_told_by_the_plan(
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
-def test_nothing_is_left_of_a_folder_that_changes(tmp_path: Path, kind: str) -> None:
-    source = folder(tmp_path / "f", CONTENT)
+def test_nothing_is_left_if_the_directory_changes(tmp_path: Path, kind: str) -> None:
+    source = directory(tmp_path / "f", CONTENT)
     plan = planned(tmp_path / "a.raw", filesystem=kind, source=source)
     (source / "b").write_bytes(b"longer" * 50_000)
-    with pytest.raises(BlockdevError, match="changed meanwhile; run again"):
+    with pytest.raises(BlockdevError, match="changed in the meantime; run again"):
         plan.actions[0].run()
     assert os.listdir(tmp_path) == ["f"]
 
@@ -198,8 +202,8 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
-def test_nothing_is_left_where_there_is_no_space(tmp_path: Path, small: Path, kind: str) -> None:
-    source = folder(tmp_path / "f", {"big": os.urandom(5 * MIB)})
+def test_nothing_is_left_if_there_is_no_space(tmp_path: Path, small: Path, kind: str) -> None:
+    source = directory(tmp_path / "f", {"big": os.urandom(5 * MIB)})
     plan = planned(small / "a.raw", filesystem=kind, source=source, volatile=True)
     with pytest.raises((BlockdevError, OSError)):
         plan.actions[0].run()

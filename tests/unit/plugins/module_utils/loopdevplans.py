@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Items of xen_loopdev, to be planned against made-up loop devices."""
+"""Plans of xen_loopdev against made-up loop devices."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import B
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.udev_rule import UdevRule
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import LoopDevices
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_host import LoopHost
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_item import (
+    LoopdevItem,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Leaves, Usage, User
 
 MIB = 1024**2
@@ -53,7 +57,7 @@ WEB = User("vbd", "attached to domain web as xvdb", "web", 51728)
 
 
 class KnownUsage(Usage):
-    """Knows these loop devices, and who uses which of them."""
+    """The usage of these loop devices, and of nothing else."""
 
     def __init__(self, bindings: Sequence[Binding], users: Dict[int, List[User]]) -> None:
         self.bindings = list(bindings)
@@ -77,8 +81,8 @@ def make(path: Path, size: int = MIB) -> Path:
     return path
 
 
-def item(path: object, **options: Any) -> Dict[str, Any]:
-    return {**DEFAULTS, "path": path if isinstance(path, str) else str(path), **options}
+def item(path: object, **options: Any) -> LoopdevItem:
+    return LoopdevItem.read({**DEFAULTS, "path": str(path), **options})
 
 
 def devices(
@@ -90,7 +94,8 @@ def devices(
     units: str = "/nowhere",
 ) -> LoopDevices:
     usage = KnownUsage(bindings, users or {})
-    return LoopDevices(usage, BootUnits(units), UdevRule(rule), Pending.read(pending, check_mode))
+    planned = Pending.read(pending, check_mode)
+    return LoopDevices(LoopHost.of(usage, BootUnits(units), UdevRule(rule), planned))
 
 
 def sentences(plan: Plan) -> List[str]:
