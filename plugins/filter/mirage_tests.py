@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.mirage import results
 from ansible_collections.xen.blockdev.plugins.module_utils.mirage import tests as testing
 
 
@@ -28,7 +29,7 @@ def mirage_tests(
         )
     except BlockdevError as error:
         raise AnsibleFilterError(f"xen.blockdev.mirage_tests: {error}") from error
-    return plan._asdict()
+    return plan.as_dict()
 
 
 class FilterModule:
@@ -37,9 +38,9 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "mirage_tests": mirage_tests,
-            "mirage_blamed": testing.blamed,
-            "mirage_results": testing.results,
-            "mirage_again": testing.again,
-            "mirage_summary": testing.summary,
-            "mirage_junit": testing.junit,
+            "mirage_blamed": results.blamed,
+            "mirage_results": results.results,
+            "mirage_again": results.again,
+            "mirage_summary": results.summary,
+            "mirage_junit": results.junit,
         }

@@ -1,7 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Tests of unikernels: from the options that the user wrote to the items of modules, and from the
-reports of modules to results for people and CI systems.
+"""Tests of unikernels: from the options that the user wrote to the items of modules.
 
 Each test has a domain whose name no other run uses, and all files of a run are in one directory.
 """
@@ -9,9 +8,8 @@ Each test has a domain whose name no other run uses, and all files of a run are 
 from __future__ import annotations
 
 import posixpath
-import re
-from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Sequence
-from xml.etree import ElementTree
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.console import (
     transcript as console_transcript,
@@ -36,9 +34,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
 MEMORY = 32
 """MiB, for a unikernel without a config."""
 
-_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot contain."""
-
 PRESERVE = dict.fromkeys(("on_poweroff", "on_reboot", "on_crash", "on_watchdog"), "preserve")
 """With these, xl keeps a domain whose guest has ended, so that its console can be read to the end
 and a crash can be told from an ordinary end."""
@@ -51,18 +46,52 @@ class MirageTestsError(BlockdevError):
     """All problems of the tests, one per line."""
 
 
-class MirageTestsPlan(NamedTuple):
+@dataclass(frozen=True)
+class Copy:
+    """A file or directory to copy, from one machine to the other."""
+
+    src: str
+    dest: str
+
+    def as_dict(self) -> Dict[str, str]:
+        """For templates."""
+        return {"src": self.src, "dest": self.dest}
+
+
+@dataclass(frozen=True)
+class MirageTest:
+    """The plan of one test."""
+
+    name: str
+    retries: int
+    domain: Options
+    """An element of xen_domains."""
+    start: Options
+    """An item of xen_domain."""
+    console: Options
+    """An item of xen_console."""
+    fetch: Sequence[Copy]
+    """From the host to a path in the report."""
+
+    def as_dict(self) -> Options:
+        """For templates."""
+        return {**vars(self), "fetch": [copy.as_dict() for copy in self.fetch]}
+
+
+@dataclass(frozen=True)
+class MirageTestsPlan:
     """The files to copy to the host, and the tests."""
 
-    copies: List[Options]
-    """``src`` on the controller, ``dest``, a directory on the host."""
-    tests: List[Options]
-    """``name`` and ``retries``; ``domain``, an element of xen_domains; ``start`` and ``console``,
-    items of xen_domain and xen_console; ``fetch``, a list of ``src`` on the host and ``dest`` below
-    the report."""
+    copies: Sequence[Copy]
+    """From the controller to directories on the host."""
+    tests: Sequence[MirageTest]
 
-
-# ---- plan ----
+    def as_dict(self) -> Dict[str, List[Options]]:
+        """For templates."""
+        return {
+            "copies": [copy.as_dict() for copy in self.copies],
+            "tests": [test.as_dict() for test in self.tests],
+        }
 
 
 def _expression(value: object) -> str:
@@ -120,10 +149,10 @@ class _MirageReader(OptionsReader):
         """Directories on the host by paths on the controller."""
 
     @property
-    def copies(self) -> List[Options]:
-        return [{"src": src, "dest": f"{dest}/"} for src, dest in self._copied.items()]
+    def copies(self) -> List[Copy]:
+        return [Copy(src, f"{dest}/") for src, dest in self._copied.items()]
 
-    def test(self, number: int, written: object, timeout: float) -> Optional[Options]:
+    def test(self, number: int, written: object, timeout: float) -> Optional[MirageTest]:
         """The plan of one test; None if it is not a dictionary. If the name or the unikernel is
         invalid, a default takes its place, so that the other options are checked as well."""
         place = _place(number, written)
@@ -141,23 +170,23 @@ class _MirageReader(OptionsReader):
             for i, disk in enumerate(options.get("disks", []))
         ]
         log = f"{self._directory}/{domain}.log"
-        return {
-            "name": options["name"],
-            "retries": options.get("retries", 0),
-            "domain": {"name": domain, **config, "disks": disks},
-            "start": {"name": domain, "config": f"{self._directory}/{domain}.cfg"},
-            "console": {
+        return MirageTest(
+            name=options["name"],
+            retries=options.get("retries", 0),
+            domain={"name": domain, **config, "disks": disks},
+            start={"name": domain, "config": f"{self._directory}/{domain}.cfg"},
+            console={
                 "name": domain,
                 "expect": options.get("expect"),
                 "fail": options.get("fail"),
                 "timeout": options.get("timeout", timeout),
                 "log": log,
             },
-            "fetch": [
-                {"src": log, "dest": f"{options['name']}.log"},
+            fetch=[
+                Copy(log, f"{options['name']}.log"),
                 *self._fetched(place, options, domain),
             ],
-        }
+        )
 
     def _config(self, place: str, options: Options) -> Options:
         """The options of the domain for its config."""
@@ -210,7 +239,7 @@ class _MirageReader(OptionsReader):
         }
         return {"target": written["path"], **left}
 
-    def _fetched(self, place: str, options: Options, domain: str) -> List[Options]:
+    def _fetched(self, place: str, options: Options, domain: str) -> List[Copy]:
         images = {
             disk["name"]: disk
             for disk in options.get("disks", [])
@@ -227,7 +256,7 @@ class _MirageReader(OptionsReader):
             else:
                 default = f"{self._directory}/{domain}/{name}.raw"
                 dest = f"{options['name']}-{name}.raw"
-                fetched.append({"src": disk.get("path", default), "dest": dest})
+                fetched.append(Copy(disk.get("path", default), dest))
         return fetched
 
     def _on_host(self, path: str, remote: bool) -> str:
@@ -276,15 +305,15 @@ def _place(number: int, written: object) -> str:
     return with_name(f"mirage_vms[{number}]", written)
 
 
-def _problems(tests: Mapping[str, Options], directory: str) -> List[str]:
+def _problems(tests: Mapping[str, MirageTest], directory: str) -> List[str]:
     """The problems of the domains of the tests. ``tests``: by their places."""
-    domains = [test["domain"] for test in tests.values()]
+    domains = [test.domain for test in tests.values()]
     read = disk_plan.read(domains, directory, directory, places=list(tests))
     quiet = [
         f"{domain.place}: {QUIET} hides the exit status, so a unikernel that fails would pass; "
         f"set expect, or remove {QUIET}"
         for domain in read.domains
-        if tests[domain.place]["console"]["expect"] is None and _is_quiet(domain.config or {})
+        if tests[domain.place].console["expect"] is None and _is_quiet(domain.config or {})
     ]
     return [*read.problems, *quiet]
 
@@ -293,144 +322,3 @@ def _is_quiet(config: Mapping[str, Any]) -> bool:
     """Whether Solo5 gets QUIET. ``cmdline`` replaces ``root`` and ``extra`` (xl.cfg(5))."""
     words = config.get("cmdline") or config.get("extra")
     return isinstance(words, str) and QUIET in words.split()
-
-
-# ---- results ----
-
-
-def blamed(tests: Sequence[Options], failed: Mapping[str, Any]) -> List[str]:
-    """The names of the tests for whose images, loop devices or configs a module has failed; all
-    tests if its result names none. ``failed``: the result of the module."""
-    names = [test["name"] for test in tests if _messages(test, failed)]
-    return names or [test["name"] for test in tests]
-
-
-def _messages(test: Options, failed: Mapping[str, Any]) -> List[str]:
-    """The errors of a failed module about the images, loop devices and configs of a test."""
-    return [
-        str(entry["msg"])
-        for items in ("disks", "devices", "configs")
-        for entry in failed.get(items) or ()
-        if "msg" in entry and _is_of(test, entry)
-    ]
-
-
-def _is_of(test: Options, entry: Mapping[str, Any]) -> bool:
-    domain, path = test["domain"]["name"], str(entry.get("path"))
-    paths = [disk.get("path") for disk in test["domain"]["disks"]]
-    return domain in (entry.get("domain"), *path.split("/")) or path in paths
-
-
-def results(
-    tests: Sequence[Options],
-    started: Mapping[str, Any],
-    followed: Mapping[str, Any],
-    failed: Mapping[str, Any],
-    earlier: Sequence[Options] = (),
-) -> List[Options]:
-    """The results of the tests: ``name``, ``passed``, ``verdict``, ``reason``, ``seconds``,
-    ``tail``, and in ``tries`` the same for each try.
-
-    ``started``, ``followed``: the results of xen_domain and xen_console, as Ansible registers them.
-    ``failed``: the result of the task that failed before these; empty if none did. ``earlier``: the
-    results so far. They stay; those of a test that was tried again become its earlier tries.
-    """
-    found = {result["name"]: result for result in earlier}
-    for test in tests:
-        result = _result(test, started, followed, failed)
-        tries = found[test["name"]]["tries"] if test["name"] in found else []
-        found[test["name"]] = {**result, "tries": [*tries, result]}
-    return list(found.values())
-
-
-def again(tests: Sequence[Options], found: Sequence[Options]) -> List[Options]:
-    """The tests that timed out and have retries left. ``found``: the results so far."""
-    tries = {
-        result["name"]: len(result["tries"]) for result in found if result["verdict"] == "timeout"
-    }
-    return [test for test in tests if 0 < tries.get(test["name"], 0) <= test["retries"]]
-
-
-def _result(
-    test: Options,
-    started: Mapping[str, Any],
-    followed: Mapping[str, Any],
-    failed: Mapping[str, Any],
-) -> Options:
-    base = {"name": test["name"], "passed": False, "seconds": 0.0, "tail": []}
-    if failed:
-        message = "\n".join(_messages(test, failed)) or failed.get("msg")
-        reason = str(message or "a task failed, see the output of Ansible")
-        return {**base, "verdict": "error", "reason": reason}
-    for report in (started, followed):
-        if report.get("unreachable"):
-            reason = f"the connection to the host was lost: {report.get('msg')}"
-            return {**base, "verdict": "lost", "reason": reason}
-        found = _entry(report, test["domain"]["name"])
-        if found is None or "msg" in found:
-            reason = (found or report).get("msg", "no result was reported for it")
-            return {**base, "verdict": "error", "reason": str(reason)}
-    keys = ("passed", "verdict", "reason", "seconds", "tail")
-    return {**base, **{key: found[key] for key in keys if found and key in found}}
-
-
-def _entry(report: Mapping[str, Any], domain: str) -> Optional[Mapping[str, Any]]:
-    return next((entry for entry in report.get("domains", ()) if entry["name"] == domain), None)
-
-
-def summary(found: Sequence[Options]) -> List[str]:
-    """A line for each result, then a line for each try of a test that was tried again, and the last
-    lines of the console of a test that failed."""
-    lines = []
-    for result in found:
-        mark = "ok" if result["passed"] else "failed"
-        lines.append(f"{mark}: {result['name']}: {_sentence(result)}")
-        lines += [f"    {line}" for line in _tries(result)]
-        if not result["passed"]:
-            lines += [f"    | {line}" for line in result["tail"]]
-    return lines
-
-
-def _sentence(result: Options) -> str:
-    return f"{result['reason']} ({result['seconds']:g} s)"
-
-
-def _tries(result: Options) -> List[str]:
-    """A line for each try of a test, if there was more than one."""
-    tries = result.get("tries", [result])
-    if len(tries) == 1:
-        return []
-    return [f"try {i} of {len(tries)}: {_sentence(one)}" for i, one in enumerate(tries, 1)]
-
-
-def junit(found: Sequence[Options], suite: str) -> str:
-    """The results as JUnit XML, for CI systems. ``suite``: the name of the host."""
-    failures = sum(not result["passed"] for result in found)
-    counts = {"tests": str(len(found)), "failures": str(failures)}
-    time = f"{sum(map(_seconds_of, found)):.1f}"
-    root = ElementTree.Element("testsuites")
-    parent = ElementTree.SubElement(root, "testsuite", {"name": suite, **counts, "time": time})
-    parent.text = "\n"
-    for result in found:
-        _add_case(parent, result, suite)
-    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, "unicode") + "\n"
-
-
-def _add_case(parent: ElementTree.Element, result: Options, suite: str) -> None:
-    names = {"classname": suite, "name": result["name"], "time": f"{_seconds_of(result):.1f}"}
-    case = ElementTree.SubElement(parent, "testcase", names)
-    case.tail = "\n"
-    output = _in_xml("\n".join([*_tries(result), *result["tail"]]))
-    if not result["passed"]:
-        attributes = {"type": result["verdict"], "message": _in_xml(result["reason"])}
-        ElementTree.SubElement(case, "failure", attributes).text = output
-    ElementTree.SubElement(case, "system-out").text = output
-
-
-def _seconds_of(result: Options) -> float:
-    """The seconds of all tries."""
-    return float(sum(one["seconds"] for one in result.get("tries", [result])))
-
-
-def _in_xml(text: str) -> str:
-    return _NOT_XML.sub("\ufffd", text)

@@ -68,6 +68,7 @@ PURE = {
     "lab/options",
     "lab/recipe",
     "loop/link",
+    "mirage/results",
     "mirage/tests",
 }
 ANSIBLE = {"converge/module", "converge/file_attributes"}

@@ -496,7 +496,9 @@ def test_xl_that_hangs_is_killed_and_leaves_nothing(
     def hang(argv: List[str], timeout: float) -> programs.Completed:
         ended = real_run(argv, timeout)
         if argv[1] == "create":
-            raise programs.ProgramTimeoutError("`xl create` did not end within 240 s and was killed")
+            raise programs.ProgramTimeoutError(
+                "`xl create` did not end within 240 s and was killed"
+            )
         return ended
 
     real_run = programs.run
