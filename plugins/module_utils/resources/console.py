@@ -76,7 +76,7 @@ class ConsoleItem:
                 expect=_expression("expect", options["expect"]),
                 fail=_expression("fail", options["fail"]),
                 timeout=options["timeout"],
-                log=None if options["log"] is None else _checked_path(options["log"]),
+                log=None if options["log"] is None else _path(options["log"]),
             )
 
     @property
@@ -94,7 +94,7 @@ def _expression(option: str, text: Optional[str]) -> Optional[Pattern[str]]:
         return None if text is None else console_transcript.expression(text)
 
 
-def _checked_path(path: str) -> str:
+def _path(path: str) -> str:
     if not is_file_path(path):
         raise ConsoleError(f"log: {path!r} is not the absolute path of a file")
     return path

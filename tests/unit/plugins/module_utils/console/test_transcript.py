@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a guest prints: what is looked for in it, and what is shown of it."""
+"""How the output of a guest is searched, judged and shown."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def fed(
         (b"wel\xe2\x82", None),
     ],
 )
-def test_what_appears_first_counts(printed: bytes, match: Optional[Match]) -> None:
+def test_the_first_match_counts(printed: bytes, match: Optional[Match]) -> None:
     assert fed([printed], "well", "bad").match == match
 
 
@@ -56,7 +56,7 @@ def test_failure_wins_where_both_begin_at_once() -> None:
     assert fed([b"test failed\n"], "test", "test failed").match == Match(False, "test failed")
 
 
-def test_what_came_first_stays() -> None:
+def test_the_first_match_stays() -> None:
     assert fed([b"well\n", b"bad\n"], "well", "bad").match == Match(True, "well")
 
 
@@ -92,7 +92,7 @@ def test_a_match_stretches_as_far_as_the_module_says() -> None:
     assert fed([b".a" + b"x" * 16384, b"b"], "ax*b").match is None
 
 
-def test_an_expression_must_be_one() -> None:
+def test_an_invalid_expression_is_refused() -> None:
     with pytest.raises(ConsoleError, match=r"^'\[' is not a regular expression: untermin"):
         console_transcript.expression("[")
 
@@ -234,5 +234,5 @@ def test_an_end_that_is_expected_may_be_long_ago() -> None:
         ),
     ],
 )
-def test_only_what_was_expected_passes(found: Verdict, verdict: str, reason: str) -> None:
+def test_only_the_expected_text_passes(found: Verdict, verdict: str, reason: str) -> None:
     assert found == Verdict(verdict, verdict == "expected", reason)

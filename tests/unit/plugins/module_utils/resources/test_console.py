@@ -25,7 +25,7 @@ STAYS = "exec sleep 60"
 
 
 class Host:
-    """Guests that print what a shell script prints, once they are unpaused."""
+    """Guests whose output is that of a shell script, which runs once they are unpaused."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -72,7 +72,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 @pytest.fixture
 def daemon_log(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What xenconsoled logs of guest ``app``."""
+    """The log that xenconsoled writes of guest ``app``."""
     monkeypatch.setattr(console_log, "PROC", str(tmp_path / "proc"))
     log = tmp_path / "guest-app.log"
     log.write_text("of an earlier domain\n")
@@ -155,7 +155,7 @@ def test_last_words_count(host: Host) -> None:
     assert state["verdict"] == "expected"
 
 
-def test_what_came_while_xl_was_asked_counts(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_during_xl_list_counts(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy host: a guest prints its last words and ends while `xl list` takes its time."""
 
     def listed() -> List[xl.Listed]:
@@ -180,7 +180,9 @@ def wait_for(path: Path) -> None:
         time.sleep(0.01)
 
 
-def test_what_the_console_lost_is_in_the_log(host: Host, daemon_log: Path, tmp_path: Path) -> None:
+def test_output_that_the_console_lost_is_taken_from_the_log(
+    host: Host, daemon_log: Path, tmp_path: Path
+) -> None:
     host.guest(
         "app",
         "echo hello; printf 'hello\\nall ' >>guest-app.log; echo 'well' >>guest-app.log; "
@@ -290,13 +292,13 @@ def test_bad_input(host: Host, tmp_path: Path, item: Dict[str, str], message: st
     assert not (tmp_path / "1.go").exists()
 
 
-def test_a_domain_is_named_once(host: Host) -> None:
+def test_a_domain_is_listed_once(host: Host) -> None:
     host.guest("app", "")
     with pytest.raises(ConsoleError, match="domain app is listed twice"):
         follow({"name": "app"}, {"name": "app"})
 
 
-def test_check_mode_for_what_would_be_started(host: Host) -> None:
+def test_check_mode_with_a_domain_that_would_be_started(host: Host) -> None:
     pending = {"domains": [{"name": "new"}]}
     (plan,) = follow({"name": "new"}, check_mode=True, pending=pending)
     assert plan == {"actions": ["unpause domain new and follow its console"]}
