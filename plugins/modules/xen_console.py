@@ -74,10 +74,10 @@ options:
     type: path
 notes:
   - A match can be up to 16384 characters long.
-  - If the config of a domain sets C(on_poweroff = 'preserve') and so on, the domain stays after its guest has
-    ended, and its console is read until it has been silent for 2 s. Otherwise the domain disappears with the output that was
-    not read yet, which may be all of it if the guest ends at once. If C(xenconsoled) runs with C(--log=guest) and
-    without timestamps, the missing output is taken from its log.
+  - If the config of a domain sets C(on_poweroff = 'preserve') and so on, the domain stays after its guest has ended,
+    and its console is read until it has been silent for 2 s. Otherwise the domain disappears with the output that
+    was not read yet, which may be all of it if the guest ends at once. If C(xenconsoled) runs with C(--log=guest)
+    and without timestamps, the missing output is taken from its log.
   - The module does not end the domain. Use M(xen.blockdev.xen_domain) for that.
 seealso:
   - module: xen.blockdev.xen_domain
