@@ -103,13 +103,13 @@ def _expression(value: object) -> str:
 def _seconds(value: object) -> float:
     if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
         return float(value)
-    raise InventoryError(f"a number of seconds above 0 is wanted, not {shown(value)}")
+    raise InventoryError(f"must be a number of seconds above 0, not {shown(value)}")
 
 
 def _times(value: object) -> int:
     if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
         return int(value)
-    raise InventoryError(f"a whole number of 0 or more is wanted, not {shown(value)}")
+    raise InventoryError(f"must be a whole number of at least 0, not {shown(value)}")
 
 
 def _unread(value: object) -> object:
@@ -160,7 +160,7 @@ class _MirageReader(OptionsReader):
         if not isinstance(written, Mapping):
             return None
         if written.get("unikernel") is None:
-            self.problem(place, "it has no unikernel")
+            self.problem(place, "unikernel is missing")
         options = {"name": f"test-{number}", "unikernel": "unikernel", **options}
         run = posixpath.basename(self._directory).rpartition("-")[2]
         domain = f"{options['name']}-{run}"

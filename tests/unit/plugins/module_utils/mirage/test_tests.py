@@ -220,12 +220,15 @@ LUN = {"name": "lun", "target": "/dev/vg0/lun"}
     [
         ({**HELLO, "unikernal": "x"}, "mirage_vms[0] (hello): 'unikernal' is no option: did you "),
         ({"unikernel": "hello.xen"}, "mirage_vms[0]: it has no name"),
-        ({"name": "hello"}, "mirage_vms[0] (hello): it has no unikernel"),
+        ({"name": "hello"}, "mirage_vms[0] (hello): unikernel is missing"),
         ("hello", "mirage_vms[0]: a dictionary is wanted, not 'hello'"),
         ({**HELLO, "expect": "("}, "mirage_vms[0] (hello): expect: '(' is not a regular "),
-        ({**HELLO, "timeout": "1 minute"}, "mirage_vms[0] (hello): timeout: a number of seconds"),
-        ({**HELLO, "timeout": True}, "mirage_vms[0] (hello): timeout: a number of seconds"),
-        ({**HELLO, "timeout": 0}, "mirage_vms[0] (hello): timeout: a number of seconds above 0"),
+        (
+            {**HELLO, "timeout": "1 minute"},
+            "mirage_vms[0] (hello): timeout: must be a number of seconds",
+        ),
+        ({**HELLO, "timeout": True}, "mirage_vms[0] (hello): timeout: must be a number of seconds"),
+        ({**HELLO, "timeout": 0}, "mirage_vms[0] (hello): timeout: must be a number of seconds"),
         (
             {**HELLO, "fetch": ["out"]},
             "mirage_vms[0] (hello): fetch: 'out' is not one of the disks with an image: none",
@@ -247,9 +250,9 @@ LUN = {"name": "lun", "target": "/dev/vg0/lun"}
         ({**HELLO, "config": "dist/hello.xl.in"}, "mirage_vms[0] (hello): "),
         (
             {**HELLO, "retries": -1},
-            "mirage_vms[0] (hello): retries: a whole number of 0 or more is",
+            "mirage_vms[0] (hello): retries: must be a whole number",
         ),
-        ({**HELLO, "retries": True}, "mirage_vms[0] (hello): retries: a whole number of 0 or"),
+        ({**HELLO, "retries": True}, "mirage_vms[0] (hello): retries: must be a whole number"),
         (
             {**HELLO, "options": {"on_poweroff": "destroy"}},
             "mirage_vms[0] (hello): options: on_poweroff is always 'preserve' in a test",
@@ -306,7 +309,7 @@ def test_all_problems_are_reported_at_once_with_their_tests() -> None:
     )
     assert [": ".join(problem.split(": ")[:2]) for problem in found] == [
         "mirage_vms[1]: it has no name",
-        "mirage_vms[1]: it has no unikernel",
+        "mirage_vms[1]: unikernel is missing",
         "mirage_vms[2]: name",
         "mirage_vms[2]: unikernel",
         *(f"mirage_vms[{index}], disks[0] (a): size" for index in (1, 2)),
