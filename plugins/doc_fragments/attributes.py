@@ -1,13 +1,13 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the modules have in common, for their documentation."""
+"""The attributes that the modules share, for their documentation."""
 
 from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """Attributes of all modules; C(INFO) is for those that change nothing."""
+    """Attributes of all modules; ``INFO`` is for those that change nothing."""
 
     DOCUMENTATION = r"""
 options: {}
@@ -15,21 +15,21 @@ attributes:
   check_mode:
     support: full
     description:
-      - Shows in check mode exactly what a run would do, because both follow the same plan.
+      - Check mode shows exactly what a run would do, because both follow the same plan.
   diff_mode:
     support: full
     description:
-      - Shows the state of every item that changes, before and after.
+      - Shows the state of each changed item before and after.
   idempotent:
     support: full
     description:
-      - Run again with the same options it changes nothing.
+      - A second run with the same options changes nothing.
   platform:
     support: full
     platforms: linux
     description:
-      - Runs on Linux as root, with nothing but Python's standard library, util-linux and, for what
-        concerns domains, C(xl).
+      - Requires Linux, root, Python's standard library, util-linux and, for anything that concerns
+        domains, C(xl).
 """
 
     INFO = r"""
@@ -38,7 +38,7 @@ attributes:
   check_mode:
     support: full
     description:
-      - Only reads, in check mode as well.
+      - Only reads, with and without check mode.
   diff_mode:
     support: N/A
     description:
@@ -51,6 +51,6 @@ attributes:
     support: full
     platforms: linux
     description:
-      - Runs on Linux as root, with nothing but Python's standard library, util-linux and, for what
-        concerns domains, C(xl).
+      - Requires Linux, root, Python's standard library, util-linux and, for anything that concerns
+        domains, C(xl).
 """

@@ -13,44 +13,44 @@ class ModuleDocFragment:
 options:
   pending:
     description:
-      - What earlier tasks have announced in check mode, where nothing of it happens. The module
-        plans as if it had happened. Without check mode this option has no effect.
-      - It takes what the modules return as C(pending). Each list has the entries that a module
-        returns under that name. What they say beyond the keys named here is ignored, and an entry
-        with C(changed=false) announces nothing.
+      - Changes that earlier tasks announced in check mode but did not make. The module plans as
+        if they had been made. Without check mode this option has no effect.
+      - The value is the return value C(pending) of other modules. Each list has the entries that
+        a module returns under that name. Keys that are not listed here are ignored, and so are
+        entries with C(changed=false).
     type: dict
     version_added: 1.1.0
     suboptions:
       disks:
         description:
-          - Images that would be created, grown or truncated, as M(xen.blockdev.xen_raw_disk)
-            returns them, with C(path) and C(size). If C(size) is V(none), the image would be gone.
-          - An entry without C(size) says that there would be something at C(path). So a task of
-            your own can announce a logical volume, for instance.
+          - Images that would be created, grown or truncated, from M(xen.blockdev.xen_raw_disk),
+            with C(path) and C(size). If C(size) is V(none), the image would be deleted.
+          - An entry without C(size) announces that something would exist at C(path). You can use
+            this in your own tasks, for instance to announce a logical volume.
         type: list
         elements: dict
       devices:
         description:
-          - Images that would be bound, as M(xen.blockdev.xen_loopdev) returns them, with C(path).
-            If C(size) is V(none), the image would be unbound.
+          - Images that would be bound, from M(xen.blockdev.xen_loopdev), with C(path). If C(size)
+            is V(none), the image would be unbound.
         type: list
         elements: dict
       configs:
         description:
-          - Configs that would be written, as M(xen.blockdev.xen_domain_config) returns them, with
-            C(path). One with C(rendered=false) would not be new.
+          - Configs that would be written, from M(xen.blockdev.xen_domain_config), with C(path). A
+            config with C(rendered=false) is not new.
         type: list
         elements: dict
       domains:
         description:
-          - Domains that would be started, as M(xen.blockdev.xen_domain) returns them, with C(name).
-            One with C(running=false) would have ended.
+          - Domains that would be started, from M(xen.blockdev.xen_domain), with C(name). A domain
+            with C(running=false) would be ended.
         type: list
         elements: dict
       vbds:
         description:
-          - Slots whose disks would be detached or replaced, as M(xen.blockdev.xen_vbd_attach)
-            returns them, with C(domain) and C(vdev). The slots in C(detached) count as well.
+          - Slots whose disks would be detached or replaced, from M(xen.blockdev.xen_vbd_attach),
+            with C(domain) and C(vdev). The slots in C(detached) count as well.
         type: list
         elements: dict
 """

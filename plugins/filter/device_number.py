@@ -39,7 +39,7 @@ def _from_disk_number(value: int, bus: str = "xvd", partition: int = 0) -> str:
 def _filter(name: str, convert: Callable[..., object]) -> Callable[..., object]:
     def convert_for_ansible(value: object, *args: object, **kwargs: object) -> object:
         if isinstance(value, Undefined):
-            # Before ansible-core 2.19 it gets here; as text, it raises the error that names it.
+            # Only before ansible-core 2.19. str() raises the error with the name of the variable.
             return str(value)
         try:
             return convert(value, *args, **kwargs)

@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters that plan tests of unikernels and tell their results."""
+"""Filters that plan tests of unikernels and report their results."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any, Callable
 
 from ansible.errors import AnsibleFilterError
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.mirage import results
 from ansible_collections.xen.blockdev.plugins.module_utils.mirage import tests as testing
 
 
@@ -21,14 +22,14 @@ def mirage_tests(
     remote_src: bool = False,
     timeout: float = 60,
 ) -> dict[str, Any]:
-    """What is to be copied and done for each of the tests."""
+    """The files to copy and the plan of each test."""
     try:
         plan = testing.plan(
             tests, directory, source_dir, configs, remote=remote_src, timeout=timeout
         )
     except BlockdevError as error:
         raise AnsibleFilterError(f"xen.blockdev.mirage_tests: {error}") from error
-    return plan._asdict()
+    return plan.as_dict()
 
 
 class FilterModule:
@@ -37,9 +38,9 @@ class FilterModule:
     def filters(self) -> dict[str, Callable[..., Any]]:
         return {
             "mirage_tests": mirage_tests,
-            "mirage_blamed": testing.blamed,
-            "mirage_results": testing.results,
-            "mirage_again": testing.again,
-            "mirage_summary": testing.summary,
-            "mirage_junit": testing.junit,
+            "mirage_blamed": results.blamed,
+            "mirage_results": results.results,
+            "mirage_again": results.again,
+            "mirage_summary": results.summary,
+            "mirage_junit": results.junit,
         }

@@ -13,7 +13,7 @@ from jinja2 import Undefined
 
 def vdev(value: object) -> bool:
     if isinstance(value, Undefined):
-        # Before ansible-core 2.19 it gets here; as text, it raises the error that names it.
+        # Only before ansible-core 2.19. str() raises the error with the name of the variable.
         str(value)
     try:
         device_number.parse(value)

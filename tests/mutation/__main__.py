@@ -54,6 +54,7 @@ FILES: Dict[str, Tuple[str, ...]] = {
     ),
     "lab/recipe": (),
     "loop/link": ("loop/test_binding", "loop/test_boot_unit"),
+    "mirage/results": (),
     "mirage/tests": (),
     "units": ("test_units", "inventory/test_disk_plan"),
 }

@@ -1,10 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What xenconsoled itself logs of the consoles of domains (--log=guest).
+"""The logs that xenconsoled itself writes of the consoles of domains (--log=guest).
 
-It writes to its log as soon as it has taken something from a guest (buffer_append in
-tools/console/daemon/io.c), before the terminal that ``xl console`` reads. When a domain goes, it
-closes that terminal at once, and what nobody has read by then is in the log only.
+It writes the output of a guest first to its log (buffer_append in tools/console/daemon/io.c) and
+then to the terminal that ``xl console`` reads. When a domain disappears, it closes that terminal at
+once, so output that was not read before is in the log only.
 """
 
 from __future__ import annotations
@@ -18,14 +18,17 @@ from typing import Dict, Optional
 PROC = "/proc"
 
 RECENT = 4096
-"""Bytes by which a place in the log is recognised."""
+"""Bytes that are compared to find a position in the log."""
 
 _LOG = re.compile(r".*/guest-(?P<domain>[^/]+)\.log")
 
 
-def found() -> Dict[str, str]:
-    """By the name of a domain, a path that opens its log. It leads to the very file that
-    xenconsoled writes to, whatever its options say and wherever the file was moved."""
+def find() -> Dict[str, str]:
+    """The paths of the logs by the names of their domains.
+
+    Each path is that of xenconsoled's own descriptor, so it opens the right file whatever options
+    xenconsoled has, and even if the file was renamed.
+    """
     logs = {}
     for command in glob.glob(f"{PROC}/[0-9]*/comm"):
         with suppress(OSError):  # a process may end
@@ -50,17 +53,18 @@ def _read(path: str) -> bytes:
 
 
 class ConsoleLog:
-    """The part of a log that is written from now on."""
+    """The part of a log that is written after this was opened."""
 
     def __init__(self, path: str) -> None:
-        """``path``: see ``found``. Raises OSError."""
+        """``path``: see ``find``. Raises OSError."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._start = os.fstat(self._descriptor).st_size
 
     def beyond(self, received: int, recent: bytes, limit: int) -> bytes:
-        """What follows after so many bytes, of which ``recent`` are the last; at most ``limit``.
+        """The bytes after the first ``received`` ones, at most ``limit``.
 
-        Nothing where other bytes are in their place: the log has timestamps, or was begun anew.
+        ``recent``: the last bytes that were received. Nothing is returned if the log has other
+        bytes in that place: it has timestamps, or was truncated.
         """
         end = self._start + received
         if os.pread(self._descriptor, len(recent), end - len(recent)) != recent:
@@ -68,12 +72,12 @@ class ConsoleLog:
         return os.pread(self._descriptor, limit, end)
 
     def close(self) -> None:
-        """Let the file be."""
+        """Close the file."""
         os.close(self._descriptor)
 
 
-def opened(path: Optional[str]) -> Optional[ConsoleLog]:
-    """The log at ``path``, see ``found``; None if there is none, or not any more."""
+def open_log(path: Optional[str]) -> Optional[ConsoleLog]:
+    """The log at ``path``, see ``find``; None if it cannot be opened or ``path`` is None."""
     with suppress(OSError):
         return ConsoleLog(path) if path else None
     return None

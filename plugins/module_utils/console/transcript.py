@@ -1,8 +1,8 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a guest prints on its console, and what that says about it.
+"""The text that a guest prints on its console, and the verdict on the guest.
 
-All of it is the guest's: it is text to be searched and shown, and nothing else is taken from it.
+The guest controls this text, so it is only searched and shown.
 """
 
 from __future__ import annotations
@@ -16,45 +16,45 @@ from ansible_collections.xen.blockdev.plugins.module_utils.console.endings impor
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 WINDOW = 256 * 1024
-"""Characters that are kept to be searched and shown; what came before is in the log only."""
+"""Characters that are kept to be searched and shown. Earlier ones are in the log only."""
 
 SPAN = 16 * 1024
-"""Characters over which a match can stretch."""
+"""The greatest length of a match, in characters."""
 
 TAIL_LINES = 20
 LINE_LENGTH = 300
 MATCH_LENGTH = 300
-"""Of what is shown: lines, and characters of one of them and of a match."""
+"""Limits of what is shown: the number of lines, and the characters of a line and of a match."""
 
 # Sequences that move a terminal's cursor or colour its text (ECMA-48), and all other control
 # characters but the line feed and the tab.
 _CONTROL = re.compile(
     r"\x1b\[[0-?]*[ -/]*[@-~] | \x1b[ -/]*[0-Z\\-~] | [\x00-\x08\x0b-\x1f\x7f-\x9f]", re.VERBOSE
 )
-# The beginning of such a sequence whose end has not come yet; a longer one is none.
+# The beginning of such a sequence whose end has not arrived yet. No sequence is longer.
 _UNFINISHED = re.compile(r"\x1b(?:\[[0-?]{0,64}[ -/]{0,8}|[ -/]{0,8})\Z")
 
 
 class ConsoleError(BlockdevError):
-    """A console cannot be followed as wanted."""
+    """A console cannot be followed as requested."""
 
 
 @dataclass(frozen=True)
 class Match:
-    """The first text that was looked for."""
+    """The first text that matched an expression."""
 
     wanted: bool
-    """Whether it is the expected one, or the one that means failure."""
+    """Whether it is the expected text, not one that means failure."""
     text: str
 
 
 class Transcript:
-    """The text on a console as it comes in, until one of two expressions matches."""
+    """The text of a console as it arrives, and the first match of one of two expressions."""
 
     def __init__(
         self, expect: Optional[Pattern[str]] = None, fail: Optional[Pattern[str]] = None
     ) -> None:
-        """``expect``: the text that is waited for. ``fail``: the one that means failure."""
+        """``expect``: the expected text. ``fail``: text that means failure."""
         self.match: Optional[Match] = None
         self._expect = expect
         self._fail = fail
@@ -62,12 +62,12 @@ class Transcript:
         self._rest = ""
         self._text = ""
         self._dropped = 0
-        """Characters that came before ``_text``."""
+        """The number of characters before ``_text``."""
         self._match_end = 0
-        """Where the last character of the match is, counted from the first one of all."""
+        """The index of the last character of the match, counted from the start of the output."""
 
     def feed(self, data: bytes, final: bool = False) -> None:
-        """Take what the guest has printed next. ``final``: nothing follows."""
+        """Add the next output of the guest. ``final``: nothing follows."""
         new = self._rest + self._decode(data, final)
         unfinished = None if final else _UNFINISHED.search(new)
         self._rest = unfinished[0] if unfinished else ""
@@ -92,7 +92,7 @@ class Transcript:
 
     @property
     def ending(self) -> Ending:
-        """What the guest has said about its end."""
+        """What the guest has printed about its end."""
         ending = Ending()
         for line in self._text.split("\n"):
             ending = ending.after(line)
@@ -100,8 +100,8 @@ class Transcript:
 
     @property
     def expects_end(self) -> bool:
-        """Whether the line in which the expected text ends is one that tells how the guest ends:
-        that is then what is expected of it."""
+        """Whether the expected text ends in a line that shows how the guest ends: then that end is
+        the expected one."""
         position = self._match_end - self._dropped
         if not self.match or not self.match.wanted or position < 0:
             return False
@@ -110,19 +110,18 @@ class Transcript:
 
     @property
     def tail(self) -> List[str]:
-        """The last lines, the empty ones at the end left out."""
+        """The last lines, without empty ones at the end."""
         lines = self._text.rstrip().split("\n")[-TAIL_LINES:]
         return [line[-LINE_LENGTH:] for line in lines] if any(lines) else []
 
 
-def expression(option: str, text: Optional[str]) -> Optional[Pattern[str]]:
-    """The regular expression that an option gives, ``^`` and ``$`` at each line. ConsoleError."""
-    if text is None:
-        return None
+def expression(text: str) -> Pattern[str]:
+    """The regular expression ``text``, whose ``^`` and ``$`` match at each line. Raises
+    ConsoleError if it is not valid."""
     try:
         return re.compile(text, re.MULTILINE)
     except re.error as error:
-        raise ConsoleError(f"{option} {text!r} is no regular expression: {error}") from None
+        raise ConsoleError(f"{text!r} is not a regular expression: {error}") from None
 
 
 # ---- the verdict ----
@@ -130,28 +129,28 @@ def expression(option: str, text: Optional[str]) -> Optional[Pattern[str]]:
 
 @dataclass(frozen=True)
 class Verdict:
-    """How a guest did."""
+    """How the run of a guest ended."""
 
     verdict: str
     """``expected``, ``unwanted``, ``ended``, ``crashed``, ``timeout`` or ``lost``."""
     passed: bool
     reason: str
-    """The same as a sentence, without a full stop."""
+    """The verdict as a sentence, without a full stop."""
 
 
 def of_match(match: Match) -> Verdict:
-    """The verdict where nothing but the text that matched counts."""
+    """The verdict if only the text that matched counts."""
     if match.wanted:
-        return Verdict("expected", True, f"it printed what was expected: {match.text!r}")
-    return Verdict("unwanted", False, f"it printed what means failure: {match.text!r}")
+        return Verdict("expected", True, f"it printed the expected text: {match.text!r}")
+    return Verdict("unwanted", False, f"it printed text that means failure: {match.text!r}")
 
 
 def of_end(status: str, transcript: Transcript, expected: bool) -> Verdict:
-    """The verdict on a guest that has ended, or has printed what was expected and runs on.
+    """The verdict on a guest that has ended, or has printed the expected text and still runs.
 
-    How it ended counts whatever it has printed before, unless just that was expected.
-    ``status``: what has become of the domain, as xl.Listed has it, or ``absent``. ``expected``:
-    whether a text was waited for.
+    A crash counts whatever was printed before, unless the crash itself was expected. ``status``:
+    the status of the domain, see xl.Listed, or ``absent``. ``expected``: whether a text was
+    expected.
     """
     match, ending = transcript.match, transcript.ending
     if match and (transcript.expects_end or not match.wanted):
@@ -161,7 +160,7 @@ def of_end(status: str, transcript: Transcript, expected: bool) -> Verdict:
     if match:
         return of_match(match)
     if expected:
-        return Verdict("ended", False, "it ended without having printed what was expected")
+        return Verdict("ended", False, "it ended without printing the expected text")
     return Verdict("ended", True, "it ended by itself")
 
 
@@ -176,11 +175,11 @@ def _because(ending: Ending) -> str:
 
 def of_timeout(seconds: float, expected: bool, ending: Ending) -> Verdict:
     """The verdict on a guest that is still running."""
-    what = "it did not print what was expected" if expected else "it did not end"
+    what = "it did not print the expected text" if expected else "it did not end"
     return Verdict("timeout", False, f"{what} within {seconds:g} s{_because(ending)}")
 
 
 def of_lost(words: str) -> Verdict:
-    """The verdict on a guest whose console cannot be read any more, though it runs on. ``words``:
-    those of what read it."""
-    return Verdict("lost", False, f"its console was lost: {words}")
+    """The verdict on a guest that still runs, but whose console can no longer be read. ``words``:
+    the error of xl."""
+    return Verdict("lost", False, f"the connection to its console was lost: {words}")

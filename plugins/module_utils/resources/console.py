@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Paused domains that are let run while their consoles are followed, all at once."""
+"""Paused domains that are unpaused while their consoles are followed, all at once."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import selectors
 import subprocess
 import time
 from contextlib import ExitStack, contextmanager, suppress
-from functools import cached_property, partial
-from typing import IO, Any, Dict, Iterator, List, Mapping, Optional, Set, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import IO, Dict, Iterator, Mapping, Optional, Pattern, Set, cast
 
 from ansible_collections.xen.blockdev.plugins.module_utils.console import log as console_log
 from ansible_collections.xen.blockdev.plugins.module_utils.console import (
@@ -40,112 +41,164 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 
 LOOK_SECONDS = 1
-"""Between two looks at which domains still run."""
+"""Between two readings of which domains still run."""
 
 DRAIN_SECONDS = 2
-"""How long nothing more comes from the console of a guest that has ended before it is let be."""
+"""How long the console of a guest that has ended must be silent before it is closed."""
 
 AFTER_SECONDS = 2
-"""How long a guest that has printed what was expected is given to die of something after that."""
+"""How long a guest that has printed the expected text is followed, in case it then crashes."""
 
 CHUNK = 64 * 1024
 
 LOG_LIMIT = 64 * 1024**2
-"""Bytes. A guest that prints for ever must not fill the disk of this host."""
+"""Bytes. A guest that prints forever must not fill the disk of this host."""
+
+
+@dataclass(frozen=True)
+class ConsoleItem:
+    """One domain whose console is wanted, and what its guest is expected to print."""
+
+    name: str
+    expect: Optional[Pattern[str]]
+    fail: Optional[Pattern[str]]
+    timeout: float
+    """Seconds from when the domain is unpaused."""
+    log: Optional[str]
+    """An absolute path, at which no file may exist."""
+
+    @classmethod
+    def read(cls, options: State) -> ConsoleItem:
+        """From the checked options of xen_console. Raises ConsoleError if one is invalid."""
+        with explained(f"cannot {_sentence(options['name'])}"):
+            return cls(
+                name=options["name"],
+                expect=_expression("expect", options["expect"]),
+                fail=_expression("fail", options["fail"]),
+                timeout=options["timeout"],
+                log=None if options["log"] is None else _path(options["log"]),
+            )
+
+    @property
+    def sentence(self) -> str:
+        """What is done for this item, as the sentence of an action."""
+        return _sentence(self.name)
+
+
+def _sentence(name: str) -> str:
+    return f"unpause domain {name} and follow its console"
+
+
+def _expression(option: str, text: Optional[str]) -> Optional[Pattern[str]]:
+    with explained(option):
+        return None if text is None else console_transcript.expression(text)
+
+
+def _path(path: str) -> str:
+    if not is_file_path(path):
+        raise ConsoleError(f"log: {path!r} is not the absolute path of a file")
+    return path
 
 
 @contextmanager
 def open_consoles(pending: Pending) -> Iterator[Consoles]:
     """The consoles of this host's domains. Raises XenError if this is not a Xen host."""
     dom0.require_dom0()
+    domains = {domain.name: domain for domain in xl.listed()}
     with ExitStack() as stack:
-        yield Consoles(pending, stack)
+        yield Consoles(domains, console_log.find(), pending, stack)
 
 
-class Consoles(Resource[Mapping[str, Any]]):
+class Consoles(Resource[ConsoleItem]):
     """The consoles of this host's domains."""
 
-    def __init__(self, pending: Pending, stack: ExitStack) -> None:
+    def __init__(
+        self,
+        domains: Mapping[str, xl.Listed],
+        logs: Mapping[str, str],
+        pending: Pending,
+        stack: ExitStack,
+    ) -> None:
+        """``domains``, ``logs``: by the names of domains; for ``logs`` see console_log.find.
+        ``stack`` closes what is opened."""
+        self._domains = domains
+        self._logs = logs
         self._pending = pending
         self._stack = stack
         self._wanted: Set[str] = set()
-        self._followed: List[Follower] = []
+        self._followers: Dict[str, Follower] = {}
+        """By the names of the domains that were unpaused."""
 
-    def plan(self, item: Mapping[str, Any]) -> Plan:
-        """See Resource.plan; ``item`` has the options of xen_console."""
-        name = item["name"]
-        if name in self._wanted:
-            raise ConsoleError(f"domain {name} is wanted twice: name it once")
-        self._wanted.add(name)
-        sentence = f"let domain {name} run and follow its console"
-        with explained(f"cannot {sentence}"):
-            expect = console_transcript.expression("expect", item["expect"])
-            fail = console_transcript.expression("fail", item["fail"])
-            log = None if item["log"] is None else _log_path(item["log"])
-            domain = self._paused(item)
-        state: State = {} if domain is None else {"domid": domain.domid}
+    def plan(self, item: ConsoleItem) -> Plan:
+        """See Resource.plan."""
+        if item.name in self._wanted:
+            raise ConsoleError(f"domain {item.name} is listed twice; list it once")
+        self._wanted.add(item.name)
+        with explained(f"cannot {item.sentence}"):
+            log = None if item.log is None else _new_path(item.log)
+            domain = self._paused(item.name)
         if domain is None:
-            return Plan(state, state, dict, [Action(sentence, lambda: None)])
-        follower = Follower(domain, Transcript(expect, fail), item["timeout"], expect is not None)
+            return Plan(actions=[Action(item.sentence, lambda: None)])
+        state: State = {"domid": domain.domid}
         return Plan(
             before=state,
             after=state,
-            read_back=follower.state,
-            actions=[Action(sentence, partial(self._begin, follower, log, sentence))],
+            read_back=partial(self._read_back, item.name),
+            actions=[Action(item.sentence, partial(self._begin, item, domain, log))],
         )
 
     def settle(self) -> None:
         """Follow all consoles until there is a verdict on each of the guests."""
+        followers = self._followers.values()
         with selectors.DefaultSelector() as selector:
-            for follower in self._followed:
+            for follower in followers:
                 selector.register(follower.output, selectors.EVENT_READ, follower)
             look = time.monotonic() + LOOK_SECONDS
-            while not all(follower.verdict for follower in self._followed):
+            while not all(follower.verdict for follower in followers):
                 _read(selector, max(look - time.monotonic(), 0))
                 if time.monotonic() >= look:
                     asked = time.monotonic()
                     domains = {domain.domid: domain for domain in xl.listed()}
                     # xl may have taken long, and nothing was read until it ended.
                     _read(selector, 0)
-                    for follower in self._followed:
-                        follower.look(domains.get(follower.domain.domid), asked)
+                    for follower in followers:
+                        follower.update(domains.get(follower.domain.domid), asked)
                     look = time.monotonic() + LOOK_SECONDS
 
-    @cached_property
-    def _logs(self) -> Dict[str, str]:
-        return console_log.found()
-
-    @cached_property
-    def _domains(self) -> Dict[str, xl.Listed]:
-        return {domain.name: domain for domain in xl.listed()}
-
-    def _paused(self, item: Mapping[str, Any]) -> Optional[xl.Listed]:
+    def _paused(self, name: str) -> Optional[xl.Listed]:
         """The domain; None if an earlier task would have started it."""
-        domain = self._domains.get(item["name"])
+        domain = self._domains.get(name)
         if domain is None:
-            if item["name"] in self._pending.domains:
+            if name in self._pending.domains:
                 return None
             raise ConsoleError("there is no such domain; start it first (xen_domain, paused: true)")
         if domain.status != "paused":
             raise ConsoleError(
-                f"it is {domain.status} and not paused, so that what it printed first may be lost; "
+                f"it is {domain.status}, not paused, so its first output may be lost; "
                 "start it with paused: true"
             )
         return domain
 
-    def _begin(self, follower: Follower, log: Optional[str], sentence: str) -> None:
-        with explained(f"cannot {sentence}"):
-            follower.begin(
+    def _begin(self, item: ConsoleItem, domain: xl.Listed, log: Optional[str]) -> None:
+        with explained(f"cannot {item.sentence}"):
+            follower = Follower(
+                domain,
+                item,
                 None if log is None else self._stack.enter_context(_new_file(log)),
-                console_log.opened(self._logs.get(follower.domain.name)),
+                console_log.open_log(self._logs.get(domain.name)),
             )
             self._stack.callback(follower.close)
-            xl.unpause(follower.domain.domid)
-            self._followed.append(follower)
+            xl.unpause(domain.domid)
+            self._followers[item.name] = follower
+
+    def _read_back(self, name: str) -> State:
+        if name not in self._followers:
+            raise ConsoleError(f"the console of domain {name} was not followed")
+        return self._followers[name].state()
 
 
 def _read(selector: selectors.BaseSelector, timeout: float) -> None:
-    """Take what the consoles give, waiting for the first of it so many seconds."""
+    """Read the output of the consoles, waiting up to ``timeout`` seconds for the first of it."""
     for key, _events in selector.select(timeout):
         if not key.data.read():
             selector.unregister(key.fileobj)
@@ -155,40 +208,40 @@ class Follower:
     """One guest whose console is followed."""
 
     def __init__(
-        self, domain: xl.Listed, transcript: Transcript, timeout: float, expected: bool
+        self,
+        domain: xl.Listed,
+        item: ConsoleItem,
+        log: Optional[int],
+        daemon: Optional[console_log.ConsoleLog],
     ) -> None:
-        """``timeout``: seconds from when the guest is let run. ``expected``: whether a text is
-        waited for."""
+        """Attach to the console of the paused ``domain``.
+
+        ``log``: the descriptor of an empty file that gets the whole output. ``daemon``: what
+        xenconsoled logs of it, if it does. Raises XenError if xl cannot be started.
+        """
         self.domain = domain
         self.verdict: Optional[Verdict] = None
-        self._transcript = transcript
-        self._timeout = timeout
-        self._expected = expected
-        self._log: Optional[int] = None
-        self._daemon: Optional[console_log.ConsoleLog] = None
+        self._timeout = item.timeout
+        self._expected = item.expect is not None
+        self._transcript = Transcript(item.expect, item.fail)
+        self._log = log
+        self._daemon = daemon
+        # xl ends at the end of its input, so that stays open.
+        self._process = dom0.start(["xl", "console", str(domain.domid)], stdin=subprocess.PIPE)
+        self.output = cast(IO[bytes], self._process.stdout).fileno()
+        """The descriptor from which the console is read."""
         self._received = 0
         self._recent = b""
         """The last bytes that were received."""
-        self._begun = self._heard = self._matched = self._ended = 0.0
-        self._seconds = 0.0
+        self._begun = self._heard = time.monotonic()
+        self._matched = self._ended = self._seconds = 0.0
         self._status: Optional[str] = None
         """How the domain was listed when its guest was first seen to have ended."""
         self._open = True
-        """Whether more can come from the console."""
-
-    def begin(self, log: Optional[int], daemon: Optional[console_log.ConsoleLog]) -> None:
-        """Attach to the console. ``log``: an empty file, a descriptor, that gets all of it.
-        ``daemon``: what xenconsoled logs of it, where it does."""
-        self._daemon = daemon
-        # It would end at the end of its input, so that stays open.
-        self._process = dom0.start(["xl", "console", str(self.domain.domid)], stdin=subprocess.PIPE)
-        self.output = cast(IO[bytes], self._process.stdout).fileno()
-        """The descriptor from which the console is read."""
-        self._log = log
-        self._begun = self._heard = time.monotonic()
+        """Whether the console can still give more."""
 
     def read(self) -> bool:
-        """Take what there is; whether more can come."""
+        """Read the next output; whether there can be more."""
         data = os.read(self.output, CHUNK)
         self._open = bool(data)
         self._take(data, final=not data)
@@ -208,9 +261,9 @@ class Follower:
             if not match.wanted:
                 self._judge(console_transcript.of_match(match))
 
-    def look(self, domain: Optional[xl.Listed], asked: float) -> None:
-        """Tell whether to go on, now that xl lists the ``domain`` like this, or not any more.
-        ``asked``: when xl was asked."""
+    def update(self, domain: Optional[xl.Listed], asked: float) -> None:
+        """Reach a verdict if it is time for one. ``domain``: as xl lists it now, None if it is
+        gone. ``asked``: when xl was asked, on the monotonic clock."""
         if self.verdict:
             return
         now = time.monotonic()
@@ -218,7 +271,7 @@ class Follower:
             self._status = "absent" if domain is None else domain.status
             self._ended = now
         if self._status is not None:
-            self._look_at_end(self._status, now)
+            self._judge_end(self._status, now)
         elif self._transcript.match:
             if now >= self._matched + AFTER_SECONDS or self._transcript.ending.status is not None:
                 self._judge(console_transcript.of_end("running", self._transcript, self._expected))
@@ -228,8 +281,8 @@ class Follower:
             ending = self._transcript.ending
             self._judge(console_transcript.of_timeout(self._timeout, self._expected, ending))
 
-    def _look_at_end(self, status: str, now: float) -> None:
-        """Judge a guest that has ended, unless its last words may still be on their way."""
+    def _judge_end(self, status: str, now: float) -> None:
+        """Judge a guest that has ended, unless its last output may still be on its way."""
         if self._open and now < max(self._heard, self._ended) + DRAIN_SECONDS:
             return
         daemon = self._daemon
@@ -247,7 +300,7 @@ class Follower:
         self._seconds = round(time.monotonic() - self._begun, 1)
 
     def state(self) -> State:
-        """The result keys. ConsoleError where there is no verdict."""
+        """The result keys. Raises ConsoleError if there is no verdict."""
         if self.verdict is None:
             raise ConsoleError(f"the console of domain {self.domain.name} was not followed")
         return {
@@ -260,7 +313,7 @@ class Follower:
         }
 
     def close(self) -> None:
-        """Leave the console."""
+        """Detach from the console."""
         if self._daemon:
             self._daemon.close()
         self._process.kill()
@@ -268,23 +321,21 @@ class Follower:
             pass
 
 
-def _log_path(path: str) -> str:
-    """``path`` without links; ConsoleError unless a new file can be made there."""
-    if not is_file_path(path):
-        raise ConsoleError(f"log {path!r} is not the absolute path of a file")
+def _new_path(path: str) -> str:
+    """``path`` without links. Raises ConsoleError unless a new file can be created there."""
     file = resolved(path)
     directory = os.path.dirname(file)
     if not os.path.isdir(directory):
-        raise ConsoleError(f"the directory {directory} of log does not exist; create it first")
+        raise ConsoleError(f"log: the directory {directory} does not exist; create it first")
     if os.path.lexists(file):
-        raise ConsoleError(f"log {path} is there already; remove it, or name another file")
+        raise ConsoleError(f"log: {path} already exists; remove it or choose another path")
     check_writable(directory, f"write log {path}")
     return file
 
 
 @contextmanager
 def _new_file(path: str) -> Iterator[int]:
-    """A descriptor of the new file ``path``, see resolved, which nobody else can read."""
+    """A descriptor of the new file ``path``, see _new_path, which only its owner can read."""
     directory, name = os.path.split(path)
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
     with opened_real(directory) as place, opened(name, flags, 0o600, place) as descriptor:

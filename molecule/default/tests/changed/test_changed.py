@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is on the machine after the plan was changed."""
+"""The state of the host after the plan was changed."""
 
 DIR = "/var/tmp/xen-blockdev-molecule"
 IMAGES = f"{DIR}/images"
@@ -16,7 +16,7 @@ def test_image_and_loop_device_have_grown(host):
     assert host.check_output("blockdev --getsize64 %s", device(host, path)) == str(32 * 2**20)
 
 
-def test_a_link_that_was_gone_is_back(host):
+def test_a_removed_link_is_restored(host):
     image = f"{IMAGES}/web/scratch.raw"
     link = f"/dev/disk/by-loop-file{image}"
     if host.file("/run/udev/control").exists:
@@ -31,11 +31,11 @@ def test_absent_disks_are_gone(host):
     assert not host.file(f"{DIR}/configs/db.cfg").exists
 
 
-def test_only_the_domain_that_is_left_starts_at_boot(host):
+def test_only_the_remaining_domain_starts_at_boot(host):
     assert host.file(f"{DIR}/auto").listdir() == ["web.cfg"]
 
 
-def test_of_what_no_config_names_any_more_the_image_stays(host):
+def test_an_image_that_left_all_configs_stays_but_is_unbound(host):
     assert host.file(f"{IMAGES}/shared.raw").exists
     assert not device(host, f"{IMAGES}/shared.raw")
 

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is on the machine after `provision`."""
+"""The state of the host after ``provision``."""
 
 import json
 
@@ -21,7 +21,7 @@ WANTED = [
 
 
 def bindings(host):
-    """Backing file to loop devices, as losetup sees them."""
+    """Loop devices by backing file, as losetup lists them."""
     listed = json.loads(host.check_output("losetup --list --json") or '{"loopdevices": []}')
     found = {}
     for device in listed["loopdevices"]:
@@ -67,7 +67,7 @@ def test_configs(host):
     for slot, path in (("xvda", f"{IMAGES}/web/boot.raw"), ("xvdq", f"{IMAGES}/web/scratch.raw")):
         assert f"vdev={slot}, access=rw, target={named(host, path)}'" in text
     assert f"vdev=51768, access=ro, target={named(host, IMAGES + '/web/data.raw')}'" in text
-    # The disk without a slot takes the next number: 51768 is a partition of xvdd, xvdq is far off.
+    # A disk without a slot gets the next free one: 51768 is a partition of xvdd.
     assert f"vdev=xvdb, access=rw, target={DIR}/lun'" in text
     assert f"vdev=xvdc, access=ro, target={named(host, IMAGES + '/shared.raw')}'" in text
 
@@ -86,7 +86,7 @@ def test_domains_start_at_boot(host):
 
 
 def named(host, path):
-    """How a config names the loop device of an image: by a stable link where udev runs."""
+    """The path of an image's loop device in a config: a stable link if udev runs."""
     link = f"/dev/disk/by-loop-file{path}"
     (device,) = bindings(host)[path]
     if host.file("/run/udev/control").exists:

@@ -1,12 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is on the machine after `remove` with xen_remove_images."""
+"""The state of the host after ``remove`` with xen_remove_images."""
 
 DIR = "/var/tmp/xen-blockdev-molecule"
 
-# The plan names the block device but not what is behind it.
+# The plan has the block device but not the image behind it.
 LUN = f"{DIR}/lun.raw"
-# Nor the shared image any more, whose loop device went when it left the configs.
+# Nor the shared image any more; its loop device was unbound when it left the configs.
 LEFT = [f"{DIR}/images/shared.raw", LUN]
 
 

@@ -17,7 +17,7 @@ OURS = re.compile(r"^/srv/xen/")
 STAGES = {"detach": 1, "stop": 2, "unbind": 2, "remove": 3}
 """The first words of actions; "stop systemd from binding …"."""
 
-LOOKING = r"xen\.blockdev\.\w+ : (Find what|Refuse if)"
+LOOKING = r"xen\.blockdev\.\w+ : (Find|Check that)"
 """Names of the tasks that look whether all can go, before anything does."""
 
 

@@ -71,6 +71,7 @@ PURE = {
     "lab/options",
     "lab/recipe",
     "loop/link",
+    "mirage/results",
     "mirage/tests",
     "resources/vbd_attach_item",
 }

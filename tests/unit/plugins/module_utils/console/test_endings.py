@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How guests of several kinds say that they end, and what is no such line."""
+"""Lines with which different guests report their end, and lines that only look similar."""
 
 from __future__ import annotations
 

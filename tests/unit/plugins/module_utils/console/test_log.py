@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What xenconsoled logs, found by what it has open."""
+"""The logs of xenconsoled, found by its open files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def process(root: Path, pid: int, command: str, *files: Path) -> None:
         (descriptors / str(number)).symlink_to(file)
 
 
-def test_logs_are_those_that_the_daemon_has_open(
+def test_the_open_files_of_the_daemon_are_the_logs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(console_log, "PROC", str(tmp_path))
@@ -27,13 +27,13 @@ def test_logs_are_those_that_the_daemon_has_open(
     process(tmp_path, 1, "xenconsoled", Path("/dev/null"), web, tmp_path / "hypervisor.log")
     process(tmp_path, 2, "tail", old)
     (tmp_path / "3").mkdir()
-    assert console_log.found() == {"web": f"{tmp_path}/1/fd/1"}
+    assert console_log.find() == {"web": f"{tmp_path}/1/fd/1"}
 
 
-def test_only_what_follows_is_taken(tmp_path: Path) -> None:
+def test_only_new_output_is_read(tmp_path: Path) -> None:
     file = tmp_path / "guest-web.log"
     file.write_text("before\n")
-    log = console_log.opened(str(file))
+    log = console_log.open_log(str(file))
     assert log
     with file.open("a") as end:
         end.write("one\ntwo\nthree\n")
@@ -46,5 +46,5 @@ def test_only_what_follows_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", [None, "/nowhere/guest-web.log"])
-def test_there_may_be_no_log(path: Optional[str]) -> None:
-    assert console_log.opened(path) is None
+def test_a_log_may_be_missing(path: Optional[str]) -> None:
+    assert console_log.open_log(path) is None

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Domains that are let run while their consoles are followed, with a stand-in for xl's console."""
+"""Domains that are unpaused while their consoles are followed, with a stand-in for xl's console."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import console
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.console import ConsoleItem
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 
 DEFAULTS = {"expect": None, "fail": None, "timeout": 5, "log": None}
@@ -24,7 +25,7 @@ STAYS = "exec sleep 60"
 
 
 class Host:
-    """Guests that print what a shell script prints, once they are unpaused."""
+    """Guests whose output is that of a shell script, which runs once they are unpaused."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -37,9 +38,9 @@ class Host:
 
     def listed(self) -> List[xl.Listed]:
         for name, domain in list(self.domains.items()):
-            told = self.home / f"{domain.domid}.flags"
-            if told.exists():
-                self.domains[name] = xl.Listed(domain.domid, name, told.read_text().strip())
+            flags = self.home / f"{domain.domid}.flags"
+            if flags.exists():
+                self.domains[name] = xl.Listed(domain.domid, name, flags.read_text().strip())
         return list(self.domains.values())
 
     def unpause(self, domid: int) -> None:
@@ -71,7 +72,7 @@ def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
 
 @pytest.fixture
 def daemon_log(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What xenconsoled logs of guest C(app)."""
+    """The log that xenconsoled writes of guest ``app``."""
     monkeypatch.setattr(console_log, "PROC", str(tmp_path / "proc"))
     log = tmp_path / "guest-app.log"
     log.write_text("of an earlier domain\n")
@@ -83,9 +84,13 @@ def daemon_log(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
     return log
 
 
+def read(**options: Any) -> ConsoleItem:
+    return ConsoleItem.read({**DEFAULTS, **options})
+
+
 def follow(*items: Dict[str, Any], check_mode: bool = False, pending: Any = None) -> List[State]:
     with console.open_consoles(Pending.read(pending, check_mode)) as consoles:
-        plans = [consoles.plan({**DEFAULTS, **item}) for item in items]
+        plans = [consoles.plan(read(**item)) for item in items]
         if check_mode:
             return [{"actions": [action.sentence for action in plan.actions]} for plan in plans]
         for plan in plans:
@@ -104,7 +109,7 @@ def test_a_guest_prints_what_is_expected(host: Host, tmp_path: Path) -> None:
         "domid": 1,
         "verdict": "expected",
         "passed": True,
-        "reason": "it printed what was expected: 'well'",
+        "reason": "it printed the expected text: 'well'",
         "tail": ["hello", "well"],
     }
     assert log.read_bytes() == b"hello\r\nwell\r\n"
@@ -128,7 +133,7 @@ def test_many_guests_are_followed_at_once(host: Host) -> None:
         "crashed",
     ]
     assert [state["passed"] for state in states] == [True, False, False, False, False]
-    assert states[2]["reason"] == "it did not print what was expected within 1 s"
+    assert states[2]["reason"] == "it did not print the expected text within 1 s"
     assert [state["tail"][-1] for state in states] == ["well", "bad", "waiting", "bye", "oops"]
 
 
@@ -150,7 +155,7 @@ def test_last_words_count(host: Host) -> None:
     assert state["verdict"] == "expected"
 
 
-def test_what_came_while_xl_was_asked_counts(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_output_during_xl_list_counts(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy host: a guest prints its last words and ends while `xl list` takes its time."""
 
     def listed() -> List[xl.Listed]:
@@ -175,7 +180,9 @@ def wait_for(path: Path) -> None:
         time.sleep(0.01)
 
 
-def test_what_the_console_lost_is_in_the_log(host: Host, daemon_log: Path, tmp_path: Path) -> None:
+def test_output_that_the_console_lost_is_taken_from_the_log(
+    host: Host, daemon_log: Path, tmp_path: Path
+) -> None:
     host.guest(
         "app",
         "echo hello; printf 'hello\\nall ' >>guest-app.log; echo 'well' >>guest-app.log; "
@@ -216,7 +223,7 @@ def test_a_console_that_is_lost(host: Host) -> None:
     host.guest("app", "echo 'somebody else reads it' >&2; exit 1")
     (state,) = follow({"name": "app", "expect": "well"})
     assert (state["verdict"], state["passed"]) == ("lost", False)
-    assert state["reason"] == "its console was lost: somebody else reads it"
+    assert state["reason"] == "the connection to its console was lost: somebody else reads it"
 
 
 def test_nothing_stays_open_or_runs_on(host: Host) -> None:
@@ -251,7 +258,7 @@ def test_a_domain_that_stays_paused_is_not_waited_for(
     monkeypatch.setattr(xl, "unpause", unpause)
     host.guest("app", STAYS)
     with console.open_consoles(Pending()) as consoles:
-        plan = consoles.plan({**DEFAULTS, "name": "app", "timeout": 60})
+        plan = consoles.plan(read(name="app", timeout=60))
         with pytest.raises(ConsoleError, match="follow its console: it is still paused"):
             plan.actions[0].run()
         began = time.monotonic()
@@ -265,12 +272,12 @@ def test_a_domain_that_stays_paused_is_not_waited_for(
     ("item", "message"),
     [
         ({"name": "none"}, "there is no such domain; start it first"),
-        ({"name": "runs"}, "it is running and not paused"),
-        ({"name": "app", "expect": "("}, "expect '\\(' is no regular expression"),
-        ({"name": "app", "fail": "("}, "fail '\\(' is no regular expression"),
-        ({"name": "app", "log": "log"}, "log 'log' is not the absolute path of a file"),
-        ({"name": "app", "log": "{tmp}/none/log"}, "the directory .*/none of log does not exist"),
-        ({"name": "app", "log": "{tmp}/there"}, "is there already; remove it"),
+        ({"name": "runs"}, "it is running, not paused"),
+        ({"name": "app", "expect": "("}, "expect: '\\(' is not a regular expression"),
+        ({"name": "app", "fail": "("}, "fail: '\\(' is not a regular expression"),
+        ({"name": "app", "log": "log"}, "log: 'log' is not the absolute path of a file"),
+        ({"name": "app", "log": "{tmp}/none/log"}, "log: the directory .*/none does not exist"),
+        ({"name": "app", "log": "{tmp}/there"}, "log: .*/there already exists; remove it"),
     ],
 )
 def test_bad_input(host: Host, tmp_path: Path, item: Dict[str, str], message: str) -> None:
@@ -279,22 +286,22 @@ def test_bad_input(host: Host, tmp_path: Path, item: Dict[str, str], message: st
     (tmp_path / "there").touch()
     item = {key: value.replace("{tmp}", str(tmp_path)) for key, value in item.items()}
     with pytest.raises(
-        BlockdevError, match=f"^cannot let domain .* run and follow its console: .*{message}"
+        BlockdevError, match=f"^cannot unpause domain .* and follow its console: {message}"
     ):
         follow(item)
     assert not (tmp_path / "1.go").exists()
 
 
-def test_a_domain_is_named_once(host: Host) -> None:
+def test_a_domain_is_listed_once(host: Host) -> None:
     host.guest("app", "")
-    with pytest.raises(ConsoleError, match="wanted twice"):
+    with pytest.raises(ConsoleError, match="domain app is listed twice"):
         follow({"name": "app"}, {"name": "app"})
 
 
-def test_check_mode_for_what_would_be_started(host: Host) -> None:
+def test_check_mode_with_a_domain_that_would_be_started(host: Host) -> None:
     pending = {"domains": [{"name": "new"}]}
     (plan,) = follow({"name": "new"}, check_mode=True, pending=pending)
-    assert plan == {"actions": ["let domain new run and follow its console"]}
+    assert plan == {"actions": ["unpause domain new and follow its console"]}
     with pytest.raises(ConsoleError, match="no such domain"):
         follow({"name": "new"}, pending=pending)
     with pytest.raises(ConsoleError, match="no such domain"):
