@@ -12,10 +12,9 @@ from contextlib import suppress
 from functools import lru_cache
 from typing import Dict, List, Optional, Set
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config import autostart
-from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
+from ansible_collections.xen.blockdev.plugins.module_utils.config import autostart, config_file
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 

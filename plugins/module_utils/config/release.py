@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.config.images import (
     NamingConfigs,
     file_of,

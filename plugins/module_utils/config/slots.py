@@ -22,7 +22,10 @@ from typing import (
     Tuple,
 )
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config, ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import (
+    Config,
+    ConfigError,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.config.target_images import (
     TargetImages,
     is_loop_device,

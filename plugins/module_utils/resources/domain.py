@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Set
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config
+from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,

@@ -13,14 +13,17 @@ from dataclasses import replace
 from functools import lru_cache, partial
 from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
+from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file
 from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.config.autostart import (
     AutostartLinks,
     Subject,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config, ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import (
+    Config,
+    ConfigError,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.config.former import FormerConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.config.passwords import masked
 from ansible_collections.xen.blockdev.plugins.module_utils.config.release import Releases

@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Callable, List, Optional, Sequence
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.config.slots import ConfigSlots
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk

@@ -7,8 +7,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, FrozenSet, Iterable, List, Mapping, Optional, Sequence
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config, ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import (
+    Config,
+    ConfigError,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.config.slots import Consent, RemovedDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number

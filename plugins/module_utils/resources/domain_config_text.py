@@ -6,10 +6,12 @@ from __future__ import annotations
 
 from typing import Sequence, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config import disk_list
-from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
+from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file, disk_list
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import Config, ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import (
+    Config,
+    ConfigError,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config_item import (
     DomainConfigItem,

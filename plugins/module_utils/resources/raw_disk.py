@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Dict, Iterator, List, Set
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
+from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file
 from ansible_collections.xen.blockdev.plugins.module_utils.config.former import FormerConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.config.slots import (
     TO_LOSSES,

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any, Dict, List, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link

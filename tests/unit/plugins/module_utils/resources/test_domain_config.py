@@ -11,7 +11,7 @@ from typing import Any, List, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number

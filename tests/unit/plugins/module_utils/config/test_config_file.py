@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Iterator, List, Sequence
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils.config import file as config_file
-from ansible_collections.xen.blockdev.plugins.module_utils.config.file import ConfigError
+from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import ConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import DomainConfigError
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, programs
