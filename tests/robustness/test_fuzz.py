@@ -161,7 +161,7 @@ def test_a_disk_that_is_written_reads_back(disk: Any, vdev: object, style: str) 
         assert {key: said[key] for key in same} == {key: wanted[key] for key in same}
         with suppress(config_syntax.DomainConfigError):
             text = config_text.render("web", {}, [spec])
-            assert config_text.disks(text) == [spec]
+            assert config_text.disk_specs(text) == [spec]
 
 
 @fuzzed(ANYTHING)
@@ -182,7 +182,7 @@ def test_a_config_that_is_written_says_what_was_asked(
     with suppress(config_syntax.DomainConfigError):
         text = config_text.render(name, options, disks)
         assert config_text.name(text) == name
-        assert config_text.disks(text) == disks
+        assert config_text.disk_specs(text) == disks
         said = config_syntax.effective(config_syntax.parse(text))
         assert set(said) == {"name", "disk", *options}
         for option, value in options.items():
@@ -209,7 +209,7 @@ def test_a_config_of_any_text_is_changed_as_asked_or_refused(text: str, disks: L
     with suppress(config_syntax.DomainConfigError):
         listed = [ListedDisk.read(disk) for disk in disks]
         changed = disk_list.replace_disks(text, listed)
-        assert sorted(map(meaning, config_text.disks(changed))) == sorted(map(meaning, disks))
+        assert sorted(map(meaning, config_text.disk_specs(changed))) == sorted(map(meaning, disks))
         assert disk_list.replace_disks(changed, listed) == changed
     passwords.masked(text, "".join(disks))
 

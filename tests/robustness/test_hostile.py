@@ -18,7 +18,7 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.xen.blockdev.plugins.filter import device_number, disk_plan, disk_spec
 from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import spec as specs
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions
 from ansible_collections.xen.blockdev.tests.robustness import harness
 from ansible_collections.xen.blockdev.tests.robustness.harness import Outcome, call
@@ -126,7 +126,7 @@ def test_a_config_says_exactly_what_was_asked(folder: Path, payload: str) -> Non
             assert said["kernel"] == payload
             assert said["args"] == [payload, [payload, "-1"]]
         defaults = {"format": "raw", "access": "rw"}
-        found = [specs.parse(spec) for spec in config_text.disks(text)]
+        found = [DiskSpec.parse(spec).as_dict() for spec in config_text.disk_specs(text)]
         assert found == [{**defaults, **disk} for disk in wanted or ()]
         path.unlink()
 

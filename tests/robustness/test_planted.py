@@ -23,19 +23,26 @@ from ansible_collections.xen.blockdev.tests.robustness.harness import Hook, Outc
 MIB = 1024**2
 SECRET = b"only for root to read " * 100
 OTHER_USER = 65534
-PLUGINS = f"{os.sep}xen{os.sep}blockdev{os.sep}plugins{os.sep}module_utils{os.sep}"
+PLUGINS = "/xen/blockdev/plugins/module_utils/"
 WATCHED = tuple(
-    f"{PLUGINS}{name}.py"
+    PLUGINS + name
     for name in (
-        "raw_image",
-        "image_source",
-        "files",
-        "config_file",
-        "config_plan",
-        "config_slots",
-        "autostart",
+        "config/autostart.py",
+        "config/config_file.py",
+        "config/former.py",
+        "config/slots.py",
+        "config/target_images.py",
+        "host/files.py",
+        "image/file_actions.py",
+        "image/path.py",
+        "image/source.py",
+        "resources/domain_config.py",
+        "resources/raw_disk.py",
+        "resources/raw_disk_filling.py",
     )
 )
+"""What plans and changes files."""
+
 BY_NAME = re.compile(
     "access|chmod|chown|link|listdir|listxattr|lstat|mkdir|open|readlink|rename|rmdir|scandir|"
     "setxattr|stat|statvfs|symlink|truncate|unlink|utime"
@@ -47,6 +54,12 @@ BY_CONTENT = re.compile(
     "copy_file_range|ftruncate|ioctl|link|lseek|lstat|posix_fallocate|pread|pwrite"
 )
 """The functions around which a source that changes makes a difference."""
+
+
+def test_that_the_files_exist_that_are_watched() -> None:
+    root = Path(files.__file__).parents[1]
+    names = [name[len(PLUGINS) :] for name in WATCHED]
+    assert [name for name in names if not (root / name).is_file()] == []
 
 
 def at_call(number: int, act: Callable[[], None], names: Pattern[str] = BY_NAME) -> Hook:

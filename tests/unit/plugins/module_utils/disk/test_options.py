@@ -20,7 +20,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import (
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
     options as inventory_options,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import vbd_attach_disk
 
 Documented = Mapping[str, Dict[str, Any]]
 
@@ -89,7 +88,6 @@ def test_that_all_parts_know_the_same_options() -> None:
         *("grant_usage", "colo", "colo_host", "colo_port", "colo_export"),
         *("active_disk", "hidden_disk"),
     }
-    assert {"target", "vdev", "access", *vbd_attach_disk.SPEC_OPTIONS} == set(OPTIONS)
     assert {"target", "vdev", *inventory_options.VBD_OPTIONS} == set(OPTIONS)
     assert set(OPTIONS) <= set(inventory_options.DISK_OPTIONS)
     assert set(inventory_options.DISK_OPTIONS) == set(PLACES["disk_plan"])
