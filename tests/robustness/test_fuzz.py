@@ -203,7 +203,7 @@ CONFIGS = st.lists(TEXT | st.sampled_from(["\n", "disk = [ 'a' ]\n", "name='web'
 
 @fuzzed(CONFIGS, st.lists(TEXT, max_size=3), examples=400)
 def test_a_config_of_any_text_is_changed_as_asked_or_refused(text: str, disks: List[str]) -> None:
-    for read in (config_text.name, config_text.disks):
+    for read in (config_text.name, config_text.disk_specs):
         with suppress(config_syntax.DomainConfigError):
             read(text)
     with suppress(config_syntax.DomainConfigError):

@@ -56,9 +56,9 @@ class Action:
     it has."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Plan:
-    """How one item gets from what is there to what is wanted."""
+    """How one item gets from its state on the host to the wanted one; also a part of that."""
 
     before: State = field(default_factory=dict)
     """The state found on the host."""
@@ -70,10 +70,10 @@ class Plan:
     """Reads the state from the host once the actions are done; raises BlockdevError if it is
     not the wanted one, UnexpectedStateError if it knows which it is."""
 
-    actions: List[Action] = field(default_factory=list)
+    actions: Sequence[Action] = field(default_factory=list)
     """The steps, in order; none if the host is as wanted."""
 
-    warnings: List[str] = field(default_factory=list)
+    warnings: Sequence[str] = field(default_factory=list)
     """What the user should know although nothing prevents the actions."""
 
     file: Optional[str] = None
@@ -84,10 +84,6 @@ class Plan:
 
     texts: Optional[Tuple[str, str]] = None
     """For an item that is a text: it before and after, which diff mode shows line by line."""
-
-    def warn(self, sentence: str, words: str) -> None:
-        """Keep a warning of the action ``sentence``."""
-        self.warnings.append(f"{sentence}: {words}")
 
     def __add__(self, other: Plan) -> Plan:
         """Both as one plan: the actions of ``other`` come after those of this one."""

@@ -11,10 +11,16 @@ WRITE = Action("write a", lambda: None)
 
 
 def test_a_sum_has_both_parts_in_their_order() -> None:
-    device = Plan({"device": None}, {"device": "/dev/loop3"}, lambda: {"device": "/dev/loop4"})
-    device.actions.append(BIND)
-    unit = Plan({"persistent": False}, {"persistent": True}, lambda: {"persistent": True}, [WRITE])
-    unit.warnings.append("no systemd")
+    device = Plan(
+        {"device": None}, {"device": "/dev/loop3"}, lambda: {"device": "/dev/loop4"}, [BIND]
+    )
+    unit = Plan(
+        {"persistent": False},
+        {"persistent": True},
+        lambda: {"persistent": True},
+        [WRITE],
+        ["no systemd"],
+    )
     both = device + unit
     assert (both.actions, both.warnings) == ([BIND, WRITE], ["no systemd"])
     assert both.before == {"device": None, "persistent": False}
