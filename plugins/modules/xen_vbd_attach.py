@@ -338,9 +338,9 @@ vbds:
   type: list
   elements: dict
   contains:
-    domain: {description: The domain, as in the item., type: str, returned: always, sample: web}
-    vdev: {description: The slot, as in the item., type: str, returned: always, sample: "51768"}
-    target: {description: The target, as in the item., type: str, returned: always, sample: /dev/loop1}
+    domain: {description: "The domain, as in the item.", type: str, returned: always, sample: web}
+    vdev: {description: "The slot, as in the item.", type: str, returned: always, sample: "51768"}
+    target: {description: "The target, as in the item.", type: str, returned: always, sample: /dev/loop1}
     running:
       description: Whether the domain is running.
       type: bool
