@@ -55,7 +55,7 @@ NAMED_IN: Dict[str, Any] = {
         "but_for": {"type": "list", "elements": "path"},
     },
 }
-"""Where the configs are that count as users of an image: see config_images.NamingConfigs."""
+"""Where the configs are that count as users of an image: see NamingConfigs in config/images.py."""
 
 
 @dataclass
