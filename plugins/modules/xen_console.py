@@ -171,7 +171,7 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import (
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
     Interface,
     converge,
 )

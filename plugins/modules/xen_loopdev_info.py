@@ -127,7 +127,7 @@ devices:
           sample: boot
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import query
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import query
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_info import (
     shown_devices,
 )

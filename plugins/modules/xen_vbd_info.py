@@ -155,7 +155,7 @@ vbds:
           sample: boot
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import query
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import query
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_info import describe_vbds
 
 

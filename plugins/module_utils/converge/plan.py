@@ -125,7 +125,7 @@ def _read_both(first: Plan, second: Plan) -> State:
 class Resource(Generic[Item]):
     """One kind of thing on this host, its state read once when the resource is made.
 
-    ``converge.module`` asks for the plan of every wanted item before it runs the first action.
+    ``converge.run`` asks for the plan of every wanted item before it runs the first action.
     """
 
     def plan(self, item: Item) -> Plan:

@@ -144,10 +144,10 @@ def keep_bound(binding: Binding) -> None:
 
 def no_direct_io(binding: Binding) -> LoopError:
     """The error for an image whose file system does not allow direct I/O."""
+    larger = ", or set sector_size: 4096 if the guest supports that"
     return LoopError(
         f"{binding.backing_file}: its file system does not allow direct I/O with sectors of "
-        f"{binding.sector_size} bytes; omit direct_io, or use sector_size: 4096 if the guest "
-        "supports that"
+        f"{binding.sector_size} bytes; omit direct_io{larger if binding.sector_size < 4096 else ''}"
     )
 
 

@@ -346,9 +346,9 @@ def _put_back(domain: Domain, old: AttachedDisk) -> Tuple[bool, str]:
     is attached, and the outcome for an error message."""
     vbd = old.vbd
     if vbd.flaw:
-        return False, f"{vbd.flaw} and was not put back"
+        return False, f"was not put back: it {vbd.flaw}"
     if vbd.backend_domid != 0:
-        return False, "is served by another domain and was not put back"
+        return False, "was not put back: it is served by another domain"
     try:
         with locks.exclusive(sharing_rules.LOCK, LOCK_SECONDS):
             now = Attached.now()

@@ -105,8 +105,8 @@ def _relation(wanted: Claim, mine: Use, other: Claim, theirs: Use) -> str:
 
 
 def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
-    """Raise XenError if dom0 itself uses the data of the disk, if a saved domain needs them, or if
-    a process writes to them and the domain could write as well."""
+    """Raise XenError if dom0 itself uses the data of the disk, if a saved domain needs it, or if a
+    process has it open for writing and the domain could write too."""
     for use in wanted.uses:
         for user in _users(use.storage, usage):
             if user.kind in DOM0_USES:

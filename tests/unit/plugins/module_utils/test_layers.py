@@ -75,7 +75,7 @@ PURE = {
     "mirage/tests",
     "resources/vbd_attach_item",
 }
-ANSIBLE = {"converge/module", "converge/file_attributes"}
+ANSIBLE = {"converge/run", "converge/file_attributes"}
 IMPURE = {
     "ctypes",
     "fcntl",

@@ -826,7 +826,7 @@ def test_an_old_disk_of_a_driver_domain_is_not_put_back_as_one_of_dom0(host: Fak
     apply(wanted())
     served_by_db(host)
     host.behave(script_words={"/dev/loop1": "no"})
-    with pytest.raises(PartlyDoneError, match="is served by another domain and was not put back"):
+    with pytest.raises(PartlyDoneError, match="was not put back: it is served by another domain"):
         apply(wanted(target="/dev/loop1", replace=True))
     assert attached() == []
 

@@ -13,11 +13,6 @@ from typing import Any, Dict, Iterator, List, Sequence
 import pytest
 from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.testing import patch_module_args
-from ansible_collections.xen.blockdev.plugins.module_utils.converge.module import (
-    Interface,
-    ItemError,
-    converge,
-)
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
@@ -25,6 +20,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     Plan,
     Resource,
     State,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
+    Interface,
+    ItemError,
+    converge,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
