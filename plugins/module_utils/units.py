@@ -1,9 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Sizes of disks: written with binary units, stored in bytes, always whole sectors."""
+"""Sizes of disks, in binary units and bytes, always whole sectors; and timeouts in seconds."""
 
 from __future__ import annotations
 
+import math
 import re
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
@@ -111,3 +112,11 @@ def round_up(number: int, unit: int) -> int:
 def _readable(number: int) -> str:
     # Python does not format integers of thousands of digits.
     return str(number) if number.bit_length() <= 64 else f"a number of {number.bit_length()} bits"
+
+
+def checked_seconds(value: float) -> float:
+    """A timeout in seconds, as it is given. Raises BlockdevError if it is negative, infinite or not
+    a number: the wait would never end, or never begin."""
+    if not 0 <= value < math.inf:
+        raise BlockdevError(f"timeout {value} is not a number of seconds; set 0 or more")
+    return value

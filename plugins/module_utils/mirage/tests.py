@@ -7,6 +7,7 @@ Each test has a domain whose name no other run uses, and all files of a run are 
 
 from __future__ import annotations
 
+import math
 import posixpath
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
@@ -101,7 +102,7 @@ def _expression(value: object) -> str:
 
 
 def _seconds(value: object) -> float:
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and value > 0:
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf:
         return float(value)
     raise InventoryError(f"must be a number of seconds above 0, not {described(value)}")
 

@@ -38,6 +38,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     opened_real,
     resolved,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.units import checked_seconds
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 
 LOOK_SECONDS = 1
@@ -75,7 +76,7 @@ class ConsoleItem:
                 name=options["name"],
                 expect=_expression("expect", options["expect"]),
                 fail=_expression("fail", options["fail"]),
-                timeout=options["timeout"],
+                timeout=checked_seconds(options["timeout"]),
                 log=None if options["log"] is None else _path(options["log"]),
             )
 

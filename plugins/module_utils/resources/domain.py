@@ -30,6 +30,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import 
     LOCK_SECONDS,
     Claim,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.units import checked_seconds
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 
 KEPT_SECONDS = 5
@@ -66,7 +67,7 @@ class DomainItem:
             config=config_file.config_path(options["name"], options["config"]),
             state=options["state"],
             paused=options["paused"],
-            timeout=options["timeout"],
+            timeout=checked_seconds(options["timeout"]),
         )
 
 

@@ -12,6 +12,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_nu
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS, WITH_TARGET
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
+from ansible_collections.xen.blockdev.plugins.module_utils.units import checked_seconds
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class VbdItem:
             disk=DiskSpec(**{**disk, "vdev": vdev or "", "access": access}),
             is_absent=options["state"] == "absent",
             wait_for=options["wait_for"] if options["wait"] else None,
-            timeout=options["timeout"],
+            timeout=checked_seconds(options["timeout"]),
             force=options["force"],
             replace=options["replace"],
             skip_if_not_running=options["when_not_running"] == "skip",

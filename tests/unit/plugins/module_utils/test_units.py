@@ -7,10 +7,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     MAX_DISK_SIZE,
     SECTOR,
     SizeError,
+    checked_seconds,
     format_size,
     parse_size,
     round_up,
@@ -156,3 +158,13 @@ def test_that_anything_is_a_size_or_the_documented_error(value: object) -> None:
     else:
         assert 0 < size <= MAX_DISK_SIZE
         assert size % SECTOR == 0
+
+
+@pytest.mark.parametrize("seconds", [-1.0, float("nan"), float("inf"), float("-inf")])
+def test_a_timeout_that_never_ends_or_never_begins(seconds: float) -> None:
+    with pytest.raises(BlockdevError, match=r"timeout .* is not a number of seconds; set 0 "):
+        checked_seconds(seconds)
+
+
+def test_a_timeout() -> None:
+    assert [checked_seconds(value) for value in (0, 0.5, 30.0)] == [0, 0.5, 30.0]

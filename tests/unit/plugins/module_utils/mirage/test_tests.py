@@ -231,7 +231,10 @@ LUN = {"name": "lun", "target": "/dev/vg0/lun"}
             "mirage_vms[0] (hello): timeout: must be a number of seconds",
         ),
         ({**HELLO, "timeout": True}, "mirage_vms[0] (hello): timeout: must be a number of seconds"),
-        ({**HELLO, "timeout": 0}, "mirage_vms[0] (hello): timeout: must be a number of seconds"),
+        *(
+            ({**HELLO, "timeout": value}, "mirage_vms[0] (hello): timeout: must be a number of ")
+            for value in (0, float("nan"), float("inf"))
+        ),
         (
             {**HELLO, "fetch": ["out"]},
             "mirage_vms[0] (hello): fetch: 'out' is not one of the disks with an image: none",

@@ -306,3 +306,8 @@ def test_check_mode_with_a_domain_that_would_be_started(host: Host) -> None:
         follow({"name": "new"}, pending=pending)
     with pytest.raises(ConsoleError, match="no such domain"):
         follow({"name": "other"}, check_mode=True, pending=pending)
+
+
+def test_a_timeout_that_never_ends() -> None:
+    with pytest.raises(BlockdevError, match="app and follow its console: timeout inf is not a "):
+        read(name="app", timeout=float("inf"))
