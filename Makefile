@@ -196,7 +196,7 @@ coverage: $(VENV)/.test ## Lines and branches of the plugins that tests run (UNI
 	@$(IN_TREE) tests/coverage $(if $(UNITS),units)
 
 .PHONY: mutation
-mutation: tree $(MUTATION)/.installed ## Whether a test notices each change to a pure file (FILE="units passwords")
+mutation: tree $(MUTATION)/.installed ## Whether a test notices each change to a pure file (FILE="units config/passwords")
 	@$(RUN) python tests/mutation $(TREE) $(FILE)
 
 .PHONY: bench
