@@ -26,6 +26,9 @@ GUEST_SECONDS = 240
 PATIENCE_SECONDS = 20
 """After which a guest that has not noticed is asked."""
 
+TELL = "printf '%%s\\r' %s > $(xenstore-read /local/domain/$(xl domid %s)/console/tty)"
+"""Writes a line to the console of a domain."""
+
 BOOT_SECONDS = 600
 """How long the host may take to end its guests and to boot."""
 
@@ -189,8 +192,7 @@ class Xen:
 
     def tell(self, domain, line):
         """Write a line to a guest's console."""
-        tty = "$(xenstore-read /local/domain/$(xl domid %s)/console/tty)"
-        self.shell(f"printf '%%s\\r' %s > {tty}", line, domain)
+        self.shell(TELL, line, domain)
 
     def report(self, domain):
         """Xenstore key to what the Linux guest said last of its disks."""
@@ -202,14 +204,15 @@ class Xen:
     def await_report(self, domain, wanted):
         """The guest's report once it is as C(wanted), a function of it, says.
 
-        What its kernel prints amid a report spoils that, so the guest is asked for another one.
+        What its kernel prints amid a report spoils that, so the guest is asked for another one. It
+        may not exist at that moment: xl starts a guest again that the emulated processor ran wrong.
         """
         asked = time.monotonic()
 
         def read():
             nonlocal asked
             if time.monotonic() > asked + PATIENCE_SECONDS:
-                self.tell(domain, "report")
+                self.try_shell(TELL, "report", domain)
                 asked = time.monotonic()
             return self.report(domain)
 
