@@ -41,8 +41,13 @@ DISK = re.compile(
 
 
 def run(command, cwd=None):
-    """Run a command of Ansible, without the colours that molecule asks for."""
-    environ = {**os.environ, "ANSIBLE_FORCE_COLOR": "0", "ANSIBLE_NOCOLOR": "1"}
+    """Run a command of Ansible: without colours, and results in JSON, which wraps no sentence."""
+    environ = {
+        **os.environ,
+        "ANSIBLE_FORCE_COLOR": "0",
+        "ANSIBLE_NOCOLOR": "1",
+        "ANSIBLE_CALLBACK_RESULT_FORMAT": "json",
+    }
     return subprocess.run(
         command, check=False, capture_output=True, encoding="utf-8", env=environ, cwd=cwd
     )

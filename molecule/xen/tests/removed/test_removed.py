@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 
@@ -19,6 +20,9 @@ STAGES = {"detach": 1, "stop": 2, "unbind": 2, "remove": 3}
 
 LOOKING = r"xen\.blockdev\.\w+ : (Find|Check that)"
 """Names of the tasks that look whether all can go, before anything does."""
+
+RESULT = re.compile(r"^\w+: \[.* => (?=\{)", re.MULTILINE)
+"""What stands before the result of a task."""
 
 
 @pytest.fixture(scope="module")
@@ -109,10 +113,6 @@ def actions(said):
     for task in said.split("\nTASK [")[1:]:
         if re.match(LOOKING, task):
             continue
-        inside = False
-        for line in map(str.strip, task.split("\n")):
-            if inside and line.startswith("- ") and not line.endswith(":"):
-                found.append(line[2:].strip("'\""))
-            else:
-                inside = line.endswith("actions:")
+        for result in RESULT.finditer(task):
+            found += json.JSONDecoder().raw_decode(task, result.end())[0].get("actions", [])
     return found
