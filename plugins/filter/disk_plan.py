@@ -52,20 +52,6 @@ def domain_configs(
         return planning.plan(domains, images_dir, config_dir, state).configs
 
 
-def host_plan(
-    domains: Any,
-    images_dir: str = planning.IMAGES_DIR,
-    config_dir: str = CONFIG_DIR,
-    state: str | None = None,
-) -> dict[str, list[dict[str, Any]]]:
-    """The items of each role for the domains."""
-    with _as_filter_error("host_plan"):
-        plan = planning.plan(domains, images_dir, config_dir, state)
-    for warning in plan.warnings:
-        display.warning(warning)
-    return planning.by_role(plan)
-
-
 class FilterModule:
     """Ansible's entry point."""
 
@@ -73,5 +59,4 @@ class FilterModule:
         return {
             "disk_plan": disk_plan,
             "domain_configs": domain_configs,
-            "host_plan": host_plan,
         }

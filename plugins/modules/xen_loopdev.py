@@ -324,42 +324,15 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
-    NAMED_IN,
-    STATE,
-    Interface,
-    converge,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import converge
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import open_devices
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_item import (
-    LoopdevItem,
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_interface import (
+    INTERFACE,
 )
 
 
 def main() -> None:
-    converge(
-        Interface(
-            items="devices",
-            identity=("path", "device"),
-            options={
-                "path": {"type": "path"},
-                "device": {"type": "str"},
-                "state": STATE,
-                "format": {"type": "str", "choices": ["raw"]},
-                "direct_io": {"type": "bool"},
-                "persistent": {"type": "bool"},
-                "udev_rule": {"type": "bool", "default": False},
-                "sector_size": {"type": "int", "choices": [512, 1024, 2048, 4096], "default": 512},
-                "discard_deleted": {"type": "bool", "default": False},
-                "in_use": {"type": "str", "choices": ["fail", "leave"], "default": "fail"},
-                "ours_only": {"type": "bool", "default": False},
-                "postpone": {"type": "bool", "default": False},
-                "named_in": NAMED_IN,
-            },
-            read=LoopdevItem.read,
-        ),
-        open_devices,
-    )
+    converge(INTERFACE, open_devices)
 
 
 if __name__ == "__main__":

@@ -417,56 +417,10 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
-    NAMED_IN,
-    STATE,
-    Interface,
-    converge,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils.image.fat import SECTOR_SIZES
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system_options import (
-    FILE_SYSTEMS,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils.image.source import FORMATS
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import converge
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import open_images
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
-    RawDiskItem,
-)
-
-INTERFACE = Interface(
-    items="disks",
-    identity=("path",),
-    own=("source",),
-    options={
-        "path": {"type": "path"},
-        "state": STATE,
-        "size": {"type": "raw"},
-        "source": {"type": "path"},
-        "source_format": {"type": "str", "choices": FORMATS},
-        "format": {"type": "str", "choices": ["raw"]},
-        "filesystem": {"type": "str", "choices": FILE_SYSTEMS},
-        "label": {"type": "str"},
-        "fat_sector_size": {"type": "int", "choices": list(SECTOR_SIZES)},
-        "preserve": {"type": "bool", "default": False},
-        "allocation": {"type": "str", "choices": ["sparse", "full"], "default": "sparse"},
-        "shrink": {"type": "bool", "default": False},
-        "volatile": {"type": "bool", "default": False},
-        "parents": {"type": "bool", "default": False},
-        "named_in": NAMED_IN,
-        "slots": {
-            "type": "list",
-            "elements": "dict",
-            "options": {
-                "domain": {"type": "str", "required": True},
-                "vdev": {"type": "str", "required": True},
-                "config": {"type": "path"},
-            },
-        },
-        "allow_slot_change": {"type": "bool", "default": False},
-        "autostart_dir": {"type": "path", "default": "/etc/xen/auto"},
-    },
-    files=True,
-    read=RawDiskItem.read,
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_interface import (
+    INTERFACE,
 )
 
 

@@ -418,55 +418,15 @@ pending:
   version_added: 1.1.0
 """
 
-from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
-    STATE,
-    Interface,
-    converge,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import options as disk_options
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import converge
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach import open_vbds
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
-
-DEFAULTS = {
-    name: {**disk_options.WITH_TARGET[name].argument_spec, "default": default}
-    for name, default in (("access", "rw"), ("devtype", "disk"))
-}
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_interface import (
+    INTERFACE,
+)
 
 
 def main() -> None:
-    converge(
-        Interface(
-            items="vbds",
-            identity=("domain", "vdev", "target"),
-            options={
-                "domain": {"type": "str"},
-                **disk_options.argument_spec(disk_options.WITH_TARGET),
-                **DEFAULTS,
-                "state": STATE,
-                "wait": {"type": "bool", "default": True},
-                "wait_for": {
-                    "type": "str",
-                    "choices": ["connected", "offered"],
-                    "default": "connected",
-                },
-                "timeout": {"type": "float", "default": 30},
-                "force": {"type": "bool", "default": False},
-                "replace": {"type": "bool", "default": False},
-                "when_not_running": {
-                    "type": "str",
-                    "choices": ["fail", "skip"],
-                    "default": "fail",
-                },
-                "unlisted": {
-                    "type": "str",
-                    "choices": ["ignore", "warn"],
-                    "default": "ignore",
-                },
-            },
-            read=VbdItem.read,
-        ),
-        open_vbds,
-    )
+    converge(INTERFACE, open_vbds)
 
 
 if __name__ == "__main__":

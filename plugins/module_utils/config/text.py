@@ -63,6 +63,9 @@ MAX_SIZE = 2**20
 CONFIG_DIR = "/etc/xen"
 """Where configs usually are, as NAME.cfg; xl itself accepts any path."""
 
+AUTOSTART_DIR = "/etc/xen/auto"
+"""Where xendomains finds the configs of the domains that it starts at boot."""
+
 
 # --- writing ---------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ item while the others go on, and what was changed is read back.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import (
     Any,
     Callable,
@@ -20,6 +20,7 @@ from typing import (
     Generic,
     Iterator,
     List,
+    Mapping,
     Optional,
     Sequence,
     Tuple,
@@ -73,15 +74,15 @@ class Interface(Generic[Item]):
     """The options of one item, ``identity`` included. Beside the list the others hold for every
     item that does not say otherwise."""
 
+    read: Callable[[State], Item]
+    """Makes an item of its checked options. Raises BlockdevError if they contradict each other."""
+
     own: Sequence[str] = ()
     """Further options that are of one item and not of all, so that they are an error beside the
     list as well."""
 
     files: bool = False
     """Whether an item is a file with an owner, a mode and so on."""
-
-    read: Callable[[State], Item] = cast(Any, dict)
-    """Makes an item of its checked options. Raises BlockdevError if they contradict each other."""
 
     def argument_spec(self) -> Spec:
         """The options at top level, and in the elements of the list without their defaults."""
@@ -93,6 +94,13 @@ class Interface(Generic[Item]):
         element[self.identity[0]] = {**element[self.identity[0]], "required": True}
         items = {"type": "list", "elements": "dict", "options": element}
         return {**options, self.items: items, "pending": pending.SPEC}
+
+    def checked_params(self, params: State) -> State:
+        """The options at top level as Ansible checks those of a module. Raises ItemError."""
+        result = ArgumentSpecValidator(self.argument_spec()).validate(params)
+        if result.error_messages:
+            raise ItemError("; ".join(map(_words, result.errors)))
+        return dict(result.validated_parameters)
 
     def checked(self, item: State) -> State:
         """The item, with the dictionaries in its lists of ``raw`` elements as Ansible makes those
@@ -166,20 +174,83 @@ class ItemRun(Generic[Item]):
         entry = {**self.identity, **state, "changed": bool(self.done), "actions": self.done}
         return {**entry, "msg": self.error} if self.error else entry
 
+    def diff(self) -> State:
+        """What diff mode shows of it, under the names of the item and what was done."""
+        names = " ".join(str(value) for value in self.identity.values() if value)
+        shown = self.plan.diff() if self.plan else {}
+        return {"before_header": names, "after_header": ", ".join(self.done), **shown}
+
     def warnings(self) -> List[str]:
         """Those of the plan, then those of its actions."""
         planned = self.plan.warnings if self.plan else []
         return [*planned, *(warning for learned in self.learned for warning in learned.warnings)]
 
 
-def converge(
-    interface: Interface[Item], resource: Callable[[Pending], ContextManager[Resource[Item]]]
-) -> None:
-    """Run a module from its parameters to its exit.
+@dataclass(frozen=True)
+class Outcome:
+    """What came of the items of one list, or of several lists."""
 
-    ``resource`` opens what the module manages and holds its lock while it is open. Its argument
-    says whether this is check mode, where nothing may be changed and no lock is needed.
-    """
+    entries: Mapping[str, List[State]]
+    """The results of the items by the name of their list, in the order of the items."""
+    pending: Mapping[str, List[State]] = field(default_factory=dict)
+    """In check mode, the entries that would change, for the option ``pending`` of later tasks."""
+    actions: Sequence[str] = ()
+    """What was done or, in check mode, would be done, in this order."""
+    diff: Sequence[State] = ()
+    """What changes of each item that changes, as diff mode shows it."""
+    warnings: Sequence[str] = ()
+    error: Optional[str] = None
+    """All errors, a line each, and what became of the other items."""
+
+    def __add__(self, other: Outcome) -> Outcome:
+        """Both as one: ``other`` came after this one."""
+        return Outcome(
+            _joined(self.entries, other.entries),
+            _joined(self.pending, other.pending),
+            [*self.actions, *other.actions],
+            [*self.diff, *other.diff],
+            list(dict.fromkeys([*self.warnings, *other.warnings])),
+            "\n".join(error for error in (self.error, other.error) if error) or None,
+        )
+
+    def without_entries(self) -> Outcome:
+        """Only the warnings and the error: what was planned is not done."""
+        return Outcome({}, warnings=self.warnings, error=self.error)
+
+    def unannounced(self) -> Outcome:
+        """The same of a run in which nothing changes as without check mode."""
+        return replace(self, pending={})
+
+    @property
+    def changed(self) -> bool:
+        """Whether any item has changed or, in check mode, would change."""
+        return any(entry["changed"] for entries in self.entries.values() for entry in entries)
+
+    def end(self, module: AnsibleModule, **more: Any) -> None:
+        """End the module with this as its result."""
+        for warning in self.warnings:
+            module.warn(warning)
+        result = {**more, "changed": self.changed, **self.entries, "pending": self.pending}
+        if module._diff:
+            result["diff"] = self.diff
+        if self.error:
+            module.fail_json(msg=self.error, **result)
+        module.exit_json(**result)
+
+
+def _joined(
+    first: Mapping[str, List[State]], second: Mapping[str, List[State]]
+) -> Dict[str, List[State]]:
+    return {name: [*first.get(name, ()), *second.get(name, ())] for name in {**first, **second}}
+
+
+Opener = Callable[[Pending], ContextManager[Resource[Item]]]
+"""Opens what a module manages and holds its lock while it is open. Its argument says whether this
+is check mode, where nothing may be changed and no lock is needed."""
+
+
+def converge(interface: Interface[Item], resource: Opener[Item]) -> None:
+    """Run a module from its parameters to its exit."""
     module = AnsibleModule(
         argument_spec=interface.argument_spec(),
         supports_check_mode=True,
@@ -189,22 +260,49 @@ def converge(
         required_one_of=[(interface.identity[0], interface.items)],
     )
     require_root(module)
+    run_items(module, interface, resource, module.params, module.check_mode).end(module)
+
+
+def run_items(
+    module: AnsibleModule,
+    interface: Interface[Item],
+    resource: Opener[Item],
+    params: State,
+    check_mode: bool,
+) -> Outcome:
+    """Run the items in ``params``, the checked options of ``interface``, from their plans to their
+    results."""
     runs: List[ItemRun[Item]] = [
         ItemRun(options, {name: options[name] for name in interface.identity})
-        for options in interface.wanted(module.params)
+        for options in interface.wanted(params)
     ]
+    warnings: List[str] = []
     try:
-        announced = Pending.read(module.params["pending"], module.check_mode)
+        announced = Pending.read(params["pending"], check_mode)
         with resource(announced) as opened:
             _plan(module, interface, runs, opened)
-            said = _warn(module, runs, opened.warnings())
-            _fail_on_errors(module, interface, runs, "nothing was touched")
-            _apply(runs, opened, module.check_mode)
-            _warn(module, runs, [], said)
-    except (BlockdevError, OSError) as error:
-        module.fail_json(msg=str(error), **{interface.items: []})
-    _fail_on_errors(module, interface, runs, "every other one is as wanted")
-    module.exit_json(**_result(module, interface, runs))
+            warnings = _warnings(runs) + opened.warnings()
+            error = _error(interface, params, runs, "nothing was touched")
+            if not error:
+                _apply(runs, opened, check_mode)
+                warnings += _warnings(runs)
+                error = _error(interface, params, runs, "every other one is as wanted")
+    except (BlockdevError, OSError) as failure:
+        return Outcome({interface.items: []}, warnings=_once(warnings), error=str(failure))
+    entries = [one.result() for one in runs]
+    changing = [entry for entry in entries if entry["changed"]]
+    return Outcome(
+        entries={interface.items: entries},
+        pending={interface.items: changing} if check_mode else {},
+        actions=[action for one in runs for action in one.done],
+        diff=[one.diff() for one in runs if one.plan and one.done],
+        warnings=_once(warnings),
+        error=error,
+    )
+
+
+def _once(lines: Sequence[str]) -> List[str]:
+    return list(dict.fromkeys(lines))
 
 
 def query(options: Spec, items: str, report: Callable[..., List[State]]) -> None:
@@ -261,16 +359,8 @@ def _item(run: ItemRun[Item]) -> Item:
     return cast(Item, run.item)
 
 
-def _warn(
-    module: AnsibleModule, runs: Sequence[ItemRun[Item]], more: List[str], said: Sequence[str] = ()
-) -> List[str]:
-    """Show the warnings of the plans in their order, then ``more``, each once and none that was
-    ``said`` before. Returns all of them."""
-    lines = [line for run in runs for line in run.warnings()] + more
-    for warning in dict.fromkeys(lines):
-        if warning not in said:
-            module.warn(warning)
-    return lines
+def _warnings(runs: Sequence[ItemRun[Item]]) -> List[str]:
+    return [line for one in runs for line in one.warnings()]
 
 
 def _apply(runs: Sequence[ItemRun[Item]], resource: Resource[Item], check_mode: bool) -> None:
@@ -337,43 +427,18 @@ def _read_back(run: ItemRun[Item], plan: Plan) -> None:
         run.error = run.error or str(error)
 
 
-def _result(
-    module: AnsibleModule, interface: Interface[Item], runs: Sequence[ItemRun[Item]]
-) -> State:
-    """The module's result: the items in their order, in check mode those that would change once
-    more, for the option ``pending`` of later tasks, and in diff mode what changes of them."""
-    items = [run.result() for run in runs]
-    changing = [item for item in items if item["changed"]]
-    result: State = {
-        "changed": bool(changing),
-        interface.items: items,
-        "pending": {interface.items: changing} if module.check_mode else {},
-    }
-    if module._diff:
-        result["diff"] = [
-            {
-                "before_header": " ".join(str(value) for value in run.identity.values() if value),
-                "after_header": ", ".join(run.done),
-                **run.plan.diff(),
-            }
-            for run in runs
-            if run.plan and run.done
-        ]
-    return result
-
-
-def _fail_on_errors(
-    module: AnsibleModule, interface: Interface[Item], runs: Sequence[ItemRun[Item]], rest: str
-) -> None:
-    """End the module with all errors, if there is one; ``rest`` says what became of the others."""
+def _error(
+    interface: Interface[Item], params: State, runs: Sequence[ItemRun[Item]], rest: str
+) -> Optional[str]:
+    """All errors of the items, None without one; ``rest`` says what became of the others."""
     errors = [
-        f"{interface.items}[{index}]: {run.error}" if module.params[interface.items] else run.error
-        for index, run in enumerate(runs)
-        if run.error
+        f"{interface.items}[{index}]: {one.error}" if params[interface.items] else one.error
+        for index, one in enumerate(runs)
+        if one.error
     ]
     if not errors:
-        return
+        return None
     message = "\n".join(str(error) for error in errors)
     if len(runs) > 1:
-        message = f"{len(errors)} of {len(runs)} {interface.items} failed, {rest}:\n{message}"
-    module.fail_json(msg=message, **_result(module, interface, runs))
+        return f"{len(errors)} of {len(runs)} {interface.items} failed, {rest}:\n{message}"
+    return message

@@ -44,6 +44,7 @@ INTERFACE = Interface(
         },
         "words": {"type": "list", "elements": "raw"},
     },
+    read=dict,
 )
 
 

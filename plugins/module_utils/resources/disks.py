@@ -1,0 +1,288 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""All disks of a host's domains, from image to attached disk: the steps and their order.
+
+Each step is what one of the other modules does with its list. All steps are planned before the
+first one changes anything: if one of them is impossible, nothing is touched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    List,
+    Mapping,
+    Sequence,
+)
+
+from ansible_collections.xen.blockdev.plugins.module_utils.config.text import (
+    AUTOSTART_DIR,
+    CONFIG_DIR,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.converge import pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
+    Interface,
+    Opener,
+    Outcome,
+    Spec,
+    run_items,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
+from ansible_collections.xen.blockdev.plugins.module_utils.inventory.disk_plan import PlanEntry
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
+    domain_config_interface,
+    loopdev_interface,
+    raw_disk_interface,
+    vbd_attach_interface,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config import (
+    open_configs,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import open_devices
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import open_images
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach import open_vbds
+
+if TYPE_CHECKING:
+    from ansible.module_utils.basic import AnsibleModule
+
+STEPS = {
+    "detach": "detach absent disks",
+    "create": "create and grow images",
+    "bind": "bind and unbind loop devices",
+    "configure": "write and remove configs",
+    "attach": "attach disks",
+    "unbind": "unbind loop devices that no disk needs any more",
+    "delete": "delete the images of absent disks",
+}
+"""The steps in their order, and what each does. A disk is detached before its loop device is
+unbound, and a config is written before the loop device that it referred to is unbound."""
+
+OPTIONS: Spec = {
+    # Checked by the plan, which reports every problem.
+    "domains": {"type": "raw", "required": True},
+    "state": {"type": "str", "choices": ["present", "absent"]},
+    "steps": {"type": "list", "elements": "str", "choices": list(STEPS)},
+    "images_dir": {"type": "path", "default": disk_plan.IMAGES_DIR},
+    "config_dir": {"type": "path", "default": CONFIG_DIR},
+    "autostart_dir": {"type": "path", "default": AUTOSTART_DIR},
+    "allow_slot_change": {"type": "bool", "default": False},
+    "persistent": {"type": "bool", "default": True},
+    "udev_rule": {"type": "bool", "default": True},
+    "remove_images": {"type": "bool", "default": False},
+    "timeout": {"type": "float", "default": 30},
+    "replace": {"type": "bool", "default": False},
+    "force": {"type": "bool", "default": False},
+    "pending": pending.SPEC,
+}
+"""The options of xen_disks."""
+
+Entries = Mapping[str, Sequence[State]]
+"""The results of the steps before, by the names of their lists."""
+
+
+@dataclass(frozen=True)
+class HostDisks:
+    """What xen_disks is asked for."""
+
+    items: Mapping[str, Sequence[PlanEntry]]
+    """The items of each module, as ``disk_plan.by_role`` returns them."""
+    warnings: Sequence[str]
+    """Those of the plan."""
+    steps: FrozenSet[str]
+    config_dir: str
+    autostart_dir: str
+    allow_slot_change: bool
+    persistent: bool
+    udev_rule: bool
+    remove_images: bool
+    timeout: float
+    """Seconds for a guest to connect or to release a disk."""
+    replace: bool
+    force: bool
+    pending: Mapping[str, List[State]]
+    """What earlier tasks have announced. It counts in check mode only."""
+
+    @classmethod
+    def read(cls, options: State) -> HostDisks:
+        """From the checked options. Raises DiskPlanError with all problems of the domains, and
+        PendingError for what no module announces."""
+        announced = options["pending"] or {}
+        Pending.read(announced, check_mode=False)
+        plan = disk_plan.plan(
+            options["domains"], options["images_dir"], options["config_dir"], options["state"]
+        )
+        return cls(
+            items=disk_plan.by_role(plan),
+            warnings=plan.warnings,
+            steps=frozenset(STEPS if options["steps"] is None else options["steps"]),
+            config_dir=options["config_dir"],
+            autostart_dir=options["autostart_dir"],
+            allow_slot_change=options["allow_slot_change"],
+            persistent=options["persistent"],
+            udev_rule=options["udev_rule"],
+            remove_images=options["remove_images"],
+            timeout=options["timeout"],
+            replace=options["replace"],
+            force=options["force"],
+            pending={name: entries or [] for name, entries in announced.items()},
+        )
+
+    # ---- the options of the other modules, for each step ----
+
+    def detach(self, _done: Entries) -> State:
+        return {
+            "vbds": _with_state("absent", self.items["vbds"]),
+            "when_not_running": "skip",
+            "timeout": self.timeout,
+            "force": self.force,
+        }
+
+    def create(self, _done: Entries) -> State:
+        return {
+            "disks": _with_state("present", self.items["raw_disks"]),
+            "parents": True,
+            "allow_slot_change": self.allow_slot_change,
+            "autostart_dir": self.autostart_dir,
+        }
+
+    def bind(self, _done: Entries) -> State:
+        return {
+            "devices": [self._postponed(device) for device in self.items["loopdevs"]],
+            "persistent": self.persistent,
+            "udev_rule": self.udev_rule,
+            "named_in": self._named_in,
+        }
+
+    def _postponed(self, device: PlanEntry) -> PlanEntry:
+        """A present disk that needs its loop device no more has one until its config is written."""
+        is_later = "in_use" in device and {"configure", "unbind"} <= self.steps
+        return {**device, "postpone": True} if is_later else device
+
+    def configure(self, _done: Entries) -> State:
+        images = [item["path"] for item in (*self.items["raw_disks"], *self.items["loopdevs"])]
+        return {
+            "configs": self.items["domain_config"],
+            "parents": True,
+            "autostart_dir": self.autostart_dir,
+            "allow_slot_change": self.allow_slot_change,
+            "known_images": list(dict.fromkeys(images)),
+        }
+
+    def attach(self, _done: Entries) -> State:
+        return {
+            "vbds": _with_state("present", self.items["vbds"]),
+            "when_not_running": "skip",
+            "unlisted": "warn",
+            "timeout": self.timeout,
+            "replace": self.replace,
+            "force": self.force,
+        }
+
+    def unbind(self, done: Entries) -> State:
+        """What the step ``bind`` has postponed, and the images that configs refer to no more."""
+        planned = {device["path"] for device in self.items["loopdevs"]}
+        paths = [device["path"] for device in done.get("devices", ()) if device.get("postponed")]
+        released = {
+            path for config in done.get("configs", ()) for path in config.get("released") or ()
+        }
+        paths += sorted(released - planned)
+        return {
+            "devices": [{"path": path, "state": "absent"} for path in dict.fromkeys(paths)],
+            "ours_only": True,
+            "in_use": "leave",
+            "named_in": self._named_in,
+        }
+
+    def delete(self, _done: Entries) -> State:
+        absent = _with_state("absent", self.items["raw_disks"])
+        return {"disks": absent if self.remove_images else [], "named_in": self._named_in}
+
+    @property
+    def _named_in(self) -> State:
+        """An image that a config outside the plan refers to is in use."""
+        return {
+            "directories": [self.config_dir, self.autostart_dir],
+            "but_for": [config["path"] for config in self.items["domain_config"]],
+        }
+
+
+def _with_state(state: str, items: Sequence[PlanEntry]) -> List[PlanEntry]:
+    return [item for item in items if item["state"] == state]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step for one host."""
+
+    does: str
+    interface: Interface[Any]
+    """Of the module that does the same."""
+    opener: Opener[Any]
+    options: Callable[[Entries], State]
+    """The options of that module."""
+
+    def run(
+        self, module: AnsibleModule, done: Entries, announced: Entries, check_mode: bool
+    ) -> Outcome:
+        """Do it after ``done``; without items it is done already."""
+        options = self.options(done)
+        if not options[self.interface.items]:
+            return Outcome({})
+        try:
+            checked = self.interface.checked_params({**options, "pending": announced})
+        except BlockdevError as error:
+            return Outcome({self.interface.items: []}, error=str(error))
+        return run_items(module, self.interface, self.opener, checked, check_mode)
+
+
+def steps_of(wanted: HostDisks) -> List[Step]:
+    """The wanted steps, in their order."""
+    images = (raw_disk_interface.INTERFACE, open_images)
+    devices = (loopdev_interface.INTERFACE, open_devices)
+    configs = (domain_config_interface.INTERFACE, open_configs)
+    vbds = (vbd_attach_interface.INTERFACE, open_vbds)
+    parts: Dict[str, Any] = {
+        "detach": (*vbds, wanted.detach),
+        "create": (*images, wanted.create),
+        "bind": (*devices, wanted.bind),
+        "configure": (*configs, wanted.configure),
+        "attach": (*vbds, wanted.attach),
+        "unbind": (*devices, wanted.unbind),
+        "delete": (*images, wanted.delete),
+    }
+    return [Step(does, *parts[name]) for name, does in STEPS.items() if name in wanted.steps]
+
+
+def provide(module: AnsibleModule, wanted: HostDisks) -> Outcome:
+    """Plan all steps; do them if all are possible, something changes, and this is no check mode."""
+    planned = _run(module, wanted, check_mode=True)
+    if module.check_mode or planned.error:
+        return planned
+    return _run(module, wanted, check_mode=False) if planned.changed else planned.unannounced()
+
+
+def _run(module: AnsibleModule, wanted: HostDisks, check_mode: bool) -> Outcome:
+    """All steps. If one fails, those after it are not done; while they are planned, nothing was."""
+    announced = Outcome({}, wanted.pending if module.check_mode else {})
+    done = Outcome({}, warnings=wanted.warnings)
+    steps = steps_of(wanted)
+    for number, step in enumerate(steps, 1):
+        outcome = step.run(module, done.entries, (announced + done).pending, check_mode)
+        if outcome.error:
+            rest = "" if check_mode else _not_done(steps[number:])
+            before = done.without_entries() if check_mode else done
+            return before + outcome + Outcome({}, error=rest)
+        done += outcome
+    return done
+
+
+def _not_done(steps: Sequence[Step]) -> str:
+    return f"not done after that: {'; '.join(step.does for step in steps)}" if steps else ""
