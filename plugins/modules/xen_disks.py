@@ -182,10 +182,13 @@ pending:
   sample: {}
 """
 
+from functools import partial
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
     Outcome,
     require_root,
+    run_items,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks import (
@@ -199,7 +202,9 @@ def main() -> None:
     module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True, no_log=True)
     require_root(module)
     try:
-        outcome = provide(module, HostDisks.read(module.params))
+        outcome = provide(
+            HostDisks.read(module.params), partial(run_items, module), module.check_mode
+        )
     except BlockdevError as error:
         outcome = Outcome({}, error=str(error))
     shown = {name: value for name, value in module.params.items() if name != "domains"}

@@ -213,10 +213,6 @@ class Outcome:
             "\n".join(error for error in (self.error, other.error) if error) or None,
         )
 
-    def without_entries(self) -> Outcome:
-        """Only the warnings and the error: what was planned is not done."""
-        return Outcome({}, warnings=self.warnings, error=self.error)
-
     def unannounced(self) -> Outcome:
         """The same of a run in which nothing changes as without check mode."""
         return replace(self, pending={})

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import (
-    TYPE_CHECKING,
     Any,
     Callable,
     Dict,
@@ -32,7 +31,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
     Opener,
     Outcome,
     Spec,
-    run_items,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk_plan
@@ -49,9 +47,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_conf
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import open_devices
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import open_images
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach import open_vbds
-
-if TYPE_CHECKING:
-    from ansible.module_utils.basic import AnsibleModule
 
 STEPS = {
     "detach": "detach absent disks",
@@ -218,6 +213,10 @@ def _with_state(state: str, items: Sequence[PlanEntry]) -> List[PlanEntry]:
     return [item for item in items if item["state"] == state]
 
 
+Run = Callable[[Interface[Any], Opener[Any], State, bool], Outcome]
+"""``converge.run.run_items`` for a module: the options, and whether this is check mode."""
+
+
 @dataclass(frozen=True)
 class Step:
     """One step for one host."""
@@ -229,9 +228,7 @@ class Step:
     options: Callable[[Entries], State]
     """The options of that module."""
 
-    def run(
-        self, module: AnsibleModule, done: Entries, announced: Entries, check_mode: bool
-    ) -> Outcome:
+    def run(self, run: Run, done: Entries, announced: Entries, check_mode: bool) -> Outcome:
         """Do it after ``done``; without items it is done already."""
         options = self.options(done)
         if not options[self.interface.items]:
@@ -240,7 +237,7 @@ class Step:
             checked = self.interface.checked_params({**options, "pending": announced})
         except BlockdevError as error:
             return Outcome({self.interface.items: []}, error=str(error))
-        return run_items(module, self.interface, self.opener, checked, check_mode)
+        return run(self.interface, self.opener, checked, check_mode)
 
 
 def steps_of(wanted: HostDisks) -> List[Step]:
@@ -261,28 +258,32 @@ def steps_of(wanted: HostDisks) -> List[Step]:
     return [Step(does, *parts[name]) for name, does in STEPS.items() if name in wanted.steps]
 
 
-def provide(module: AnsibleModule, wanted: HostDisks) -> Outcome:
+def provide(wanted: HostDisks, run: Run, check_mode: bool) -> Outcome:
     """Plan all steps; do them if all are possible, something changes, and this is no check mode."""
-    planned = _run(module, wanted, check_mode=True)
-    if module.check_mode or planned.error:
-        return planned
-    return _run(module, wanted, check_mode=False) if planned.changed else planned.unannounced()
-
-
-def _run(module: AnsibleModule, wanted: HostDisks, check_mode: bool) -> Outcome:
-    """All steps. If one fails, those after it are not done; while they are planned, nothing was."""
-    announced = Outcome({}, wanted.pending if module.check_mode else {})
-    done = Outcome({}, warnings=wanted.warnings)
     steps = steps_of(wanted)
-    for number, step in enumerate(steps, 1):
-        outcome = step.run(module, done.entries, (announced + done).pending, check_mode)
+    planned = _plan(steps, run, Outcome({}, wanted.pending if check_mode else {}))
+    if not (check_mode or planned.error):
+        planned = _apply(steps, run) if planned.changed else planned.unannounced()
+    return Outcome({}, warnings=wanted.warnings) + planned
+
+
+def _plan(steps: Sequence[Step], run: Run, announced: Outcome) -> Outcome:
+    """What all steps would do; only the error of the first one that is impossible."""
+    planned = Outcome({})
+    for step in steps:
+        outcome = step.run(run, planned.entries, (announced + planned).pending, True)
         if outcome.error:
-            rest = "" if check_mode else _not_done(steps[number:])
-            before = done.without_entries() if check_mode else done
-            return before + outcome + Outcome({}, error=rest)
-        done += outcome
+            return outcome
+        planned += outcome
+    return planned
+
+
+def _apply(steps: Sequence[Step], run: Run) -> Outcome:
+    """Do all steps, or those up to the first one that fails."""
+    done = Outcome({})
+    for number, step in enumerate(steps, 1):
+        done += step.run(run, done.entries, {}, False)
+        if done.error:
+            left = "; ".join(later.does for later in steps[number:])
+            return done + Outcome({}, error=f"not done after that: {left}" if left else None)
     return done
-
-
-def _not_done(steps: Sequence[Step]) -> str:
-    return f"not done after that: {'; '.join(step.does for step in steps)}" if steps else ""

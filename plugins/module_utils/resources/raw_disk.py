@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from functools import partial
+from functools import cached_property, lru_cache, partial
 from typing import Dict, Iterator, List, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file
+from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import Config
 from ansible_collections.xen.blockdev.plugins.module_utils.config.former import FormerConfigs
 from ansible_collections.xen.blockdev.plugins.module_utils.config.slots import (
     TO_LOSSES,
@@ -64,7 +65,7 @@ class RawImages(Resource[RawDiskItem]):
         self._former_names = FormerNames(usage)
         self._former_configs = FormerConfigs()
         self._slots = ConfigSlots(lambda: usage.bindings)
-        self._deleted_images = loop_binding.deleted_images()
+        self._configs = lru_cache(maxsize=None)(self._configs_of)
         self._space = FreeSpace()
         self._directories = Directories()
         self._wanted: Dict[object, str] = {}
@@ -143,10 +144,17 @@ class RawImages(Resource[RawDiskItem]):
         image could not be added to that config later."""
         for slot in item.slots:
             disk = ListedDisk.of(DiskSpec(vdev=slot.vdev, target=image.path))
-            wanted = config_file.find(slot.config)
-            for config in self._former_configs.or_itself(slot.domain, wanted, item.autostart_dir):
+            for config in self._configs(slot.domain, slot.config, item.autostart_dir):
                 with explained(config.file):
                     self._slots.refuse(slot.domain, config, [disk], TO_LOSSES)
+
+    def _configs_of(self, domain: str, path: str, autostart_dir: str) -> List[Config]:
+        """The configs that say which disks the domain has."""
+        return self._former_configs.or_itself(domain, config_file.find(path), autostart_dir)
+
+    @cached_property
+    def _deleted_images(self) -> Dict[str, str]:
+        return loop_binding.deleted_images()
 
     # ---- images that exist ----
 

@@ -76,6 +76,11 @@ PURE = {
     "resources/vbd_attach_item",
 }
 ANSIBLE = {"converge/run", "converge/file_attributes"}
+"""The files that import Ansible."""
+
+ANSIBLE_USERS = {"resources/disks", *(name for name in FILES if name.endswith("_interface"))}
+"""What says which options modules have, and what runs several of them."""
+
 IMPURE = {
     "ctypes",
     "fcntl",
@@ -152,7 +157,7 @@ def test_a_pure_file_does_no_input_or_output(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(set(FILES) - ANSIBLE))
 def test_only_two_files_know_ansible(name: str) -> None:
-    assert not imported(name) & ANSIBLE
+    assert name in ANSIBLE_USERS or not imported(name) & ANSIBLE
     assert "ansible" not in libraries(name)
 
 
