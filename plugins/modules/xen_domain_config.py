@@ -260,6 +260,7 @@ notes:
     with passwords C(no_log=true).
   - A config that C(xl -N create) accepts can still be wrong, because it does not look for the kernel or the disks.
 seealso:
+  - module: xen.blockdev.xen_disks
   - plugin: xen.blockdev.domain_configs
     plugin_type: filter
   - module: xen.blockdev.xen_loopdev

@@ -156,6 +156,7 @@ notes:
     through one of them may not be visible through the other.
   - A device with an offset or a size limit was bound by another program. It is an error here and never changed.
 seealso:
+  - module: xen.blockdev.xen_disks
   - module: xen.blockdev.xen_loopdev_info
   - module: xen.blockdev.xen_raw_disk
   - module: xen.blockdev.xen_vbd_attach
@@ -298,7 +299,7 @@ devices:
       returned: unless the item could not be planned
       sample: true
     postponed:
-      description: Whether the image has a loop device or a boot unit of this collection, which a later task has to remove.
+      description: Whether the image has a loop device or a boot unit of this collection, which a later step has to remove.
       type: bool
       returned: with O(postpone=true)
       sample: false

@@ -253,6 +253,7 @@ notes:
   - To test whether a file system can hold an image of 2 TiB or more, the module creates an unnamed file of
     that size and drops it, in check mode too. Other processes cannot see it.
 seealso:
+  - module: xen.blockdev.xen_disks
   - module: xen.blockdev.xen_loopdev
   - module: xen.blockdev.xen_vbd_attach
   - module: ansible.builtin.file

@@ -224,6 +224,7 @@ notes:
     started. See M(xen.blockdev.xen_domain_config) for that.
   - A host does not know what another host attaches. Two dom0s with the same LUN can give it to two guests.
 seealso:
+  - module: xen.blockdev.xen_disks
   - module: xen.blockdev.xen_vbd_info
   - module: xen.blockdev.xen_loopdev
   - module: xen.blockdev.xen_domain_config

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Makes the items of all modules from what the user wrote about domains and their disks.
 
-Everything that does not depend on a host is checked here, before any host is touched.
+Everything that does not depend on a host is checked here, before anything is changed.
 """
 
 from __future__ import annotations
