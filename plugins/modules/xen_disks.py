@@ -144,26 +144,26 @@ EXAMPLES = r"""
 RETURN = r"""
 disks:
   description: The images, see RV(xen.blockdev.xen_raw_disk#module:disks).
-  returned: when a step has any
+  returned: with a step that has such items
   type: list
   elements: dict
   sample: [{path: /srv/xen/web/boot.raw, size: 16777216, allocated: 0, changed: false, actions: []}]
 devices:
   description: The loop devices, see RV(xen.blockdev.xen_loopdev#module:devices).
-  returned: when a step has any
+  returned: with a step that has such items
   type: list
   elements: dict
   sample: [{path: /srv/xen/web/boot.raw, device: /dev/loop0, changed: true, actions: [bind /srv/xen/web/boot.raw to a free loop device]}]
 configs:
   description: The configs, see RV(xen.blockdev.xen_domain_config#module:configs).
-  returned: when a step has any
+  returned: with a step that has such items
   type: list
   elements: dict
   sample: [{domain: web, path: /etc/xen/web.cfg, changed: true, actions: [write /etc/xen/web.cfg]}]
 vbds:
   description:
     - The disks of running domains, see RV(xen.blockdev.xen_vbd_attach#module:vbds), those of the step V(detach) first.
-  returned: when a step has any
+  returned: with a step that has such items
   type: list
   elements: dict
   sample: [{domain: web, vdev: xvda, target: /dev/vg0/web, running: false, changed: false, actions: []}]
@@ -184,9 +184,9 @@ pending:
 
 from functools import partial
 
-from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
     Outcome,
+    QuietModule,
     require_root,
     run_items,
 )
@@ -199,16 +199,14 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks impor
 
 
 def main() -> None:
-    module = AnsibleModule(argument_spec=OPTIONS, supports_check_mode=True, no_log=True)
+    module = QuietModule(["domains"], argument_spec=OPTIONS, supports_check_mode=True)
     require_root(module)
     try:
-        outcome = provide(
-            HostDisks.read(module.params), partial(run_items, module), module.check_mode
-        )
+        wanted = HostDisks.read(module.params)
+        outcome = provide(wanted, partial(run_items, module), module.check_mode)
     except BlockdevError as error:
         outcome = Outcome({}, error=str(error))
-    shown = {name: value for name, value in module.params.items() if name != "domains"}
-    outcome.end(module, actions=outcome.actions, invocation={"module_args": shown})
+    outcome.end(module, actions=outcome.actions)
 
 
 if __name__ == "__main__":

@@ -278,7 +278,7 @@ def run_items(
         with resource(announced) as opened:
             _plan(module, interface, runs, opened)
             warnings = _warnings(runs) + opened.warnings()
-            error = _error(interface, params, runs, "nothing was touched")
+            error = _error(interface, params, runs, "none was touched")
             if not error:
                 _apply(runs, opened, check_mode)
                 warnings += _warnings(runs)
@@ -299,6 +299,26 @@ def run_items(
 
 def _once(lines: Sequence[str]) -> List[str]:
     return list(dict.fromkeys(lines))
+
+
+class QuietModule(AnsibleModule):  # type: ignore[misc]
+    """A module that neither logs some of its options nor returns them, at any verbosity."""
+
+    def __init__(self, secret: Sequence[str], **arguments: Any) -> None:
+        self._secret = secret
+        super().__init__(no_log=True, **arguments)
+
+    def exit_json(self, **result: Any) -> None:
+        """See AnsibleModule."""
+        super().exit_json(**self._shown(), **result)
+
+    def fail_json(self, msg: str, **result: Any) -> None:
+        """See AnsibleModule, which also calls this for options that it refuses."""
+        super().fail_json(msg, **self._shown(), **result)
+
+    def _shown(self) -> State:
+        shown = {name: value for name, value in self.params.items() if name not in self._secret}
+        return {"invocation": {"module_args": shown}}
 
 
 def query(options: Spec, items: str, report: Callable[..., List[State]]) -> None:

@@ -16,6 +16,7 @@ from typing import (
     FrozenSet,
     List,
     Mapping,
+    Optional,
     Sequence,
 )
 
@@ -58,7 +59,8 @@ STEPS = {
     "delete": "delete the images of absent disks",
 }
 """The steps in their order, and what each does. A disk is detached before its loop device is
-unbound, and a config is written before the loop device that it referred to is unbound."""
+unbound. The config of a present disk is written before a loop device that it referred to is
+unbound; that of an absent disk may be written after, because its guest has lost the disk."""
 
 OPTIONS: Spec = {
     # Checked by the plan, which reports every problem.
@@ -228,6 +230,10 @@ class Step:
     options: Callable[[Entries], State]
     """The options of that module."""
 
+    def has_items(self, done: Entries) -> bool:
+        """Whether there is something to do after ``done``."""
+        return bool(self.options(done)[self.interface.items])
+
     def run(self, run: Run, done: Entries, announced: Entries, check_mode: bool) -> Outcome:
         """Do it after ``done``; without items it is done already."""
         options = self.options(done)
@@ -261,10 +267,11 @@ def steps_of(wanted: HostDisks) -> List[Step]:
 def provide(wanted: HostDisks, run: Run, check_mode: bool) -> Outcome:
     """Plan all steps; do them if all are possible, something changes, and this is no check mode."""
     steps = steps_of(wanted)
-    planned = _plan(steps, run, Outcome({}, wanted.pending if check_mode else {}))
-    if not (check_mode or planned.error):
-        planned = _apply(steps, run) if planned.changed else planned.unannounced()
-    return Outcome({}, warnings=wanted.warnings) + planned
+    outcome = _plan(steps, run, Outcome({}, wanted.pending if check_mode else {}))
+    if not (check_mode or outcome.error):
+        outcome = _apply(steps, run) if outcome.changed else outcome.unannounced()
+    lists: Dict[str, List[State]] = {step.interface.items: [] for step in steps}
+    return Outcome(lists, warnings=wanted.warnings) + outcome
 
 
 def _plan(steps: Sequence[Step], run: Run, announced: Outcome) -> Outcome:
@@ -284,6 +291,10 @@ def _apply(steps: Sequence[Step], run: Run) -> Outcome:
     for number, step in enumerate(steps, 1):
         done += step.run(run, done.entries, {}, False)
         if done.error:
-            left = "; ".join(later.does for later in steps[number:])
-            return done + Outcome({}, error=f"not done after that: {left}" if left else None)
+            left = [later.does for later in steps[number:] if later.has_items(done.entries)]
+            return done + Outcome({}, error=_not_done(left))
     return done
+
+
+def _not_done(left: Sequence[str]) -> Optional[str]:
+    return f"not done after that: {'; '.join(left)}" if left else None

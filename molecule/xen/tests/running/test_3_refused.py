@@ -59,7 +59,7 @@ def test_bad_vdevs(xen, slots):
     vbds = [{"domain": "second", "vdev": vdev, "target": FREE} for vdev in wrong]
     result = xen.module("xen_vbd_attach", vbds=vbds)
     assert result["failed"]
-    assert "5 of 5 vbds failed, nothing was touched" in result["msg"]
+    assert "5 of 5 vbds failed, none was touched" in result["msg"]
     for index, vdev in enumerate(wrong):
         assert re.search(rf"^vbds\[{index}\]: '{vdev}' (is|lacks) ", result["msg"], re.MULTILINE)
 

@@ -187,7 +187,7 @@ def test_an_item_that_cannot_be_read_is_reported_with_the_others(
     wanted = [{"name": name, "size": size} for name, size in zip("abc", sizes)]
     result = converged(things, capsys, *wanted)
     assert result["msg"] == (
-        "2 of 3 things failed, nothing was touched:\n"
+        "2 of 3 things failed, none was touched:\n"
         "things[0]: size x is not a number\n"
         "things[2]: c is too large"
     )
