@@ -7,14 +7,15 @@ and ``message``, a part of the error. Prints what was not refused as expected, a
 such a case. The processes are forked, so that Python reads the module only once.
 """
 
+import importlib
 import json
 import os
 import sys
 
 from ansible_collections.xen.blockdev.tests import module_process
 
-COVERAGE = os.environ.get("_ANSIBLE_COVERAGE_CONFIG")
-"""As for the modules that Ansible runs: set where the lines that run are counted."""
+COVERAGE = json.loads(os.environ.get("_ANSIBLE_ANSIBALLZ_COVERAGE_CONFIG", "{}"))
+"""Where ansible-test has the lines counted that run: its configuration, and the output."""
 
 
 def main():
@@ -50,18 +51,16 @@ def run(module, options, check):
 
 
 class Measuring:
-    """Counts the lines that run, as ansible-test has it done in the modules' processes."""
+    """Counts the lines that run, as Ansible does for ansible-test in the processes of modules."""
 
     coverage = None
 
     def begin(self):
-        if COVERAGE:
-            from coverage import Coverage  # which is not installed everywhere
-
+        if COVERAGE.get("output"):
+            coverage = importlib.import_module("coverage")  # it is not installed everywhere
             version = ".".join(map(str, sys.version_info[:2]))
-            output = os.environ["_ANSIBLE_COVERAGE_OUTPUT"]
-            os.environ["COVERAGE_FILE"] = f"{output}=python-{version}=coverage"
-            self.coverage = Coverage(config_file=COVERAGE)
+            os.environ["COVERAGE_FILE"] = f"{COVERAGE['output']}=python-{version}=coverage"
+            self.coverage = coverage.Coverage(config_file=COVERAGE["config"])
             self.coverage.start()
 
     def end(self):
