@@ -30,6 +30,8 @@ COMPILED_ONCE := $(wildcard roles/xen_lab/files/dom0/usr/lib/python3/dist-packag
 # No host file, no configuration of the user's, no cow.
 export ANSIBLE_CONFIG := $(CURDIR)/examples/ansible.cfg
 export ANSIBLE_NOCOWS := 1
+# Python compiles what is used of what pip installs, and only that.
+export PIP_COMPILE := no
 export XEN_BLOCKDEV_CACHE := $(CACHE)
 
 SOURCES = $(wildcard $(shell git ls-files --cached --others --exclude-standard 2>/dev/null))
