@@ -118,7 +118,7 @@ class Result(NamedTuple):
     def line(self) -> str:
         """The result as a line of the summary."""
         counts = f"{self.passed:5} passed {self.failed:3} failed {self.seconds:5.0f} s"
-        return f"{self.step.target:<30} {counts}"
+        return f"{self.step.target:<38} {counts}"
 
 
 def skipped_because(step: Step) -> str | None:
@@ -198,12 +198,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("stages", choices=STAGES)
     stages = STAGES[parser.parse_args().stages]
-    is_complete = packages.install()
+    # What all steps share is made once, before any of them runs, and without Debian's packages.
+    with subprocess.Popen(["make", "--no-print-directory", "environments"]) as environments:
+        is_complete = packages.install()
+    if environments.returncode:
+        sys.exit(environments.returncode)
     if IS_ROOT and not mounted_root.is_mounted():
         sys.exit(mounted_root.run([sys.executable, *sys.argv]))
     left_out = {step: skipped_because(step) for stage in stages for step in stage}
-    # What all steps share is made once, before any of them runs.
-    subprocess.run(["make", "--no-print-directory", "environments"], check=True)
     results = [
         result
         for stage in stages
