@@ -30,6 +30,8 @@ COMPILED_ONCE := $(wildcard roles/xen_lab/files/dom0/usr/lib/python3/dist-packag
 # No host file, no configuration of the user's, no cow.
 export ANSIBLE_CONFIG := $(CURDIR)/examples/ansible.cfg
 export ANSIBLE_NOCOWS := 1
+# Python compiles what is used of what pip installs, and only that.
+export PIP_COMPILE := no
 export XEN_BLOCKDEV_CACHE := $(CACHE)
 
 SOURCES = $(wildcard $(shell git ls-files --cached --others --exclude-standard 2>/dev/null))
@@ -100,9 +102,9 @@ THIS = $@$(addprefix -,$(firstword $(TARGETS)))
 TO_TREE = $(MAKE) --no-print-directory tree STEP=$(THIS) && cd $(CACHE)/trees/$(THIS)/ansible_collections/xen/blockdev &&
 IN_TREE = $(TO_TREE) $(RUN)
 
-# What several steps need is made before they run at the same time.
+# What several steps need is made before they run at the same time. What one alone needs, it makes.
 .PHONY: environments
-environments: $(VENV)/.test $(DOCS_VENV)/.docs $(IMPORTER)/.installed install
+environments: $(VENV)/.test install
 
 $(IMPORTER)/.installed: tests/importer-requirements.txt
 	@echo "Setting up an environment for galaxy-importer"
@@ -166,7 +168,7 @@ sanity: $(VENV)/.test ## ansible-test's own checks
 
 .PHONY: integration
 integration: $(VENV)/.test ## Every operation of every module, on real files and loop devices (TARGETS="…", EXCLUDE=…; root)
-	@$(IN_TREE) ansible-test integration --color no --allow-destructive $(if $(EXCLUDE),--exclude $(EXCLUDE)) $(TARGETS)
+	@$(IN_TREE) ansible-test integration --color no --allow-destructive $(addprefix --exclude ,$(EXCLUDE)) $(TARGETS)
 
 .PHONY: robustness
 robustness: $(VENV)/.test ## Crashes, races, full disks, random sequences and hostile input (EXHAUSTIVE=1; root)
@@ -175,6 +177,14 @@ robustness: $(VENV)/.test ## Crashes, races, full disks, random sequences and ho
 .PHONY: molecule
 molecule: $(VENV)/.test install ## The playbooks on this machine, verified with testinfra (root)
 	@$(RUN) PYTEST_ADDOPTS=-rs ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) molecule test --scenario-name default
+
+.PHONY: lab-build
+lab-build: $(VENV)/.run install ## What molecule-xen needs minutes to build and boot, which finds it then (RELEASE=…)
+	@for state in present absent; do \
+	    $(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) ansible-playbook xen.blockdev.lab --inventory localhost, \
+	        --extra-vars "xen_lab_name=build-$(RELEASE) xen_lab_release=$(RELEASE) xen_lab_state=$$state"; \
+	done
+	@echo "ok: the disk of a Xen host, and a snapshot of one that has booted"
 
 .PHONY: molecule-xen
 molecule-xen: $(VENV)/.test install ## The playbooks on a real Xen host in QEMU (RELEASE=bookworm or trixie)

@@ -21,11 +21,15 @@ MODULES = "ansible_collections.xen.blockdev.plugins.modules"
 
 
 def start(
-    module: str, options: Dict[str, Any], check: bool, prepare: Callable[[], None]
+    module: str,
+    options: Dict[str, Any],
+    check: bool,
+    prepare: Callable[[], None],
+    finish: Callable[[], None] = lambda: None,
 ) -> Tuple[int, int]:
     """Start a module: its process id, and the pipe from which all that it says can be read.
 
-    C(prepare): what the process does right before it begins.
+    C(prepare): what the process does right before it begins. C(finish): and right before it ends.
     """
     main = importlib.import_module(f"{MODULES}.{module}").main
     reads, writes = os.pipe()
@@ -33,13 +37,17 @@ def start(
     if child == 0:
         os.close(reads)
         internal = {"_ansible_check_mode": check, "_ansible_tmpdir": tempfile.gettempdir()}
-        _run(main, writes, prepare, {**options, **internal})
+        _run(main, writes, prepare, finish, {**options, **internal})
     os.close(writes)
     return child, reads
 
 
 def _run(
-    main: Callable[[], None], output: int, prepare: Callable[[], None], params: Any
+    main: Callable[[], None],
+    output: int,
+    prepare: Callable[[], None],
+    finish: Callable[[], None],
+    params: Any,
 ) -> NoReturn:
     """The life of the process that is a module."""
     try:
@@ -55,5 +63,6 @@ def _run(
     except BaseException:  # whatever it is, it is the module's end and not ours
         traceback.print_exc(file=sys.stdout)
     finally:
+        finish()
         sys.stdout.flush()
         os._exit(0)
