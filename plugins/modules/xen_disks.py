@@ -33,15 +33,21 @@ options:
     description: With V(absent), all domains are absent. V(present) and the default do what O(domains) says.
     type: str
     choices: [present, absent]
+  absent_only:
+    description: Whether to leave present domains and disks alone.
+    type: bool
+    default: false
   steps:
     description:
       - The steps to do, all by default. Whatever their order here, they are done in the order of the choices.
       - V(detach) detaches absent disks from running domains.
       - V(create) creates the images of present disks, and grows those that are smaller than wanted.
-      - V(bind) binds the images of present disks to loop devices, and unbinds those of absent disks.
+      - V(bind) binds the images of present disks to loop devices. If V(configure) or V(unbind) is left out, it also unbinds
+        those of absent disks; without V(unbind), those of present disks that need no loop device as well.
       - V(configure) writes the configs of present domains, and removes those of absent domains.
       - V(attach) attaches present disks to running domains.
-      - V(unbind) unbinds loop devices of this collection that no disk needs any more.
+      - V(unbind) unbinds, once the configs are written, the images of absent disks, of present disks that need no loop device
+        any more, and those that the configs have lost. It does nothing without V(configure).
       - V(delete) deletes the images of absent disks, if O(remove_images=true).
     type: list
     elements: str
@@ -132,12 +138,21 @@ EXAMPLES = r"""
     state: absent
     remove_images: true
 
-- name: Plan in check mode with an image that an earlier task would have created
+- name: Check that the absent disks of a plan can be removed
   xen.blockdev.xen_disks:
     domains: "{{ xen_domains }}"
+    absent_only: true
+  check_mode: true
+
+- name: Plan in check mode with a volume that an earlier task would have created
+  xen.blockdev.xen_disks:
+    domains:
+      - name: web
+        disks:
+          - {name: data, target: /dev/vg0/web}
     pending:
       disks:
-        - path: /srv/xen/base.raw
+        - path: /dev/vg0/web
   check_mode: true
 """
 

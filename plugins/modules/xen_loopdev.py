@@ -50,7 +50,6 @@ options:
       discard_deleted: {description: See O(discard_deleted)., type: bool}
       in_use: {description: See O(in_use)., type: str, choices: [fail, leave]}
       ours_only: {description: See O(ours_only)., type: bool}
-      postpone: {description: See O(postpone)., type: bool}
       named_in:
         description: See O(named_in).
         type: dict
@@ -141,13 +140,6 @@ options:
         left alone as well.
       - If another item of the same call has the same image, only that item counts.
       - Devices that versions before 1.1.0 bound have no mark.
-    type: bool
-    default: false
-    version_added: 1.1.0
-  postpone:
-    description:
-      - With O(state=absent) and O(ours_only=true), change nothing, and only report in RV(devices[].postponed) whether there is a
-        device or unit to remove. A play unbinds a device after it has written the config that referred to it.
     type: bool
     default: false
     version_added: 1.1.0
@@ -298,11 +290,6 @@ devices:
       type: bool
       returned: unless the item could not be planned
       sample: true
-    postponed:
-      description: Whether the image has a loop device or a boot unit of this collection, which a later step has to remove.
-      type: bool
-      returned: with O(postpone=true)
-      sample: false
     changed: {description: Whether this item was changed., type: bool, returned: always, sample: true}
     actions:
       description: The actions that were done or, in check mode, would be done.

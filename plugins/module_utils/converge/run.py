@@ -317,7 +317,9 @@ class QuietModule(AnsibleModule):  # type: ignore[misc]
         super().fail_json(msg, **self._shown(), **result)
 
     def _shown(self) -> State:
-        shown = {name: value for name, value in self.params.items() if name not in self._secret}
+        # An option that does not exist may be a misspelled one.
+        known = set(self.argument_spec) - set(self._secret)
+        shown = {name: value for name, value in self.params.items() if name in known}
         return {"invocation": {"module_args": shown}}
 
 

@@ -59,13 +59,15 @@ STEPS = {
     "delete": "delete the images of absent disks",
 }
 """The steps in their order, and what each does. A disk is detached before its loop device is
-unbound. The config of a present disk is written before a loop device that it referred to is
-unbound; that of an absent disk may be written after, because its guest has lost the disk."""
+unbound. Configs are written before that as well: no config ever refers to a loop device that may
+have become another image, and their slots are compared while their loop devices are what they
+were."""
 
 OPTIONS: Spec = {
     # Checked by the plan, which reports every problem.
     "domains": {"type": "raw", "required": True},
     "state": {"type": "str", "choices": ["present", "absent"]},
+    "absent_only": {"type": "bool", "default": False},
     "steps": {"type": "list", "elements": "str", "choices": list(STEPS)},
     "images_dir": {"type": "path", "default": disk_plan.IMAGES_DIR},
     "config_dir": {"type": "path", "default": CONFIG_DIR},
@@ -116,8 +118,11 @@ class HostDisks:
         plan = disk_plan.plan(
             options["domains"], options["images_dir"], options["config_dir"], options["state"]
         )
+        items = disk_plan.by_role(plan)
+        if options["absent_only"]:
+            items = {name: _absent(entries) for name, entries in items.items()}
         return cls(
-            items=disk_plan.by_role(plan),
+            items=items,
             warnings=plan.warnings,
             steps=frozenset(STEPS if options["steps"] is None else options["steps"]),
             config_dir=options["config_dir"],
@@ -151,17 +156,26 @@ class HostDisks:
         }
 
     def bind(self, _done: Entries) -> State:
+        devices = self.items["loopdevs"]
+        if self._unbinds_later:
+            devices = _with_state("present", devices)
+        elif "unbind" in self.steps:
+            # Their configs are not written in this call.
+            devices = [device for device in devices if "in_use" not in device]
+        return self._loop_options(devices)
+
+    @property
+    def _unbinds_later(self) -> bool:
+        """Whether what is not needed any more is left to the step ``unbind``."""
+        return {"bind", "configure", "unbind"} <= self.steps
+
+    def _loop_options(self, devices: Sequence[PlanEntry]) -> State:
         return {
-            "devices": [self._postponed(device) for device in self.items["loopdevs"]],
+            "devices": devices,
             "persistent": self.persistent,
             "udev_rule": self.udev_rule,
             "named_in": self._named_in,
         }
-
-    def _postponed(self, device: PlanEntry) -> PlanEntry:
-        """A present disk that needs its loop device no more has one until its config is written."""
-        is_later = "in_use" in device and {"configure", "unbind"} <= self.steps
-        return {**device, "postpone": True} if is_later else device
 
     def configure(self, _done: Entries) -> State:
         images = [item["path"] for item in (*self.items["raw_disks"], *self.items["loopdevs"])]
@@ -184,19 +198,18 @@ class HostDisks:
         }
 
     def unbind(self, done: Entries) -> State:
-        """What the step ``bind`` has postponed, and the images that configs refer to no more."""
+        """Also of the images that configs refer to no more. Present devices are in the list,
+        because another path of the same image must not unbind them."""
         planned = {device["path"] for device in self.items["loopdevs"]}
-        paths = [device["path"] for device in done.get("devices", ()) if device.get("postponed")]
         released = {
             path for config in done.get("configs", ()) for path in config.get("released") or ()
         }
-        paths += sorted(released - planned)
-        return {
-            "devices": [{"path": path, "state": "absent"} for path in dict.fromkeys(paths)],
-            "ours_only": True,
-            "in_use": "leave",
-            "named_in": self._named_in,
-        }
+        ours = {"state": "absent", "ours_only": True, "in_use": "leave"}
+        unneeded = [{"path": path, **ours} for path in sorted(released - planned)]
+        if self._unbinds_later:
+            unneeded = [*_with_state("absent", self.items["loopdevs"]), *unneeded]
+        present = _with_state("present", self.items["loopdevs"])
+        return self._loop_options([*present, *unneeded] if unneeded else [])
 
     def delete(self, _done: Entries) -> State:
         absent = _with_state("absent", self.items["raw_disks"])
@@ -209,6 +222,11 @@ class HostDisks:
             "directories": [self.config_dir, self.autostart_dir],
             "but_for": [config["path"] for config in self.items["domain_config"]],
         }
+
+
+def _absent(items: Sequence[PlanEntry]) -> List[PlanEntry]:
+    """Without the loop devices that present disks need no more."""
+    return [item for item in _with_state("absent", items) if "in_use" not in item]
 
 
 def _with_state(state: str, items: Sequence[PlanEntry]) -> List[PlanEntry]:
@@ -268,8 +286,10 @@ def provide(wanted: HostDisks, run: Run, check_mode: bool) -> Outcome:
     """Plan all steps; do them if all are possible, something changes, and this is no check mode."""
     steps = steps_of(wanted)
     outcome = _plan(steps, run, Outcome({}, wanted.pending if check_mode else {}))
-    if not (check_mode or outcome.error):
-        outcome = _apply(steps, run) if outcome.changed else outcome.unannounced()
+    if not check_mode and outcome.changed and not outcome.error:
+        outcome = _apply(steps, run)
+    elif not check_mode:
+        outcome = outcome.unannounced()
     lists: Dict[str, List[State]] = {step.interface.items: [] for step in steps}
     return Outcome(lists, warnings=wanted.warnings) + outcome
 

@@ -91,7 +91,7 @@ class LoopDevices(Resource[LoopdevItem]):
         image = regular_file(item.path)
         if image.key in self._wanted:
             # The other item alone decides about the image.
-            return loopdev_taken_back.plan_nothing(item, [], False)
+            return loopdev_taken_back.plan_nothing()
         self._wanted[image.key] = item.path
         return loopdev_taken_back.plan(self._host, item, image)
 

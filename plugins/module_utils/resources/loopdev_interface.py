@@ -28,7 +28,6 @@ INTERFACE = Interface(
         "discard_deleted": {"type": "bool", "default": False},
         "in_use": {"type": "str", "choices": ["fail", "leave"], "default": "fail"},
         "ours_only": {"type": "bool", "default": False},
-        "postpone": {"type": "bool", "default": False},
         "named_in": NAMED_IN,
     },
     read=LoopdevItem.read,

@@ -39,8 +39,6 @@ class LoopdevItem:
     """Whether a device in use stays bound with a warning; otherwise that is an error."""
     ours_only: bool = False
     """Whether to unbind only what this collection has bound."""
-    postpone: bool = False
-    """Whether to only report what a later task has to unbind."""
     named_in: Optional[Mapping[str, Any]] = None
     """The option ``named_in``, see Usage.naming."""
 
@@ -60,7 +58,6 @@ class LoopdevItem:
             discard_deleted=options["discard_deleted"],
             leave_in_use=options["in_use"] == "leave",
             ours_only=options["ours_only"],
-            postpone=options["postpone"],
             named_in=options["named_in"],
         )
 

@@ -19,29 +19,22 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev_ite
 
 
 def plan(host: LoopHost, item: LoopdevItem, image: FoundImage) -> Plan:
-    """Unbind the image from the devices that are ours, or report with ``postpone`` whether a later
-    task has something to take back. Raises LoopError if one of them must not be unbound."""
+    """Unbind the image from the devices that are ours. Raises LoopError if one of them must not be
+    unbound."""
     found = [
         binding
         for binding in host.table.of_file(image.file)
         if binding.whole and item.number in (None, binding.number)
     ]
     ours = [one for one in found if host.unbinder.is_ours(item.path, one)]
-    if item.postpone:
-        plan = plan_nothing(item, ours, host.units.has(item.path))
-    else:
-        plan = plan_unbinding(host, item, ours)
+    plan = plan_unbinding(host, item, ours)
     theirs = [one for one in found if one not in ours]
     return replace(plan, warnings=[*plan.warnings, *_warn_of_idle(host, item.path, theirs)])
 
 
-def plan_nothing(item: LoopdevItem, ours: List[Binding], has_unit: bool) -> Plan:
-    """Leave the image as it is, and report with ``postpone`` whether it has a device or a boot unit
-    of ours."""
-    state = loopdev_info.state(ours[0]) if ours else loopdev_info.unbound()
-    state["persistent"] = has_unit
-    if item.postpone:
-        state["postponed"] = has_unit or bool(ours)
+def plan_nothing() -> Plan:
+    """Leave the image to another item."""
+    state = {**loopdev_info.unbound(), "persistent": False}
     return Plan(state, state, lambda: state)
 
 

@@ -46,7 +46,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_us
     ImageUsers,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.renamed import FormerNames
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, emptied
 from ansible_collections.xen.blockdev.plugins.module_utils.units import MIRAGE_BLOCK, format_size
 
 
@@ -62,7 +62,7 @@ class RawImages(Resource[RawDiskItem]):
 
     def __init__(self, usage: Usage, pending: Pending) -> None:
         self._users = ImageUsers(usage, pending)
-        self._former_names = FormerNames(usage)
+        self._former_names = FormerNames(usage, emptied(pending))
         self._former_configs = FormerConfigs()
         self._slots = ConfigSlots(lambda: usage.bindings)
         self._configs = lru_cache(maxsize=None)(self._configs_of)

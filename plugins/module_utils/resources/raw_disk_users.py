@@ -42,7 +42,7 @@ class ImageUsers:
         self._emptied = emptied(pending)
 
     def refuse_shrinking(self, image: Image) -> None:
-        """Raise ImageError if the image has users."""
+        """Raise ImageError if the image has users. A loop device of ours stays after a detach."""
         users = self._usage.of_file(image.status, path=image.file)
         self._refuse(f"shrink {image.path}", users)
 

@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
 
@@ -18,6 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     Resource,
     State,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
     BlockdevError,
     HostError,
@@ -155,8 +157,16 @@ class Vbds(Resource[VbdItem]):
         except (MissingError, loop_binding.LoopError):
             if not loop_link.is_announced(item.target, self._pending):
                 raise
-            target, storage = item.target, Storage(item.target)
+            target, storage = item.target, self._announced_storage(item.disk, item.target)
         return WantedVbd(item, domain, item.slot.xenstore_key, target, storage)
+
+    def _announced_storage(self, disk: DiskSpec, target: str) -> Storage:
+        """What a target will lead to that an earlier task makes: an image that exists already may
+        have other users."""
+        image = loop_link.linked_image(target) if loop_link.is_link(target) else target
+        with suppress(MissingError, loop_binding.LoopError):
+            return self._attached.find(replace(disk, target=image))[1]
+        return Storage(target)
 
     def _plan_present(self, wanted: WantedVbd) -> Plan:
         spec = wanted.spec

@@ -13,14 +13,18 @@ from __future__ import annotations
 import os
 from contextlib import suppress
 from functools import cached_property, lru_cache
-from typing import Iterable, List, Optional
+from typing import FrozenSet, Iterable, List, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, File
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import storage
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, join
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
+    DiskSlot,
+    Usage,
+    join,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 
@@ -35,8 +39,11 @@ class FormerNames:
     Not of deleted images: see loop/binding.py.
     """
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, emptied: FrozenSet[DiskSlot] = frozenset()) -> None:
+        """``emptied``: the slots whose disks an earlier task would have detached but for check
+        mode."""
         self._usage = usage
+        self._emptied = emptied
         self._place = lru_cache(maxsize=None)(_place)
 
     def refuse_binding(self, path: str, file: Optional[File], bindings: Iterable[Binding]) -> None:
@@ -77,7 +84,9 @@ class FormerNames:
             return [
                 vbd
                 for vbd in self._usage.vbds
-                if vbd.backend_domid == 0 and vbd.backend_state == xen_state.CONNECTED
+                if vbd.backend_domid == 0
+                and vbd.backend_state == xen_state.CONNECTED
+                and (vbd.domain, vbd.xenstore_key) not in self._emptied
             ]
         return []
 

@@ -15,7 +15,7 @@ RUNNING = (
     ("pv", "second") if os.environ.get("XEN_LAB_REBOOT") == "no" else ("pv", "second", "third")
 )
 OURS = re.compile(r"^/srv/xen/")
-STAGES = {"detach": 1, "stop": 2, "unbind": 2, "remove": 3}
+STAGES = {"detach": 1, "remove": 2, "stop": 3, "unbind": 3}
 """The first words of actions; "stop systemd from binding …"."""
 
 RESULT = re.compile(r"^\w+: \[.* => (?=\{)", re.MULTILINE)

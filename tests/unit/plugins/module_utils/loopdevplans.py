@@ -37,7 +37,6 @@ DEFAULTS: Dict[str, Any] = {
     "discard_deleted": False,
     "in_use": "fail",
     "ours_only": False,
-    "postpone": False,
     "named_in": None,
 }
 

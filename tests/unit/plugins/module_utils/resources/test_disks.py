@@ -51,10 +51,7 @@ class Host:
         self.params.append(params)
         if name == self.fails and check != self.late:
             return Outcome({name: [{"changed": False}]}, error=f"no {name}", warnings=["w"])
-        entries = [
-            {**item, "changed": self.changes, "postponed": bool(item.get("postpone"))}
-            for item in items
-        ]
+        entries = [{**item, "changed": self.changes} for item in items]
         if name == "configs":
             entries[0]["released"] = self.released
         pending = {name: [{"path": one} for one in names] if self.changes else []}
@@ -86,10 +83,10 @@ def test_everything_is_planned_and_then_done_in_one_order() -> None:
     assert done == [
         [link + OLD],
         DISKS,
-        [*DISKS, OLD],
+        [DISKS[0]],
         ["/etc/xen/web.cfg"],
         [link + DISKS[0], DISKS[1]],
-        [DISKS[1]],
+        [*DISKS, OLD],
         [OLD],
     ]
     assert outcome.pending == {}
@@ -144,23 +141,50 @@ def test_after_the_last_step_nothing_is_left() -> None:
     assert outcome.error == "no disks"
 
 
-def test_what_was_postponed_or_released_is_unbound() -> None:
+def test_what_no_config_needs_any_more_is_unbound_after_the_configs_are_written() -> None:
     host = Host()
     host.released = ["/srv/b.raw", "/srv/a.raw", DISKS[0]]
     provide(host)
     bound, unbound = (params["devices"] for params in host.params[-5:] if params.get("devices"))
-    postponed = [one["path"] for one in bound if one["postpone"]]
-    assert postponed == [DISKS[1]]
-    assert [one["path"] for one in unbound] == [DISKS[1], "/srv/a.raw", "/srv/b.raw"]
-    assert {one["state"] for one in unbound} == {"absent"}
+    assert [(one["path"], one["state"]) for one in bound] == [(DISKS[0], "present")]
+    kept, *lost = unbound
+    assert (kept["path"], kept["state"]) == (DISKS[0], "present")
+    assert [(one["path"], one["ours_only"], one["in_use"]) for one in lost] == [
+        (DISKS[1], True, "leave"),
+        (OLD, None, None),
+        ("/srv/a.raw", True, "leave"),
+        ("/srv/b.raw", True, "leave"),
+    ]
+    assert {one["state"] for one in lost} == {"absent"}
 
 
-@pytest.mark.parametrize("steps", [["bind"], ["bind", "configure"], ["bind", "unbind"]])
-def test_without_a_new_config_nothing_is_postponed(steps: List[str]) -> None:
+@pytest.mark.parametrize(
+    ("steps", "devices"),
+    [
+        (["bind"], [[*DISKS, OLD]]),
+        (["bind", "configure"], [[*DISKS, OLD]]),
+        (["bind", "unbind"], [[DISKS[0], OLD]]),
+        (["configure", "unbind"], [[DISKS[0], "/srv/x.raw"]]),
+        (["unbind"], []),
+    ],
+)
+def test_what_is_unbound_without_some_of_the_steps(
+    steps: List[str], devices: List[List[str]]
+) -> None:
     host = Host()
-    provide(host, steps=steps)
-    assert not any(one["postpone"] for one in host.params[-1].get("devices", ()))
-    assert not any(one["postpone"] for one in host.params[0]["devices"])
+    host.released = ["/srv/x.raw"]
+    provide(host, check=True, steps=steps)
+    assert [names for name, names, _ in host.calls if name == "devices"] == devices
+
+
+def test_only_what_is_absent() -> None:
+    host = Host()
+    provide(host, check=True, absent_only=True, remove_images=True)
+    assert [names for _, names, _ in host.calls] == [
+        ["/dev/disk/by-loop-file" + OLD],
+        [OLD],
+        [OLD],
+    ]
 
 
 def test_images_are_deleted_only_when_told_to() -> None:
@@ -190,7 +214,7 @@ def test_a_step_can_be_done_alone(step: str, name: str) -> None:
 def test_absent_domains_lose_everything() -> None:
     host = Host()
     provide(host, check=True, state="absent", remove_images=True)
-    assert [name for name, _, _ in host.calls] == ["vbds", "devices", "configs", "disks"]
+    assert [name for name, _, _ in host.calls] == ["vbds", "configs", "devices", "disks"]
     states: Set[str] = {
         item["state"] for params in host.params for item in params.get("disks") or ()
     }

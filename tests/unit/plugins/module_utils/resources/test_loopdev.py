@@ -758,18 +758,6 @@ def test_takes_back_nothing_that_another_item_is_about(tmp_path: Path, image: Pa
     assert [sentences(plan) for plan in plans] == [[], []]
 
 
-def test_a_later_task_takes_back_what_is_postponed(image: Path) -> None:
-    plan = devices(bound(image)).plan(item(image, postpone=True, **OURS))
-    assert plan.actions == []
-    assert plan.before == plan.after == plan.read_back()
-    assert plan.after["postponed"] is True
-    assert plan.after["device"] == "/dev/loop3"
-    for resource in (devices(), devices(bound(image, marked=False), users={3: [WEB]})):
-        assert resource.plan(item(image, postpone=True, **OURS)).after["postponed"] is False
-    units = devices(units=with_unit(image))
-    assert units.plan(item(image, postpone=True, **OURS)).after["postponed"] is True
-
-
 def test_udev_is_awaited_once_and_only_before_something_is_unbound(
     tmp_path: Path, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

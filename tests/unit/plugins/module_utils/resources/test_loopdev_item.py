@@ -26,7 +26,7 @@ def test_options_are_read() -> None:
         "/srv/a.raw", 0, present=False, is_raw=True, leave_in_use=True, named_in=named_in
     )
     same = {"direct_io": False, "persistent": True, "udev_rule": True, "sector_size": 4096}
-    same.update(discard_deleted=True, ours_only=True, postpone=True)
+    same.update(discard_deleted=True, ours_only=True)
     read = dataclasses.asdict(item("/srv/a.raw", **same))
     assert {name: read[name] for name in same} == same
 

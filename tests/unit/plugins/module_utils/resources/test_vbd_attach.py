@@ -281,6 +281,18 @@ def test_a_target_that_an_earlier_task_would_make(host: FakeHost) -> None:
     assert "it will be attached to domain web as xvda" in error
 
 
+def test_an_image_that_an_earlier_task_would_bind_and_that_another_domain_has(
+    host: FakeHost, tmp_path: Path
+) -> None:
+    image = tmp_path / "a.raw"
+    image.write_bytes(bytes(4096))
+    apply(wanted(domain="db", target=str(image), format="qcow2", wait=False))
+    item = wanted(target=f"/dev/disk/by-loop-file{image}")
+    pending = {"devices": [{"path": str(image)}]}
+    error = error_of(item, check_mode=True, pending=pending)
+    assert "attached to domain db as xvda" in error
+
+
 def test_a_volume_that_an_earlier_task_would_make(host: FakeHost) -> None:
     pending = {"disks": [{"path": "/dev/vg0/new"}]}
     item = wanted(target="/dev/vg0/new")

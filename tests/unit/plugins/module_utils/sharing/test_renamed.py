@@ -83,6 +83,13 @@ def vbd(target: str, **options: object) -> Vbd:
     return Vbd(target=target, **{"backend_state": 4, **fields, **options})  # type: ignore[arg-type]
 
 
+def test_a_disk_that_an_earlier_task_would_detach_has_no_name(path: str, old: Path) -> None:
+    usage = KnownUsage([], [vbd(path)])
+    with pytest.raises(RenamedError):
+        FormerNames(usage, frozenset({("web", 51728), ("db", 51712)})).refuse_new(path)
+    FormerNames(usage, frozenset({("web", 51712)})).refuse_new(path)
+
+
 # ---- by what the loop device says ----
 
 
