@@ -83,9 +83,6 @@ OPTIONS: Spec = {
 }
 """The options of xen_disks."""
 
-Entries = Mapping[str, Sequence[State]]
-"""The results of the steps before, by the names of their lists."""
-
 
 @dataclass(frozen=True)
 class HostDisks:
@@ -139,7 +136,7 @@ class HostDisks:
 
     # ---- the options of the other modules, for each step ----
 
-    def detach(self, _done: Entries) -> State:
+    def detach(self, _done: Outcome) -> State:
         return {
             "vbds": _with_state("absent", self.items["vbds"]),
             "when_not_running": "skip",
@@ -147,7 +144,7 @@ class HostDisks:
             "force": self.force,
         }
 
-    def create(self, _done: Entries) -> State:
+    def create(self, _done: Outcome) -> State:
         return {
             "disks": _with_state("present", self.items["raw_disks"]),
             "parents": True,
@@ -155,7 +152,7 @@ class HostDisks:
             "autostart_dir": self.autostart_dir,
         }
 
-    def bind(self, _done: Entries) -> State:
+    def bind(self, _done: Outcome) -> State:
         devices = self.items["loopdevs"]
         if self._unbinds_later:
             devices = _with_state("present", devices)
@@ -177,7 +174,7 @@ class HostDisks:
             "named_in": self._named_in,
         }
 
-    def configure(self, _done: Entries) -> State:
+    def configure(self, _done: Outcome) -> State:
         images = [item["path"] for item in (*self.items["raw_disks"], *self.items["loopdevs"])]
         return {
             "configs": self.items["domain_config"],
@@ -187,7 +184,7 @@ class HostDisks:
             "known_images": list(dict.fromkeys(images)),
         }
 
-    def attach(self, _done: Entries) -> State:
+    def attach(self, _done: Outcome) -> State:
         return {
             "vbds": _with_state("present", self.items["vbds"]),
             "when_not_running": "skip",
@@ -197,21 +194,23 @@ class HostDisks:
             "force": self.force,
         }
 
-    def unbind(self, done: Entries) -> State:
+    def unbind(self, done: Outcome) -> State:
         """Also of the images that configs refer to no more. Present devices are in the list,
         because another path of the same image must not unbind them."""
         planned = {device["path"] for device in self.items["loopdevs"]}
-        released = {
-            path for config in done.get("configs", ()) for path in config.get("released") or ()
-        }
+        configs = done.entries.get("configs", ())
+        released = {path for config in configs for path in config.get("released") or ()}
         ours = {"state": "absent", "ours_only": True, "in_use": "leave"}
         unneeded = [{"path": path, **ours} for path in sorted(released - planned)]
         if self._unbinds_later:
             unneeded = [*_with_state("absent", self.items["loopdevs"]), *unneeded]
+        # While it is planned, the step ``bind`` has only announced some of them.
+        announced = {device["path"] for device in done.pending.get("devices", ())}
         present = _with_state("present", self.items["loopdevs"])
-        return self._loop_options([*present, *unneeded] if unneeded else [])
+        bound = [device for device in present if device["path"] not in announced]
+        return self._loop_options([*bound, *unneeded] if unneeded else [])
 
-    def delete(self, _done: Entries) -> State:
+    def delete(self, _done: Outcome) -> State:
         absent = _with_state("absent", self.items["raw_disks"])
         return {"disks": absent if self.remove_images else [], "named_in": self._named_in}
 
@@ -245,20 +244,23 @@ class Step:
     interface: Interface[Any]
     """Of the module that does the same."""
     opener: Opener[Any]
-    options: Callable[[Entries], State]
+    options: Callable[[Outcome], State]
     """The options of that module."""
 
-    def has_items(self, done: Entries) -> bool:
+    def has_items(self, done: Outcome) -> bool:
         """Whether there is something to do after ``done``."""
         return bool(self.options(done)[self.interface.items])
 
-    def run(self, run: Run, done: Entries, announced: Entries, check_mode: bool) -> Outcome:
-        """Do it after ``done``; without items it is done already."""
+    def run(self, run: Run, done: Outcome, announced: Outcome, check_mode: bool) -> Outcome:
+        """Do it after ``done``; without items it is done already. ``announced``: by earlier tasks,
+        in check mode."""
         options = self.options(done)
         if not options[self.interface.items]:
             return Outcome({})
         try:
-            checked = self.interface.checked_params({**options, "pending": announced})
+            checked = self.interface.checked_params(
+                {**options, "pending": (announced + done).pending}
+            )
         except BlockdevError as error:
             return Outcome({self.interface.items: []}, error=str(error))
         return run(self.interface, self.opener, checked, check_mode)
@@ -298,7 +300,7 @@ def _plan(steps: Sequence[Step], run: Run, announced: Outcome) -> Outcome:
     """What all steps would do; only the error of the first one that is impossible."""
     planned = Outcome({})
     for step in steps:
-        outcome = step.run(run, planned.entries, (announced + planned).pending, True)
+        outcome = step.run(run, planned, announced, True)
         if outcome.error:
             return outcome
         planned += outcome
@@ -309,9 +311,9 @@ def _apply(steps: Sequence[Step], run: Run) -> Outcome:
     """Do all steps, or those up to the first one that fails."""
     done = Outcome({})
     for number, step in enumerate(steps, 1):
-        done += step.run(run, done.entries, {}, False)
+        done += step.run(run, done, Outcome({}), False)
         if done.error:
-            left = [later.does for later in steps[number:] if later.has_items(done.entries)]
+            left = [later.does for later in steps[number:] if later.has_items(done)]
             return done + Outcome({}, error=_not_done(left))
     return done
 

@@ -89,6 +89,9 @@ def test_everything_is_planned_and_then_done_in_one_order() -> None:
         [*DISKS, OLD],
         [OLD],
     ]
+    # While it is planned, the present disk is not bound yet.
+    planned = [names for _, names, check in host.calls if check]
+    assert planned == [*done[:5], [DISKS[1], OLD], done[6]]
     assert outcome.pending == {}
     assert outcome.actions[0].startswith("vbds: ")
     assert outcome.actions[-1] == f"disks: {OLD}"
