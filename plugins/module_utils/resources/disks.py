@@ -88,8 +88,10 @@ OPTIONS: Spec = {
 class HostDisks:
     """What xen_disks is asked for."""
 
-    items: Mapping[str, Sequence[PlanEntry]]
+    planned: Mapping[str, Sequence[PlanEntry]]
     """The items of each module, as ``disk_plan.by_role`` returns them."""
+    items: Mapping[str, Sequence[PlanEntry]]
+    """Those to be brought to their state: all, or only the absent ones."""
     warnings: Sequence[str]
     """Those of the plan."""
     steps: FrozenSet[str]
@@ -115,11 +117,11 @@ class HostDisks:
         plan = disk_plan.plan(
             options["domains"], options["images_dir"], options["config_dir"], options["state"]
         )
-        items = disk_plan.by_role(plan)
-        if options["absent_only"]:
-            items = {name: _absent(entries) for name, entries in items.items()}
+        planned = disk_plan.by_role(plan)
+        absent = {name: _absent(entries) for name, entries in planned.items()}
         return cls(
-            items=items,
+            planned=planned,
+            items=absent if options["absent_only"] else planned,
             warnings=plan.warnings,
             steps=frozenset(STEPS if options["steps"] is None else options["steps"]),
             config_dir=options["config_dir"],
@@ -175,7 +177,7 @@ class HostDisks:
         }
 
     def configure(self, _done: Outcome) -> State:
-        images = [item["path"] for item in (*self.items["raw_disks"], *self.items["loopdevs"])]
+        images = [item["path"] for item in (*self.planned["raw_disks"], *self.planned["loopdevs"])]
         return {
             "configs": self.items["domain_config"],
             "parents": True,
@@ -197,7 +199,7 @@ class HostDisks:
     def unbind(self, done: Outcome) -> State:
         """Also of the images that configs refer to no more. Present devices are in the list,
         because another path of the same image must not unbind them."""
-        planned = {device["path"] for device in self.items["loopdevs"]}
+        planned = {device["path"] for device in self.planned["loopdevs"]}
         configs = done.entries.get("configs", ())
         released = {path for config in configs for path in config.get("released") or ()}
         ours = {"state": "absent", "ours_only": True, "in_use": "leave"}
@@ -219,7 +221,7 @@ class HostDisks:
         """An image that a config outside the plan refers to is in use."""
         return {
             "directories": [self.config_dir, self.autostart_dir],
-            "but_for": [config["path"] for config in self.items["domain_config"]],
+            "but_for": [config["path"] for config in self.planned["domain_config"]],
         }
 
 
