@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Set
 
 import pytest
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
@@ -27,8 +27,15 @@ WEB: Dict[str, Any] = {
 OLD = "/srv/xen/web/old.raw"
 DISKS = ["/srv/xen/web/boot.raw", "/srv/xen/web/plain.raw"]
 
-Call = Tuple[str, List[str], bool]
-"""The list of a module, the sentences for its items, and whether it was check mode."""
+
+class Call(NamedTuple):
+    """What a module was asked to do."""
+
+    items: str
+    """The name of its list."""
+    names: List[str]
+    """The path or target of each item."""
+    check: bool
 
 
 class Host:
@@ -47,7 +54,7 @@ class Host:
         name = interface.items
         items = params[name]
         names = [str(item.get("path") or item.get("target")) for item in items]
-        self.calls.append((name, names, check))
+        self.calls.append(Call(name, names, check))
         self.params.append(params)
         if name == self.fails and check != self.late:
             return Outcome({name: [{"changed": False}]}, error=f"no {name}", warnings=["w"])
@@ -74,11 +81,11 @@ def test_everything_is_planned_and_then_done_in_one_order() -> None:
     host = Host()
     outcome = provide(host, remove_images=True)
     lists = ["vbds", "disks", "devices", "configs", "vbds", "devices", "disks"]
-    assert [(name, check) for name, _, check in host.calls] == [
+    assert [(call.items, call.check) for call in host.calls] == [
         *((name, True) for name in lists),
         *((name, False) for name in lists),
     ]
-    done = [names for _, names, check in host.calls if not check]
+    done = [call.names for call in host.calls if not call.check]
     link = "/dev/disk/by-loop-file"
     assert done == [
         [link + OLD],
@@ -90,7 +97,7 @@ def test_everything_is_planned_and_then_done_in_one_order() -> None:
         [OLD],
     ]
     # While it is planned, the present disk is not bound yet.
-    planned = [names for _, names, check in host.calls if check]
+    planned = [call.names for call in host.calls if call.check]
     assert planned == [*done[:5], [DISKS[1], OLD], done[6]]
     assert outcome.pending == {}
     assert outcome.actions[0].startswith("vbds: ")
@@ -102,7 +109,7 @@ def test_everything_is_planned_and_then_done_in_one_order() -> None:
 def test_in_check_mode_it_is_planned_only_and_announced() -> None:
     host = Host()
     outcome = provide(host, check=True)
-    assert {check for _, _, check in host.calls} == {True}
+    assert {call.check for call in host.calls} == {True}
     assert [one["path"] for one in outcome.pending["disks"]] == DISKS
     assert outcome.changed
 
@@ -110,7 +117,7 @@ def test_in_check_mode_it_is_planned_only_and_announced() -> None:
 def test_if_nothing_changes_the_plan_is_the_result() -> None:
     host = Host(changes=False)
     outcome = provide(host)
-    assert {check for _, _, check in host.calls} == {True}
+    assert {call.check for call in host.calls} == {True}
     assert (outcome.changed, outcome.pending, outcome.actions) == (False, {}, [])
     assert len(outcome.entries["disks"]) == 2
 
@@ -120,8 +127,8 @@ def test_nothing_is_touched_if_one_step_is_impossible(fails: str) -> None:
     for check in (False, True):
         host = Host(fails=fails)
         outcome = provide(host, check)
-        assert {check for _, _, check in host.calls} == {True}
-        assert host.calls[-1][0] == fails
+        assert {call.check for call in host.calls} == {True}
+        assert host.calls[-1].items == fails
         assert (outcome.error, outcome.changed, outcome.actions) == (f"no {fails}", False, [])
         lists = {name: [] for name in ("disks", "devices", "configs", "vbds")}
         assert outcome.entries == {**lists, fails: [{"changed": False}]}
@@ -136,7 +143,7 @@ def test_after_a_failure_it_says_what_was_not_done() -> None:
     )
     assert outcome.changed
     assert f"disks: {DISKS[0]}" in outcome.actions
-    assert host.calls[-1][0] == "configs"
+    assert host.calls[-1].items == "configs"
 
 
 def test_after_the_last_step_nothing_is_left() -> None:
@@ -177,7 +184,7 @@ def test_what_is_unbound_without_some_of_the_steps(
     host = Host()
     host.released = ["/srv/x.raw"]
     provide(host, check=True, steps=steps)
-    assert [names for name, names, _ in host.calls if name == "devices"] == devices
+    assert [call.names for call in host.calls if call.items == "devices"] == devices
 
 
 def test_only_what_is_absent() -> None:
@@ -185,7 +192,7 @@ def test_only_what_is_absent() -> None:
     provide(host, check=True, absent_only=True, remove_images=True)
     # The present domain's config, which may still refer to the absent disk, is of the plan.
     assert host.params[1]["named_in"]["but_for"] == ["/etc/xen/web.cfg"]
-    assert [names for _, names, _ in host.calls] == [
+    assert [call.names for call in host.calls] == [
         ["/dev/disk/by-loop-file" + OLD],
         [OLD],
         [OLD],
@@ -196,7 +203,7 @@ def test_images_are_deleted_only_when_told_to() -> None:
     for remove in (False, True):
         host = Host()
         provide(host, steps=["delete"], remove_images=remove)
-        assert [names for _, names, _ in host.calls] == ([[OLD]] * 2 if remove else [])
+        assert [call.names for call in host.calls] == ([[OLD]] * 2 if remove else [])
 
 
 @pytest.mark.parametrize(
@@ -213,13 +220,13 @@ def test_images_are_deleted_only_when_told_to() -> None:
 def test_a_step_can_be_done_alone(step: str, name: str) -> None:
     host = Host()
     provide(host, check=True, steps=[step], remove_images=True)
-    assert [name for name, _, _ in host.calls] == [name]
+    assert [call.items for call in host.calls] == [name]
 
 
 def test_absent_domains_lose_everything() -> None:
     host = Host()
     provide(host, check=True, state="absent", remove_images=True)
-    assert [name for name, _, _ in host.calls] == ["vbds", "configs", "devices", "disks"]
+    assert [call.items for call in host.calls] == ["vbds", "configs", "devices", "disks"]
     states: Set[str] = {
         item["state"] for params in host.params for item in params.get("disks") or ()
     }
