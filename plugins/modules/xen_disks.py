@@ -47,7 +47,7 @@ options:
       - V(configure) writes the configs of present domains, and removes those of absent domains.
       - V(attach) attaches present disks to running domains.
       - V(unbind) unbinds, once the configs are written, the images of absent disks, of present disks that need no loop device
-        any more, and those that the configs have lost. It does nothing without V(configure).
+        any more, and those that the configs have lost. Without V(bind) it unbinds only the last, and without V(configure) none.
       - V(delete) deletes the images of absent disks, if O(remove_images=true).
     type: list
     elements: str

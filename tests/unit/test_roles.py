@@ -5,11 +5,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks import STEPS
 
-ROLES = Path(__file__).parents[2] / "roles"
+PROJECT = Path(__file__).parents[2]
+ROLES = PROJECT / "roles"
 SHARED = ("vbds", "raw_disks", "loopdevs", "domain_config")
 
 
@@ -20,3 +23,19 @@ def test_what_is_pending_is_put_together_in_one_way(role: str) -> None:
         for name in (role, SHARED[0])
     ]
     assert pending[0] == pending[1]
+
+
+def variables_of(playbook: str) -> Any:
+    """Those that a playbook gives to the role disks."""
+    (play,) = yaml.safe_load((PROJECT / f"playbooks/{playbook}.yml").read_text())
+    (task,) = play["tasks"]
+    return task["vars"]
+
+
+def test_the_playbooks_and_the_role_know_every_step() -> None:
+    by_tag = variables_of("provision")["_steps_by_tag"]
+    assert {step for steps in by_tag.values() for step in steps} == set(STEPS)
+    assert variables_of("remove")["xen_steps"] == list(STEPS)
+    specs = yaml.safe_load((ROLES / "disks/meta/argument_specs.yml").read_text())
+    steps = specs["argument_specs"]["main"]["options"]["xen_steps"]
+    assert steps["choices"] == list(STEPS)

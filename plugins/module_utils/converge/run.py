@@ -209,7 +209,7 @@ class Outcome:
             _joined(self.pending, other.pending),
             [*self.actions, *other.actions],
             [*self.diff, *other.diff],
-            list(dict.fromkeys([*self.warnings, *other.warnings])),
+            _once([*self.warnings, *other.warnings]),
             "\n".join(error for error in (self.error, other.error) if error) or None,
         )
 

@@ -59,9 +59,8 @@ STEPS = {
     "delete": "delete the images of absent disks",
 }
 """The steps in their order, and what each does. A disk is detached before its loop device is
-unbound. Configs are written before that as well: no config ever refers to a loop device that may
-have become another image, and their slots are compared while their loop devices are what they
-were."""
+unbound. Configs are written before that as well: otherwise a new image could get the number of a
+loop device that a config still has, and the slots of the config would be compared by that."""
 
 OPTIONS: Spec = {
     # Checked by the plan, which reports every problem.
