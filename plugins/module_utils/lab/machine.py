@@ -12,21 +12,20 @@ import time
 from contextlib import contextmanager, suppress
 from typing import IO, Iterator, List, NamedTuple, Optional, Set, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
+from ansible_collections.xen.blockdev.plugins.module_utils.host import programs, qmp
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number
 from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import (
     Completed,
     ProgramTimeoutError,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.host.qmp import Qmp, QmpError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import files as lab_files
-from ansible_collections.xen.blockdev.plugins.module_utils.lab import qmp
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import HOST_ALIAS
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import (
     LabError,
     last_lines,
     run,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.lab.qmp import Qmp, QmpError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import READY, Machine
 
 MEMORY_SECONDS = 300

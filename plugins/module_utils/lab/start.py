@@ -10,6 +10,7 @@ from functools import cached_property, partial
 from typing import Dict, List, Optional, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Action, State
+from ansible_collections.xen.blockdev.plugins.module_utils.host.qmp import QmpError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import build as lab_build
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import machine as lab_machine
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import (
@@ -25,7 +26,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import (
     run,
     write_json,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.lab.qmp import QmpError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import Machine, Recipe
 
 

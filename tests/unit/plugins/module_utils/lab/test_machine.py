@@ -15,9 +15,9 @@ from typing import Any, Callable, Iterator, Optional
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import ProgramTimeoutError
+from ansible_collections.xen.blockdev.plugins.module_utils.host.qmp import QmpError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import machine as lab_machine
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import LabError
-from ansible_collections.xen.blockdev.plugins.module_utils.lab.qmp import QmpError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import Machine
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.labutil import Bench
 

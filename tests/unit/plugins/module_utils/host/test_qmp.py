@@ -4,78 +4,28 @@
 
 from __future__ import annotations
 
-import array
-import json
 import os
-import socket
-import threading
 import time
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Iterator, List, Optional
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils.lab import qmp
-from ansible_collections.xen.blockdev.plugins.module_utils.lab.qmp import Qmp, QmpError
-
-GREETING = {"QMP": {"version": {"qemu": {"major": 7}}, "capabilities": ["oob"]}}
-DONE: Dict[str, Any] = {"return": {}}
-
-
-class Server:
-    """Serves one client at a time, as QEMU does: one answer, or several lines, for each command."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = str(path)
-        self.received: List[Any] = []
-        self.files: List[int] = []
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.bind(self.path)
-        self._socket.listen()
-
-    def play(self, *scripts: Sequence[Any]) -> None:
-        """Follow a script for each client; it begins with the answer to qmp_capabilities."""
-        thread = threading.Thread(target=self._play, args=scripts, daemon=True)
-        thread.start()
-
-    def _play(self, *scripts: Sequence[Any]) -> None:
-        for script in scripts:
-            connection, _peer = self._socket.accept()
-            with connection:
-                self._send(connection, GREETING)
-                for answer in script:
-                    if not self._receive(connection):
-                        break
-                    self._send(connection, answer)
-                else:
-                    self._receive(connection)
-
-    def _receive(self, connection: socket.socket) -> bool:
-        line, rights, _flags, _peer = connection.recvmsg(65536, socket.CMSG_LEN(4))
-        if line:
-            self.received.append(json.loads(line))
-        self.files += [array.array("i", data)[0] for _level, _kind, data in rights]
-        return bool(line)
-
-    @staticmethod
-    def _send(connection: socket.socket, answer: Any) -> None:
-        if isinstance(answer, bytes):
-            connection.sendall(answer)
-            return
-        for message in answer if isinstance(answer, list) else [answer]:
-            connection.sendall(json.dumps(message).encode() + b"\r\n")
-
-    def close(self) -> None:
-        self._socket.close()
+from ansible_collections.xen.blockdev.plugins.module_utils.host import qmp
+from ansible_collections.xen.blockdev.plugins.module_utils.host.qmp import Qmp, QmpError
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.qmp_server import (
+    DONE,
+    QmpServer,
+)
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    one = Server(tmp_path / "qmp")
+def server(tmp_path: Path) -> Iterator[QmpServer]:
+    one = QmpServer(tmp_path / "qmp")
     yield one
     one.close()
 
 
-def test_a_command_and_its_result(server: Server) -> None:
+def test_a_command_and_its_result(server: QmpServer) -> None:
     server.play([DONE, {"return": {"status": "running"}}])
     with qmp.connect(server.path) as qemu:
         assert qemu.execute("query-status", detail=5) == {"status": "running"}
@@ -85,14 +35,14 @@ def test_a_command_and_its_result(server: Server) -> None:
     ]
 
 
-def test_events_are_no_answers(server: Server) -> None:
+def test_events_are_no_answers(server: QmpServer) -> None:
     event = {"event": "STOP", "data": {}, "timestamp": {"seconds": 1}}
     server.play([[event, DONE], [event, event, {"return": [1]}]])
     with qmp.connect(server.path) as qemu:
         assert qemu.execute("query-cpus") == [1]
 
 
-def test_a_file_is_passed(server: Server, tmp_path: Path) -> None:
+def test_a_file_is_passed(server: QmpServer, tmp_path: Path) -> None:
     server.play([DONE, DONE, DONE])
     with open(tmp_path / "memory", "wb") as memory, qmp.connect(server.path) as qemu:
         qemu.pass_file("memory", memory.fileno())
@@ -104,7 +54,7 @@ def test_a_file_is_passed(server: Server, tmp_path: Path) -> None:
     assert (tmp_path / "memory").read_bytes() == b"content"
 
 
-def test_the_connection_ends_although_its_object_is_kept(server: Server) -> None:
+def test_the_connection_ends_although_its_object_is_kept(server: QmpServer) -> None:
     server.play([DONE], [DONE])
     with qmp.connect(server.path) as first:
         pass
@@ -120,27 +70,27 @@ def statuses(*names: str, why: Optional[str] = None) -> List[Any]:
     return [DONE, *({"return": {"status": name, **more}} for name in names)]
 
 
-def test_a_status_is_awaited(server: Server) -> None:
+def test_a_status_is_awaited(server: QmpServer) -> None:
     server.play(statuses("setup", "active", "completed"))
     with qmp.connect(server.path) as qemu:
         assert qemu.await_status("query-migrate", ("completed", "other"), 10) == "completed"
     assert len(server.received) == 4
 
 
-def test_there_need_be_no_status_yet(server: Server) -> None:
+def test_there_need_be_no_status_yet(server: QmpServer) -> None:
     server.play([DONE, DONE, {"return": {"status": "completed"}}])
     with qmp.connect(server.path) as qemu:
         assert qemu.await_status("query-migrate", ("completed",), 10) == "completed"
 
 
-def test_what_has_failed_is_not_awaited(server: Server) -> None:
+def test_what_has_failed_is_not_awaited(server: QmpServer) -> None:
     server.play(statuses("active", "failed", why="Unable to write"))
     with qmp.connect(server.path) as qemu, pytest.raises(QmpError) as caught:
         qemu.await_status("query-migrate", ("completed",), 10)
     assert str(caught.value) == "QEMU did not finish (query-migrate): Unable to write"
 
 
-def test_a_status_that_does_not_come(server: Server) -> None:
+def test_a_status_that_does_not_come(server: QmpServer) -> None:
     server.play(statuses(*["active"] * 100))
     with qmp.connect(server.path) as qemu, pytest.raises(QmpError) as caught:
         qemu.await_status("query-migrate", ("completed",), 0.2)
@@ -152,23 +102,23 @@ def test_a_status_that_does_not_come(server: Server) -> None:
 # ---- errors ----
 
 
-def error_of(server: Server, seconds: float = 5) -> str:
+def error_of(server: QmpServer, seconds: float = 5) -> str:
     with pytest.raises(QmpError) as caught, qmp.connect(server.path, seconds) as qemu:
         qemu.execute("migrate", uri="fd:memory")
     return str(caught.value)
 
 
-def test_a_command_that_is_refused(server: Server) -> None:
+def test_a_command_that_is_refused(server: QmpServer) -> None:
     server.play([DONE, {"error": {"class": "GenericError", "desc": "No file descriptor"}}])
     assert error_of(server) == "QEMU refused: No file descriptor"
 
 
-def test_qemu_ends_before_it_answers(server: Server) -> None:
+def test_qemu_ends_before_it_answers(server: QmpServer) -> None:
     server.play([])
     assert error_of(server) == "QEMU ended"
 
 
-def test_qemu_ends_between_commands(server: Server) -> None:
+def test_qemu_ends_between_commands(server: QmpServer) -> None:
     server.play([DONE])
     with qmp.connect(server.path) as qemu:
         with pytest.raises(QmpError, match="QEMU ended"):
@@ -177,19 +127,19 @@ def test_qemu_ends_between_commands(server: Server) -> None:
             qemu.execute("cont")
 
 
-def test_qemu_does_not_answer_in_time(server: Server) -> None:
+def test_qemu_does_not_answer_in_time(server: QmpServer) -> None:
     server.play([DONE, b""])
     started = time.monotonic()
     assert error_of(server, 0.2) == "QEMU does not answer: timed out"
     assert time.monotonic() - started < 3
 
 
-def test_qemu_does_not_speak_qmp(server: Server) -> None:
+def test_qemu_does_not_speak_qmp(server: QmpServer) -> None:
     server.play([DONE, b"QEMU 7.2.22 monitor\r\n"])
     assert error_of(server) == "QEMU does not speak QMP: b'QEMU 7.2.22 monitor\\r\\n'"
 
 
-def test_nobody_listens(tmp_path: Path, server: Server) -> None:
+def test_nobody_listens(tmp_path: Path, server: QmpServer) -> None:
     server.close()
     assert error_of(server) == "QEMU does not listen: Connection refused"
     Path(server.path).unlink()

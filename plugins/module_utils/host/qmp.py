@@ -20,6 +20,10 @@ class QmpError(BlockdevError):
     """QEMU does not do what it was asked for."""
 
 
+class NotListeningError(QmpError):
+    """No QEMU listens at the socket."""
+
+
 class Qmp:
     """A connection to one QEMU process."""
 
@@ -91,14 +95,14 @@ class Qmp:
 def connect(path: str, seconds: float = 30) -> Iterator[Qmp]:
     """A connection to the QEMU whose socket is at ``path``, which has at most 107 bytes.
 
-    ``seconds``: how long an answer may take. Raises QmpError if nothing listens there.
+    ``seconds``: how long an answer may take. Raises NotListeningError if nothing listens there.
     """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(seconds)
         try:
             connection.connect(path)
         except OSError as error:
-            raise QmpError(f"QEMU does not listen: {error.strerror}") from None
+            raise NotListeningError(f"QEMU does not listen: {error.strerror}") from None
         # QEMU talks to one at a time: the connection ends here, even if somebody keeps its object.
         with connection.makefile("rb") as lines:
             yield Qmp(connection, lines)
