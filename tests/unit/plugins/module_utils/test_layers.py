@@ -54,6 +54,7 @@ PURE = {
     "converge/pending",
     "converge/plan",
     "disk/device_number",
+    "disk/emulation",
     "disk/hints",
     "disk/listed",
     "disk/options",
