@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -47,10 +48,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage impor
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
     DiskSlot,
+    User,
     emptied,
+    join,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 
 AWAITED = {
@@ -196,6 +199,13 @@ class Vbds(Resource[VbdItem]):
             raise XenError(
                 f"{vbd_attach_disk.taken(wanted, found)}; {first}set replace: true to swap it"
             )
+        if found:
+            self._attached.refuse_detach(found.vbd)
+        if wanted.item.disk.specification == "virtio":
+            raise XenError(
+                "xl cannot attach a virtio disk to a running domain; add it to the config, and "
+                "start the domain again"
+            )
         vbd_attach_disk.refuse_as_raw(wanted, found)
         self._attached.refuse(wanted.as_disk(), self._disks.values())
 
@@ -232,8 +242,8 @@ class Vbds(Resource[VbdItem]):
         return warnings
 
     def _replace(self, wanted: WantedVbd, spec: str, old: AttachedDisk) -> Sequence[str]:
-        left = _state(wanted.domain, wanted.devid, old.vbd)
-        _detach(wanted.item, wanted.domain, old.vbd, left)
+        left, gone = (_state(wanted.domain, wanted.devid, vbd) for vbd in (old.vbd, None))
+        _detach(wanted.item, wanted.domain, old, left, gone)
         try:
             return self._attach(wanted, spec)
         except (BlockdevError, OSError) as error:
@@ -243,7 +253,7 @@ class Vbds(Resource[VbdItem]):
                 raise XenError(message) from None
             raise PartlyDoneError(
                 message,
-                _state(wanted.domain, wanted.devid, None),
+                gone,
                 _detach_sentence(wanted.domain, old.vbd),
             ) from None
 
@@ -268,12 +278,14 @@ class Vbds(Resource[VbdItem]):
             raise XenError("vdev and target are missing: set one of them for the disk to detach")
         disks = self._to_detach(item, domain)
         for disk in disks:
+            with explained(f"cannot {_detach_sentence(domain, disk.vbd)}"):
+                self._attached.refuse_detach(disk.vbd)
             del self._disks[disk.slot]
         return Plan(
             before=_absent_state(domain, [disk.vbd for disk in disks]),
             after=_absent_state(domain, [], disks),
             read_back=partial(self._read_back_absent, domain, disks),
-            actions=[self._detaching(item, domain, disk.vbd) for disk in disks],
+            actions=[self._detaching(item, domain, disk) for disk in disks],
         )
 
     def _to_detach(self, item: VbdItem, domain: Domain) -> List[AttachedDisk]:
@@ -293,12 +305,13 @@ class Vbds(Resource[VbdItem]):
         except BlockdevError:
             return Storage(target)
 
-    def _detaching(self, item: VbdItem, domain: Domain, vbd: Vbd) -> Action:
-        sentence = _detach_sentence(domain, vbd)
+    def _detaching(self, item: VbdItem, domain: Domain, disk: AttachedDisk) -> Action:
+        sentence = _detach_sentence(domain, disk.vbd)
 
         def detach() -> None:
             with explained(f"cannot {sentence}"), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
-                _detach(item, domain, vbd, _absent_state(domain, [vbd]))
+                left, gone = _absent_state(domain, [disk.vbd]), _absent_state(domain, [], [disk])
+                _detach(item, domain, disk, left, gone)
 
         # dom0 does not learn from a frontend whether its guest has the disk mounted.
         return Action(f"{sentence}, even if its guest has it mounted", detach)
@@ -331,16 +344,20 @@ def _patiently(attach: Callable[[], None], storage: Storage, before: Attached) -
     return xl.patiently(attach, partial(block_script.release, files, before.bindings))
 
 
-def _detach(item: VbdItem, domain: Domain, planned: Vbd, left: State) -> None:
+def _detach(item: VbdItem, domain: Domain, disk: AttachedDisk, left: State, gone: State) -> None:
     """Detach the disk that was planned, but not one that another run has attached there since.
 
-    Raises PartlyDoneError with the state ``left`` if the guest was asked, but keeps the disk.
+    Raises PartlyDoneError with the state ``left`` if the guest was asked, but keeps the disk, and
+    with ``gone`` if the disk left xenstore, but what served it keeps it open.
     """
+    planned = disk.vbd
     now = xen_state.read_slot(domain, planned.xenstore_key)
     if now is None:
         return
     if (now.target, now.physical_device) != (planned.target, planned.physical_device):
         raise XenError(f"slot {planned.vdev} now holds {now.target}; run again")
+    if domain.type == "hvm":
+        Attached.now().refuse_detach(now)
     try:
         xl.detach(domain, planned.xenstore_key, item.timeout, item.force)
     except XenError as error:
@@ -349,6 +366,35 @@ def _detach(item: VbdItem, domain: Domain, planned: Vbd, left: State) -> None:
             raise
         asked = f"ask domain {domain.name} to release {planned.target} ({planned.vdev})"
         raise PartlyDoneError(str(error), left, asked) from None
+    if now.backend_domid == 0:
+        try:
+            _refuse_kept_open(domain, disk)
+        except XenError as error:
+            raise PartlyDoneError(str(error), gone, _detach_sentence(domain, planned)) from None
+
+
+def _refuse_kept_open(domain: Domain, disk: AttachedDisk) -> None:
+    """Wait until what served a detached disk has closed it, so that others may have it. Raises
+    XenError if it does not."""
+    slot, keeps = disk.slot, ""
+    if blkback.wait_for_closed(lambda served: served == slot):
+        keeps = "served by the kernel, as the guest's last requests have not ended"
+    elif domain.type == "hvm" or disk.vbd.backendtype == "qdisk":
+        keeps = join(_wait_for_qemu(disk))
+    if keeps:
+        raise XenError(
+            f"xenstore no longer has it, but it is still {keeps}: give it to nobody else before "
+            "that domain is shut down"
+        )
+
+
+def _wait_for_qemu(disk: AttachedDisk) -> List[User]:
+    """The domain's QEMU if it has not closed a detached disk after CLOSE_SECONDS."""
+    deadline = time.monotonic() + blkback.CLOSE_SECONDS
+    while True:
+        users = Attached.now().left_open(disk)
+        if not users or time.monotonic() >= deadline:
+            return users
 
 
 def _put_back(domain: Domain, old: AttachedDisk) -> Tuple[bool, str]:

@@ -19,12 +19,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as l
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.emulated import EmulatedDrives
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
     Storage,
     backing_file_of,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.xenstore import Store
@@ -127,6 +128,7 @@ class Attached:
         self._usage = Usage(xen_state.vbds(store))
         found = [AttachedDisk(vbd, self._usage.storages.of_vbd(vbd)) for vbd in self._usage.vbds]
         self.disks: Mapping[VbdSlot, AttachedDisk] = {disk.slot: disk for disk in found}
+        self.emulated = EmulatedDrives(self.domains, self._usage.storages)
 
     @classmethod
     def now(cls) -> Attached:
@@ -169,6 +171,23 @@ class Attached:
         others = [other.claim for other in beside if other.slot != disk.slot]
         sharing_rules.refuse_sharing(disk.claim, others, SHARING_HINT)
         sharing_rules.refuse_use_by_dom0(disk.claim, self._usage)
+
+    def refuse_detach(self, vbd: Vbd) -> None:
+        """Raise XenError if the disk cannot be taken away from its running domain: QEMU keeps what
+        it emulates open, even if xl takes it away by force."""
+        drive = self.emulated.of_vbd(vbd)
+        if drive:
+            raise XenError(
+                f"QEMU emulates it for the guest (drive {drive.name}), which does not use it by PV "
+                "drivers, and would keep it open; shut the guest down first"
+            )
+        if vbd.specification == "virtio":
+            raise XenError("xl cannot detach a virtio disk; shut the guest down first")
+
+    def left_open(self, disk: AttachedDisk) -> List[User]:
+        """The QEMU of the disk's domain if it keeps a detached disk open."""
+        users = self._usage.left_open(disk.storage)
+        return [user for user in users if user.domid == disk.vbd.domid]
 
     def warnings(self, disk: AttachedDisk) -> List[str]:
         """See sharing_rules.sharing_warnings."""
