@@ -174,7 +174,7 @@ class Vbd:
         )
 
 
-class _Place(NamedTuple):
+class _StoredSlot(NamedTuple):
     """The place of a disk in xenstore."""
 
     domid: int
@@ -217,7 +217,7 @@ def _domain_values(connection: Connection) -> Dict[str, str]:
     return {**_values(connection, nodes), **_slot_values(connection, _slots(connection.children))}
 
 
-def _slots(children: Children) -> List[_Place]:
+def _slots(children: Children) -> List[_StoredSlot]:
     """The slot of every disk, including those that have lost their entry in /libxl, by domain and
     number. ``children``: gives the names of the nodes below each of some paths."""
     copied, kinds = children(["/libxl", BACKENDS])
@@ -225,7 +225,7 @@ def _slots(children: Children) -> List[_Place]:
     parents += [f"{BACKENDS}/{kind}" for kind in kinds if kind not in OTHER_KINDS]
     directories = _below(children, parents)
     found = (_SLOT.fullmatch(path) for path in _below(children, directories))
-    return sorted({_matched_place(match) for match in found if match})
+    return sorted({_stored_slot(match) for match in found if match})
 
 
 def _below(children: Children, parents: Sequence[str]) -> List[str]:
@@ -238,15 +238,15 @@ def _below(children: Children, parents: Sequence[str]) -> List[str]:
     ]
 
 
-def _matched_place(match: re.Match[str]) -> _Place:
+def _stored_slot(match: re.Match[str]) -> _StoredSlot:
     if match["kind"]:
-        return _Place(int(match["domid"]), int(match["key"]), match["kind"])
+        return _StoredSlot(int(match["domid"]), int(match["key"]), match["kind"])
     served_by = match["served_by"]
     kinds = (kind for kind, backends in BACKEND_KINDS.items() if served_by in backends)
-    return _Place(int(match["served"]), int(match["served_key"]), next(kinds, served_by))
+    return _StoredSlot(int(match["served"]), int(match["served_key"]), next(kinds, served_by))
 
 
-def _slot_values(connection: Connection, slots: Sequence[_Place]) -> Dict[str, str]:
+def _slot_values(connection: Connection, slots: Sequence[_StoredSlot]) -> Dict[str, str]:
     """The same for some slots.
 
     Each answer takes time, so other places are read only as needed: the possible backends if libxl
@@ -328,7 +328,7 @@ def attached_devices() -> List[Vbd]:
 
 def read_slot(domain: Domain, key: int) -> Optional[Vbd]:
     """The disk that is now in one slot; reads no other part of xenstore."""
-    slots = [_Place(domain.domid, key, kind) for kind in BACKEND_KINDS]
+    slots = [_StoredSlot(domain.domid, key, kind) for kind in BACKEND_KINDS]
     with xenstore.connected() as connection:
         store = Store(_slot_values(connection, slots))
     places = {slot: (slot.entry, _backend_path(store, slot)) for slot in slots}
@@ -336,12 +336,12 @@ def read_slot(domain: Domain, key: int) -> Optional[Vbd]:
     return next((_vbd(store, domain.name, slot) for slot in taken), None)
 
 
-def _backend_path(store: Store, slot: _Place) -> str:
+def _backend_path(store: Store, slot: _StoredSlot) -> str:
     named = store.get(f"{slot.entry}/backend")
     return named or next((path for path in slot.backends if store.children(path)), slot.backends[0])
 
 
-def _vbd(store: Store, domain: str, slot: _Place) -> Vbd:
+def _vbd(store: Store, domain: str, slot: _StoredSlot) -> Vbd:
     """The disk in a slot, from its backend or, if that is gone, from libxl's copy of it."""
     backend = _backend_path(store, slot)
 
