@@ -238,7 +238,7 @@ def _refuse_unsaid(unsaid: Mapping[str, Any], both: DiskSpec) -> None:
 
     ``unsaid``: what only the config says. ``both``: the disk with it.
     """
-    if unsaid.get("access") == "ro" and both.devtype != "cdrom":
+    if unsaid.get("access") == "ro" and not both.is_cd:
         raise ConfigError(
             "the disk is read-only in the config; set access: ro, or access: rw to let the guest "
             "write to it"
