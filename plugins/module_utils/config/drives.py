@@ -9,7 +9,7 @@ drives, see ``disk/emulation``, and of ``libxl__device_disk_setdefault`` (``libx
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, Optional, Sequence, Tuple
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config.guest import HVM, Guest
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.emulation import (
@@ -58,6 +58,14 @@ def judge(guest: Guest, disks: Sequence[DiskSpec]) -> Judgement:
         warnings += _cds_without_drive(disks, drives)
         warnings += _nothing_to_boot_from(guest, disks, drives)
     return Judgement(sorted(problems, key=lambda finding: finding.disk), warnings)
+
+
+def warnings_of(domain: str, disks: Sequence[DiskSpec], found: Judgement) -> List[str]:
+    """The warnings, in the same words wherever they are found, so that a user sees each once."""
+    return [
+        f"domain {domain}, disk {disks[finding.disk].vdev}: {finding.text}"
+        for finding in found.warnings
+    ]
 
 
 # ---- problems ----
@@ -121,7 +129,7 @@ def _units(disks: Sequence[DiskSpec], drives: Sequence[Optional[Drive]]) -> Iter
             )
             continue
         other = first.setdefault((drive.bus, drive.unit), index)
-        if other != index:
+        if disks[other].slot != disk.slot:  # One slot twice is an error of its own.
             yield Finding(
                 index,
                 f"{disk.vdev} is the same drive as {disks[other].vdev}, {drive.bus.upper()} unit "
