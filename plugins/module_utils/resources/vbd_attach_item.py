@@ -10,7 +10,7 @@ from typing import Any, Dict, Optional
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS, WITH_TARGET
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.units import checked_seconds
 
@@ -28,6 +28,8 @@ class VbdItem:
     target: Optional[str]
     disk: DiskSpec
     """The disk itself. It is not checked: a disk to detach need not be complete."""
+    is_cd: bool
+    """Whether it is a CD drive, with a CD or empty, instead of a hard disk."""
     is_absent: bool
     """Whether to detach the disk instead of attaching it."""
     wait_for: Optional[str]
@@ -47,7 +49,7 @@ class VbdItem:
     def read(cls, options: State) -> VbdItem:
         """From the checked options of xen_vbd_attach. Raises DeviceNumberError for a bad vdev."""
         vdev = options["vdev"]
-        disk: Dict[str, Any] = {name: options[name] for name in WITH_TARGET}
+        disk: Dict[str, Any] = {name: options[name] for name in OPTIONS}
         access = OPTIONS["access"].meaning(options["access"])
         return cls(
             domain=options["domain"],
@@ -55,6 +57,7 @@ class VbdItem:
             slot=None if vdev is None else device_number.parse(vdev),
             target=options["target"],
             disk=DiskSpec(**{**disk, "vdev": vdev or "", "access": access}),
+            is_cd=options["devtype"] == "cdrom",
             is_absent=options["state"] == "absent",
             wait_for=options["wait_for"] if options["wait"] else None,
             timeout=checked_seconds(options["timeout"]),
