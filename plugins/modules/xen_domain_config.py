@@ -126,6 +126,10 @@ options:
           target:
             description: Its target, by any path, link or loop device. An empty drive matches any target.
             type: str
+          devtype:
+            description: With V(cdrom), only a drive is removed, and with V(disk), only a disk that is none.
+            type: str
+            choices: [disk, cdrom]
       known_images: {description: See O(known_images)., type: list, elements: str}
       owner: {description: See O(owner)., type: str}
       group: {description: See O(group)., type: str}

@@ -192,6 +192,7 @@ options:
         not written yet is lost, as if the disk was unplugged. Needs Xen 4.15 or later.
       - A MirageOS unikernel never releases a disk. With V(true) its next read or write of that disk hangs
         without an error, so shut it down instead.
+      - A disk that QEMU emulates for an HVM guest without PV drivers is never taken away, as QEMU would keep it open.
     type: bool
     default: false
   replace:

@@ -50,7 +50,7 @@ def drive_of(spec: DiskSpec, hdtype: Optional[str]) -> Optional[Drive]:
     disk = number_of_name(spec)
     if disk is None or not _is_readable(spec):
         return None
-    if spec.devtype == "cdrom":
+    if spec.is_cd:
         # On IDE with any hdtype, and on any bus by name.
         name = f"ide-{spec.slot.xenstore_key}"
         return Drive("ide", disk, name) if disk <= UNITS["ide"] else None

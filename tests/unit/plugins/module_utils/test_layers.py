@@ -44,6 +44,8 @@ PURE = {
     "units",
     "config/disk_list",
     "config/disk_page",
+    "config/drives",
+    "config/guest",
     "config/mirage_xl",
     "config/passwords",
     "config/placeholders",

@@ -58,7 +58,7 @@ PLACES: Dict[str, Documented] = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_that_a_place_documents_what_the_table_says(name: str, place: str) -> None:
-    with_target = place.startswith(("xen_vbd_attach", "disk_plan"))
+    with_target = place.startswith("xen_vbd_attach")
     said = (WITH_TARGET if with_target else OPTIONS)[name].argument_spec
     if place in ("xl_disk", "disk_plan"):
         said = {**said, **NUMBERS_TOO.get(name, {})}
