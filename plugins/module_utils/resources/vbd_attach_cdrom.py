@@ -197,22 +197,22 @@ def refuse_other_kind(domain: Domain, item: VbdItem, found: Optional[AttachedDis
     become the other. ``found``: what is in the slot."""
     place = f"slot {item.vdev} of domain {domain.name}"
     is_cd_there = found is not None and found.vbd.devtype == "cdrom"
-    if item.is_cd and found and not is_cd_there:
+    if item.disk.is_cd and found and not is_cd_there:
         remedy = "leave out devtype: cdrom to detach it" if item.is_absent else "use another vdev"
         raise XenError(f"{place} holds the disk {found.vbd.target}, not a CD drive; {remedy}")
     if item.is_absent:
         return
-    if is_drive(domain, found) and not item.is_cd:
+    if is_drive(domain, found) and not item.disk.is_cd:
         raise XenError(
             f"{place} is a CD drive, which stays as long as the guest runs; use another vdev, or "
             "set devtype: cdrom to insert a CD"
         )
-    if item.is_cd and not is_cd_there and domain.type != HVM:
+    if item.disk.is_cd and not is_cd_there and domain.type != HVM:
         raise XenError(
             f"domain {domain.name} is no HVM guest, so it has no CD drives; give it the image as a "
             "disk with access: ro, without devtype: cdrom"
         )
-    if item.is_cd and not is_cd_there:
+    if item.disk.is_cd and not is_cd_there:
         raise XenError(
             f"{place} has no CD drive, and a running guest cannot get one: write its config (with "
             "provision: --tags domain_config), shut the guest down and start it again"

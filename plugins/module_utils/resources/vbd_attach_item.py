@@ -28,8 +28,6 @@ class VbdItem:
     target: Optional[str]
     disk: DiskSpec
     """The disk itself. It is not checked: a disk to detach need not be complete."""
-    is_cd: bool
-    """Whether it is a CD drive, with a CD or empty, instead of a hard disk."""
     is_absent: bool
     """Whether to detach the disk instead of attaching it."""
     wait_for: Optional[str]
@@ -57,7 +55,6 @@ class VbdItem:
             slot=None if vdev is None else device_number.parse(vdev),
             target=options["target"],
             disk=DiskSpec(**{**disk, "vdev": vdev or "", "access": access}),
-            is_cd=options["devtype"] == "cdrom",
             is_absent=options["state"] == "absent",
             wait_for=options["wait_for"] if options["wait"] else None,
             timeout=checked_seconds(options["timeout"]),
