@@ -9,7 +9,7 @@ import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
@@ -30,7 +30,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, locks
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import vbd_attach_disk
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
+    vbd_attach_cdrom,
+    vbd_attach_disk,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_cdrom import (
+    CdDrive,
+    CdDrives,
+    WantedMedium,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_disk import (
     Attached,
     AttachedDisk,
@@ -99,6 +107,7 @@ class Vbds(Resource[VbdItem]):
         """What is attached after the actions of all items."""
         self._disks: Dict[VbdSlot, AttachedDisk] = dict(attached.disks)
         """The disks as they will be once the actions planned so far have run."""
+        self._drives = CdDrives(attached)
         self._leave_out(emptied(pending))
         self._wanted_slots: Set[VbdSlot] = set()
         self._complete: Set[int] = set()
@@ -117,16 +126,27 @@ class Vbds(Resource[VbdItem]):
             raise XenError("Domain-0 is this host itself and needs no vbd; use the device directly")
         if item.warn_of_unlisted:
             self._complete.add(domain.domid)
+        found = self._disks.get((domain.domid, item.slot.xenstore_key)) if item.slot else None
+        if item.slot:
+            vbd_attach_cdrom.refuse_other_kind(domain, item, found)
         if item.is_absent:
             return self._plan_absent(item, domain)
+        if found and vbd_attach_cdrom.is_drive(domain, found):
+            return self._plan_medium(item, domain, found)
         return self._plan_present(self._wanted(item, domain))
 
     def _leave_out(self, slots: Iterable[DiskSlot]) -> None:
         """Leave out the disks that an earlier task would have detached without check mode."""
         for name, key in slots:
             domain = xen_state.find_domain(name, self._attached.domains)
-            if domain:
-                self._disks.pop((domain.domid, key), None)
+            disk = self._disks.pop((domain.domid, key), None) if domain else None
+            if domain and disk and vbd_attach_cdrom.is_drive(domain, disk):
+                self._expect(self._drives.of(disk).with_medium(None))
+
+    def _expect(self, drive: CdDrive) -> None:
+        """A CD drive will be like this."""
+        self._drives.expect(drive)
+        self._disks[drive.vbd.domid, drive.vbd.xenstore_key] = drive.as_disk()
 
     def warnings(self) -> List[str]:
         """See Resource.warnings: the disks of a domain that no item names."""
@@ -145,9 +165,9 @@ class Vbds(Resource[VbdItem]):
         self._after = Attached.now()
 
     @property
-    def _disks_after(self) -> Mapping[VbdSlot, AttachedDisk]:
-        """As ``settle`` has read them, or read now."""
-        return (self._after or Attached.now()).disks
+    def _attached_after(self) -> Attached:
+        """As ``settle`` has read it, or read now."""
+        return self._after or Attached.now()
 
     # ---- present ----
 
@@ -173,11 +193,7 @@ class Vbds(Resource[VbdItem]):
 
     def _plan_present(self, wanted: WantedVbd) -> Plan:
         spec = wanted.spec
-        if wanted.slot in self._wanted_slots:
-            raise XenError(
-                f"slot {wanted.vdev} of domain {wanted.domain.name} is listed twice; list it once"
-            )
-        self._wanted_slots.add(wanted.slot)
+        self._refuse_second(wanted.slot, wanted.vdev, wanted.domain)
         found = self._disks.get(wanted.slot)
         before = _state(wanted.domain, wanted.devid, found.vbd if found else None)
         read_back = partial(self._read_back_present, wanted)
@@ -190,6 +206,11 @@ class Vbds(Resource[VbdItem]):
         self._disks[wanted.slot] = wanted.as_disk()
         action = Action(sentence, partial(self._bring, sentence, wanted, spec, found))
         return Plan(before, _expected_state(wanted), read_back, [action], warnings)
+
+    def _refuse_second(self, slot: VbdSlot, vdev: str, domain: Domain) -> None:
+        if slot in self._wanted_slots:
+            raise XenError(f"slot {vdev} of domain {domain.name} is listed twice; list it once")
+        self._wanted_slots.add(slot)
 
     def _refuse(self, wanted: WantedVbd, found: Optional[AttachedDisk]) -> None:
         """Raise XenError if the disk must not be attached; ``found`` is the one in its slot."""
@@ -258,7 +279,7 @@ class Vbds(Resource[VbdItem]):
             ) from None
 
     def _read_back_present(self, wanted: WantedVbd) -> State:
-        found = self._disks_after.get(wanted.slot)
+        found = self._attached_after.disks.get(wanted.slot)
         if found is None:
             raise XenError(
                 f"{wanted.target} was attached to domain {wanted.domain.name}, but another program "
@@ -271,21 +292,47 @@ class Vbds(Resource[VbdItem]):
             )
         return _state(wanted.domain, wanted.devid, found.vbd)
 
+    # ---- CDs ----
+
+    def _plan_medium(self, item: VbdItem, domain: Domain, disk: AttachedDisk) -> Plan:
+        wanted = WantedMedium.of(item, domain, self._attached)
+        self._refuse_second(disk.slot, disk.vbd.vdev, domain)
+        drive = self._drives.of(disk)
+        read_back = partial(self._read_back_medium, wanted, drive)
+        if drive.holds(wanted.medium):
+            return Plan(drive.state, drive.state, read_back)
+        sentence, after = wanted.sentence(drive), drive.with_medium(wanted.medium)
+        with explained(f"cannot {sentence}"):
+            vbd_attach_cdrom.refuse_medium(wanted, drive, self._attached, self._disks.values())
+            warnings = self._attached.warnings(after.as_disk())
+        self._expect(after)
+        action = self._changing(sentence, wanted, drive)
+        return Plan(drive.state, after.state, read_back, [action], warnings)
+
+    def _changing(self, sentence: str, wanted: WantedMedium, drive: CdDrive) -> Action:
+        def change() -> None:
+            with explained(f"cannot {sentence}"), locks.exclusive(
+                _lock_of(wanted.domain), LOCK_SECONDS
+            ):
+                vbd_attach_cdrom.change(wanted, drive)
+
+        return Action(sentence, change)
+
+    def _read_back_medium(self, wanted: WantedMedium, drive: CdDrive) -> State:
+        return vbd_attach_cdrom.state_after(wanted, drive, self._attached_after)
+
     # ---- absent ----
 
     def _plan_absent(self, item: VbdItem, domain: Domain) -> Plan:
         if item.slot is None and item.target is None:
             raise XenError("vdev and target are missing: set one of them for the disk to detach")
         disks = self._to_detach(item, domain)
-        for disk in disks:
-            with explained(f"cannot {_detach_sentence(domain, disk.vbd)}"):
-                self._attached.refuse_detach(disk.vbd)
-            del self._disks[disk.slot]
+        actions = [self._taking_away(item, domain, disk) for disk in disks]
         return Plan(
             before=_absent_state(domain, [disk.vbd for disk in disks]),
             after=_absent_state(domain, [], disks),
             read_back=partial(self._read_back_absent, domain, disks),
-            actions=[self._detaching(item, domain, disk) for disk in disks],
+            actions=actions,
         )
 
     def _to_detach(self, item: VbdItem, domain: Domain) -> List[AttachedDisk]:
@@ -293,10 +340,27 @@ class Vbds(Resource[VbdItem]):
         if item.slot is not None:
             devid = item.slot.xenstore_key
             disks = [disk for disk in disks if disk.vbd.xenstore_key == devid]
-        if item.target is not None:
-            wanted = self._found_or_named(item, item.target)
-            disks = [disk for disk in disks if _is_target(item.target, wanted, disk)]
-        return disks
+        wanted = None if item.target is None else self._found_or_named(item, item.target)
+        return [disk for disk in disks if self._is_concerned(item, wanted, domain, disk)]
+
+    def _is_concerned(
+        self, item: VbdItem, wanted: Optional[Storage], domain: Domain, disk: AttachedDisk
+    ) -> bool:
+        """Whether the disk has the data of the item's target; ``wanted``: that data, None for any.
+        An empty CD drive has nothing to eject."""
+        if vbd_attach_cdrom.is_drive(domain, disk):
+            return self._drives.has(disk, wanted)
+        return wanted is None or _is_target(str(item.target), wanted, disk)
+
+    def _taking_away(self, item: VbdItem, domain: Domain, disk: AttachedDisk) -> Action:
+        if not vbd_attach_cdrom.is_drive(domain, disk):
+            with explained(f"cannot {_detach_sentence(domain, disk.vbd)}"):
+                self._attached.refuse_detach(disk.vbd)
+            del self._disks[disk.slot]
+            return self._detaching(item, domain, disk)
+        drive, empty = self._drives.of(disk), WantedMedium(item, domain, None)
+        self._expect(drive.with_medium(None))
+        return self._changing(empty.sentence(drive), empty, drive)
 
     def _found_or_named(self, item: VbdItem, target: str) -> Storage:
         """The storage of a target; by its name alone if the target is gone."""
@@ -317,20 +381,24 @@ class Vbds(Resource[VbdItem]):
         return Action(f"{sentence}, even if its guest has it mounted", detach)
 
     def _read_back_absent(self, domain: Domain, disks: Sequence[AttachedDisk]) -> State:
-        left = [disk for disk in disks if self._is_left(disk)]
+        left = [disk for disk in disks if self._is_left(domain, disk)]
         if left:
             slots = ", ".join(disk.vbd.vdev for disk in left)
             raise XenError(
-                f"{slots} of domain {domain.name} was detached, but another program attached it "
+                f"{slots} of domain {domain.name} was emptied, but another program has filled it "
                 "again; run again"
             )
         return _absent_state(domain, [], disks)
 
-    def _is_left(self, detached: AttachedDisk) -> bool:
-        """Whether the disk is still in its slot, and no other item attached it there."""
+    def _is_left(self, domain: Domain, detached: AttachedDisk) -> bool:
+        """Whether the disk is still in its slot, or something in that CD drive, and no other item
+        brought it there."""
         if detached.slot in self._wanted_slots:
             return False
-        found = self._disks_after.get(detached.slot)
+        after = self._attached_after
+        found = after.disks.get(detached.slot)
+        if found and vbd_attach_cdrom.is_drive(domain, found):
+            return CdDrives(after).has(found, None)
         return found is not None and found.vbd.target == detached.vbd.target
 
 

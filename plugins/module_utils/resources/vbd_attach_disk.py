@@ -18,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding a
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import media
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.emulated import EmulatedDrives
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import Claim
@@ -165,6 +166,10 @@ class Attached:
             raise XenError(f"its driver domain {backend} (backend) is not running on this host")
         return server.domid
 
+    def storage_of_medium(self, path: str, domid: int) -> Storage:
+        """See media.storage_of."""
+        return media.storage_of(path, domid, self._usage.storages)
+
     def refuse(self, disk: AttachedDisk, beside: Iterable[AttachedDisk]) -> None:
         """Raise XenError if the disk must not be attached: if dom0 itself uses its data, or one of
         the disks ``beside`` it, in another slot, has them and not both are read-only."""
@@ -199,10 +204,17 @@ def refuse_as_raw(wanted: WantedVbd, found: Optional[AttachedDisk]) -> None:
     sets ``format: raw``. A disk ``found`` in the slot that is raw already stays so: its guest may
     have written the signature."""
     has_it = found and found.vbd.format == "raw" and wanted.storage.is_same(found.storage)
-    if has_it or wanted.item.disk.format is not None or not wanted.storage.identities:
+    if not has_it:
+        refuse_foreign_as_raw(wanted.item, wanted.target, wanted.storage)
+
+
+def refuse_foreign_as_raw(item: VbdItem, target: str, storage: Storage) -> None:
+    """Raise BlockdevError if what is at the path ``target`` is an image of another format, unless
+    the user sets ``format: raw``."""
+    if item.disk.format is not None or not storage.identities:
         return
     with suppress(FileNotFoundError):
-        raw_content.refuse_foreign(wanted.target, os.stat(wanted.target))
+        raw_content.refuse_foreign(target, os.stat(target))
 
 
 def differences(wanted: WantedVbd, found: AttachedDisk) -> List[str]:

@@ -11,15 +11,19 @@ import stat
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import parse
 from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device, dom0, locks
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, device_model, xl
+from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_qemu import (  # noqa: E501
+    Qemu,
+)
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Xenstored,
     tree_in,
@@ -111,7 +115,7 @@ class FakeHost:
         self._statuses: Dict[str, Any] = {}
         self.store = dict(DOMAINS)
         self.bindings: List[Binding] = []
-        self._servers: List[QmpServer] = []
+        self._servers: List[Union[QmpServer, Qemu]] = []
         self.behave()
         self._install_commands()
         self._redirect_paths()
@@ -235,6 +239,46 @@ class FakeHost:
         server = QmpServer(self.home / "run" / f"qmp-libxenstat-{domid}")
         server.play(*[[DONE, {"return": blocks}]] * 9)
         self._servers.append(server)
+
+    def hvm_guest(self, *slots: str, **media: Optional[str]) -> Qemu:
+        """Start the HVM guest win (3) with CD drives in hdc and hdd, or in other ``slots``; return
+        its QEMU. ``media``: the path of the medium of each drive that is not empty."""
+        base = {
+            "/local/domain/3/name": "win",
+            "/local/domain/3/vm": "/vm/3",
+            "/libxl/3/type": "hvm",
+        }
+        drives = {}
+        for vdev in slots or ("hdc", "hdd"):
+            key, path = parse(vdev).xenstore_key, media.get(vdev)
+            backend, entry = f"/local/domain/0/backend/qdisk/3/{key}", f"/libxl/3/device/vbd/{key}"
+            nodes = {
+                "params": f"aio:{path}" if path else ":",
+                "dev": vdev,
+                "type": "qdisk",
+                "mode": "r",
+                "device-type": "cdrom",
+            }
+            base.update({f"{place}/{n}": v for n, v in nodes.items() for place in (backend, entry)})
+            base[f"{entry}/backend"] = backend
+            drives[f"ide-{key}"] = {"medium": path, "locked": False}
+        self.store = {**self.store, **base}
+        self.drives = drives
+        (self.home / "run").mkdir(exist_ok=True)
+        qemu = Qemu(self.home / "drives.json", 3, str(self.home / "run" / "qmp-libxenstat-3"))
+        qemu.start()
+        self._servers.append(qemu)
+        return qemu
+
+    @property
+    def drives(self) -> Dict[str, Any]:
+        """What QEMU has in the drives of win now, see fake_qemu.py."""
+        drives: Dict[str, Any] = json.loads((self.home / "drives.json").read_text())["3"]
+        return drives
+
+    @drives.setter
+    def drives(self, drives: Dict[str, Any]) -> None:
+        (self.home / "drives.json").write_text(json.dumps({"3": drives}))
 
     def stack(self, upper: Tuple[int, int], lower: Tuple[int, int]) -> None:
         """Stack one block device on another, as device-mapper does."""

@@ -407,11 +407,6 @@ def test_targets_that_only_a_script_understands(host: FakeHost) -> None:
     assert scripts in error_of(other)
 
 
-def test_a_cdrom_is_read_only(host: FakeHost) -> None:
-    item = wanted(devtype="cdrom", wait=False)
-    assert sentences(item) == ["attach /dev/loop0 (ro) to domain web as xvda"]
-
-
 # ---- what QEMU emulates ----
 
 
