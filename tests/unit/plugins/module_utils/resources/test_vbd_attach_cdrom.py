@@ -229,6 +229,15 @@ def test_a_guest_that_releases_its_cd(host: FakeHost) -> None:
     assert changes(host) == ["xl cd-eject 3 hdc"] * 2 + [f"xl cd-insert 3 hdc {B}"]
 
 
+def test_an_empty_drive_that_its_guest_has_locked(host: FakeHost) -> None:
+    host.hvm_guest()
+    lock(host)
+    host.behave(releases=True)
+    assert sentences(wanted()) == []
+    assert sentences(wanted(B)) == [f"insert {B} into {HDC}, once its guest has released it"]
+    assert apply(wanted(B))[0]["medium"] == B
+
+
 @pytest.mark.parametrize("target", [None, B])
 def test_a_guest_that_keeps_its_cd(host: FakeHost, target: Optional[str]) -> None:
     host.hvm_guest(hdc=A)
@@ -480,6 +489,7 @@ def test_a_qemu_that_crashes_meanwhile(host: FakeHost) -> None:
     error = failure(wanted(), PartlyDoneError)
     assert f"what is in {HDC} now is not known: cannot ask the QEMU of domain 3" in str(error)
     assert "medium" not in error.state
+    assert error.done == f"change what is in {HDC}"
 
 
 # ---- xl fails ----
@@ -513,7 +523,10 @@ def test_the_exit_status_of_xl_proves_nothing(
 ) -> None:
     host.hvm_guest(**({"hdc": before} if before else {}))
     host.behave(**behaviour)
-    assert message in str(failure(wanted(B)))
+    error = failure(wanted(B))
+    assert message in str(error)
+    if isinstance(error, PartlyDoneError):
+        assert error.done == f"change what xenstore says is in {HDC}"
     assert host.drives["ide-5632"]["medium"] == before
 
 
