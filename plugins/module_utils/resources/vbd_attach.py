@@ -5,11 +5,10 @@
 from __future__ import annotations
 
 import os
-import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
@@ -39,6 +38,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_
     CdDrives,
     WantedMedium,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_changes import (
+    attach_patiently,
+    detach_sentence,
+    domain_lock,
+    put_back,
+    take_away,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_disk import (
     Attached,
     AttachedDisk,
@@ -46,7 +52,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_
     WantedVbd,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_script
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import LOCK_SECONDS
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
@@ -56,12 +61,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage impor
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
     DiskSlot,
-    User,
     emptied,
-    join,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 
 AWAITED = {
@@ -233,9 +236,7 @@ class Vbds(Resource[VbdItem]):
     def _bring(
         self, sentence: str, wanted: WantedVbd, spec: str, old: Optional[AttachedDisk]
     ) -> Learned:
-        with explained(f"cannot {sentence}"), locks.exclusive(
-            _lock_of(wanted.domain), LOCK_SECONDS
-        ):
+        with explained(f"cannot {sentence}"), domain_lock(wanted.domain):
             if old is None:
                 return Learned(warnings=self._attach(wanted, spec))
             return Learned(warnings=self._replace(wanted, spec, old))
@@ -256,7 +257,7 @@ class Vbds(Resource[VbdItem]):
                 raise XenError("another program changed where its target leads; run again")
             now.refuse(wanted.as_disk(), now.disks.values())
             attach = partial(xl.attach, wanted.domain, wanted.devid, spec)
-            warnings = _patiently(attach, wanted.storage, now)
+            warnings = attach_patiently(attach, wanted.storage, now)
         if wanted.item.wait_for:
             states = AWAITED[wanted.item.wait_for]
             xl.await_state(wanted.domain, wanted.devid, states, wanted.item.timeout)
@@ -264,18 +265,18 @@ class Vbds(Resource[VbdItem]):
 
     def _replace(self, wanted: WantedVbd, spec: str, old: AttachedDisk) -> Sequence[str]:
         left, gone = (_state(wanted.domain, wanted.devid, vbd) for vbd in (old.vbd, None))
-        _detach(wanted.item, wanted.domain, old, left, gone)
+        take_away(wanted.item, wanted.domain, old, left, gone)
         try:
             return self._attach(wanted, spec)
         except (BlockdevError, OSError) as error:
-            is_back, outcome = _put_back(wanted.domain, old)
+            is_back, outcome = put_back(wanted.domain, old)
             message = f"{error}; {old.vbd.target} {outcome}"
             if is_back:
                 raise XenError(message) from None
             raise PartlyDoneError(
                 message,
                 gone,
-                _detach_sentence(wanted.domain, old.vbd),
+                detach_sentence(wanted.domain, old.vbd),
             ) from None
 
     def _read_back_present(self, wanted: WantedVbd) -> State:
@@ -311,9 +312,7 @@ class Vbds(Resource[VbdItem]):
 
     def _changing(self, sentence: str, wanted: WantedMedium, drive: CdDrive) -> Action:
         def change() -> None:
-            with explained(f"cannot {sentence}"), locks.exclusive(
-                _lock_of(wanted.domain), LOCK_SECONDS
-            ):
+            with explained(f"cannot {sentence}"), domain_lock(wanted.domain):
                 vbd_attach_cdrom.change(wanted, drive)
 
         return Action(sentence, change)
@@ -354,7 +353,7 @@ class Vbds(Resource[VbdItem]):
 
     def _taking_away(self, item: VbdItem, domain: Domain, disk: AttachedDisk) -> Action:
         if not vbd_attach_cdrom.is_drive(domain, disk):
-            with explained(f"cannot {_detach_sentence(domain, disk.vbd)}"):
+            with explained(f"cannot {detach_sentence(domain, disk.vbd)}"):
                 self._attached.refuse_detach(disk.vbd)
             del self._disks[disk.slot]
             return self._detaching(item, domain, disk)
@@ -370,12 +369,12 @@ class Vbds(Resource[VbdItem]):
             return Storage(target)
 
     def _detaching(self, item: VbdItem, domain: Domain, disk: AttachedDisk) -> Action:
-        sentence = _detach_sentence(domain, disk.vbd)
+        sentence = detach_sentence(domain, disk.vbd)
 
         def detach() -> None:
-            with explained(f"cannot {sentence}"), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
+            with explained(f"cannot {sentence}"), domain_lock(domain):
                 left, gone = _absent_state(domain, [disk.vbd]), _absent_state(domain, [], [disk])
-                _detach(item, domain, disk, left, gone)
+                take_away(item, domain, disk, left, gone)
 
         # dom0 does not learn from a frontend whether its guest has the disk mounted.
         return Action(f"{sentence}, even if its guest has it mounted", detach)
@@ -402,86 +401,7 @@ class Vbds(Resource[VbdItem]):
         return found is not None and found.vbd.target == detached.vbd.target
 
 
-# ---- changing ----
-
-
-def _patiently(attach: Callable[[], None], storage: Storage, before: Attached) -> Sequence[str]:
-    """Attach a disk, again if the host was too slow, and return warnings. ``storage``: the disk's;
-    ``before``: what was attached before."""
-    files = {storage.file} if storage.file else set()
-    return xl.patiently(attach, partial(block_script.release, files, before.bindings))
-
-
-def _detach(item: VbdItem, domain: Domain, disk: AttachedDisk, left: State, gone: State) -> None:
-    """Detach the disk that was planned, but not one that another run has attached there since.
-
-    Raises PartlyDoneError with the state ``left`` if the guest was asked, but keeps the disk, and
-    with ``gone`` if the disk left xenstore, but what served it keeps it open.
-    """
-    planned = disk.vbd
-    now = xen_state.read_slot(domain, planned.xenstore_key)
-    if now is None:
-        return
-    if (now.target, now.physical_device) != (planned.target, planned.physical_device):
-        raise XenError(f"slot {planned.vdev} now holds {now.target}; run again")
-    if domain.type == "hvm":
-        Attached.now().refuse_detach(now)
-    try:
-        xl.detach(domain, planned.xenstore_key, item.timeout, item.force)
-    except XenError as error:
-        after = xen_state.read_slot(domain, planned.xenstore_key)
-        if not now.online or after is None or after.online:
-            raise
-        asked = f"ask domain {domain.name} to release {planned.target} ({planned.vdev})"
-        raise PartlyDoneError(str(error), left, asked) from None
-    if now.backend_domid == 0:
-        try:
-            _refuse_kept_open(domain, disk)
-        except XenError as error:
-            raise PartlyDoneError(str(error), gone, _detach_sentence(domain, planned)) from None
-
-
-def _refuse_kept_open(domain: Domain, disk: AttachedDisk) -> None:
-    """Wait until what served a detached disk has closed it, so that others may have it. Raises
-    XenError if it does not."""
-    slot, keeps = disk.slot, ""
-    if blkback.wait_for_closed(lambda served: served == slot):
-        keeps = "served by the kernel, as the guest's last requests have not ended"
-    elif domain.type == "hvm" or disk.vbd.backendtype == "qdisk":
-        keeps = join(_wait_for_qemu(disk))
-    if keeps:
-        raise XenError(
-            f"xenstore no longer has it, but it is still {keeps}: give it to nobody else before "
-            "that domain is shut down"
-        )
-
-
-def _wait_for_qemu(disk: AttachedDisk) -> List[User]:
-    """The domain's QEMU if it has not closed a detached disk after CLOSE_SECONDS."""
-    deadline = time.monotonic() + blkback.CLOSE_SECONDS
-    while True:
-        users = Attached.now().left_open(disk)
-        if not users or time.monotonic() >= deadline:
-            return users
-
-
-def _put_back(domain: Domain, old: AttachedDisk) -> Tuple[bool, str]:
-    """Attach the replaced disk again, unless another domain has taken it since. Returns whether it
-    is attached, and the outcome for an error message."""
-    vbd = old.vbd
-    if vbd.flaw:
-        return False, f"was not put back: it {vbd.flaw}"
-    if vbd.backend_domid != 0:
-        return False, "was not put back: it is served by another domain"
-    try:
-        with locks.exclusive(sharing_rules.LOCK, LOCK_SECONDS):
-            now = Attached.now()
-            now.refuse(old, now.disks.values())
-            attach = partial(xl.attach, domain, vbd.xenstore_key, vbd_attach_disk.spec_of(vbd))
-            warnings = _patiently(attach, old.storage, now)
-    except (BlockdevError, OSError) as error:
-        return False, f"could not be put back as {vbd.vdev}: {error}"
-    return True, "; ".join(["was put back", *warnings])
+# ---- comparing ----
 
 
 def _is_target(target: str, wanted: Storage, disk: AttachedDisk) -> bool:
@@ -496,14 +416,6 @@ def _remedy(found: AttachedDisk) -> str:
     if not found.vbd.online:
         return "have the guest release it, or set force: true to detach it"
     return "another program attached it just now; run again"
-
-
-def _detach_sentence(domain: Domain, vbd: Vbd) -> str:
-    return f"detach {vbd.target} ({vbd.vdev}) from domain {domain.name}"
-
-
-def _lock_of(domain: Domain) -> str:
-    return f"domain-{domain.domid}"
 
 
 # ---- results ----
