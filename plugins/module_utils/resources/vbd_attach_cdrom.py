@@ -233,10 +233,10 @@ class WantedMedium:
     """None for an empty drive."""
 
     @classmethod
-    def of(cls, item: VbdItem, domain: Domain, attached: Attached) -> WantedMedium:
-        """That of an item. Raises BlockdevError if it cannot be a CD, or is not there."""
+    def of(cls, item: VbdItem, domain: Domain, medium: Optional[Medium]) -> WantedMedium:
+        """That of an item. Raises BlockdevError if the item cannot be a CD."""
         replace(item.disk, access="ro").check()
-        return cls(item, domain, _find_medium(item, attached))
+        return cls(item, domain, medium)
 
     def sentence(self, drive: CdDrive) -> str:
         """The sentence of the action that brings it into the drive, or ejects what is in it."""
@@ -252,10 +252,6 @@ class WantedMedium:
             return f"{insert} again, as xenstore names {_path(drive.recorded)}{release}"
         in_place = f" in place of {drive.medium.path}" if drive.medium else ""
         return f"{insert}{in_place}{release}"
-
-
-def _find_medium(item: VbdItem, attached: Attached) -> Optional[Medium]:
-    return None if item.target is None else Medium(*attached.find(item.disk))
 
 
 def _refuse_what_xl_cannot_insert(item: VbdItem) -> None:
@@ -298,24 +294,29 @@ def change(wanted: WantedMedium, planned: CdDrive) -> None:
         return
     if not (_is_same(drive.medium, planned.medium) or _is_same(drive.medium, wanted.medium)):
         raise XenError(f"another program has changed what is in it: {drive.content}; run again")
-    refuse_medium(wanted, drive, now, now.disks.values())
+    _refuse_now(wanted, drive, now)
     try:
         if drive.medium or drive.recorded or drive.is_locked:
             xl.eject_cd(wanted.domain, drive.vbd.vdev, drive.qemu_name, wanted.item.timeout)
         if wanted.medium:
-            _insert(wanted, wanted.medium, drive)
+            _insert(wanted, wanted.medium.path, drive)
     except (BlockdevError, OSError) as error:
         raise _failure(error, drive) from None
 
 
-def _insert(wanted: WantedMedium, medium: Medium, drive: CdDrive) -> None:
+def _insert(wanted: WantedMedium, path: str, drive: CdDrive) -> None:
     """The lock is held until the medium is in xenstore, where other runs see it."""
     with locks.exclusive(sharing_rules.LOCK, sharing_rules.LOCK_SECONDS):
-        now = Attached.now()
-        if not _is_same(_find_medium(wanted.item, now), medium):
-            raise XenError("another program changed where its target leads; run again")
-        refuse_medium(wanted, drive, now, now.disks.values())
-        xl.insert_cd(wanted.domain, drive.vbd.vdev, drive.qemu_name, medium.path)
+        _refuse_now(wanted, drive, Attached.now())
+        xl.insert_cd(wanted.domain, drive.vbd.vdev, drive.qemu_name, path)
+
+
+def _refuse_now(wanted: WantedMedium, drive: CdDrive, now: Attached) -> None:
+    """Raise BlockdevError if the guest must not get the medium that was planned, or no longer."""
+    medium = wanted.medium
+    if medium and not medium.storage.is_same(now.find(wanted.item.disk)[1]):
+        raise XenError("another program changed where its target leads; run again")
+    refuse_medium(wanted, drive, now, now.disks.values())
 
 
 def _failure(error: Exception, before: CdDrive) -> BlockdevError:
