@@ -8,7 +8,7 @@ import os
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
@@ -36,6 +36,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_cdrom import (
     CdDrive,
     CdDrives,
+    Medium,
     WantedMedium,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_changes import (
@@ -178,13 +179,17 @@ class Vbds(Resource[VbdItem]):
         if item.slot is None or item.target is None:
             option = "vdev" if item.slot is None else "target"
             raise XenError(f"{option} is missing: set vdev and target of a disk to attach")
-        try:
-            target, storage = self._attached.find(item.disk)
-        except (MissingError, loop_binding.LoopError):
-            if not loop_link.is_announced(item.target, self._pending):
-                raise
-            target, storage = item.target, self._announced_storage(item.disk, item.target)
+        target, storage = self._find(item, item.target)
         return WantedVbd(item, domain, item.slot.xenstore_key, target, storage)
+
+    def _find(self, item: VbdItem, target: str) -> Tuple[str, Storage]:
+        """See Attached.find; an earlier task may be about to make the target."""
+        try:
+            return self._attached.find(item.disk)
+        except (MissingError, loop_binding.LoopError):
+            if not loop_link.is_announced(target, self._pending):
+                raise
+            return target, self._announced_storage(item.disk, target)
 
     def _announced_storage(self, disk: DiskSpec, target: str) -> Storage:
         """What a target will lead to that an earlier task makes: an image that exists already may
@@ -296,7 +301,8 @@ class Vbds(Resource[VbdItem]):
     # ---- CDs ----
 
     def _plan_medium(self, item: VbdItem, domain: Domain, disk: AttachedDisk) -> Plan:
-        wanted = WantedMedium.of(item, domain, self._attached)
+        medium = None if item.target is None else Medium(*self._find(item, item.target))
+        wanted = WantedMedium.of(item, domain, medium)
         self._refuse_second(disk.slot, disk.vbd.vdev, domain)
         drive = self._drives.of(disk)
         read_back = partial(self._read_back_medium, wanted, drive)

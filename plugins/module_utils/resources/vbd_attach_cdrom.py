@@ -55,7 +55,7 @@ class CdDrive:
     recorded: Optional[Medium]
     """What xenstore says that is in it."""
     is_locked: bool = False
-    """Whether its guest has to release the medium first."""
+    """Whether its guest has to release it before anything can change."""
 
     @property
     def place(self) -> str:
@@ -73,10 +73,11 @@ class CdDrive:
     @property
     def state(self) -> State:
         """Its result keys."""
-        return {**self._known_state, "medium": self.medium.path if self.medium else None}
+        return {**self.known_state, "medium": self.medium.path if self.medium else None}
 
     @property
-    def _known_state(self) -> State:
+    def known_state(self) -> State:
+        """Those that say nothing about what is in it."""
         domid, key = self.vbd.domid, self.vbd.xenstore_key
         return {"running": True, "domid": domid, "xenstore_key": key, "access": "ro"}
 
@@ -170,7 +171,7 @@ def find(attached: Attached, disk: AttachedDisk) -> Optional[CdDrive]:
         qemu_name=emulated.name,
         medium=Medium(path, attached.storage_of_medium(path, vbd.domid)) if path else None,
         recorded=Medium(vbd.target, disk.storage) if vbd.target else None,
-        is_locked=path is not None and emulated.is_locked,
+        is_locked=emulated.is_locked,
     )
 
 
@@ -232,10 +233,10 @@ class WantedMedium:
     """None for an empty drive."""
 
     @classmethod
-    def of(cls, item: VbdItem, domain: Domain, attached: Attached) -> WantedMedium:
-        """That of an item. Raises BlockdevError if it cannot be a CD, or is not there."""
+    def of(cls, item: VbdItem, domain: Domain, medium: Optional[Medium]) -> WantedMedium:
+        """That of an item. Raises BlockdevError if the item cannot be a CD."""
         replace(item.disk, access="ro").check()
-        return cls(item, domain, _find_medium(item, attached))
+        return cls(item, domain, medium)
 
     def sentence(self, drive: CdDrive) -> str:
         """The sentence of the action that brings it into the drive, or ejects what is in it."""
@@ -243,17 +244,14 @@ class WantedMedium:
         release = ", once its guest has released it" if drive.is_locked else ""
         if self.medium is None and drive.medium is None:
             named = _path(drive.recorded)
-            return f"eject {named} from {drive.place}, which only xenstore names{stays}"
+            return f"eject {named} from {drive.place}, which only xenstore names{release}{stays}"
         if self.medium is None:
             return f"eject {_path(drive.medium)} from {drive.place}{release}{stays}"
         insert = f"insert {self.item.target} into {drive.place}"
         if _is_same(self.medium, drive.medium):
             return f"{insert} again, as xenstore names {_path(drive.recorded)}{release}"
-        return f"{insert} in place of {_path(drive.medium)}{release}" if drive.medium else insert
-
-
-def _find_medium(item: VbdItem, attached: Attached) -> Optional[Medium]:
-    return None if item.target is None else Medium(*attached.find(item.disk))
+        in_place = f" in place of {drive.medium.path}" if drive.medium else ""
+        return f"{insert}{in_place}{release}"
 
 
 def _refuse_what_xl_cannot_insert(item: VbdItem) -> None:
@@ -296,37 +294,44 @@ def change(wanted: WantedMedium, planned: CdDrive) -> None:
         return
     if not (_is_same(drive.medium, planned.medium) or _is_same(drive.medium, wanted.medium)):
         raise XenError(f"another program has changed what is in it: {drive.content}; run again")
-    refuse_medium(wanted, drive, now, now.disks.values())
+    _refuse_now(wanted, drive, now)
     try:
-        if drive.medium or drive.recorded:
+        if drive.medium or drive.recorded or drive.is_locked:
             xl.eject_cd(wanted.domain, drive.vbd.vdev, drive.qemu_name, wanted.item.timeout)
         if wanted.medium:
-            _insert(wanted, wanted.medium, drive)
+            _insert(wanted, wanted.medium.path, drive)
     except (BlockdevError, OSError) as error:
         raise _failure(error, drive) from None
 
 
-def _insert(wanted: WantedMedium, medium: Medium, drive: CdDrive) -> None:
+def _insert(wanted: WantedMedium, path: str, drive: CdDrive) -> None:
     """The lock is held until the medium is in xenstore, where other runs see it."""
     with locks.exclusive(sharing_rules.LOCK, sharing_rules.LOCK_SECONDS):
-        now = Attached.now()
-        if not _is_same(_find_medium(wanted.item, now), medium):
-            raise XenError("another program changed where its target leads; run again")
-        refuse_medium(wanted, drive, now, now.disks.values())
-        xl.insert_cd(wanted.domain, drive.vbd.vdev, drive.qemu_name, medium.path)
+        _refuse_now(wanted, drive, Attached.now())
+        xl.insert_cd(wanted.domain, drive.vbd.vdev, drive.qemu_name, path)
+
+
+def _refuse_now(wanted: WantedMedium, drive: CdDrive, now: Attached) -> None:
+    """Raise BlockdevError if the guest must not get the medium that was planned, or no longer."""
+    medium = wanted.medium
+    if medium and not medium.storage.is_same(now.find(wanted.item.disk)[1]):
+        raise XenError("another program changed where its target leads; run again")
+    refuse_medium(wanted, drive, now, now.disks.values())
 
 
 def _failure(error: Exception, before: CdDrive) -> BlockdevError:
     """The error of a change that failed, with what is in the drive now."""
-    ejected = f"eject {_path(before.medium)} from {before.place}"
     try:
         now = find_now(Attached.now(), before)
     except BlockdevError as unknown:
         message = f"{error}; what is in {before.place} now is not known: {unknown}"
-        return PartlyDoneError(message, before._known_state, ejected)
+        return PartlyDoneError(message, before.known_state, f"change what is in {before.place}")
     if _is_same(now.medium, before.medium) and _is_same(now.recorded, before.recorded):
         return XenError(str(error))
-    return PartlyDoneError(f"{error}; {now.content} now", now.state, ejected)
+    done = f"change what xenstore says is in {before.place}"
+    if before.medium and not now.medium:
+        done = f"eject {before.medium.path} from {before.place}"
+    return PartlyDoneError(f"{error}; {now.content} now", now.state, done)
 
 
 def state_after(wanted: WantedMedium, planned: CdDrive, attached: Attached) -> State:

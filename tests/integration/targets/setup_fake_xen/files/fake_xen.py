@@ -180,7 +180,7 @@ def detach(store, behaviour, arguments):
 def change_cd(store, behaviour, domid, vdev, target=""):
     """As libxl_cdrom_insert: the old CD is ejected first. ``target``: empty to eject only."""
     target = target[:-1] if target.endswith(",") else target
-    if target and not Path(target).exists() and target not in behaviour["devices"]:
+    if target and not Path(target).exists() and target not in behaviour.get("devices", {}):
         return fail(f"Cannot stat file: {target}")
     backends = [node[: -len("/dev")] for node in store if is_slot_of(store, node, domid, vdev)]
     why = None

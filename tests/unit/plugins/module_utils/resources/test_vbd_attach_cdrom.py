@@ -17,6 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     UnexpectedStateError,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import vbd_attach_disk
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
@@ -229,6 +230,15 @@ def test_a_guest_that_releases_its_cd(host: FakeHost) -> None:
     assert changes(host) == ["xl cd-eject 3 hdc"] * 2 + [f"xl cd-insert 3 hdc {B}"]
 
 
+def test_an_empty_drive_that_its_guest_has_locked(host: FakeHost) -> None:
+    host.hvm_guest()
+    lock(host)
+    host.behave(releases=True)
+    assert sentences(wanted()) == []
+    assert sentences(wanted(B)) == [f"insert {B} into {HDC}, once its guest has released it"]
+    assert apply(wanted(B))[0]["medium"] == B
+
+
 @pytest.mark.parametrize("target", [None, B])
 def test_a_guest_that_keeps_its_cd(host: FakeHost, target: Optional[str]) -> None:
     host.hvm_guest(hdc=A)
@@ -307,6 +317,14 @@ def test_what_an_earlier_task_would_have_ejected(host: FakeHost) -> None:
     assert check(wanted(B)) == [f"insert {B} into {HDC}"]
     assert check(absent()) == []
     assert check(attaching.wanted(domain="db", target=A)) != []
+
+
+def test_a_cd_that_an_earlier_task_would_make(host: FakeHost) -> None:
+    host.hvm_guest()
+    pending = {"disks": [{"path": "/srv/new.iso"}]}
+    item = wanted("/srv/new.iso")
+    assert sentences(item, check_mode=True, pending=pending) == [f"insert /srv/new.iso into {HDC}"]
+    assert "cannot be found" in error_of(item, check_mode=True)
 
 
 # ---- what cannot be ----
@@ -429,13 +447,50 @@ def test_a_medium_that_dom0_writes_is_a_warning(
     ]
 
 
-def test_a_medium_is_taken_while_the_guest_is_waited_for(host: FakeHost) -> None:
+def test_a_medium_is_taken_since_it_was_planned(host: FakeHost) -> None:
     host.hvm_guest(hdc=A)
     (change,) = plan(wanted(B))[0].actions
     apply(attaching.wanted(domain="db", target=B))
     with pytest.raises(XenError, match="attached to domain db as xvda"):
         change.run()
     assert in_drives(host)["ide-5632"] == A
+
+
+def test_a_medium_is_taken_while_the_guest_is_waited_for(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.hvm_guest(hdc=A)
+    (change,) = plan(wanted(B))[0].actions
+    eject = xl.eject_cd
+
+    def slowly(*arguments: Any) -> None:
+        apply(attaching.wanted(domain="db", target=B))
+        eject(*arguments)
+
+    monkeypatch.setattr(xl, "eject_cd", slowly)
+    with pytest.raises(PartlyDoneError, match=f"attached to domain db .*; {HDC} is empty now"):
+        change.run()
+    assert in_drives(host)["ide-5632"] is None
+
+
+def test_another_file_has_the_name_since_it_was_planned(host: FakeHost) -> None:
+    host.hvm_guest(hdc=A)
+    (change,) = plan(wanted(B))[0].actions
+    host.file(B, 999)
+    with pytest.raises(XenError, match="another program changed where its target leads"):
+        change.run()
+    assert in_drives(host)["ide-5632"] == A
+
+
+def test_what_qemu_has_already_is_given_to_nobody_anew(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise xenstore could not be set right: QEMU would be in the way of itself."""
+    host.hvm_guest(hdc=A)
+    record(host, f"aio:{B}")
+    monkeypatch.setattr(QuietUsage, "lost", [User("process", "open in process 7", domid=3)])
+    assert apply(wanted(A))[0]["medium"] == A
+    assert "open in process 7" in error_of(wanted(B))
 
 
 def test_a_domain_that_does_not_run(host: FakeHost) -> None:
@@ -480,6 +535,7 @@ def test_a_qemu_that_crashes_meanwhile(host: FakeHost) -> None:
     error = failure(wanted(), PartlyDoneError)
     assert f"what is in {HDC} now is not known: cannot ask the QEMU of domain 3" in str(error)
     assert "medium" not in error.state
+    assert error.done == f"change what is in {HDC}"
 
 
 # ---- xl fails ----
@@ -513,7 +569,10 @@ def test_the_exit_status_of_xl_proves_nothing(
 ) -> None:
     host.hvm_guest(**({"hdc": before} if before else {}))
     host.behave(**behaviour)
-    assert message in str(failure(wanted(B)))
+    error = failure(wanted(B))
+    assert message in str(error)
+    if isinstance(error, PartlyDoneError):
+        assert error.done == f"change what xenstore says is in {HDC}"
     assert host.drives["ide-5632"]["medium"] == before
 
 
@@ -531,6 +590,18 @@ def test_xl_hangs(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     host.hvm_guest(hdc=A)
     monkeypatch.setattr(xl, "XL_SECONDS", 0)
     assert "`xl cd-eject 3 hdc` did not end within 0 s and was killed" in str(failure(wanted()))
+
+
+def test_xl_is_killed_after_its_work(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.hvm_guest(hdc=A)
+    run = dom0.run
+
+    def killed(*arguments: Any) -> None:
+        run(*arguments)
+        raise XenError("xl was killed")
+
+    monkeypatch.setattr(dom0, "run", killed)
+    assert apply(wanted(B))[0]["medium"] == B
 
 
 def test_another_run_was_faster(host: FakeHost) -> None:
