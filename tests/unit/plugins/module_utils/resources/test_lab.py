@@ -401,11 +401,11 @@ def test_snapshots_of_other_versions_go(bench: Bench) -> None:
 # ---- what killed runs leave ----
 
 RUN = """
-import json, os, sys
+import importlib, json, os, sys
 from functools import partial
 sys.path[:0] = json.loads(sys.argv[1])
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
-from ansible_collections.xen.blockdev.plugins.module_utils.{package} import {module} as patched
+patched = importlib.import_module("ansible_collections.xen.blockdev.plugins.module_utils.{module}")
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import read_recipe
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import Cache
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, WantedLab
@@ -443,8 +443,7 @@ MOMENTS = {
 def run_until(bench: Bench, moment: str) -> subprocess.Popen[bytes]:
     """A run that has come that far."""
     module, patch = MOMENTS[moment]
-    package, _dot, name = module.partition(".")
-    code = RUN.format(package=package, module=name, patch=patch)
+    code = RUN.format(module=module, patch=patch)
     words = [sys.executable, "-c", code, json.dumps(sys.path), str(bench.home)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE)
     assert process.stdout
@@ -500,7 +499,7 @@ def test_mmdebstrap_ends_with_the_run(bench: Bench) -> None:
         bench.behave(mmdebstrap_hangs=True)
         # Whatever runs in the background of a shell ignores SIGINT, and so would this.
         heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
-        code = RUN.format(module="machine", patch=heard)
+        code = RUN.format(module="lab.machine", patch=heard)
         words = [sys.executable, "-c", code, json.dumps(sys.path), str(bench.home)]
         with subprocess.Popen(words, stderr=subprocess.DEVNULL) as process:
             bench.await_(lambda: len(bench.processes()) == 1)
@@ -528,7 +527,7 @@ def test_a_state_that_cannot_be_read(bench: Bench) -> None:
 
 
 def test_two_starts_at_once(bench: Bench) -> None:
-    code = RUN.format(module="machine", patch="")
+    code = RUN.format(module="lab.machine", patch="")
     other = code.replace('WantedLab("lab"', 'WantedLab("other"')
     words = [json.dumps(sys.path), str(bench.home)]
     runs = [subprocess.Popen([sys.executable, "-c", text, *words]) for text in (code, other, code)]
