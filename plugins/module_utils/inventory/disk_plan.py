@@ -233,11 +233,9 @@ def _judgement(domain: PlannedDomain) -> Judgement:
 
 def _shared(disks: Iterable[PlannedDisk]) -> Iterator[str]:
     """Problems of disks that share an image or a block device."""
-    first: Dict[str, PlannedDisk] = {}
+    first: Dict[Optional[str], PlannedDisk] = {}
     # Drives last: they are compared with disks, whose options they need not have.
     for disk in sorted(disks, key=lambda disk: disk.is_cd):
-        if disk.storage is None:
-            continue
         other = first.setdefault(disk.storage, disk)
         if (disk.domain, disk.name) == (other.domain, other.name):
             continue  # itself, or a duplicate name, which is reported already

@@ -902,7 +902,6 @@ def test_a_slot_is_judged_as_it_is_written_in_the_config(host: Host) -> None:
     host.path.write_text("name='web'\ntype='hvm'\ndisk=['/dev/vg0/root,,51712,w']\n")
     host.done(disks=[disk("/dev/vg0/root", "xvda", access="ro")])
     host.done(options=HVM, overwrite=True, disks=[disk("/dev/vg0/root", "51712", access="ro")])
-    host.done(options=HVM, disks=[disk("/dev/vg0/root", "51712", access="rw")])
     named = disk("/dev/vg0/root", "xvda", access="ro")
     assert "disk xvda: QEMU emulates" in host.refused(options=HVM, disks=[named])
 
