@@ -29,11 +29,16 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storage
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import device_model, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 
 HVM = "hvm"
 """The type of the guests that have CD drives."""
+
+
+EMPTY = f"{device_model.RUN_DIR}/empty-cdrom."
+"""How the target of an empty drive with ``backendtype=phy`` begins, since Xen 4.19
+(LIBXL_STUBDOM_EMPTY_CDROM)."""
 
 
 @dataclass(frozen=True)
@@ -170,9 +175,16 @@ def find(attached: Attached, disk: AttachedDisk) -> Optional[CdDrive]:
         vbd=vbd,
         qemu_name=emulated.name,
         medium=Medium(path, attached.storage_of_medium(path, vbd.domid)) if path else None,
-        recorded=Medium(vbd.target, disk.storage) if vbd.target else None,
+        recorded=_recorded(attached, vbd),
         is_locked=emulated.is_locked,
     )
+
+
+def _recorded(attached: Attached, vbd: Vbd) -> Optional[Medium]:
+    if not vbd.target or vbd.target.startswith(EMPTY):
+        return None
+    # xl does not write the device of a new medium.
+    return Medium(vbd.target, attached.storage_of_vbd(replace(vbd, physical_device=None)))
 
 
 def find_now(attached: Attached, planned: CdDrive) -> CdDrive:

@@ -166,6 +166,10 @@ class Attached:
             raise XenError(f"its driver domain {backend} (backend) is not running on this host")
         return server.domid
 
+    def storage_of_vbd(self, vbd: Vbd) -> Storage:
+        """See Storages.of_vbd."""
+        return self._usage.storages.of_vbd(vbd)
+
     def storage_of_medium(self, path: str, domid: int) -> Storage:
         """See media.storage_of."""
         return media.storage_of(path, domid, self._usage.storages)

@@ -174,6 +174,19 @@ def test_xenstore_names_a_medium_that_qemu_does_not_have(host: FakeHost) -> None
     assert changes(host) == ["xl cd-eject 3 hdc", f"xl cd-insert 3 hdc {A}"]
 
 
+def test_a_drive_with_backendtype_phy(host: FakeHost) -> None:
+    """Of Xen 4.19 and later: the device of the medium with which the guest started stays in
+    xenstore, and an empty drive has an empty file."""
+    host.hvm_guest(hdc=B)
+    backend = "/local/domain/0/backend/qdisk/3/5632"
+    phy = {f"{backend}/type": "phy", f"{backend}/params": B, f"{backend}/physical-device": "7:64"}
+    host.store = {**host.store, **phy}
+    assert sentences(wanted(B)) == []
+    host.drives = {**host.drives, "ide-5632": {"medium": None}}
+    host.store = {**host.store, f"{backend}/params": "/var/run/xen/empty-cdrom.3"}
+    assert sentences(wanted()) == []
+
+
 def test_xenstore_names_a_medium_of_an_empty_drive(host: FakeHost) -> None:
     host.hvm_guest()
     record(host, f"aio:{B}")
