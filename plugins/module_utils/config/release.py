@@ -9,6 +9,7 @@ it, and is not in any config any more, needs no loop device. Its data is kept.
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from typing import Callable, Dict, Iterable, List, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import Config
@@ -17,7 +18,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.images import 
     file_of,
     image_of,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.config.target_images import (
+    is_loop_device,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import specs_of
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 
 
@@ -60,14 +66,15 @@ class Releases:
         images that other tasks manage.
         """
         self._texts[config.file] = text
+        had = config.targets - _media(config)
         images: List[str] = []
         if text != config.text:
             kept = {*self._wanted, *map(file_of, {*self._images(targets), *known})}
-            removed = [one for one in self._images(config.targets) if file_of(one) not in kept]
+            removed = [one for one in self._images(had) if file_of(one) not in kept]
             images = self._named_nowhere(
                 removed, {config.directory, *self._directories, *directories}
             )
-        devices = self._devices(config.targets) if images else {}
+        devices = self._devices(had) if images else {}
         released = [image for image in images if image not in devices]
         return Plan(
             before={"released": []},
@@ -104,6 +111,18 @@ class Releases:
         """By file, the texts of the configs in the directories, and those that are planned."""
         texts = {**self._configs.texts(directories), **self._texts}
         return {file: text for file, text in texts.items() if text is not None}
+
+
+def _media(config: Config) -> Set[str]:
+    """What is in its CD drives: a config may name it one day and not the next. A loop device is not
+    among it: only a plan of before there were drives has bound one."""
+    with suppress(BlockdevError):
+        return {
+            disk.target
+            for disk in specs_of(config.disks)
+            if disk.is_cd and disk.target is not None and not is_loop_device(disk.target)
+        }
+    return set()
 
 
 def _warning(image: str) -> str:

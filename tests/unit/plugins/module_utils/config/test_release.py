@@ -59,6 +59,28 @@ def test_a_block_device_in_its_place_releases_it(host: Host, old: str, new: Any)
     assert released(changed(host, new)) == [old]
 
 
+def test_a_medium_comes_and_goes(host: Host) -> None:
+    iso, other = host.image("a.iso"), host.image("b.iso")
+    hvm = {"options": {"type": "hvm"}}
+    drive = {"vdev": "hdc", "devtype": "cdrom"}
+    host.done(disks=[{**drive, "target": iso}], **hvm)
+    for disks in ([{**drive, "target": other}], [drive], []):
+        plan = host.planned(disks=disks, **hvm)
+        assert plan.actions
+        assert released(plan) == []
+        assert plan.warnings == []
+    assert released(host.planned(state="absent")) == []
+
+
+def test_a_loop_device_of_before_there_were_drives_is_released(host: Host) -> None:
+    iso = host.image("a.iso")
+    link = host.bind(iso, 1, link=True)
+    host.path.write_text(f"name='web'\ntype='hvm'\ndisk=['{link},,hdc,r,cdrom']\n")
+    drive = {"vdev": "hdc", "devtype": "cdrom"}
+    assert released(host.planned(disks=[drive])) == [iso]
+    assert released(host.planned(disks=[{**drive, "target": iso}])) == []
+
+
 def test_a_disk_that_is_omitted_is_released(host: Host, old: str) -> None:
     assert released(changed(host)) == [old]
     assert released(host.planned(state="absent")) == [old]
