@@ -32,6 +32,8 @@ EXPLAINED = Path(__file__).parent / "explained.txt"
 UNITS = "tests/unit/plugins"
 
 FILES: Dict[str, Tuple[str, ...]] = {
+    "config/drives": (),
+    "config/guest": (),
     "config/mirage_xl": (),
     "config/passwords": (),
     "config/placeholders": (),
@@ -40,6 +42,7 @@ FILES: Dict[str, Tuple[str, ...]] = {
     "console/transcript": (),
     "converge/pending": (),
     "disk/device_number": (),
+    "disk/emulation": (),
     "disk/listed": (),
     "disk/scanner": ("disk/test_spec",),
     "disk/spec": (),

@@ -77,6 +77,18 @@ def test_a_read_only_disk_that_is_no_ide_or_ahci_drive_is_fine(guest: Guest, vde
     assert problems(guest, f"target=/srv/a.raw, vdev={vdev}, access=ro") == []
 
 
+def test_every_disk_is_judged() -> None:
+    """Also those behind one that is fine, or that has a problem of another kind."""
+    found = judged(
+        HVM, "vdev=sdi, target=/srv/a.raw", ROOT, "vdev=hda, access=ro, target=/srv/b.raw"
+    )
+    assert [(finding.disk, finding.other) for finding in found.problems] == [
+        (0, None),
+        (2, None),
+        (2, 1),
+    ]
+
+
 def test_a_disk_of_a_script_or_of_another_domain_is_not_judged_as_a_drive() -> None:
     for more in ("script=iscsi", "backend=storage", "backend=Domain-0"):
         disks = (ROOT, f"target=/srv/a.raw, vdev=hda, access=ro, {more}")
