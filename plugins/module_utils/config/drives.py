@@ -134,9 +134,16 @@ def _units(disks: Sequence[DiskSpec], drives: Sequence[Optional[Drive]]) -> Iter
                 index,
                 f"{disk.vdev} is the same drive as {disks[other].vdev}, {drive.bus.upper()} unit "
                 f"{drive.unit} of an HVM guest, and QEMU would not start: give one of them another "
-                "slot, such as xvde for a disk or hdd for a CD",
+                f"slot, such as xvde for a disk{_or_for_cd(drives)}",
                 other,
             )
+
+
+def _or_for_cd(drives: Sequence[Optional[Drive]]) -> str:
+    """The last IDE drive that is free, for a CD."""
+    taken = {drive.unit for drive in drives if drive and drive.bus == "ide"}
+    free = (unit for unit in reversed(range(UNITS["ide"])) if unit not in taken)
+    return next((f" or hd{'abcd'[unit]} for a CD" for unit in free), "")
 
 
 def _last_scsi() -> str:

@@ -19,6 +19,7 @@ _BUILDERS = {"hvm": HVM, "generic": PV}
 """What the deprecated ``builder`` means."""
 
 _OLD_DEVICE_MODEL = "qemu-xen-traditional"
+_OVMF = "ovmf"
 
 
 class GuestTypeError(BlockdevError):
@@ -37,8 +38,8 @@ class Guest:
     """Whether the drives of an HVM guest are those of ``disk/emulation``: those of a stub domain,
     or of the device model before QEMU was new, follow other rules."""
     needs_disk: bool = True
-    """Whether an HVM guest boots from a disk or CD: it has no kernel in dom0 and no network to boot
-    from."""
+    """Whether an HVM guest boots from a drive: it has no kernel in dom0, no network to boot from,
+    and not OVMF, whose driver for vbds (``XenPvBlkDxe`` of edk2) needs no drive."""
 
 
 def guest_of(settings: Mapping[str, object]) -> Guest:
@@ -49,7 +50,9 @@ def guest_of(settings: Mapping[str, object]) -> Guest:
         type=_domain_type(settings),
         hdtype=_word(settings, "hdtype"),
         known_drives=device_model != _OLD_DEVICE_MODEL and not has_stub_domain,
-        needs_disk="kernel" not in settings and "n" not in (_word(settings, "boot") or ""),
+        needs_disk="kernel" not in settings
+        and "n" not in (_word(settings, "boot") or "")
+        and _word(settings, "bios") != _OVMF,
     )
 
 

@@ -158,7 +158,7 @@ class ConfigSlots:
         self, domain: str, config: Config, new: Sequence[ListedDisk], free: FrozenSet[int]
     ) -> List[str]:
         try:
-            before = _by_key(config.disks)
+            before = _with_target(_by_key(config.disks))
         except BlockdevError as error:
             raise ConfigError(
                 f"cannot read the disks in the existing config: {error}; correct that first, or "
@@ -237,13 +237,18 @@ def _disks(config: Config) -> List[ListedDisk]:
 
 
 def _by_key(disks: Iterable[ListedDisk]) -> Dict[int, DiskSpec]:
-    """By xenstore key, the disks that have a target; a cdrom drive may be empty."""
+    """By xenstore key."""
     slots: Dict[int, DiskSpec] = {}
     for disk in disks:
         if disk.spec is None:
             raise ConfigError(disk.problem)
         if slots.setdefault(disk.spec.slot.xenstore_key, disk.spec) is not disk.spec:
             raise ConfigError(f"there are two disks in slot {disk.spec.vdev}")
+    return slots
+
+
+def _with_target(slots: Mapping[int, DiskSpec]) -> Dict[int, DiskSpec]:
+    """Without empty drives, whose slots any disk may have."""
     return {key: spec for key, spec in slots.items() if spec.target is not None}
 
 

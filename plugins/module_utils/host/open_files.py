@@ -17,6 +17,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.block_device imp
 NBD_MAJOR = 43
 """Of network block devices: Documentation/admin-guide/devices.txt of Linux."""
 
+_DOMID = re.compile(r"[0-9]{1,5}")
+
 
 @dataclass(frozen=True)
 class OpenFile:
@@ -60,8 +62,8 @@ class Process:
     @cached_property
     def domid(self) -> Optional[int]:
         """The domain that it is the QEMU of, as libxl starts it; None for any other process."""
-        domid = self._argument("-xen-domid")
-        return int(domid) if domid and domid.isascii() and domid.isdigit() else None
+        domid = self._argument("-xen-domid") or ""
+        return int(domid) if _DOMID.fullmatch(domid) else None
 
     def _argument(self, option: str) -> Optional[str]:
         pairs = zip(self._arguments, self._arguments[1:])

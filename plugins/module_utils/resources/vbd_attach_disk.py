@@ -18,9 +18,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding a
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing import media
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.emulated import EmulatedDrives
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.media import OpenMedia
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
     Storage,
@@ -130,6 +130,7 @@ class Attached:
         found = [AttachedDisk(vbd, self._usage.storages.of_vbd(vbd)) for vbd in self._usage.vbds]
         self.disks: Mapping[VbdSlot, AttachedDisk] = {disk.slot: disk for disk in found}
         self.emulated = EmulatedDrives(self.domains, self._usage.storages)
+        self._media = OpenMedia(self._usage.storages)
 
     @classmethod
     def now(cls) -> Attached:
@@ -171,8 +172,8 @@ class Attached:
         return self._usage.storages.of_vbd(vbd)
 
     def storage_of_medium(self, path: str, domid: int) -> Storage:
-        """See media.storage_of."""
-        return media.storage_of(path, domid, self._usage.storages)
+        """See OpenMedia.storage_of."""
+        return self._media.storage_of(path, domid)
 
     def refuse(self, disk: AttachedDisk, beside: Iterable[AttachedDisk]) -> None:
         """Raise XenError if the disk must not be attached: if dom0 itself uses its data, or one of

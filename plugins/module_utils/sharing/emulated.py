@@ -4,10 +4,17 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from functools import lru_cache
 from typing import Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import emulation
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import (
+    DeviceNumberError,
+    from_xenstore_key,
+    parse,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storages
@@ -34,6 +41,8 @@ class EmulatedDrives:
         if vbd.domid not in self._hvm or vbd.backend_domid != 0:
             return None
         names = _names(vbd)
+        if not names:
+            return None
         drives = (drive for drive in self._drives(vbd.domid) if drive.name in names)
         return next((drive for drive in drives if self._is_of(vbd, drive)), None)
 
@@ -44,6 +53,8 @@ class EmulatedDrives:
             return True
         if drive.medium is None:
             return False
+        if not (os.path.isabs(drive.medium) or os.path.isabs(vbd.target)):
+            return True  # QEMU shows what it reads by a protocol (rbd, nbd) in words of its own.
         try:
             return self._storages.of_path(drive.medium).overlaps(self._storages.of_vbd(vbd))
         except XenError:
@@ -52,6 +63,17 @@ class EmulatedDrives:
 
 def _names(vbd: Vbd) -> Set[str]:
     """What QEMU may call the drive. Only the config, which may have changed, has the bus."""
-    spec = DiskSpec(target=vbd.target or None, vdev=vbd.vdev, devtype=vbd.devtype)
+    spec = DiskSpec(target=vbd.target or None, vdev=_vdev(vbd), devtype=vbd.devtype)
     drives = (emulation.drive_of(spec, hdtype) for hdtype in (None, emulation.AHCI))
     return {drive.qemu_name for drive in drives if drive}
+
+
+def _vdev(vbd: Vbd) -> str:
+    """The slot as it is written, or the name of its number if that is a name which libxl has taken
+    by accident."""
+    with suppress(DeviceNumberError):
+        parse(vbd.vdev)
+        return vbd.vdev
+    with suppress(DeviceNumberError):
+        return from_xenstore_key(vbd.xenstore_key).linux_device
+    return str(vbd.xenstore_key)

@@ -5,7 +5,9 @@
 from __future__ import annotations
 
 import stat
-from typing import Iterator
+from collections import defaultdict
+from functools import cached_property
+from typing import Dict, Iterator, List, Mapping, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import open_files
@@ -17,28 +19,41 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage impor
 )
 
 
-def storage_of(medium: str, domid: int, storages: Storages) -> Storage:
-    """The data that the QEMU of a domain has in a drive, by the path that was opened.
+class OpenMedia:
+    """Finds the data of media. Looks once for the QEMUs of all domains, when needed."""
 
-    It is not what is at that path now if another file has taken its place since: QEMU keeps open
-    what it has. Nothing but its name is known of it then.
-    """
-    try:
-        found = storages.of_path(medium)
-    except XenError:
-        return Storage(medium)
-    opened = set(_opened(domid, storages))
-    is_replaced = opened and opened.isdisjoint(found.identities)
-    return Storage(f"{medium} (replaced)") if is_replaced else found
+    def __init__(self, storages: Storages) -> None:
+        self._storages = storages
 
+    def storage_of(self, medium: str, domid: int) -> Storage:
+        """The data that the QEMU of a domain has in a drive, by the path that was opened.
 
-def _opened(domid: int, storages: Storages) -> Iterator[Identity]:
-    """What identifies the files and block devices that the QEMU of a domain has open."""
-    for pid in open_files.processes():
-        if Process(pid).domid != domid:
-            continue
-        for one in open_files.opened_by(pid):
-            if stat.S_ISBLK(one.status.st_mode):
-                yield one.status.st_rdev
-            else:
-                yield from storages.files_of_opened(one)
+        It is not what is at that path now if another file has taken its place since: QEMU keeps
+        open what it has. Nothing but its name is known of it then.
+        """
+        try:
+            found = self._storages.of_path(medium)
+        except XenError:
+            return Storage(medium)
+        opened = set(self._opened(domid))
+        is_replaced = opened and opened.isdisjoint(found.identities)
+        return Storage(f"{medium} (replaced)") if is_replaced else found
+
+    def _opened(self, domid: int) -> Iterator[Identity]:
+        """What identifies the files and block devices that the QEMU of a domain has open."""
+        for pid in self._qemus.get(domid, ()):
+            for one in open_files.opened_by(pid):
+                if stat.S_ISBLK(one.status.st_mode):
+                    yield one.status.st_rdev
+                else:
+                    yield from self._storages.files_of_opened(one)
+
+    @cached_property
+    def _qemus(self) -> Mapping[int, Sequence[str]]:
+        """The process numbers of the QEMUs of each domain."""
+        qemus: Dict[int, List[str]] = defaultdict(list)
+        for pid in open_files.processes():
+            domid = Process(pid).domid
+            if domid is not None:
+                qemus[domid].append(pid)
+        return qemus

@@ -195,12 +195,12 @@ class Usage:
     def closing(self) -> List[blkback.Slot]:
         """The slots that the kernel still serves though xenstore no longer has them. Waits for it
         to close them. Raises XenError."""
-        known = _slots(self.vbds)
-        if known.issuperset(blkback.served()):
+        lost = set(blkback.served()) - _slots(self.vbds)
+        if not lost:
             return []
         # Another program may have attached one just now.
         return blkback.wait_for_closed(
-            lambda slot: slot not in _slots(xen_state.attached_devices())
+            lambda slot: slot in lost and slot not in _slots(xen_state.attached_devices())
         )
 
     def naming(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[User]:

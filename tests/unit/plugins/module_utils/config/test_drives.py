@@ -116,6 +116,20 @@ def test_two_drives_on_one_unit_are_refused(guest: Guest, one: str, other: str) 
 
 
 @pytest.mark.parametrize(
+    ("others", "hint"),
+    [
+        ([], "such as xvde for a disk or hdc for a CD"),
+        (["vdev=hdb, cdrom"], "such as xvde for a disk or hdc for a CD"),
+        (["vdev=hdc, cdrom"], "such as xvde for a disk or hdb for a CD"),
+        (["vdev=hdc, cdrom", "vdev=hda, cdrom", "vdev=hdb, cdrom"], "such as xvde for a disk"),
+    ],
+)
+def test_the_slot_for_a_cd_that_is_offered_is_free(others: List[str], hint: str) -> None:
+    found = judged(HVM, "vdev=xvdd, target=/srv/a.raw", "vdev=hdd, cdrom", *others).problems
+    assert found[0].text.endswith(f"another slot, {hint}")
+
+
+@pytest.mark.parametrize(
     ("guest", "one", "other"),
     [
         (AHCI, "vdev=xvdc, target=/srv/a.raw", "vdev=hdc, cdrom"),

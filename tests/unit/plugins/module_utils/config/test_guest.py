@@ -78,6 +78,8 @@ def test_what_else_decides_about_drives() -> None:
         ({"boot": "nc"}, False),
         ({"kernel": "/boot/vmlinuz"}, False),
         ({"firmware": "uefi"}, True),
+        ({"bios": "seabios"}, True),
+        ({"bios": "ovmf"}, False),
     ],
 )
 def test_whether_a_guest_boots_from_a_disk(settings: Dict[str, object], needed: bool) -> None:

@@ -167,6 +167,20 @@ def test_a_drive_and_a_disk_are_not_the_same(images: Host) -> None:
     assert "would move to hdd" in images.refused(options=HVM, disks=[cd(b, "hdd")])
 
 
+@pytest.mark.parametrize("options", [HVM, None])
+def test_a_disk_does_not_give_way_to_an_empty_drive(
+    images: Host, options: Optional[Dict[str, object]]
+) -> None:
+    a = f"{images.home}/a.raw"
+    if options is None:
+        images.path.write_text(f"name='web'\ntype='hvm'\ndisk=['phy:{a},hdc,w']\n")
+    images.done(options=options, disks=[disk(a, "hdc")])
+    error = images.refused(options=options, disks=[cd()])
+    assert f"slot hdc of domain web has {a} and would get an empty drive" in error
+    images.done(options=options, disks=[cd()], allow_slot_change=True)
+    images.done(options=options, disks=[disk(a, "hdc")])
+
+
 def test_a_drive_that_is_not_listed_is_lost_though_its_medium_is_elsewhere(images: Host) -> None:
     a = f"{images.home}/a.raw"
     images.path.write_text(f"name='web'\ntype='hvm'\ndisk=['{a},,hdc,r,cdrom']\n")

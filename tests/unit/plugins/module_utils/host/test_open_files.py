@@ -53,8 +53,9 @@ def test_whose_qemu_it_is(tmp_path: Path) -> None:
         assert Process(pid).words.endswith("), the QEMU of domain web (id 7)")
     with holder(str(tmp_path / "a"), "r", "-xen-domid", "7") as pid:
         assert Process(pid).words.endswith("), the QEMU of domain 7")
-    with holder(str(tmp_path / "a"), "r", "-xen-domid", "seven") as pid:
-        assert Process(pid).domid is None
+    for word in ("seven", "7" * 5000):
+        with holder(str(tmp_path / "a"), "r", "-xen-domid", word) as pid:
+            assert Process(pid).domid is None
     assert Process("0").words == "process 0 (has ended)"
 
 

@@ -17,7 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     UnexpectedStateError,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0
+from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, open_files
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import vbd_attach_disk
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
@@ -107,6 +107,19 @@ def test_insert_and_eject(host: FakeHost) -> None:
     assert in_drives(host) == {"ide-5632": None, "ide-5696": None}
     assert sentences(wanted()) == sentences(wanted(format="empty")) == []
     assert not any("block-" in command for command in host.commands())
+
+
+def test_the_qemus_are_looked_for_once(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = []
+
+    def look() -> List[str]:
+        looks.append("at all")
+        return []
+
+    monkeypatch.setattr(open_files, "processes", look)
+    host.hvm_guest(hdc=A, hdd=B)
+    assert sentences(wanted(A), wanted(B, vdev="hdd")) == []
+    assert looks == ["at all"]
 
 
 def test_several_drives_and_a_disk_in_one_call(host: FakeHost) -> None:

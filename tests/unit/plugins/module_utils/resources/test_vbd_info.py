@@ -141,6 +141,53 @@ def test_drives_of_an_hvm_guest(host: FakeHost) -> None:
     assert qemu.connections == 1
 
 
+def store_disk(host: FakeHost, key: int, vdev: str, params: str) -> None:
+    """Give win a disk that QEMU serves."""
+    nodes = {"params": params, "type": "qdisk", "device-type": "disk", "dev": vdev}
+    backend = f"/local/domain/0/backend/qdisk/3/{key}"
+    host.store = {**host.store, **{f"{backend}/{node}": value for node, value in nodes.items()}}
+
+
+@pytest.mark.parametrize(
+    ("key", "vdev", "emulated"),
+    [(51712, "xvda 0", True), (51728, "xvda 16", False), (5, "xvd-", False), (2**31, "hd?", False)],
+)
+def test_a_name_that_libxl_has_taken_by_accident(
+    host: FakeHost, key: int, vdev: str, emulated: bool
+) -> None:
+    host.hvm_guest(hdc="/srv/a.iso")
+    host.drives = {**host.drives, "ide0-hd0": {"medium": "/srv/root.raw"}}
+    store_disk(host, key, vdev, "aio:/srv/root.raw")
+    assert shown()[vdev][1] == emulated
+
+
+@pytest.mark.parametrize(
+    ("medium", "params", "emulated"),
+    [
+        ("json:{}", "aio:rbd:pool/a", True),
+        ("nbd://a:10809", "aio:nbd:a:10809", True),
+        ("/srv/root.raw", "aio:rbd:pool/a", False),
+        ("rbd:pool/a", "aio:/srv/root.raw", False),
+    ],
+)
+def test_disks_that_qemu_reads_by_a_protocol(
+    host: FakeHost, medium: str, params: str, emulated: bool
+) -> None:
+    """QEMU does not show the words of xl, so they cannot be compared."""
+    host.hvm_guest()
+    host.drives = {**host.drives, "ide0-hd0": {"medium": medium}}
+    store_disk(host, 51712, "xvda", params)
+    assert shown()["xvda"][1] == emulated
+
+
+def test_qemu_is_not_asked_for_slots_that_it_does_not_emulate(host: FakeHost) -> None:
+    qemu = host.hvm_guest()
+    host.store = {path: value for path, value in host.store.items() if "/56" not in path}
+    store_disk(host, 51808, "xvdg", "aio:/srv/root.raw")
+    assert shown()["xvdg"][1] is False
+    assert qemu.connections == 0
+
+
 @pytest.mark.parametrize("kind", ["pv", "pvh"])
 def test_other_guests_have_no_emulated_disks(host: FakeHost, kind: str) -> None:
     qemu = host.hvm_guest(hdc="/srv/a.iso")

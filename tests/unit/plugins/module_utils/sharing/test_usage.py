@@ -200,8 +200,22 @@ def test_disks_that_the_kernel_has_not_closed(
     assert Usage([vbd]).closing == []
     monkeypatch.setattr(blkback, "CLOSE_SECONDS", 0)
     assert Usage([]).closing == [(7, 51712)]
+    # xenstore is read again for the slots that it did not have, not for all that the kernel serves.
+    reads = []
+
+    def read() -> List[xen_state.Vbd]:
+        reads.append("again")
+        return []
+
+    monkeypatch.setattr(usage.xen_state, "attached_devices", read)
+    for number in range(9):
+        (tmp_path / f"vbd-8-{number}").mkdir()
+    others = [replace(vbd, domid=8, xenstore_key=number) for number in range(9)]
+    assert Usage(others).closing == [(7, 51712)]
+    assert reads == ["again"]
+    assert Usage([vbd, *others]).closing == []
     # Another program attached it just now.
-    monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [vbd])
+    monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [vbd, *others])
     assert Usage([]).closing == []
 
 
