@@ -286,12 +286,15 @@ def refuse_medium(
 ) -> None:
     """Raise BlockdevError if the guest must not get the medium. ``beside``: the other disks that
     are attached, or will be."""
-    # What QEMU has open already is no news to anybody.
-    if wanted.medium is None or _is_same(drive.medium, wanted.medium):
+    if wanted.medium is None:
         return
     _refuse_what_xl_cannot_insert(wanted.item)
-    vbd_attach_disk.refuse_foreign_as_raw(wanted.item, wanted.medium.path, wanted.medium.storage)
-    attached.refuse(drive.with_medium(wanted.medium).as_disk(), beside)
+    # What QEMU has open already is no news to anybody.
+    if not _is_same(drive.medium, wanted.medium):
+        vbd_attach_disk.refuse_foreign_as_raw(
+            wanted.item, wanted.medium.path, wanted.medium.storage
+        )
+        attached.refuse(drive.with_medium(wanted.medium).as_disk(), beside)
 
 
 def change(wanted: WantedMedium, planned: CdDrive) -> None:
@@ -311,16 +314,19 @@ def change(wanted: WantedMedium, planned: CdDrive) -> None:
         if drive.medium or drive.recorded or drive.is_locked:
             xl.eject_cd(wanted.domain, drive.vbd.vdev, drive.qemu_name, wanted.item.timeout)
         if wanted.medium:
-            _insert(wanted, wanted.medium.path, drive)
+            _insert(wanted, wanted.medium, drive)
     except (BlockdevError, OSError) as error:
         raise _failure(error, drive) from None
 
 
-def _insert(wanted: WantedMedium, path: str, drive: CdDrive) -> None:
+def _insert(wanted: WantedMedium, medium: Medium, drive: CdDrive) -> None:
     """The lock is held until the medium is in xenstore, where other runs see it."""
     with locks.exclusive(sharing_rules.LOCK, sharing_rules.LOCK_SECONDS):
-        _refuse_now(wanted, drive, Attached.now())
-        xl.insert_cd(wanted.domain, drive.vbd.vdev, drive.qemu_name, path)
+        now = Attached.now()
+        _refuse_now(wanted, drive, now)
+        # If it was in the drive before, another guest may have got it since.
+        now.refuse(drive.with_medium(medium).as_disk(), now.disks.values())
+        xl.insert_cd(wanted.domain, drive.vbd.vdev, drive.qemu_name, medium.path)
 
 
 def _refuse_now(wanted: WantedMedium, drive: CdDrive, now: Attached) -> None:

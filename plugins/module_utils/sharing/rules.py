@@ -127,7 +127,8 @@ def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
 
 def _refuse_what_was_lost(use: Use, usage: Usage) -> None:
     """Raise XenError if a domain that has lost the disk may still read or write its data."""
-    left = usage.left_open(use.storage)
+    # A CD that was changed may stay open for reading, by the vbd that each drive has beside it.
+    left = usage.left_open(use.storage, for_writing=not use.writes)
     if left:
         raise XenError(
             f"{use.words} is {join(left)}, though that domain no longer has it as a disk; shut "

@@ -176,15 +176,15 @@ class Usage:
             counts=lambda pid: not self._has_disk(Process(pid).domid, storage),
         )
 
-    def left_open(self, storage: Storage) -> List[User]:
-        """The QEMUs that keep something open, if only for reading, through which they reach
+    def left_open(self, storage: Storage, for_writing: bool = False) -> List[User]:
+        """The QEMUs that keep something open, or open for writing, through which they reach
         ``storage``, though their domains have no disk with this data, or no longer."""
 
         def is_left(pid: str) -> bool:
             domid = Process(pid).domid
             return domid is not None and not self._has_disk(domid, storage)
 
-        return self._keeping_open(self.storages.written_with(storage), counts=is_left)
+        return self._keeping_open(self.storages.written_with(storage), for_writing, is_left)
 
     def _has_disk(self, domid: Optional[int], storage: Storage) -> bool:
         return any(

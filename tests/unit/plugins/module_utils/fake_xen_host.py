@@ -101,8 +101,8 @@ class QuietUsage(Usage):
     def writers(self, storage: Storage) -> List[User]:
         return self.writing
 
-    def left_open(self, storage: Storage) -> List[User]:
-        return self.lost
+    def left_open(self, storage: Storage, for_writing: bool = False) -> List[User]:
+        return [user for user in self.lost if "for writing" in user.sentence or not for_writing]
 
 
 class FakeHost:

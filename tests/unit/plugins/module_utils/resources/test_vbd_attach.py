@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Optional, Tuple
@@ -515,18 +516,22 @@ def test_a_disk_that_a_qemu_does_not_close_is_no_one_elses(
     host: FakeHost, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply(wanted(format="qcow2", target="/srv/100.raw"))
-    keeper = User("process", "open in process 12 (qemu), the QEMU of domain web (id 1)", domid=1)
+    whose = "process 12 (qemu), the QEMU of domain web (id 1)"
+    keeper = User("process", f"open for writing in {whose}", domid=1)
     monkeypatch.setattr(QuietUsage, "lost", [keeper])
     monkeypatch.setattr(blkback, "CLOSE_SECONDS", 0)
     (planned,) = plan(wanted(state="absent", target=None))
-    with pytest.raises(PartlyDoneError, match="it is still open in process 12"):
+    with pytest.raises(PartlyDoneError, match="it is still open for writing in process 12"):
         planned.actions[0].run()
     assert attached() == []
     for access in ("ro", "rw"):
         assert error_of(wanted(domain="db", target="/srv/100.raw", access=access)).endswith(
-            "it is open in process 12 (qemu), the QEMU of domain web (id 1), though that domain no "
-            "longer has it as a disk; shut that domain down first"
+            f"it is open for writing in {whose}, though that domain no longer has it as a disk; "
+            "shut that domain down first"
         )
+    monkeypatch.setattr(QuietUsage, "lost", [replace(keeper, sentence=f"open in {whose}")])
+    assert sentences(wanted(domain="db", target="/srv/100.raw", access="ro"))
+    assert f"it is open in {whose}" in error_of(wanted(domain="db", target="/srv/100.raw"))
 
 
 # ---- sharing ----

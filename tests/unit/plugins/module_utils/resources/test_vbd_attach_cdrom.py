@@ -516,7 +516,30 @@ def test_what_qemu_has_already_is_given_to_nobody_anew(
     record(host, f"aio:{B}")
     monkeypatch.setattr(QuietUsage, "lost", [User("process", "open in process 7", domid=3)])
     assert apply(wanted(A))[0]["medium"] == A
-    assert "open in process 7" in error_of(wanted(B))
+    writing = User("process", "open for writing in process 7", domid=3)
+    monkeypatch.setattr(QuietUsage, "lost", [writing])
+    assert "open for writing in process 7" in error_of(wanted(B))
+
+
+def test_a_medium_that_is_given_to_a_writer_between_eject_and_insert(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was in the drive when this was planned, but is in none for a moment."""
+    host.hvm_guest(hdc=A)
+    record(host, f"aio:{B}")
+    (planned,) = plan(wanted(A))
+    writing = User("process", "open for writing in process 7", domid=5)
+    monkeypatch.setattr(QuietUsage, "lost", [writing])
+    with pytest.raises(PartlyDoneError, match="open for writing in process 7"):
+        planned.actions[0].run()
+    assert in_drives(host)["ide-5632"] is None
+
+
+def test_a_format_that_xl_does_not_insert_stays_in_the_drive(host: FakeHost) -> None:
+    """To set xenstore right takes an eject and an insert, and the latter would make it raw."""
+    host.hvm_guest(hdc=A)
+    record(host, f"aio:{B}")
+    assert "xl inserts only raw images" in error_of(wanted(A, format="qcow2"))
 
 
 def test_a_domain_that_does_not_run(host: FakeHost) -> None:

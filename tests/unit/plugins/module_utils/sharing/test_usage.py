@@ -172,6 +172,7 @@ def test_a_qemu_that_lost_a_disk_counts_even_if_it_only_reads(
     used = qemu.attached()
     storage = used.storages.of_path(str(qemu.path))
     assert [user.domid for user in used.left_open(storage)] == [7]
+    assert used.left_open(storage, for_writing=True) == []
     assert qemu.attached(qemu.vbd).left_open(storage) == []
     others = qemu.attached(replace(qemu.vbd, domid=8)).left_open(storage)
     assert [user.domid for user in others] == [7]
