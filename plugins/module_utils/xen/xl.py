@@ -428,7 +428,8 @@ def insert_cd(domain: Domain, vdev: str, drive: str, target: str) -> None:
 def _change_cd(command: List[str]) -> str:
     """Run xl, and return its error: QEMU tells what it has done, also if it was killed."""
     try:
-        return words(dom0.run(command, XL_SECONDS))
+        ended = dom0.run(command, XL_SECONDS)
+        return words(ended) if ended.code else "xl reports success, but QEMU has not done it"
     except XenError as error:
         return str(error)
 

@@ -607,8 +607,8 @@ def test_an_insert_that_fails_half_way(host: FakeHost) -> None:
 @pytest.mark.parametrize(
     ("behaviour", "before", "message"),
     [
-        ({"does_nothing": True}, A, "xl exited with status 0 and no error message"),
-        ({"does_nothing": True}, None, "xl exited with status 0 and no error message"),
+        ({"does_nothing": True}, A, "xl reports success, but QEMU has not done it"),
+        ({"does_nothing": True}, None, "xl reports success, but QEMU has not done it"),
         ({"qemu_ignores": True}, A, f"{HDC} holds {A} in QEMU, but is empty in xenstore now"),
         ({"qemu_ignores": True}, None, f"{HDC} is empty in QEMU, but holds {B} in xenstore now"),
     ],
