@@ -10,7 +10,7 @@ put back one that was detached; it can change what is in it (``libxl_cdrom_inser
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, Iterable, NoReturn, Optional
+from typing import Dict, Iterable, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     PartlyDoneError,
@@ -148,15 +148,17 @@ class CdDrives:
 
     def of(self, disk: AttachedDisk) -> CdDrive:
         """The same. Raises XenError if there is none."""
-        return self.find(disk) or _refuse_without_qemu(disk)
+        found = self.find(disk)
+        if found is None:
+            raise _without_qemu(disk)
+        return found
 
     def has(self, disk: AttachedDisk, storage: Optional[Storage]) -> bool:
         """Whether the drive that is this disk has that data in it, or anything for None. Raises
         XenError if QEMU cannot tell."""
-        drive = self.find(disk)
-        if drive is None and storage and not storage.is_same(disk.storage):
+        if self.find(disk) is None and storage and not storage.is_same(disk.storage):
             return False
-        drive = drive or _refuse_without_qemu(disk)
+        drive = self.of(disk)
         return drive.has(storage) if storage else not drive.holds(None)
 
     def expect(self, drive: CdDrive) -> None:
@@ -197,8 +199,8 @@ def find_now(attached: Attached, planned: CdDrive) -> CdDrive:
     return found
 
 
-def _refuse_without_qemu(disk: AttachedDisk) -> NoReturn:
-    raise XenError(
+def _without_qemu(disk: AttachedDisk) -> XenError:
+    return XenError(
         f"QEMU in dom0 does not emulate the CD drive {disk.vbd.vdev} of domain {disk.vbd.domain}: "
         "a guest has such drives only as hda to hdd, and dom0 can reach them only if the domain's "
         "QEMU does not run in a stub domain"
