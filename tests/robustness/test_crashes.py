@@ -21,8 +21,11 @@ from typing import Any, Callable, Dict, Iterator, List, Tuple
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import boot_unit
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import device_model, xl
 from ansible_collections.xen.blockdev.tests.exhaustive import STRIDE
+from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_qemu import (  # noqa: E501
+    Qemu,
+)
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Xenstored,
     tree_in,
@@ -139,6 +142,7 @@ disk, loopdev, config_of, vbd, domain = (
 )
 A: Dict[str, Any] = {"path": "a.raw"}
 VBD: Dict[str, Any] = {"domain": "web", "vdev": "xvdb", "target": "a.raw", "timeout": 1}
+CD = {"domain": "win", "vdev": "hdc", "devtype": "cdrom", "timeout": 1}
 CONFIG = ("auto/", "auto/web.cfg", "web.cfg")
 UNIT = (
     "units/",
@@ -200,6 +204,7 @@ OPERATIONS = {
     "attach": vbd(VBD, image, kept=("a.raw",)),
     "detach": vbd({**VBD, "state": "absent"}, attached_image, kept=("a.raw",)),
     "replace": vbd({**VBD, "access": "ro", "replace": True}, attached_image, kept=("a.raw",)),
+    "insert": vbd({**CD, "target": "a.raw"}, image, kept=("a.raw",)),
     "start": domain({"name": "new", "config": "new.cfg"}, domain_to_start, ("new.cfg",)),
     "destroy": domain({"name": "web", "state": "destroyed"}, left=()),
 }
@@ -218,16 +223,33 @@ def systemd(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 STANDIN = Path(__file__).parents[1] / "integration/targets/setup_fake_xen/files/fake_xen.py"
+DRIVE = "/local/domain/0/backend/qdisk/2/5632"
+
 STORE = {
     "/local/domain/0/name": "Domain-0",
     "/local/domain/1/name": "web",
     "/local/domain/1/vm": "/vm/92570f6a-4685-42c0-ba86-b8ab72039821",
+    "/local/domain/2/name": "win",
+    "/libxl/2/type": "hvm",
+    **{
+        f"{place}/{node}": value
+        for node, value in {
+            "params": "aio:/srv/old.iso",
+            "dev": "hdc",
+            "type": "qdisk",
+            "mode": "r",
+            "device-type": "cdrom",
+            "backend": DRIVE,
+        }.items()
+        for place in (DRIVE, "/libxl/2/device/vbd/5632")
+    },
 }
 
 
 @pytest.fixture(autouse=True)
 def fake_xen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], None]]:
-    """A Xen host by the integration tests' stand-ins; a call has one domain run on it, web."""
+    """A Xen host by the integration tests' stand-ins; a call has two domains run on it, web, and
+    the HVM guest win with a CD in its drive."""
     home = tmp_path / "xen"
     (home / "bin").mkdir(parents=True)
     (home / "bin/xl").write_text(f"#!{sys.executable} -ES\n{STANDIN.read_text()}")
@@ -241,6 +263,9 @@ def fake_xen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
     monkeypatch.setenv("FAKE_XEN", str(home))
     monkeypatch.setattr(dom0, "HYPERVISOR_TYPE", str(home / "type"))
     monkeypatch.setattr(dom0, "CAPABILITIES", str(home / "capabilities"))
+    monkeypatch.setattr(device_model, "RUN_DIR", str(home))
+    qemu = Qemu(home / "drives.json", 2, str(home / "qmp-libxenstat-2"))
+    qemu.start()
     # Nobody who is waited for here is slow.
     monkeypatch.setattr(xl, "POLL_SECONDS", 0.01)
 
@@ -248,9 +273,12 @@ def fake_xen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callab
         (home / "behaviour.json").write_text("{}")
         (home / "domains.json").write_text("{}")
         (home / "store.json").write_text(json.dumps(STORE))
+        drive = {"medium": "/srv/old.iso", "locked": False}
+        (home / "drives.json").write_text(json.dumps({"2": {"ide-5632": drive}}))
 
     yield start
     xenstored.stop()
+    qemu.close()
 
 
 def _in(folder: Path) -> Callable[..., None]:
@@ -280,7 +308,7 @@ def expected(operation: Operation, folder: Path) -> List[str]:
     return sorted(name.format(unit=unit) for name in operation.left)
 
 
-XEN = ("attach", "detach", "replace", "start", "destroy")
+XEN = ("attach", "detach", "replace", "insert", "start", "destroy")
 """Operations by way of the stand-in for Xen, which takes its time."""
 
 
@@ -364,7 +392,7 @@ def test_killed_at_touches(
         harness.count("points killed at")
 
 
-@pytest.mark.parametrize("name", ["attach", "detach", "start"])
+@pytest.mark.parametrize("name", ["attach", "detach", "insert", "start"])
 def test_killed_at_touches_of_xen(folder: Path, name: str, fake_xen: Callable[[], None]) -> None:
     for number, outcome in attempts(OPERATIONS[name], folder, fake_xen, harness.kill):
         assert outcome.killed, f"{number}: {outcome.said}"
