@@ -38,6 +38,10 @@ DISK = re.compile(
     r"xen-lab: disk key=(?P<key>\d+) name=(?P<name>\S+) sectors=(?P<sectors>\d+) "
     r"access=(?P<access>\w+) sha256=(?P<sha256>\w+)"
 )
+DRIVE = re.compile(
+    r"xen-lab: drive name=(?P<name>\S+) sectors=(?P<sectors>\d+) "
+    r"access=(?P<access>\w+) medium=(?P<medium>\d+) sha256=(?P<sha256>\w+)"
+)
 
 
 def run(command, cwd=None):
@@ -188,6 +192,22 @@ class Xen:
         self.shell("sync; echo 3 > /proc/sys/vm/drop_caches")
         return self.shell("sha256sum < %s", path).split()[0]
 
+    # ---- what QEMU says ----
+
+    def qemu_drives(self, domain):
+        """Name to whether something is in it, of the drives that a guest's QEMU emulates."""
+        answer = self._ask({"qemu": int(self.domid(domain)), "command": "query-block"})
+        return {drive["device"]: "inserted" in drive for drive in answer["answer"]}
+
+    def qemu_files(self, domain):
+        """Paths of what a guest's QEMU has open."""
+        listed = self.shell(
+            "cd /proc/$(xenstore-read /local/domain/%s/image/device-model-pid)/fd && "
+            "for fd in *; do readlink $fd || true; done",
+            self.domid(domain),
+        )
+        return set(listed.splitlines())
+
     # ---- guests ----
 
     def console(self, domain):
@@ -201,27 +221,43 @@ class Xen:
 
     def report(self, domain):
         """Xenstore key to what the Linux guest said last of its disks."""
-        log = self.console(domain).rpartition("xen-lab: ready\n")[2]
-        reports = REPORT.findall(log)
-        lines = DISK.finditer(reports[-1][1]) if reports else []
+        lines = DISK.finditer(self._last_report(domain))
         return {int(line["key"]): line.groupdict() for line in lines}
 
+    def drives(self, domain):
+        """Name to what the Linux guest said last of the drives that QEMU emulates for it."""
+        lines = DRIVE.finditer(self._last_report(domain))
+        return {line["name"]: line.groupdict() for line in lines}
+
+    def _last_report(self, domain):
+        log = self.console(domain).rpartition("xen-lab: ready\n")[2]
+        reports = REPORT.findall(log)
+        return reports[-1][1] if reports else ""
+
     def await_report(self, domain, wanted):
-        """The guest's report once it is as C(wanted), a function of it, says.
+        """The guest's report once it is as C(wanted), a function of it, says."""
+        return self._await_told(domain, self.report, wanted)
+
+    def await_drives(self, domain, wanted):
+        """What the guest says of its emulated drives, once it is as C(wanted) says."""
+        return self._await_told(domain, self.drives, wanted)
+
+    def _await_told(self, domain, read, wanted):
+        """What C(read) finds in what a guest said, once C(wanted) says that it is good.
 
         What its kernel prints amid a report spoils that, so the guest is asked for another one. It
         may not exist at that moment: xl starts a guest again that the emulated processor ran wrong.
         """
         asked = time.monotonic()
 
-        def read():
+        def read_again():
             nonlocal asked
             if time.monotonic() > asked + PATIENCE_SECONDS:
                 self.try_shell(TELL, "report", domain)
                 asked = time.monotonic()
-            return self.report(domain)
+            return read(domain)
 
-        return self.await_(read, wanted, lambda: self.console(domain)[-2000:])
+        return self.await_(read_again, wanted, lambda: self.console(domain)[-2000:])
 
     def await_keys(self, domain, *keys):
         """The guest's report once it names exactly these disks."""
@@ -230,6 +266,15 @@ class Xen:
     def settled(self, domain):
         """The guest's report once it has noticed all that xenstore has of its disks by now."""
         return self.await_keys(domain, *self.keys(domain)[domain])
+
+    def sees_exactly(self, domain, wanted):
+        """Check that the guest has these disks: xenstore key to sectors, access, and where dom0
+        reads the same content."""
+        report = self.await_keys(domain, *wanted)
+        seen = {key: (int(disk["sectors"]), disk["access"]) for key, disk in report.items()}
+        assert seen == {key: disk[:2] for key, disk in wanted.items()}
+        sums = {key: disk["sha256"] for key, disk in report.items()}
+        assert sums == {key: self.sha256(disk[2]) for key, disk in wanted.items()}
 
     def ask_again(self, domain):
         """A report of what the guest reads now."""
