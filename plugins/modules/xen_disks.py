@@ -114,6 +114,15 @@ EXAMPLES = r"""
           - {name: boot, size: 16MiB}
           - {name: data, target: /dev/vg0/web}
 
+- name: Install an HVM guest from a CD; afterwards, omit the path, and the drive is empty
+  xen.blockdev.xen_disks:
+    domains:
+      - name: win
+        config: {type: hvm, memory: 4096, boot: cd}
+        disks:
+          - {name: system, size: 40GiB}
+          - {name: cd, devtype: cdrom, path: /srv/iso/install.iso}
+
 - name: Only create the images and bind them
   xen.blockdev.xen_disks:
     domains: "{{ xen_domains }}"

@@ -24,7 +24,10 @@ description:
     V(0600), because it may contain the password of a console.
   - A guest finds its disks by their slots. So an image is not moved to another slot, and no other image is put
     into its slot, unless O(allow_slot_change=true). Images are compared by device and inode, under any path, link
-    or loop device.
+    or loop device. What is in a CD drive is a medium, which may always change.
+  - New and changed disks must fit the type of the guest, which is in O(options), or in the config if only its disk list is
+    changed. With a read-only IDE disk or two disks on one drive, an HVM guest would not start; a PV or PVH guest has no CD
+    drives. That is an error. What an HVM guest would not see is a warning.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.pending
@@ -79,7 +82,10 @@ options:
             type: str
             choices: [ro, rw, r, w]
           devtype:
-            description: The kind of device that the guest sees, by default a V(disk).
+            description:
+              - The kind of device that the guest sees, by default a V(disk).
+              - V(cdrom) is a CD drive of an HVM guest. Without a target it is empty. With another target, or none, the drive
+                keeps the other options that only the config has.
             type: str
             choices: [disk, cdrom]
           backendtype:
@@ -126,6 +132,10 @@ options:
           target:
             description: Its target, by any path, link or loop device. An empty drive matches any target.
             type: str
+          devtype:
+            description: With V(cdrom), only a drive is removed, and with V(disk), only a disk that is none.
+            type: str
+            choices: [disk, cdrom]
       known_images: {description: See O(known_images)., type: list, elements: str}
       owner: {description: See O(owner)., type: str}
       group: {description: See O(group)., type: str}
@@ -218,7 +228,7 @@ options:
   allow_slot_change:
     description:
       - Whether an image may move to another slot, and another image come into its slot. Otherwise that is an
-        error, because the guest would find another disk where it looks for this one.
+        error, because the guest would find another disk where it looks for this one. The media of CD drives need it not.
       - If the config does not exist yet, it is compared with the ones that the domain has elsewhere. Those are C(<domain>.cfg)
         in the same directory and in C(/etc/xen) if this module wrote them for the domain, and all from which C(xendomains)
         starts the domain. Configs of the same call are not among them.

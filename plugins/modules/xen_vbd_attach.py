@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: xen_vbd_attach
-short_description: Attach disks to running Xen domains
+short_description: Attach disks to running Xen domains, and change their CDs
 version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
@@ -23,6 +23,8 @@ description:
   - A disk that the domain can write is also refused if it is the backing file of another domain's image, or if a process
     in dom0 has it open for writing. If this cannot be checked, there is a warning.
   - If an attach fails, the slot is left empty, and the error contains that of the hotplug script.
+  - With O(devtype=cdrom), it inserts and ejects the CDs of running HVM guests. What is in a drive is read from the
+    guest's QEMU, not from xenstore alone. The drives themselves are never attached or detached.
 extends_documentation_fragment:
   - xen.blockdev.attributes
   - xen.blockdev.pending
@@ -39,7 +41,7 @@ options:
       domain: {description: See O(domain)., type: str, required: true}
       vdev: {description: See O(vdev)., type: str}
       target: {description: See O(target)., type: str}
-      format: {description: See O(format)., type: str, choices: [raw, qcow, qcow2, vhd, qed]}
+      format: {description: See O(format)., type: str, choices: [raw, qcow, qcow2, vhd, qed, empty]}
       access: {description: See O(access)., type: str, choices: [ro, rw, r, w]}
       backendtype:
         description: See O(backendtype).
@@ -89,8 +91,9 @@ options:
         O(backendtype=qdisk) it can be a QEMU protocol, such as C(rbd:pool/image).
       - A link below C(/dev/disk/by-loop-file) stands for the loop device of the image. If udev does not make such
         links, the loop device itself is attached.
-      - Required with O(state=present). With O(state=absent) and without O(vdev), the disk is detached from every slot
-        of the domain that has it. With both, it is detached only if this slot has this target.
+      - Required with O(state=present), unless O(devtype=cdrom), where a drive without a target is empty. With
+        O(state=absent) and without O(vdev), the disk is detached from every slot of the domain that has it. With both,
+        it is detached only if this slot has this target.
     type: str
   format:
     description:
@@ -100,8 +103,9 @@ options:
         zip archive, but not tar), that is an error, unless the target is in the slot as V(raw) already. Set V(raw) if
         it is a raw disk nevertheless.
       - The kernel's C(blkback) serves V(raw), QEMU the other formats.
+      - V(empty) is for a CD drive without a CD, and means the same as no O(target). C(xl) can insert only V(raw) CDs.
     type: str
-    choices: [raw, qcow, qcow2, vhd, qed]
+    choices: [raw, qcow, qcow2, vhd, qed, empty]
   access:
     description:
       - Whether the guest may write. A cdrom is always V(ro).
@@ -124,7 +128,14 @@ options:
     version_added: 1.1.0
   devtype:
     description:
-      - Whether the guest sees a hard disk or a CD drive with a CD.
+      - Whether the guest sees a hard disk or a CD drive.
+      - With V(cdrom) and O(state=present), O(target) is in the drive afterwards, or nothing if there is no O(target).
+        A guest with udev always locks a drive with a CD. It is asked to release the CD, as if the button of the drive
+        was pressed, and has O(timeout) for that. C(xl) cannot take out a CD by force.
+      - A running guest cannot get a CD drive or lose one, and a disk cannot take the place of a drive. Write the
+        domain's config, shut the guest down and start it again.
+      - Only HVM guests have CD drives. To give an image to another guest, use V(disk) and O(access=ro).
+      - If dom0 cannot ask the QEMU, such as that in a stub domain, this is an error.
     type: str
     choices: [disk, cdrom]
     default: disk
@@ -160,6 +171,8 @@ options:
       - V(present) attaches the disk. V(absent) detaches it.
       - V(absent) detaches even a disk that the guest has mounted, because dom0 cannot know that. Data that the guest
         has not written yet is lost then, and the file system is damaged. Unmount it in the guest first.
+      - For a CD drive of an HVM guest, V(absent) ejects the CD. The empty drive stays until the guest is shut down. It
+        is gone at the next start if the domain's config does not have it any more.
     type: str
     choices: [present, absent]
     default: present
@@ -182,8 +195,8 @@ options:
     version_added: 1.1.0
   timeout:
     description:
-      - How many seconds to wait for the guest to connect to a disk or to release it. For a detach, C(xl) runs at least
-        once and waits up to 10 s each time.
+      - How many seconds to wait for the guest to connect to a disk, or to release a disk or CD. For a detach, C(xl)
+        runs at least once and waits up to 10 s each time.
     type: float
     default: 30
   force:
@@ -192,6 +205,7 @@ options:
         not written yet is lost, as if the disk was unplugged. Needs Xen 4.15 or later.
       - A MirageOS unikernel never releases a disk. With V(true) its next read or write of that disk hangs
         without an error, so shut it down instead.
+      - A disk that QEMU emulates for an HVM guest without PV drivers is never taken away, as QEMU would keep it open.
     type: bool
     default: false
   replace:
@@ -285,14 +299,19 @@ EXAMPLES = r"""
     target: /dev/vg0/mirage
     wait_for: offered
 
-- name: Change the CD in a slot, or do nothing if the domain is not running
+- name: Insert a CD in place of the one that is in the drive, or do nothing if the guest is not running
   xen.blockdev.xen_vbd_attach:
-    domain: web
-    vdev: xvdf
+    domain: win
+    vdev: hdc
     target: /srv/iso/next.iso
     devtype: cdrom
-    replace: true
     when_not_running: skip
+
+- name: Eject the CD
+  xen.blockdev.xen_vbd_attach:
+    domain: win
+    vdev: hdc
+    devtype: cdrom
 
 - name: Detach the disk in a slot, and give the guest more time to release it
   xen.blockdev.xen_vbd_attach:
@@ -357,34 +376,41 @@ vbds:
     backendtype:
       description: What serves the disk, V(phy) or V(qdisk).
       type: str
-      returned: when the disk is attached
+      returned: when the disk is attached, unless it is a CD drive
       sample: phy
+    medium:
+      description:
+        - The path of the CD that QEMU has in the drive, V(none) if the drive is empty. A CD in an open tray counts.
+      type: str
+      returned: with O(state=present) and O(devtype=cdrom), when the domain is running
+      sample: /srv/iso/next.iso
+      version_added: 1.1.0
     physical_device:
       description: Major and minor number of the block device of the disk; V(none) if QEMU serves it.
       type: str
-      returned: when the disk is attached
+      returned: when the disk is attached, unless it is a CD drive
       sample: "7:1"
     backend_state:
       description:
         - State of the backend, V(1) Initialising, V(2) InitWait, V(3) Initialised, V(4) Connected, V(5) Closing,
           V(6) Closed.
       type: int
-      returned: when the disk is attached
+      returned: when the disk is attached, unless it is a CD drive
       sample: 4
     frontend_state:
       description: State of the frontend, which the guest sets. Some guests never set more than V(3).
       type: int
-      returned: when the disk is attached
+      returned: when the disk is attached, unless it is a CD drive
       sample: 4
     slots:
-      description: The numbers of the slots that still have the disk.
+      description: The numbers of the slots that still have the disk, or whose drive has the CD.
       type: list
       elements: int
       returned: with O(state=absent), when the domain is running
       sample: []
     detached:
       description:
-        - The slots from which the disk was detached or, in check mode, would be.
+        - The slots from which the disk was detached, or the CD ejected or, in check mode, would be.
       type: list
       elements: dict
       returned: with O(state=absent), when the domain is running

@@ -12,7 +12,7 @@ version_added: 1.0.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
   - Lists the disks that are attached to the running domains of a host, all of them or those of certain domains.
-  - Reads xenstore once for all of them.
+  - Reads xenstore once for all of them, and asks the QEMU of each HVM guest once.
   - Shows the file system, the label and the partitions that C(blkid) finds on each disk. If C(blkid) is not
     installed, there is a warning instead.
 extends_documentation_fragment:
@@ -76,8 +76,31 @@ vbds:
       type: str
       returned: success
       sample: "51768"
+    devtype:
+      description: Whether it is a hard disk (V(disk)) or a CD drive (V(cdrom)).
+      type: str
+      returned: success
+      sample: disk
+      version_added: 1.1.0
+    emulated:
+      description:
+        - Whether QEMU emulates the disk for an HVM guest. Such a disk cannot be detached while the guest runs.
+        - QEMU emulates CD drives, and those disks that the guest does not use by PV drivers.
+        - V(none) if that is not known, because QEMU does not answer, which is also a warning, or runs in a stub domain.
+      type: bool
+      returned: success
+      sample: false
+      version_added: 1.1.0
+    medium:
+      description:
+        - The path of the CD that QEMU has in the drive. RV(vbds[].target) is what C(xl) last wrote to xenstore.
+        - V(none) for an empty drive, for a disk, and if RV(vbds[].emulated) is V(none).
+      type: str
+      returned: success
+      sample: null
+      version_added: 1.1.0
     target:
-      description: The target that C(xl) attached, usually a block device or an image.
+      description: The target that C(xl) attached, usually a block device or an image. Empty for an empty CD drive.
       type: str
       returned: success
       sample: /dev/loop1

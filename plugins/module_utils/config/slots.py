@@ -6,7 +6,7 @@ neither finds another disk in a slot nor loses one unless the user agrees."""
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import (
     Any,
     Callable,
@@ -43,6 +43,8 @@ class RemovedDisk:
     key: Optional[int]
     """Its xenstore key."""
     target: Optional[str]
+    devtype: Optional[str]
+    """``disk`` or ``cdrom``; None if it may be either."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,15 @@ class ConfigSlots:
     def with_unsaid(self, config: Config, disk: DiskSpec) -> DiskSpec:
         """The disk, and what only the config says of it.
 
-        The config's options are kept only if the slot has the same image already.
+        The config's options are kept only if the slot has the same image already, or is a drive: a
+        drive stays the same with another medium, whose format the config does not know.
         """
         for old in specs_of(_disks(config)):
-            if old.slot == disk.slot and self._images.same(old.target, disk.target):
+            if old.slot != disk.slot:
+                continue
+            if old.is_cd and disk.is_cd and not self._images.same(old.target, disk.target):
+                return disk.with_unsaid(replace(old, target=None, format=None))
+            if self._images.same(old.target, disk.target):
                 unsaid, both = disk.unsaid(old), disk.with_unsaid(old)
                 _refuse_unsaid(unsaid, both)
                 _refuse_needless_loop_device(old, both)
@@ -175,10 +182,12 @@ class ConfigSlots:
         self, domain: str, before: Mapping[int, DiskSpec], after: Mapping[int, DiskSpec]
     ) -> Iterator[Tuple[int, str]]:
         """What a guest would find changed, with the xenstore key of the slot in which it would."""
-        left = [disk for key, disk in before.items() if key not in after]
+        left = [disk for key, disk in before.items() if key not in after and not disk.is_cd]
         named = self._images.named
         for key, new in after.items():
             old = before.get(key)
+            if old and old.is_cd and new.is_cd:
+                continue  # Another medium.
             if old and not self._images.same_disk(old, new):
                 had, would = named(old.target), named(new.target)
                 yield key, f"slot {new.vdev} of domain {domain} has {had} and would get {would}"
@@ -200,13 +209,20 @@ class ConfigSlots:
             for listed in _disks(config)
             for disk in specs_of([listed])
             if disk.slot.xenstore_key not in keys
-            and not any(disk.target and self._images.same_disk(disk, one) for one in wanted)
+            and not any(self._moves(disk, one) for one in wanted)
             and not any(self._fits(disk, one) for one in removed)
         ]
+
+    def _moves(self, disk: DiskSpec, wanted: DiskSpec) -> bool:
+        """Whether the disk in another slot is the same one. A drive stays where it is: what moves
+        is its medium."""
+        return bool(disk.target) and not disk.is_cd and self._images.same_disk(disk, wanted)
 
     def _fits(self, disk: DiskSpec, removed: RemovedDisk) -> bool:
         """Whether the disk is the one that may be removed; a drive may be empty now."""
         if removed.key is not None and removed.key != disk.slot.xenstore_key:
+            return False
+        if removed.devtype is not None and disk.is_cd != (removed.devtype == "cdrom"):
             return False
         if removed.target is None or disk.target is None:
             return removed.key is not None
@@ -238,7 +254,7 @@ def _refuse_unsaid(unsaid: Mapping[str, Any], both: DiskSpec) -> None:
 
     ``unsaid``: what only the config says. ``both``: the disk with it.
     """
-    if unsaid.get("access") == "ro" and both.devtype != "cdrom":
+    if unsaid.get("access") == "ro" and not both.is_cd:
         raise ConfigError(
             "the disk is read-only in the config; set access: ro, or access: rw to let the guest "
             "write to it"

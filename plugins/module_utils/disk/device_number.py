@@ -147,6 +147,18 @@ class DeviceNumber:
         return f"{bus}{_letters(disk)}{partition or ''}"
 
     @property
+    def vbd_name(self) -> Optional[str]:
+        """The name that Linux gives a disk in this slot, such as ``xvda``; None if it gives none.
+
+        It is the same for disks of all buses (``xen_translate_vdev`` in ``xen-blkfront.c``), and
+        leaves out the partition of an hd name.
+        """
+        if self.bus is None or self.disk is None:
+            return None
+        partition = "" if self.bus == "hd" else self.partition or ""
+        return f"xvd{_letters(self.disk)}{partition}"
+
+    @property
     def xen_vdev(self) -> str:
         """The name in libxl's own form, ``d0p0``. Raises DeviceNumberError if xl maps no name of
         that form to this slot."""

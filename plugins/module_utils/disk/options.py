@@ -9,7 +9,7 @@ xl-disk-configuration(5), with underscores in place of hyphens.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Dict, Mapping, Optional, Tuple
 
 
@@ -80,16 +80,6 @@ the keys of COLO, the last six, unstable."""
 
 OPTIONS: Dict[str, DiskOption] = {name: one for name, one in KEYS.items() if one.offered}
 """Those of them that modules and plans have as options."""
-
-WITH_TARGET: Dict[str, DiskOption] = {
-    **OPTIONS,
-    "format": replace(
-        OPTIONS["format"],
-        choices=tuple(word for word in OPTIONS["format"].choices if word != "empty"),
-    ),
-}
-"""The options of a disk that has a target, as one that is planned or attached has: ``empty`` is the
-format of a drive without one."""
 
 
 def xl_name(key: str) -> str:

@@ -122,7 +122,7 @@ class DiskSpec:
             spec = cls(**SpecScanner().read(text))
         except DiskSpecError as error:
             raise DiskSpecError(f"disk specification {abridged(text)}: {error}") from error
-        return replace(spec, access="ro") if spec.access and spec.devtype == "cdrom" else spec
+        return replace(spec, access="ro") if spec.access and spec.is_cd else spec
 
     # ---- what it means ----
 
@@ -133,9 +133,14 @@ class DiskSpec:
         return device_number.parse(self.vdev)
 
     @property
+    def is_cd(self) -> bool:
+        """Whether it is a CD drive, which is empty without a target."""
+        return self.devtype == "cdrom"
+
+    @property
     def effective_access(self) -> str:
         """Whether the guest may write it, ``rw``, or not, ``ro``. xl makes a cdrom read-only."""
-        return "ro" if self.devtype == "cdrom" else self.access or "rw"
+        return "ro" if self.is_cd else self.access or "rw"
 
     @property
     def backend_domain(self) -> Optional[str]:
@@ -205,7 +210,7 @@ class DiskSpec:
     def _check_together(self) -> None:
         if not self.vdev:
             raise DiskSpecError("a disk needs a vdev, its slot in the guest, such as xvda")
-        if self.devtype == "cdrom":
+        if self.is_cd:
             if self.access == "rw":
                 raise DiskSpecError("xl makes a cdrom read-only: leave out access: rw")
         elif self.target is None:

@@ -78,15 +78,20 @@ def all_open() -> Iterator[OpenFile]:
     """What every process but this one has open, except for the process that is itself what is
     behind a network block device."""
     for pid in processes():
-        descriptors = f"/proc/{pid}/fd"
-        for name in entries(descriptors):
-            with suppress(OSError):
-                status = os.stat(f"{descriptors}/{name}")
-                is_device = stat.S_ISBLK(status.st_mode)
-                if is_device and _server(status.st_rdev) == pid:
-                    continue
-                if is_device or stat.S_ISREG(status.st_mode):
-                    yield OpenFile(pid, name, status)
+        yield from opened_by(pid)
+
+
+def opened_by(pid: str) -> Iterator[OpenFile]:
+    """The same of one process."""
+    descriptors = f"/proc/{pid}/fd"
+    for name in entries(descriptors):
+        with suppress(OSError):
+            status = os.stat(f"{descriptors}/{name}")
+            is_device = stat.S_ISBLK(status.st_mode)
+            if is_device and _server(status.st_rdev) == pid:
+                continue
+            if is_device or stat.S_ISREG(status.st_mode):
+                yield OpenFile(pid, name, status)
 
 
 def _server(rdev: int) -> Optional[str]:

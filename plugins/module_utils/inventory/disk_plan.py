@@ -24,6 +24,12 @@ from typing import (
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils import units
+from ansible_collections.xen.blockdev.plugins.module_utils.config.drives import (
+    Judgement,
+    judge,
+    warnings_of,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.config.guest import guest_of
 from ansible_collections.xen.blockdev.plugins.module_utils.config.text import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options import (
@@ -88,6 +94,7 @@ def plan(
         configs=[_config(domain) for domain in planned],
         warnings=[
             *_tails(planned),
+            *_unseen(planned),
             *_same_linux_names(planned),
             *_partitions_beside_disks(planned),
         ],
@@ -175,6 +182,7 @@ def _contradictions(domains: Sequence[PlannedDomain]) -> Iterator[str]:
         present = _present(domain)
         yield from _twice(present, lambda disk: disk.slot.xenstore_key, "the slot is taken")
         yield from _present_and_absent(domain)
+        yield from _unfit(domain)
     yield from _shared(disk for domain in domains for disk in _present(domain))
 
 
@@ -190,9 +198,9 @@ def _twice(
 
 def _present_and_absent(domain: PlannedDomain) -> Iterator[str]:
     """Problems of disks that every run would detach and attach again."""
-    present = {(disk.storage, disk.slot.xenstore_key): disk for disk in _present(domain)}
+    present = {_identity(disk): disk for disk in _present(domain)}
     for disk in domain.disks:
-        other = present.get((disk.storage, disk.slot.xenstore_key)) if disk.absent else None
+        other = present.get(_identity(disk)) if disk.absent else None
         if other:
             yield (
                 f"{disk.place}: state is absent, but {other.place} is the same disk in the same "
@@ -200,16 +208,42 @@ def _present_and_absent(domain: PlannedDomain) -> Iterator[str]:
             )
 
 
+def _identity(disk: PlannedDisk) -> Tuple[object, int]:
+    """What makes a disk the same in its domain; a drive is the same with any medium."""
+    return "a drive" if disk.is_cd else disk.storage, disk.slot.xenstore_key
+
+
+def _unfit(domain: PlannedDomain) -> Iterator[str]:
+    """Problems of disks that do not fit the type of the guest, if the plan says that."""
+    try:
+        found = _judgement(domain)
+    except BlockdevError as error:
+        yield f"{domain.place}: config: {error}"
+        return
+    present = _present(domain)
+    yield from (f"{present[one.disk].place}: {one.text}" for one in found.problems)
+
+
+def _judgement(domain: PlannedDomain) -> Judgement:
+    """Raises GuestTypeError if its config says a type that xl does not know."""
+    if domain.config is None:
+        return Judgement()
+    return judge(guest_of(domain.config), [disk.spec for disk in _present(domain)])
+
+
 def _shared(disks: Iterable[PlannedDisk]) -> Iterator[str]:
     """Problems of disks that share an image or a block device."""
-    first: Dict[str, PlannedDisk] = {}
-    for disk in disks:
+    first: Dict[Optional[str], PlannedDisk] = {}
+    # Drives last: they are compared with disks, whose options they need not have.
+    for disk in sorted(disks, key=lambda disk: disk.is_cd):
         other = first.setdefault(disk.storage, disk)
         if (disk.domain, disk.name) == (other.domain, other.name):
             continue  # itself, or a duplicate name, which is reported already
         what = f"{disk.storage} is also the disk of {other.place}"
         if disk.access != "ro" or other.access != "ro":
             yield f"{disk.place}: {what}: disks can share it only if all have access: ro"
+        elif disk.is_cd:
+            continue
         elif _image_options(disk) != _image_options(other):
             yield f"{disk.place}: {what}, with different options for the image"
         elif disk.domain == other.domain:
@@ -233,6 +267,12 @@ def _present(domain: PlannedDomain) -> List[PlannedDisk]:
 # ---- warnings ----
 
 
+def _unseen(domains: Iterable[PlannedDomain]) -> Iterator[str]:
+    for domain in domains:
+        specs = [disk.spec for disk in _present(domain)]
+        yield from warnings_of(domain.name, specs, _judgement(domain))
+
+
 def _tails(domains: Iterable[PlannedDomain]) -> Iterator[str]:
     for disk in (disk for domain in domains for disk in _present(domain)):
         size = disk.options.get("size", 0)
@@ -244,31 +284,34 @@ def _tails(domains: Iterable[PlannedDomain]) -> Iterator[str]:
 
 
 def _same_linux_names(domains: Iterable[PlannedDomain]) -> Iterator[str]:
-    """Disks in two slots with the same name in Linux: see ``DeviceNumber.canonical``."""
     for domain in domains:
-        named = [disk for disk in _present(domain) if disk.slot.bus]
         first: Dict[str, PlannedDisk] = {}
-        for disk in named:
-            other = first.setdefault(disk.slot.linux_device, disk)
+        for disk, name in _named_by_linux(domain):
+            other = first.setdefault(name, disk)
             if other.slot != disk.slot:
                 yield (
-                    f"{disk.place}: Linux has the same name, {disk.slot.linux_device}, for "
-                    f"{disk.vdev} and for {other.vdev} of {other.name}: it may show only one"
+                    f"{disk.place}: Linux has the same name, {name}, for {disk.vdev} and for "
+                    f"{other.vdev} of {other.name}: it may show only one"
                 )
+
+
+def _named_by_linux(domain: PlannedDomain) -> Iterator[Tuple[PlannedDisk, str]]:
+    """The present disks with their names in Linux, which are those of vbds. It does not show the CD
+    drives of HVM guests as vbds, and other guests have none."""
+    for disk in _present(domain):
+        if disk.slot.vbd_name and not disk.is_cd:
+            yield disk, disk.slot.vbd_name
 
 
 def _partitions_beside_disks(domains: Iterable[PlannedDomain]) -> Iterator[str]:
     for domain in domains:
-        disks = _present(domain)
-        whole = {
-            (disk.slot.bus, disk.slot.disk): disk for disk in disks if disk.slot.partition == 0
-        }
-        for disk in disks:
-            other = whole.get((disk.slot.bus, disk.slot.disk)) if disk.slot.partition else None
-            if other:
+        named = {name: disk for disk, name in _named_by_linux(domain)}
+        for name, disk in named.items():
+            whole = named.get(name.rstrip("0123456789"), disk)
+            if whole is not disk:
                 yield (
-                    f"{disk.place}: {disk.vdev} is {disk.slot.linux_device}, a partition of "
-                    f"{other.vdev}, which is the whole disk {other.name}: Linux may show only one"
+                    f"{disk.place}: {disk.vdev} is {name}, a partition of {whole.vdev}, which is "
+                    f"the whole disk {whole.name}: Linux may show only one"
                 )
 
 
@@ -287,7 +330,7 @@ def _entries(disks: Sequence[PlannedDisk]) -> List[PlanEntry]:
         else:
             layers = _present_layers(disk)
             attach = chosen(disk.options, ATTACH_OPTIONS)
-            vbd = {"domain": disk.domain, "state": "present", **disk.spec.as_dict(), **attach}
+            vbd = {"domain": disk.domain, "state": "present", **_said(disk), **attach}
         entry = {
             "domain": disk.domain,
             "name": disk.name,
@@ -331,7 +374,10 @@ def _taken_back(disk: PlannedDisk) -> PlanEntry:
 
 def _absent_vbd(disk: PlannedDisk, elsewhere_in_domain: bool) -> PlanEntry:
     """A disk is detached by its target from all slots. It is detached only from its own slot if the
-    user wrote that, or if the same disk stays in another slot of the domain."""
+    user wrote that, or if the same disk stays in another slot of the domain. A drive is known by
+    its slot."""
+    if disk.is_cd:
+        return {"domain": disk.domain, "state": "absent", "devtype": "cdrom", "vdev": disk.vdev}
     vbd = {
         "domain": disk.domain,
         "state": "absent",
@@ -341,6 +387,12 @@ def _absent_vbd(disk: PlannedDisk, elsewhere_in_domain: bool) -> PlanEntry:
     if elsewhere_in_domain or "vdev" in disk.options:
         vbd["vdev"] = disk.vdev
     return vbd
+
+
+def _said(disk: PlannedDisk) -> PlanEntry:
+    """The disk by the options of xl; that a drive is read-only need not be said."""
+    said = disk.spec.as_dict()
+    return {key: value for key, value in said.items() if key != "access" or not disk.is_cd}
 
 
 def _in_config(disk: PlannedDisk) -> PlanEntry:
@@ -369,8 +421,11 @@ def _config(domain: PlannedDomain) -> PlanEntry:
 
 
 def _given_up(disk: PlannedDisk) -> PlanEntry:
-    """An absent disk that may be removed from a config; with its slot if the user wrote that."""
-    given_up = {"target": disk.target}
+    """An absent disk that may be removed from a config; with its slot if the user wrote that. A
+    drive is removed with any medium."""
+    if disk.is_cd:
+        return {"devtype": "cdrom", "vdev": disk.vdev}
+    given_up: PlanEntry = {"target": disk.target}
     return {**given_up, "vdev": disk.vdev} if "vdev" in disk.options else given_up
 
 

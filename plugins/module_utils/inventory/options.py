@@ -214,7 +214,7 @@ LOOP_OPTIONS: Dict[str, ValueReader] = {
 VBD_OPTIONS: Dict[str, ValueReader] = {
     **{
         name: reader_of(option)
-        for name, option in disk_options.WITH_TARGET.items()
+        for name, option in disk_options.OPTIONS.items()
         if name not in ("target", "vdev")
     },
     "backend": read_backend,

@@ -22,6 +22,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 from ansible_collections.xen.blockdev.plugins.module_utils.image import place as image_place
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import domain_template
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options import (
+    ATTACH_OPTIONS,
     DISK_OPTIONS,
     DOMAIN_OPTIONS,
     EXPANDED,
@@ -41,6 +42,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 
+_CD_SLOT = device_number.parse("hdc")
+"""Where PCs have had their CD drive, and where libxl has always emulated one."""
+
 # ---- what was written ----
 
 
@@ -56,13 +60,18 @@ class PlannedDisk:
     options: Mapping[str, Any]
     """Those of the user, with the size in bytes, and those of the domain's template."""
     path: Optional[str]
-    """The image; None if the disk is a block device or the like."""
+    """The image; None if the disk is a block device or the like, or an empty drive."""
     slot: DeviceNumber
+
+    @property
+    def is_cd(self) -> bool:
+        """Whether it is a CD drive. Its medium is used as it is, and never made or deleted."""
+        return is_cd_drive(self.options)
 
     @property
     def image(self) -> bool:
         """Whether it has a raw image, which xen_raw_disk manages."""
-        return self.path is not None and self.format == "raw"
+        return self.path is not None and self.format == "raw" and not self.is_cd
 
     @property
     def loop(self) -> bool:
@@ -74,7 +83,8 @@ class PlannedDisk:
     @property
     def may_have_loop(self) -> bool:
         """Whether an earlier plan may have bound the image to a loop device."""
-        return self.path is not None and loop_link.SAFE_PATH.fullmatch(self.path) is not None
+        is_safe = self.path is not None and loop_link.SAFE_PATH.fullmatch(self.path) is not None
+        return is_safe and not self.is_cd
 
     @property
     def format(self) -> str:
@@ -82,17 +92,17 @@ class PlannedDisk:
         return str(self.options.get("format", "raw"))
 
     @property
-    def storage(self) -> str:
+    def storage(self) -> Optional[str]:
         """What identifies its data: the image or the target, and the domain that serves it if that
-        is not dom0."""
+        is not dom0. None for an empty drive."""
         backend = self.spec.backend_domain
         return f"{self.target} of domain {backend}" if backend else self.path or self.target
 
     @property
-    def target(self) -> str:
-        """What xl opens."""
+    def target(self) -> Optional[str]:
+        """What xl opens; None for an empty drive."""
         if self.path is None:
-            return str(self.options["target"])
+            return self.options.get("target")
         return loop_link.link_of(self.path) if self.loop else self.path
 
     @property
@@ -123,6 +133,8 @@ class PlannedDisk:
         """The disk as xl has it, not checked. It says its format only if the user has said it: the
         modules do not take what looks like another format as raw unless it is."""
         said = chosen(self.options, VBD_OPTIONS)
+        if self.is_cd and self.target is None:
+            said.pop("format", None)  # A drive without a target is empty, whatever its format.
         spec = DiskSpec(target=self.target, vdev=self.vdev, **said)
         return replace(spec, access=spec.access or spec.effective_access)
 
@@ -217,10 +229,11 @@ class InventoryReader(OptionsReader):
         if "name" not in options:
             return None
         name = options["name"]
-        path = None
-        if "target" not in options:
-            default = posixpath.join(self._images_dir, domain, f"{name}.raw")
-            path = options.get("path", default)
+        path = options.get("path")
+        if path is None and not is_cd_drive(options):
+            path = posixpath.join(self._images_dir, domain, f"{name}.raw")
+        if "target" in options:
+            path = None
         absent = absent or options.get("state") == "absent"
         disk = PlannedDisk(place, domain, name, absent, options, path, slot)
         self._check(disk)
@@ -228,8 +241,37 @@ class InventoryReader(OptionsReader):
 
     def _check(self, disk: PlannedDisk) -> None:
         before = len(self.problems)
+        (self._check_drive if disk.is_cd else self._check_disk)(disk)
+        if not disk.absent and len(self.problems) == before:
+            self.read(disk.place, DiskSpec.check, disk.spec)
+
+    def _check_drive(self, disk: PlannedDisk) -> None:
+        """A CD drive: its medium is a file (``path``) or a block device (``target``)."""
+        self._refuse(disk, IMAGE_OPTIONS, "the medium of a CD drive is used as it is, never made")
+        self._refuse(disk, LOOP_OPTIONS, "QEMU opens the medium of a CD drive itself")
+        self._refuse(disk, ATTACH_OPTIONS, "a guest does not connect to the medium of a CD drive")
+        if disk.options.get("loop"):
+            self.problem(
+                disk.place, "loop: true does not apply: QEMU opens the medium of a CD drive itself"
+            )
+        if disk.format == "empty" and disk.target is not None:
+            self.problem(
+                disk.place,
+                f"format: empty is for a drive without a medium, but this one has {disk.target}: "
+                "omit one of them",
+            )
+        elif disk.path is not None:
+            self.read(f"{disk.place}: path", read_path, disk.path)
+            self._refuse_backend(disk)
+        elif disk.target is not None:
+            self._check_target(disk, disk.target)
+
+    def _check_disk(self, disk: PlannedDisk) -> None:
+        if disk.format == "empty":
+            self.problem(disk.place, "format: empty is for a CD drive only (devtype: cdrom)")
+            return
         if disk.path is None:
-            self._check_target(disk)
+            self._check_target(disk, str(disk.target))
         else:
             self._check_image(disk, disk.path)
         if not disk.image:
@@ -241,8 +283,6 @@ class InventoryReader(OptionsReader):
                     disk.place,
                     "loop: true needs a raw image: a loop device does not convert other formats",
                 )
-        if not disk.absent and len(self.problems) == before:
-            self.read(disk.place, DiskSpec.check, disk.spec)
 
     def _check_image(self, disk: PlannedDisk, path: str) -> None:
         if self.read(f"{disk.place}: path", read_path, path) is None:
@@ -259,27 +299,31 @@ class InventoryReader(OptionsReader):
         if disk.image and not disk.loop and "$" in path:
             # xen_raw_disk would expand an environment variable in it, and xl would not.
             self.problem(disk.place, f"path {described(path)} {EXPANDED}")
+        self._refuse_backend(disk)
+        if not disk.image and "path" not in disk.options:
+            self.problem(
+                disk.place, f"format {disk.format} needs path: such an image is not created"
+            )
+
+    def _refuse_backend(self, disk: PlannedDisk) -> None:
+        """A path is one in dom0."""
         if disk.spec.backend_domain:
             self.problem(
                 disk.place,
                 f"domain {disk.options['backend']} serves this disk, but images are created and "
                 "bound in dom0 only: set target to the path or name that it has in that domain",
             )
-        if not disk.image and "path" not in disk.options:
-            self.problem(
-                disk.place, f"format {disk.format} needs path: such an image is not created"
-            )
 
-    def _check_target(self, disk: PlannedDisk) -> None:
+    def _check_target(self, disk: PlannedDisk, target: str) -> None:
         self._refuse(disk, ["path"], "target is a block device that exists already")
         if not self._is_good_target(disk) or disk_target.is_left_to_others(disk.spec):
             return
-        self.read(f"{disk.place}: target", read_path, disk.target)
-        if loop_link.is_link(disk.target):
+        self.read(f"{disk.place}: target", read_path, target)
+        if loop_link.is_link(target):
             self.problem(
                 disk.place,
-                f"target {described(disk.target)} is the link of a loop device: use path: "
-                f"{loop_link.linked_image(disk.target)}",
+                f"target {described(target)} is the link of a loop device: use path: "
+                f"{loop_link.linked_image(target)}",
             )
 
     def _is_good_target(self, disk: PlannedDisk) -> bool:
@@ -301,14 +345,22 @@ def chosen(options: Mapping[str, Any], names: Iterable[str]) -> Options:
     return {name: options[name] for name in names if name in options}
 
 
+def is_cd_drive(options: Mapping[str, Any]) -> bool:
+    """Whether these options of a disk are those of a CD drive."""
+    return options.get("devtype") == "cdrom"
+
+
 def _slots(disks: Sequence[Options]) -> List[DeviceNumber]:
     """The slot of each disk of a domain: the one that the user wrote, or the next disk number that
     is not in use. Absent disks get one as well, so that no other disk moves when one is marked
-    absent."""
+    absent. A CD drive gets the same slot in any domain, so that it moves no disk either."""
     written = [disk["vdev"].slot if "vdev" in disk else None for disk in disks]
     touched: Set[Optional[int]] = {slot.disk for slot in written if slot}
     free = (number for number in itertools.count() if number not in touched)
-    return [slot or device_number.from_disk_number(next(free)) for slot in written]
+    return [
+        slot or (_CD_SLOT if is_cd_drive(disk) else device_number.from_disk_number(next(free)))
+        for slot, disk in zip(written, disks)
+    ]
 
 
 def _slots_by_name(disks: Iterable[PlannedDisk]) -> Dict[str, List[int]]:

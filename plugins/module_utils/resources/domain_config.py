@@ -52,6 +52,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding a
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config_disks import (
     DisksOfConfig,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config_drives import (
+    warnings_of_drives,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config_item import (
     DomainConfigItem,
 )
@@ -140,9 +143,11 @@ class DomainConfigs(Resource[DomainConfigItem]):
         disks = self._disks.wanted(item, config, former)
         text, sentence = wanted_text(item, config, disks)
         self._refuse_slots(item, config, former, disks)
+        of_drives = warnings_of_drives(item, config, former, text, disks)
         plan = replace(self._plan_text(item, config, text, sentence), file=config.file)
         plan = self._with_links(plan, item, config, stays=True)
         warnings = [
+            *of_drives,
             *self._warnings_of_numbers(item, config, disks, starts=plan.after["autostart"]),
             *_warnings_of_former(item.domain, config, former),
         ]

@@ -41,7 +41,11 @@ INTERFACE = Interface(
         "removed_disks": {
             "type": "list",
             "elements": "dict",
-            "options": {"vdev": {"type": "str"}, "target": {"type": "str"}},
+            "options": {
+                "vdev": {"type": "str"},
+                "target": {"type": "str"},
+                "devtype": disk_options.OPTIONS["devtype"].argument_spec,
+            },
         },
         "known_images": {"type": "list", "elements": "str"},
     },

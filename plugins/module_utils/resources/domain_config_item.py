@@ -162,5 +162,5 @@ def _read_removed(written: Iterable[Mapping[str, Any]]) -> List[RemovedDisk]:
             if vdev is None and target is None:
                 raise ConfigError("nothing says which disk: set vdev, target or both")
             key = None if vdev is None else device_number.parse(vdev).xenstore_key
-        removed.append(RemovedDisk(key, target))
+        removed.append(RemovedDisk(key, target, disk.get("devtype")))
     return removed

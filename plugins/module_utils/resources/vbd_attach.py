@@ -8,7 +8,7 @@ import os
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from typing import Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
@@ -29,7 +29,23 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, locks
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import vbd_attach_disk
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
+    vbd_attach_cdrom,
+    vbd_attach_disk,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_cdrom import (
+    CdDrive,
+    CdDrives,
+    Medium,
+    WantedMedium,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_changes import (
+    attach_patiently,
+    detach_sentence,
+    domain_lock,
+    put_back,
+    take_away,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_disk import (
     Attached,
     AttachedDisk,
@@ -37,7 +53,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_
     WantedVbd,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_script
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import LOCK_SECONDS
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
@@ -96,6 +111,7 @@ class Vbds(Resource[VbdItem]):
         """What is attached after the actions of all items."""
         self._disks: Dict[VbdSlot, AttachedDisk] = dict(attached.disks)
         """The disks as they will be once the actions planned so far have run."""
+        self._drives = CdDrives(attached)
         self._leave_out(emptied(pending))
         self._wanted_slots: Set[VbdSlot] = set()
         self._complete: Set[int] = set()
@@ -114,16 +130,27 @@ class Vbds(Resource[VbdItem]):
             raise XenError("Domain-0 is this host itself and needs no vbd; use the device directly")
         if item.warn_of_unlisted:
             self._complete.add(domain.domid)
+        found = self._disks.get((domain.domid, item.slot.xenstore_key)) if item.slot else None
+        if item.slot:
+            vbd_attach_cdrom.refuse_other_kind(domain, item, found)
         if item.is_absent:
             return self._plan_absent(item, domain)
+        if found and vbd_attach_cdrom.is_drive(domain, found):
+            return self._plan_medium(item, domain, found)
         return self._plan_present(self._wanted(item, domain))
 
     def _leave_out(self, slots: Iterable[DiskSlot]) -> None:
         """Leave out the disks that an earlier task would have detached without check mode."""
         for name, key in slots:
             domain = xen_state.find_domain(name, self._attached.domains)
-            if domain:
-                self._disks.pop((domain.domid, key), None)
+            disk = self._disks.pop((domain.domid, key), None) if domain else None
+            if domain and disk and vbd_attach_cdrom.is_drive(domain, disk):
+                self._expect(self._drives.of(disk).with_medium(None))
+
+    def _expect(self, drive: CdDrive) -> None:
+        """A CD drive will be like this."""
+        self._drives.expect(drive)
+        self._disks[drive.vbd.domid, drive.vbd.xenstore_key] = drive.as_disk()
 
     def warnings(self) -> List[str]:
         """See Resource.warnings: the disks of a domain that no item names."""
@@ -142,9 +169,9 @@ class Vbds(Resource[VbdItem]):
         self._after = Attached.now()
 
     @property
-    def _disks_after(self) -> Mapping[VbdSlot, AttachedDisk]:
-        """As ``settle`` has read them, or read now."""
-        return (self._after or Attached.now()).disks
+    def _attached_after(self) -> Attached:
+        """As ``settle`` has read it, or read now."""
+        return self._after or Attached.now()
 
     # ---- present ----
 
@@ -152,13 +179,17 @@ class Vbds(Resource[VbdItem]):
         if item.slot is None or item.target is None:
             option = "vdev" if item.slot is None else "target"
             raise XenError(f"{option} is missing: set vdev and target of a disk to attach")
-        try:
-            target, storage = self._attached.find(item.disk)
-        except (MissingError, loop_binding.LoopError):
-            if not loop_link.is_announced(item.target, self._pending):
-                raise
-            target, storage = item.target, self._announced_storage(item.disk, item.target)
+        target, storage = self._find(item, item.target)
         return WantedVbd(item, domain, item.slot.xenstore_key, target, storage)
+
+    def _find(self, item: VbdItem, target: str) -> Tuple[str, Storage]:
+        """See Attached.find; an earlier task may be about to make the target."""
+        try:
+            return self._attached.find(item.disk)
+        except (MissingError, loop_binding.LoopError):
+            if not loop_link.is_announced(target, self._pending):
+                raise
+            return target, self._announced_storage(item.disk, target)
 
     def _announced_storage(self, disk: DiskSpec, target: str) -> Storage:
         """What a target will lead to that an earlier task makes: an image that exists already may
@@ -170,11 +201,7 @@ class Vbds(Resource[VbdItem]):
 
     def _plan_present(self, wanted: WantedVbd) -> Plan:
         spec = wanted.spec
-        if wanted.slot in self._wanted_slots:
-            raise XenError(
-                f"slot {wanted.vdev} of domain {wanted.domain.name} is listed twice; list it once"
-            )
-        self._wanted_slots.add(wanted.slot)
+        self._refuse_second(wanted.slot, wanted.vdev, wanted.domain)
         found = self._disks.get(wanted.slot)
         before = _state(wanted.domain, wanted.devid, found.vbd if found else None)
         read_back = partial(self._read_back_present, wanted)
@@ -188,6 +215,11 @@ class Vbds(Resource[VbdItem]):
         action = Action(sentence, partial(self._bring, sentence, wanted, spec, found))
         return Plan(before, _expected_state(wanted), read_back, [action], warnings)
 
+    def _refuse_second(self, slot: VbdSlot, vdev: str, domain: Domain) -> None:
+        if slot in self._wanted_slots:
+            raise XenError(f"slot {vdev} of domain {domain.name} is listed twice; list it once")
+        self._wanted_slots.add(slot)
+
     def _refuse(self, wanted: WantedVbd, found: Optional[AttachedDisk]) -> None:
         """Raise XenError if the disk must not be attached; ``found`` is the one in its slot."""
         if found and not wanted.item.replace:
@@ -196,15 +228,20 @@ class Vbds(Resource[VbdItem]):
             raise XenError(
                 f"{vbd_attach_disk.taken(wanted, found)}; {first}set replace: true to swap it"
             )
+        if found:
+            self._attached.refuse_detach(found.vbd)
+        if wanted.item.disk.specification == "virtio":
+            raise XenError(
+                "xl cannot attach a virtio disk to a running domain; add it to the config, and "
+                "start the domain again"
+            )
         vbd_attach_disk.refuse_as_raw(wanted, found)
         self._attached.refuse(wanted.as_disk(), self._disks.values())
 
     def _bring(
         self, sentence: str, wanted: WantedVbd, spec: str, old: Optional[AttachedDisk]
     ) -> Learned:
-        with explained(f"cannot {sentence}"), locks.exclusive(
-            _lock_of(wanted.domain), LOCK_SECONDS
-        ):
+        with explained(f"cannot {sentence}"), domain_lock(wanted.domain):
             if old is None:
                 return Learned(warnings=self._attach(wanted, spec))
             return Learned(warnings=self._replace(wanted, spec, old))
@@ -225,30 +262,30 @@ class Vbds(Resource[VbdItem]):
                 raise XenError("another program changed where its target leads; run again")
             now.refuse(wanted.as_disk(), now.disks.values())
             attach = partial(xl.attach, wanted.domain, wanted.devid, spec)
-            warnings = _patiently(attach, wanted.storage, now)
+            warnings = attach_patiently(attach, wanted.storage, now)
         if wanted.item.wait_for:
             states = AWAITED[wanted.item.wait_for]
             xl.await_state(wanted.domain, wanted.devid, states, wanted.item.timeout)
         return warnings
 
     def _replace(self, wanted: WantedVbd, spec: str, old: AttachedDisk) -> Sequence[str]:
-        left = _state(wanted.domain, wanted.devid, old.vbd)
-        _detach(wanted.item, wanted.domain, old.vbd, left)
+        left, gone = (_state(wanted.domain, wanted.devid, vbd) for vbd in (old.vbd, None))
+        take_away(wanted.item, wanted.domain, old, left, gone)
         try:
             return self._attach(wanted, spec)
         except (BlockdevError, OSError) as error:
-            is_back, outcome = _put_back(wanted.domain, old)
+            is_back, outcome = put_back(wanted.domain, old)
             message = f"{error}; {old.vbd.target} {outcome}"
             if is_back:
                 raise XenError(message) from None
             raise PartlyDoneError(
                 message,
-                _state(wanted.domain, wanted.devid, None),
-                _detach_sentence(wanted.domain, old.vbd),
+                gone,
+                detach_sentence(wanted.domain, old.vbd),
             ) from None
 
     def _read_back_present(self, wanted: WantedVbd) -> State:
-        found = self._disks_after.get(wanted.slot)
+        found = self._attached_after.disks.get(wanted.slot)
         if found is None:
             raise XenError(
                 f"{wanted.target} was attached to domain {wanted.domain.name}, but another program "
@@ -261,19 +298,46 @@ class Vbds(Resource[VbdItem]):
             )
         return _state(wanted.domain, wanted.devid, found.vbd)
 
+    # ---- CDs ----
+
+    def _plan_medium(self, item: VbdItem, domain: Domain, disk: AttachedDisk) -> Plan:
+        medium = None if item.target is None else Medium(*self._find(item, item.target))
+        wanted = WantedMedium.of(item, domain, medium)
+        self._refuse_second(disk.slot, disk.vbd.vdev, domain)
+        drive = self._drives.of(disk)
+        read_back = partial(self._read_back_medium, wanted, drive)
+        if drive.holds(wanted.medium):
+            return Plan(drive.state, drive.state, read_back)
+        sentence, after = wanted.sentence(drive), drive.with_medium(wanted.medium)
+        with explained(f"cannot {sentence}"):
+            vbd_attach_cdrom.refuse_medium(wanted, drive, self._attached, self._disks.values())
+            warnings = self._attached.warnings(after.as_disk())
+        self._expect(after)
+        action = self._changing(sentence, wanted, drive)
+        return Plan(drive.state, after.state, read_back, [action], warnings)
+
+    def _changing(self, sentence: str, wanted: WantedMedium, drive: CdDrive) -> Action:
+        def change() -> None:
+            with explained(f"cannot {sentence}"), domain_lock(wanted.domain):
+                vbd_attach_cdrom.change(wanted, drive)
+
+        return Action(sentence, change)
+
+    def _read_back_medium(self, wanted: WantedMedium, drive: CdDrive) -> State:
+        return vbd_attach_cdrom.state_after(wanted, drive, self._attached_after)
+
     # ---- absent ----
 
     def _plan_absent(self, item: VbdItem, domain: Domain) -> Plan:
         if item.slot is None and item.target is None:
             raise XenError("vdev and target are missing: set one of them for the disk to detach")
         disks = self._to_detach(item, domain)
-        for disk in disks:
-            del self._disks[disk.slot]
+        actions = [self._taking_away(item, domain, disk) for disk in disks]
         return Plan(
             before=_absent_state(domain, [disk.vbd for disk in disks]),
             after=_absent_state(domain, [], disks),
             read_back=partial(self._read_back_absent, domain, disks),
-            actions=[self._detaching(item, domain, disk.vbd) for disk in disks],
+            actions=actions,
         )
 
     def _to_detach(self, item: VbdItem, domain: Domain) -> List[AttachedDisk]:
@@ -281,10 +345,27 @@ class Vbds(Resource[VbdItem]):
         if item.slot is not None:
             devid = item.slot.xenstore_key
             disks = [disk for disk in disks if disk.vbd.xenstore_key == devid]
-        if item.target is not None:
-            wanted = self._found_or_named(item, item.target)
-            disks = [disk for disk in disks if _is_target(item.target, wanted, disk)]
-        return disks
+        wanted = None if item.target is None else self._found_or_named(item, item.target)
+        return [disk for disk in disks if self._is_concerned(item, wanted, domain, disk)]
+
+    def _is_concerned(
+        self, item: VbdItem, wanted: Optional[Storage], domain: Domain, disk: AttachedDisk
+    ) -> bool:
+        """Whether the disk has the data of the item's target; ``wanted``: that data, None for any.
+        An empty CD drive has nothing to eject."""
+        if vbd_attach_cdrom.is_drive(domain, disk):
+            return self._drives.has(disk, wanted)
+        return wanted is None or _is_target(str(item.target), wanted, disk)
+
+    def _taking_away(self, item: VbdItem, domain: Domain, disk: AttachedDisk) -> Action:
+        if not vbd_attach_cdrom.is_drive(domain, disk):
+            with explained(f"cannot {detach_sentence(domain, disk.vbd)}"):
+                self._attached.refuse_detach(disk.vbd)
+            del self._disks[disk.slot]
+            return self._detaching(item, domain, disk)
+        drive, empty = self._drives.of(disk), WantedMedium(item, domain, None)
+        self._expect(drive.with_medium(None))
+        return self._changing(empty.sentence(drive), empty, drive)
 
     def _found_or_named(self, item: VbdItem, target: str) -> Storage:
         """The storage of a target; by its name alone if the target is gone."""
@@ -293,81 +374,40 @@ class Vbds(Resource[VbdItem]):
         except BlockdevError:
             return Storage(target)
 
-    def _detaching(self, item: VbdItem, domain: Domain, vbd: Vbd) -> Action:
-        sentence = _detach_sentence(domain, vbd)
+    def _detaching(self, item: VbdItem, domain: Domain, disk: AttachedDisk) -> Action:
+        sentence = detach_sentence(domain, disk.vbd)
 
         def detach() -> None:
-            with explained(f"cannot {sentence}"), locks.exclusive(_lock_of(domain), LOCK_SECONDS):
-                _detach(item, domain, vbd, _absent_state(domain, [vbd]))
+            with explained(f"cannot {sentence}"), domain_lock(domain):
+                left, gone = _absent_state(domain, [disk.vbd]), _absent_state(domain, [], [disk])
+                take_away(item, domain, disk, left, gone)
 
         # dom0 does not learn from a frontend whether its guest has the disk mounted.
         return Action(f"{sentence}, even if its guest has it mounted", detach)
 
     def _read_back_absent(self, domain: Domain, disks: Sequence[AttachedDisk]) -> State:
-        left = [disk for disk in disks if self._is_left(disk)]
+        left = [disk for disk in disks if self._is_left(domain, disk)]
         if left:
             slots = ", ".join(disk.vbd.vdev for disk in left)
             raise XenError(
-                f"{slots} of domain {domain.name} was detached, but another program attached it "
+                f"{slots} of domain {domain.name} was emptied, but another program has filled it "
                 "again; run again"
             )
         return _absent_state(domain, [], disks)
 
-    def _is_left(self, detached: AttachedDisk) -> bool:
-        """Whether the disk is still in its slot, and no other item attached it there."""
+    def _is_left(self, domain: Domain, detached: AttachedDisk) -> bool:
+        """Whether the disk is still in its slot, or something in that CD drive, and no other item
+        brought it there."""
         if detached.slot in self._wanted_slots:
             return False
-        found = self._disks_after.get(detached.slot)
+        after = self._attached_after
+        found = after.disks.get(detached.slot)
+        if found and vbd_attach_cdrom.is_drive(domain, found):
+            return CdDrives(after).has(found, None)
         return found is not None and found.vbd.target == detached.vbd.target
 
 
-# ---- changing ----
-
-
-def _patiently(attach: Callable[[], None], storage: Storage, before: Attached) -> Sequence[str]:
-    """Attach a disk, again if the host was too slow, and return warnings. ``storage``: the disk's;
-    ``before``: what was attached before."""
-    files = {storage.file} if storage.file else set()
-    return xl.patiently(attach, partial(block_script.release, files, before.bindings))
-
-
-def _detach(item: VbdItem, domain: Domain, planned: Vbd, left: State) -> None:
-    """Detach the disk that was planned, but not one that another run has attached there since.
-
-    Raises PartlyDoneError with the state ``left`` if the guest was asked, but keeps the disk.
-    """
-    now = xen_state.read_slot(domain, planned.xenstore_key)
-    if now is None:
-        return
-    if (now.target, now.physical_device) != (planned.target, planned.physical_device):
-        raise XenError(f"slot {planned.vdev} now holds {now.target}; run again")
-    try:
-        xl.detach(domain, planned.xenstore_key, item.timeout, item.force)
-    except XenError as error:
-        after = xen_state.read_slot(domain, planned.xenstore_key)
-        if not now.online or after is None or after.online:
-            raise
-        asked = f"ask domain {domain.name} to release {planned.target} ({planned.vdev})"
-        raise PartlyDoneError(str(error), left, asked) from None
-
-
-def _put_back(domain: Domain, old: AttachedDisk) -> Tuple[bool, str]:
-    """Attach the replaced disk again, unless another domain has taken it since. Returns whether it
-    is attached, and the outcome for an error message."""
-    vbd = old.vbd
-    if vbd.flaw:
-        return False, f"was not put back: it {vbd.flaw}"
-    if vbd.backend_domid != 0:
-        return False, "was not put back: it is served by another domain"
-    try:
-        with locks.exclusive(sharing_rules.LOCK, LOCK_SECONDS):
-            now = Attached.now()
-            now.refuse(old, now.disks.values())
-            attach = partial(xl.attach, domain, vbd.xenstore_key, vbd_attach_disk.spec_of(vbd))
-            warnings = _patiently(attach, old.storage, now)
-    except (BlockdevError, OSError) as error:
-        return False, f"could not be put back as {vbd.vdev}: {error}"
-    return True, "; ".join(["was put back", *warnings])
+# ---- comparing ----
 
 
 def _is_target(target: str, wanted: Storage, disk: AttachedDisk) -> bool:
@@ -382,14 +422,6 @@ def _remedy(found: AttachedDisk) -> str:
     if not found.vbd.online:
         return "have the guest release it, or set force: true to detach it"
     return "another program attached it just now; run again"
-
-
-def _detach_sentence(domain: Domain, vbd: Vbd) -> str:
-    return f"detach {vbd.target} ({vbd.vdev}) from domain {domain.name}"
-
-
-def _lock_of(domain: Domain) -> str:
-    return f"domain-{domain.domid}"
 
 
 # ---- results ----

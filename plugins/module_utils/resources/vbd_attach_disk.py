@@ -18,13 +18,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding a
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing import media
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.emulated import EmulatedDrives
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import Claim
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
     Storage,
     backing_file_of,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.xenstore import Store
@@ -127,6 +129,7 @@ class Attached:
         self._usage = Usage(xen_state.vbds(store))
         found = [AttachedDisk(vbd, self._usage.storages.of_vbd(vbd)) for vbd in self._usage.vbds]
         self.disks: Mapping[VbdSlot, AttachedDisk] = {disk.slot: disk for disk in found}
+        self.emulated = EmulatedDrives(self.domains, self._usage.storages)
 
     @classmethod
     def now(cls) -> Attached:
@@ -163,12 +166,37 @@ class Attached:
             raise XenError(f"its driver domain {backend} (backend) is not running on this host")
         return server.domid
 
+    def storage_of_vbd(self, vbd: Vbd) -> Storage:
+        """See Storages.of_vbd."""
+        return self._usage.storages.of_vbd(vbd)
+
+    def storage_of_medium(self, path: str, domid: int) -> Storage:
+        """See media.storage_of."""
+        return media.storage_of(path, domid, self._usage.storages)
+
     def refuse(self, disk: AttachedDisk, beside: Iterable[AttachedDisk]) -> None:
         """Raise XenError if the disk must not be attached: if dom0 itself uses its data, or one of
         the disks ``beside`` it, in another slot, has them and not both are read-only."""
         others = [other.claim for other in beside if other.slot != disk.slot]
         sharing_rules.refuse_sharing(disk.claim, others, SHARING_HINT)
         sharing_rules.refuse_use_by_dom0(disk.claim, self._usage)
+
+    def refuse_detach(self, vbd: Vbd) -> None:
+        """Raise XenError if the disk cannot be taken away from its running domain: QEMU keeps what
+        it emulates open, even if xl takes it away by force."""
+        drive = self.emulated.of_vbd(vbd)
+        if drive:
+            raise XenError(
+                f"QEMU emulates it for the guest (drive {drive.name}), which does not use it by PV "
+                "drivers, and would keep it open; shut the guest down first"
+            )
+        if vbd.specification == "virtio":
+            raise XenError("xl cannot detach a virtio disk; shut the guest down first")
+
+    def left_open(self, disk: AttachedDisk) -> List[User]:
+        """The QEMU of the disk's domain if it keeps a detached disk open."""
+        users = self._usage.left_open(disk.storage)
+        return [user for user in users if user.domid == disk.vbd.domid]
 
     def warnings(self, disk: AttachedDisk) -> List[str]:
         """See sharing_rules.sharing_warnings."""
@@ -180,10 +208,17 @@ def refuse_as_raw(wanted: WantedVbd, found: Optional[AttachedDisk]) -> None:
     sets ``format: raw``. A disk ``found`` in the slot that is raw already stays so: its guest may
     have written the signature."""
     has_it = found and found.vbd.format == "raw" and wanted.storage.is_same(found.storage)
-    if has_it or wanted.item.disk.format is not None or not wanted.storage.identities:
+    if not has_it:
+        refuse_foreign_as_raw(wanted.item, wanted.target, wanted.storage)
+
+
+def refuse_foreign_as_raw(item: VbdItem, target: str, storage: Storage) -> None:
+    """Raise BlockdevError if what is at the path ``target`` is an image of another format, unless
+    the user sets ``format: raw``."""
+    if item.disk.format is not None or not storage.identities:
         return
     with suppress(FileNotFoundError):
-        raw_content.refuse_foreign(wanted.target, os.stat(wanted.target))
+        raw_content.refuse_foreign(target, os.stat(target))
 
 
 def differences(wanted: WantedVbd, found: AttachedDisk) -> List[str]:

@@ -12,7 +12,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk import options a
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_item import VbdItem
 
 DEFAULTS = {
-    name: {**disk_options.WITH_TARGET[name].argument_spec, "default": default}
+    name: {**disk_options.OPTIONS[name].argument_spec, "default": default}
     for name, default in (("access", "rw"), ("devtype", "disk"))
 }
 
@@ -21,7 +21,7 @@ INTERFACE = Interface(
     identity=("domain", "vdev", "target"),
     options={
         "domain": {"type": "str"},
-        **disk_options.argument_spec(disk_options.WITH_TARGET),
+        **disk_options.argument_spec(disk_options.OPTIONS),
         **DEFAULTS,
         "state": STATE,
         "wait": {"type": "bool", "default": True},

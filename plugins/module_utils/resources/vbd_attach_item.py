@@ -10,7 +10,7 @@ from typing import Any, Dict, Optional
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS, WITH_TARGET
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import OPTIONS
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.units import checked_seconds
 
@@ -47,7 +47,7 @@ class VbdItem:
     def read(cls, options: State) -> VbdItem:
         """From the checked options of xen_vbd_attach. Raises DeviceNumberError for a bad vdev."""
         vdev = options["vdev"]
-        disk: Dict[str, Any] = {name: options[name] for name in WITH_TARGET}
+        disk: Dict[str, Any] = {name: options[name] for name in OPTIONS}
         access = OPTIONS["access"].meaning(options["access"])
         return cls(
             domain=options["domain"],

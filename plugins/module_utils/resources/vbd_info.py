@@ -5,19 +5,25 @@
 from __future__ import annotations
 
 import os
-from typing import List, Optional
+from typing import List, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0
 from ansible_collections.xen.blockdev.plugins.module_utils.host.blkid import Content, Prober, Warn
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.emulated import EmulatedDrives
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
+    Storages,
     backing_file_of,
     block_device_path,
     decimal,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import device_model
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
-from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
+from ansible_collections.xen.blockdev.plugins.module_utils.xen.device_model import EmulatedDrive
+from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 
 
 def describe_vbds(domains: Optional[List[str]], probe: bool, warn: Warn) -> List[State]:
@@ -29,11 +35,43 @@ def describe_vbds(domains: Optional[List[str]], probe: bool, warn: Warn) -> List
     wanted = None if domains is None else {xen_state.find_domain(name, running) for name in domains}
     ids = None if wanted is None else {domain.domid for domain in wanted if domain}
     prober = Prober(warn, probe)
+    media = _Media(running, warn)
     return [
-        {**_described(vbd), **_content(vbd, prober).as_state()}
+        {**_described(vbd), **media.describe(vbd), **_content(vbd, prober).as_state()}
         for vbd in xen_state.vbds(store)
         if ids is None or vbd.domid in ids
     ]
+
+
+class _Media:
+    """What QEMU says of the disks that it emulates. The QEMU of each HVM domain is asked once."""
+
+    def __init__(self, domains: Sequence[Domain], warn: Warn) -> None:
+        self._types = {domain.domid: domain.type for domain in domains}
+        self._drives = EmulatedDrives(domains, Storages(loop_binding.scan()))
+        self._silent: Set[int] = set()
+        """Ids of the domains whose QEMU does not answer."""
+        self._warn = warn
+
+    def describe(self, vbd: Vbd) -> State:
+        """Whether a disk is emulated, None if that is not known, and what is in a CD drive."""
+        if self._types.get(vbd.domid) in ("pv", "pvh"):
+            return {"emulated": False, "medium": None}
+        drive = self._find(vbd)
+        is_known = vbd.domid not in self._silent and device_model.is_in_dom0(vbd.domid)
+        return {
+            "emulated": drive is not None if is_known else None,
+            "medium": drive.medium if drive and vbd.devtype == "cdrom" else None,
+        }
+
+    def _find(self, vbd: Vbd) -> Optional[EmulatedDrive]:
+        if vbd.domid not in self._silent:
+            try:
+                return self._drives.of_vbd(vbd)
+            except XenError as error:
+                self._silent.add(vbd.domid)
+                self._warn(f"emulated and medium of domain {vbd.domain} are not known: {error}")
+        return None
 
 
 def _content(vbd: Vbd, prober: Prober) -> Content:
@@ -52,6 +90,7 @@ def _described(vbd: Vbd) -> State:
         "domid": vbd.domid,
         "xenstore_key": vbd.xenstore_key,
         "vdev": vbd.vdev,
+        "devtype": vbd.devtype,
         "target": vbd.target,
         "backing_file": backing_file_of(vbd),
         "physical_device": decimal(vbd.physical_device),

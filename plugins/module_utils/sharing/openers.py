@@ -36,16 +36,22 @@ class Openers:
         self._looks: List[OpenFiles] = []
 
     def wait_for_lasting(
-        self, identities: Collection[Identity], for_writing: bool = False
+        self,
+        identities: Collection[Identity],
+        for_writing: bool = False,
+        counts: Callable[[str], bool] = lambda pid: True,
     ) -> List[str]:
         """The ids of the processes that keep one of ``identities`` open, or open for writing.
 
-        Waits while there is such a process, until the last look.
+        Waits while there is such a process, until the last look. ``counts``: whether a process of
+        that id is one.
         """
         lasting: Optional[List[str]] = None
         for look in self._wait_for_looks():
             pids = _pids(look, identities, for_writing)
-            lasting = pids if lasting is None else [pid for pid in lasting if pid in pids]
+            if lasting is None:
+                lasting = list(filter(counts, pids))
+            lasting = [pid for pid in lasting if pid in pids]
             if not lasting:
                 break
         return lasting or []

@@ -105,8 +105,9 @@ def _relation(wanted: Claim, mine: Use, other: Claim, theirs: Use) -> str:
 
 
 def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
-    """Raise XenError if dom0 itself uses the data of the disk, if a saved domain needs it, or if a
-    process has it open for writing and the domain could write too."""
+    """Raise XenError if dom0 itself uses the data of the disk, if a saved domain needs it, if a
+    domain that has lost it has it open all the same, or if another process has it open for writing
+    and the domain could write too."""
     for use in wanted.uses:
         for user in _users(use.storage, usage):
             if user.kind in DOM0_USES:
@@ -118,9 +119,27 @@ def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
                 f"dom0 holds {use.words} exclusively (O_EXCL), e.g. for btrfs, ZFS or an iSCSI "
                 "target; release it first"
             )
+        _refuse_what_was_lost(use, usage)
         writers = usage.writers(use.storage) if wanted.access != "ro" else ()
         if writers:
             raise XenError(f"{use.words} is {join(writers)} in dom0; release it first")
+
+
+def _refuse_what_was_lost(use: Use, usage: Usage) -> None:
+    """Raise XenError if a domain that has lost the disk may still read or write its data."""
+    left = usage.left_open(use.storage)
+    if left:
+        raise XenError(
+            f"{use.words} is {join(left)}, though that domain no longer has it as a disk; shut "
+            "that domain down first"
+        )
+    if use.storage.devices and usage.closing:
+        domid, key = usage.closing[0]
+        raise XenError(
+            f"the kernel still serves a disk to domain {domid} that xenstore no longer has (slot "
+            f"{key}), which may be {use.storage.name}: the guest's last requests have not ended; "
+            "run again when they have, or shut that domain down"
+        )
 
 
 def sharing_warnings(wanted: Claim, usage: Usage) -> List[str]:

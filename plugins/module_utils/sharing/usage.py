@@ -46,7 +46,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage impor
     Storages,
     block_device_path,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, saved_domains
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 
 if TYPE_CHECKING:
@@ -170,11 +170,38 @@ class Usage:
         Not the QEMU of a domain that has a disk with this data, as that disk is known; but a QEMU
         that still has a disk open after its domain has lost it.
         """
-        users = self._keeping_open(self.storages.written_with(storage), for_writing=True)
-        if any(user.domid is not None for user in users):
-            domids = {vbd.domid for vbd in self.vbds if self.storages.of_vbd(vbd).overlaps(storage)}
-            users = [user for user in users if user.domid not in domids]
-        return users
+        return self._keeping_open(
+            self.storages.written_with(storage),
+            for_writing=True,
+            counts=lambda pid: not self._has_disk(Process(pid).domid, storage),
+        )
+
+    def left_open(self, storage: Storage) -> List[User]:
+        """The QEMUs that keep something open, if only for reading, through which they reach
+        ``storage``, though their domains have no disk with this data, or no longer."""
+
+        def is_left(pid: str) -> bool:
+            domid = Process(pid).domid
+            return domid is not None and not self._has_disk(domid, storage)
+
+        return self._keeping_open(self.storages.written_with(storage), counts=is_left)
+
+    def _has_disk(self, domid: Optional[int], storage: Storage) -> bool:
+        return any(
+            vbd.domid == domid and self.storages.of_vbd(vbd).overlaps(storage) for vbd in self.vbds
+        )
+
+    @cached_property
+    def closing(self) -> List[blkback.Slot]:
+        """The slots that the kernel still serves though xenstore no longer has them. Waits for it
+        to close them. Raises XenError."""
+        known = _slots(self.vbds)
+        if known.issuperset(blkback.served()):
+            return []
+        # Another program may have attached one just now.
+        return blkback.wait_for_closed(
+            lambda slot: slot not in _slots(xen_state.attached_devices())
+        )
 
     def naming(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[User]:
         """The configs that name the image at the path ``image``, for running domains or not.
@@ -198,9 +225,12 @@ class Usage:
         return [user for user in self._keeping_open(identities) if user.domid not in domids]
 
     def _keeping_open(
-        self, identities: Collection[Identity], for_writing: bool = False
+        self,
+        identities: Collection[Identity],
+        for_writing: bool = False,
+        counts: Callable[[str], bool] = lambda pid: True,
     ) -> List[User]:
-        pids = self._openers.wait_for_lasting(identities, for_writing)
+        pids = self._openers.wait_for_lasting(identities, for_writing, counts)
         return [_process(pid, for_writing) for pid in pids]
 
     @cached_property
@@ -319,6 +349,10 @@ class Usage:
             (loop_binding.file_id(status), User("swap", "used as swap"))
             for status in _statuses(mounts.swap_paths())
         )
+
+
+def _slots(vbds: Iterable[xen_state.Vbd]) -> Set[blkback.Slot]:
+    return {(vbd.domid, vbd.xenstore_key) for vbd in vbds}
 
 
 def _grouped(pairs: Iterable[Tuple[Key, User]]) -> Dict[Key, List[User]]:

@@ -8,6 +8,7 @@ drive, only QEMU knows. A guest with PV drivers has QEMU give up the emulated di
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Any, Dict, Iterable, List, Mapping, Optional
 
@@ -37,7 +38,17 @@ class EmulatedDrive:
     medium: Optional[str]
     """The path that was opened; None if the drive is empty."""
     is_locked: bool = False
-    """Whether the guest has locked the medium in."""
+    """Whether the guest keeps the medium in: it has locked the tray, which is closed."""
+
+
+def is_in_dom0(domid: int) -> bool:
+    """Whether a QEMU in dom0 was started for a domain; not, if it has one in a stub domain."""
+    return os.path.exists(_socket_of(domid))
+
+
+def _socket_of(domid: int) -> str:
+    # libxl has a socket of its own, since QEMU talks to one client at a time on each.
+    return f"{RUN_DIR}/qmp-libxenstat-{domid}"
 
 
 def drives(domid: int) -> List[EmulatedDrive]:
@@ -47,8 +58,7 @@ def drives(domid: int) -> List[EmulatedDrive]:
     is a QEMU that does not answer.
     """
     try:
-        # libxl has a socket of its own, since QEMU talks to one client at a time on each.
-        with qmp.connect(f"{RUN_DIR}/qmp-libxenstat-{domid}", SECONDS) as qemu:
+        with qmp.connect(_socket_of(domid), SECONDS) as qemu:
             blocks: List[Dict[str, Any]] = qemu.execute("query-block")
             files = [block.get("inserted", {}).get("file", "") for block in blocks]
             has_sets = any(file.startswith(_FDSET) for file in files)
@@ -62,11 +72,19 @@ def drives(domid: int) -> List[EmulatedDrive]:
         EmulatedDrive(
             name=block["device"],
             medium=paths.get(file, file) or None,
-            is_locked=bool(block.get("locked")),
+            is_locked=bool(block.get("locked")) and not block.get("tray_open"),
         )
         for block, file in zip(blocks, files)
         if block.get("device")
     ]
+
+
+def drive_now(domid: int, name: str) -> EmulatedDrive:
+    """The drive of a domain that QEMU calls ``name``. Raises XenError if QEMU does not tell."""
+    found = next((drive for drive in drives(domid) if drive.name == name), None)
+    if found is None:
+        raise XenError(f"QEMU does not emulate drive {name} of domain {domid} any more")
+    return found
 
 
 def _paths_of_sets(sets: Iterable[Mapping[str, Any]]) -> Dict[str, str]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, programs
@@ -35,8 +35,17 @@ INIT_WAIT = 2
 INITIALISED = 3
 CONNECTED = 4
 
-BACKEND_KINDS = ("vbd", "qdisk")
-"""The directories of backends below the backend's domain: of the kernel's blkback and of QEMU."""
+BACKENDS = "/local/domain/0/backend"
+BACKEND_KINDS = {"vbd": ("vbd", "qdisk", "vbd3"), "virtio_disk": ("virtio_disk",)}
+"""The kinds of devices that are disks, each with the directories of its backends below the domain
+that serves it: of the kernel's blkback, QEMU, blktap (Xen 4.20), and a program for virtio
+(libxl_types_internal.idl). What is in no directory of these or OTHER_KINDS may be a disk too."""
+
+OTHER_KINDS = (
+    *("9pfs", "argo", "console", "pci", "pvcalls", "qnic", "qusb", "vdispl", "vfb", "vif"),
+    *("vinput", "virtio", "vkbd", "vsnd", "vtpm", "vtpm2", "vuart", "vusb", "xen_9pfs"),
+)
+"""Devices that are no disks: Xen's public/io and libxl_types_internal.idl."""
 
 _DISK_NODES = (
     "params",
@@ -63,13 +72,22 @@ _BACKEND_NODES = (
 )
 """The nodes of a backend that are read."""
 
-_BACKEND = re.compile(r"/local/domain/(?P<domid>[0-9]{1,5})/backend/(?P<kind>[a-z0-9_]+)/.*")
+_BACKEND = re.compile(r"/local/domain/(?P<domid>[0-9]{1,5})/backend/.*")
+_SLOT = re.compile(
+    rf"/libxl/(?P<domid>[0-9]{{1,10}})/device/(?P<kind>[^/]+)/(?P<key>[0-9]{{1,10}})|"
+    rf"{BACKENDS}/(?P<served_by>[^/]+)/(?P<served>[0-9]{{1,10}})/(?P<served_key>[0-9]{{1,10}})"
+)
+"""Where a slot is: in libxl's copy of the devices, and below the backends of dom0."""
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NUMBER = re.compile(r"-?[0-9]{1,20}")
 # Hexadecimal; Linux has 12 bits for the major number and 20 for the minor.
 _MAJOR_MINOR = re.compile(r"([0-9a-f]{1,3}):([0-9a-f]{1,5})")
 # For a disk that QEMU serves, libxl writes the format before the target.
 _QDISK_PARAMS = re.compile(r"(?P<format>aio|qcow2?|vhd|qed|):(?P<target>.*)", re.DOTALL)
+
+
+Children = Callable[[Sequence[str]], List[List[str]]]
+"""Gives the names of the nodes directly below each path."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +98,8 @@ class Domain:
     name: str
     uuid: str
     """In lower case; empty for dom0."""
+    type: Optional[str] = None
+    """``hvm``, ``pv`` or ``pvh``; None for dom0."""
 
 
 @dataclass(frozen=True)
@@ -102,14 +122,14 @@ class Vbd:
     format: Optional[str] = "raw"
     """None if the backend's parameters do not name it."""
     backendtype: Optional[str] = None
-    """``phy``, ``qdisk``."""
+    """``phy``, ``qdisk``, ``tap`` or ``standalone``."""
     devtype: Optional[str] = "disk"
     script: Optional[str] = None
     """The absolute path of the hotplug script; None if there is none."""
     discard: Optional[bool] = None
     direct_io_safe: bool = False
     specification: Optional[str] = None
-    """The protocol; None with xl before Xen 4.17, which has only one."""
+    """The protocol, ``xen`` or ``virtio``; None with xl before Xen 4.17, which has only one."""
     backend_domid: int = 0
     """The domain that serves the disk. Devices and paths of this host are those of dom0 only."""
     physical_device: Optional[Tuple[int, int]] = None
@@ -154,6 +174,31 @@ class Vbd:
         )
 
 
+class _StoredSlot(NamedTuple):
+    """The place of a disk in xenstore."""
+
+    domid: int
+    key: int
+    kind: str = "vbd"
+    """Of BACKEND_KINDS, or that of a device which is not known."""
+
+    @property
+    def entry(self) -> str:
+        """The directory of libxl's copy."""
+        return f"/libxl/{self.domid}/device/{self.kind}/{self.key}"
+
+    @property
+    def frontend(self) -> str:
+        """The directory that the guest can write."""
+        return f"/local/domain/{self.domid}/device/{self.kind}/{self.key}"
+
+    @property
+    def backends(self) -> List[str]:
+        """The directories that its backend may have in dom0."""
+        kinds = BACKEND_KINDS.get(self.kind, (self.kind,))
+        return [f"{BACKENDS}/{kind}/{self.domid}/{self.key}" for kind in kinds]
+
+
 def read_store() -> Store:
     """The part of xenstore about domains and their disks.
 
@@ -166,31 +211,51 @@ def read_store() -> Store:
 
 def _domain_values(connection: Connection) -> Dict[str, str]:
     """The values of all nodes that are needed, by path."""
-    running, copied = connection.children(["/local/domain", "/libxl"])
+    (running,) = connection.children(["/local/domain"])
     nodes = [f"/local/domain/{domid}/{node}" for domid in running for node in ("name", "vm")]
-    owners = {f"/libxl/{domid}/device/vbd": domid for domid in copied}
-    backends = [f"/local/domain/0/backend/{kind}" for kind in BACKEND_KINDS]
-    for backend, served in zip(backends, connection.children(backends)):
-        owners.update({f"{backend}/{domid}": domid for domid in served})
-    slots = {
-        (_number(domid), _number(key))
-        for domid, keys in zip(owners.values(), connection.children(list(owners)))
-        for key in keys
-    }
-    known = sorted((domid, key) for domid, key in slots if domid is not None and key is not None)
-    return {**_values(connection, nodes), **_slot_values(connection, known)}
+    nodes += [f"/libxl/{domid}/type" for domid in running]
+    return {**_values(connection, nodes), **_slot_values(connection, _slots(connection.children))}
 
 
-def _slot_values(connection: Connection, slots: Sequence[Tuple[int, int]]) -> Dict[str, str]:
-    """The same for some slots, each a domain id and a devid.
+def _slots(children: Children) -> List[_StoredSlot]:
+    """The slot of every disk, including those that have lost their entry in /libxl, by domain and
+    number. ``children``: gives the names of the nodes below each of some paths."""
+    copied, kinds = children(["/libxl", BACKENDS])
+    parents = [f"/libxl/{domid}/device" for domid in copied]
+    parents += [f"{BACKENDS}/{kind}" for kind in kinds if kind not in OTHER_KINDS]
+    directories = _below(children, parents)
+    found = (_SLOT.fullmatch(path) for path in _below(children, directories))
+    return sorted({_stored_slot(match) for match in found if match})
+
+
+def _below(children: Children, parents: Sequence[str]) -> List[str]:
+    """The paths of the nodes directly below some, but not of devices that are no disks."""
+    return [
+        f"{parent}/{name}"
+        for parent, names in zip(parents, children(parents))
+        for name in names
+        if name not in OTHER_KINDS
+    ]
+
+
+def _stored_slot(match: re.Match[str]) -> _StoredSlot:
+    if match["kind"]:
+        return _StoredSlot(int(match["domid"]), int(match["key"]), match["kind"])
+    served_by = match["served_by"]
+    kinds = (kind for kind, backends in BACKEND_KINDS.items() if served_by in backends)
+    return _StoredSlot(int(match["served"]), int(match["served_key"]), next(kinds, served_by))
+
+
+def _slot_values(connection: Connection, slots: Sequence[_StoredSlot]) -> Dict[str, str]:
+    """The same for some slots.
 
     Each answer takes time, so other places are read only as needed: the possible backends if libxl
     does not name the backend, and libxl's copy of nodes that the backend does not have.
     """
-    first = [f"{_entry(*slot)}/backend" for slot in slots]
-    values = _values(connection, [*first, *(f"{_frontend(*slot)}/state" for slot in slots)])
+    first = [f"{slot.entry}/backend" for slot in slots]
+    values = _values(connection, [*first, *(f"{slot.frontend}/state" for slot in slots)])
     backends = {
-        slot: [values[named]] if named in values else _backend_paths(*slot)
+        slot: [values[named]] if named in values else slot.backends
         for slot, named in zip(slots, first)
     }
     paths = sorted({path for among in backends.values() for path in among})
@@ -198,7 +263,7 @@ def _slot_values(connection: Connection, slots: Sequence[Tuple[int, int]]) -> Di
         _values(connection, [f"{path}/{node}" for path in paths for node in _BACKEND_NODES])
     )
     copies = [
-        f"{_entry(*slot)}/{node}"
+        f"{slot.entry}/{node}"
         for slot, among in backends.items()
         for node in _DISK_NODES
         if not any(f"{path}/{node}" in values for path in among)
@@ -219,7 +284,8 @@ def domains(store: Store) -> List[Domain]:
         name = store.get(f"/local/domain/{directory}/name")
         if domid is not None and name:
             vm = store.get(f"/local/domain/{directory}/vm") or ""
-            found.append(Domain(domid, name, vm.rpartition("/")[2].lower()))
+            kind = store.get(f"/libxl/{directory}/type")
+            found.append(Domain(domid, name, vm.rpartition("/")[2].lower(), kind))
     return sorted(found, key=lambda domain: domain.domid)
 
 
@@ -242,12 +308,14 @@ def find_domain(wanted: str, running: Sequence[Domain]) -> Optional[Domain]:
 
 
 def vbds(store: Store) -> List[Vbd]:
-    """The disks of all running domains, by domain and slot."""
+    """The disks of all running domains, by domain and slot.
+
+    Raises XenError for a device of a kind that is not known and does not say what it opens: it may
+    be a disk.
+    """
     names = {domain.domid: domain.name for domain in domains(store)}
-    return [
-        _vbd(store, names.get(domid, str(domid)), domid, key, _backend_path(store, domid, key))
-        for domid, key in sorted(set(_slots(store)))
-    ]
+    slots = _slots(lambda paths: [store.children(path) for path in paths])
+    return [_vbd(store, names.get(slot.domid, str(slot.domid)), slot) for slot in slots]
 
 
 def attached_devices() -> List[Vbd]:
@@ -260,61 +328,42 @@ def attached_devices() -> List[Vbd]:
 
 def read_slot(domain: Domain, key: int) -> Optional[Vbd]:
     """The disk that is now in one slot; reads no other part of xenstore."""
+    slots = [_StoredSlot(domain.domid, key, kind) for kind in BACKEND_KINDS]
     with xenstore.connected() as connection:
-        store = Store(_slot_values(connection, [(domain.domid, key)]))
-    backend = _backend_path(store, domain.domid, key)
-    if not store.children(_entry(domain.domid, key)) and not store.children(backend):
-        return None
-    return _vbd(store, domain.name, domain.domid, key, backend)
+        store = Store(_slot_values(connection, slots))
+    places = {slot: (slot.entry, _backend_path(store, slot)) for slot in slots}
+    taken = (slot for slot in slots if any(map(store.children, places[slot])))
+    return next((_vbd(store, domain.name, slot) for slot in taken), None)
 
 
-def _entry(domid: int, key: int) -> str:
-    return f"/libxl/{domid}/device/vbd/{key}"
+def _backend_path(store: Store, slot: _StoredSlot) -> str:
+    named = store.get(f"{slot.entry}/backend")
+    return named or next((path for path in slot.backends if store.children(path)), slot.backends[0])
 
 
-def _frontend(domid: int, key: int) -> str:
-    return f"/local/domain/{domid}/device/vbd/{key}"
-
-
-def _backend_paths(domid: int, key: int) -> List[str]:
-    return [f"/local/domain/0/backend/{kind}/{domid}/{key}" for kind in BACKEND_KINDS]
-
-
-def _slots(store: Store) -> Iterator[Tuple[int, int]]:
-    """Domain id and devid of every disk, including those that have lost their entry in /libxl."""
-    owners = [(f"/libxl/{name}/device/vbd", name) for name in store.children("/libxl")]
-    for kind in BACKEND_KINDS:
-        backends = f"/local/domain/0/backend/{kind}"
-        owners += [(f"{backends}/{name}", name) for name in store.children(backends)]
-    for directory, owner in owners:
-        for slot in store.children(directory):
-            domid, key = _number(owner), _number(slot)
-            if domid is not None and key is not None:
-                yield domid, key
-
-
-def _backend_path(store: Store, domid: int, key: int) -> str:
-    named = store.get(f"{_entry(domid, key)}/backend")
-    paths = _backend_paths(domid, key)
-    return named or next((path for path in paths if store.children(path)), paths[0])
-
-
-def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
+def _vbd(store: Store, domain: str, slot: _StoredSlot) -> Vbd:
     """The disk in a slot, from its backend or, if that is gone, from libxl's copy of it."""
+    backend = _backend_path(store, slot)
 
     def attribute(node: str) -> Optional[str]:
         value = store.get(f"{backend}/{node}")
-        return store.get(f"{_entry(domid, key)}/{node}") if value is None else value
+        return store.get(f"{slot.entry}/{node}") if value is None else value
 
     path = _BACKEND.fullmatch(backend)
-    backendtype = attribute("type")
-    disk_format, target = _format_and_target(backendtype, attribute("params") or "")
+    backendtype, params = attribute("type"), attribute("params")
+    if slot.kind not in BACKEND_KINDS and not params:
+        raise XenError(
+            f"domain {domain} has a device of the kind {slot.kind} ({backend} in xenstore), which "
+            "may be a disk, but does not say which: nobody can tell who uses what on this host "
+            "until it is detached or the domain is shut down"
+        )
+    disk_format, target = _format_and_target(backendtype, params or "")
     discard = attribute("discard-enable")
     return Vbd(
-        domid=domid,
-        domain=name,
-        xenstore_key=key,
-        vdev=attribute("dev") or str(key),
+        domid=slot.domid,
+        domain=domain,
+        xenstore_key=slot.key,
+        vdev=attribute("dev") or str(slot.key),
         target=target,
         access="ro" if attribute("mode") == "r" else "rw",
         format=disk_format,
@@ -327,7 +376,7 @@ def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
         backend_domid=int(path["domid"]) if path else 0,
         physical_device=_major_minor(store.get(f"{backend}/physical-device")),
         backend_state=_number(store.get(f"{backend}/state")),
-        frontend_state=_number(store.get(f"{_frontend(domid, key)}/state")),
+        frontend_state=_number(store.get(f"{slot.frontend}/state")),
         online=store.get(f"{backend}/online") != "0",
         sectors=_number(store.get(f"{backend}/sectors")),
         sector_size=_number(store.get(f"{backend}/sector-size")),
@@ -337,7 +386,7 @@ def _vbd(store: Store, name: str, domid: int, key: int, backend: str) -> Vbd:
 
 
 def _format_and_target(backendtype: Optional[str], params: str) -> Tuple[Optional[str], str]:
-    if backendtype == "phy":
+    if backendtype in ("phy", "standalone"):
         return "raw", params
     match = _QDISK_PARAMS.fullmatch(params)
     if not match:

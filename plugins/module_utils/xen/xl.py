@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""xl's commands that start and end domains, and that attach and detach disks.
+"""xl's commands that start and end domains, attach and detach disks, and change CDs.
 
 xl's exit status is not reliable: the state of the domain or the disk is read after each command.
 """
@@ -18,6 +18,7 @@ from typing import Callable, Collection, Dict, Iterator, List, Optional, Set
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.host import dom0, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.host.programs import Completed
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import device_model
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 
@@ -59,6 +60,7 @@ _NOISE = re.compile(
     re.MULTILINE,
 )
 _BEGUN = re.compile(r": Domain ([0-9]+):")
+_LOCKED = re.compile(r"Device '[^']*' is locked")  # QEMU's words
 _LOG_PREFIX = re.compile(r"^libxl: \w+: \S+?:[0-9]+:\w+: ", re.MULTILINE)
 
 
@@ -377,6 +379,58 @@ def _empty(domain: Domain, key: int) -> bool:
             f"`xl block-detach --force {domain.domid} {key}`"
         ) from None
     return True
+
+
+# ---- CDs ----
+
+
+def eject_cd(domain: Domain, vdev: str, drive: str, timeout: float) -> None:
+    """Empty a CD drive of an HVM guest.
+
+    ``vdev``: the slot as it was written when the guest started, by which xl finds the drive.
+    ``drive``: QEMU's name of it. If the guest has locked the drive, QEMU asks it to release it, as
+    if the button of the drive was pressed (``do_open_tray``, block/qapi-sysemu.c), and it has
+    ``timeout`` seconds for that. Raises XenError if the drive is not empty at the end.
+    """
+    command = ["xl", "cd-eject", str(domain.domid), vdev]
+    said = _change_cd(command)
+    if device_model.drive_now(domain.domid, drive).is_locked or _LOCKED.search(said):
+        _await_release(domain, drive, timeout)
+        said = _change_cd(command)
+    if device_model.drive_now(domain.domid, drive).medium is not None:
+        raise XenError(said)
+
+
+def _await_release(domain: Domain, drive: str, timeout: float) -> None:
+    for is_last in _looks(timeout):
+        if not device_model.drive_now(domain.domid, drive).is_locked:
+            return
+        if is_last:
+            raise XenError(
+                f"its guest has locked the drive and did not release it within {timeout:g} s; "
+                "eject the CD in the guest (on Linux: unmount it, then `eject`), or shut the guest "
+                "down, and run again"
+            )
+
+
+def insert_cd(domain: Domain, vdev: str, drive: str, target: str) -> None:
+    """Insert a raw image or a block device into an empty CD drive; for the rest see ``eject_cd``.
+
+    Raises XenError if QEMU does not have it in the drive then.
+    """
+    # xl drops one comma at the end of a target.
+    path = f"{target}," if target.endswith(",") else target
+    said = _change_cd(["xl", "cd-insert", str(domain.domid), vdev, path])
+    if device_model.drive_now(domain.domid, drive).medium != target:
+        raise XenError(said)
+
+
+def _change_cd(command: List[str]) -> str:
+    """Run xl, and return its error: QEMU tells what it has done, also if it was killed."""
+    try:
+        return words(dom0.run(command, XL_SECONDS))
+    except XenError as error:
+        return str(error)
 
 
 def words(ended: Completed) -> str:

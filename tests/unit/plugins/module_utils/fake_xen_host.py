@@ -11,18 +11,26 @@ import stat
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Optional, Tuple, Union
 
 import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import parse
 from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device, dom0, locks
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import xl
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, device_model, xl
+from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_qemu import (  # noqa: E501
+    Qemu,
+)
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Xenstored,
     tree_in,
+)
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.qmp_server import (
+    DONE,
+    QmpServer,
 )
 
 TESTS = Path(__file__).parents[3]
@@ -82,6 +90,7 @@ class QuietUsage(Usage):
     users: Dict[int, List[User]] = {}  # noqa: RUF012
     file_users: List[User] = []  # noqa: RUF012
     writing: List[User] = []  # noqa: RUF012
+    lost: List[User] = []  # noqa: RUF012
 
     def of_device(self, rdev: int, *_options: object, **_more: object) -> List[User]:
         return self.users.get(rdev, [])
@@ -91,6 +100,9 @@ class QuietUsage(Usage):
 
     def writers(self, storage: Storage) -> List[User]:
         return self.writing
+
+    def left_open(self, storage: Storage) -> List[User]:
+        return self.lost
 
 
 class FakeHost:
@@ -103,6 +115,7 @@ class FakeHost:
         self._statuses: Dict[str, Any] = {}
         self.store = dict(DOMAINS)
         self.bindings: List[Binding] = []
+        self._servers: List[Union[QmpServer, Qemu]] = []
         self.behave()
         self._install_commands()
         self._redirect_paths()
@@ -113,6 +126,8 @@ class FakeHost:
 
     def __exit__(self, *_exception: object) -> None:
         self.xenstored.stop()
+        for server in self._servers:
+            server.close()
 
     def _start_xenstored(self) -> None:
         path = str(self.home / "xenstored")
@@ -137,6 +152,8 @@ class FakeHost:
         set_to(xl, "POLL_SECONDS", 0.01)
         set_to(locks, "OWN_DIR", str(self.home / "locks"))
         set_to(block_device, "SYS_BLOCK_BY_NUMBER", str(self.home / "block"))
+        set_to(blkback, "DEVICES", str(self.home / "devices"))
+        set_to(device_model, "RUN_DIR", str(self.home / "run"))
         set_to(loop_binding, "scan", lambda: self.bindings)
         real_stat = os.stat
         set_to(os, "stat", lambda path, **kw: self._statuses.get(path) or real_stat(path, **kw))
@@ -203,6 +220,65 @@ class FakeHost:
             directory = self.home / "block" / "{}:{}".format(*number) / "device"
             directory.mkdir(parents=True)
             (directory / "wwid").write_text(f"{wwid}\n")
+
+    def serve(self, domid: int, key: int) -> Path:
+        """Have the kernel serve a slot until the returned directory is removed."""
+        entry = self.home / "devices" / f"vbd-{domid}-{key}"
+        entry.mkdir(parents=True)
+        return entry
+
+    def emulate(self, domid: int, **media: Optional[str]) -> None:
+        """Have QEMU emulate drives for a domain, which is HVM then. ``media``: by QEMU's name of
+        each drive, with an underscore for a hyphen, the path of its medium."""
+        self.store = {**self.store, f"/libxl/{domid}/type": "hvm"}
+        blocks = [
+            {"device": name.replace("_", "-"), **({"inserted": {"file": path}} if path else {})}
+            for name, path in media.items()
+        ]
+        (self.home / "run").mkdir(exist_ok=True)
+        server = QmpServer(self.home / "run" / f"qmp-libxenstat-{domid}")
+        server.play(*[[DONE, {"return": blocks}]] * 9)
+        self._servers.append(server)
+
+    def hvm_guest(self, *slots: str, **media: Optional[str]) -> Qemu:
+        """Start the HVM guest win (3) with CD drives in hdc and hdd, or in other ``slots``; return
+        its QEMU. ``media``: the path of the medium of each drive that is not empty."""
+        base = {
+            "/local/domain/3/name": "win",
+            "/local/domain/3/vm": "/vm/3",
+            "/libxl/3/type": "hvm",
+        }
+        drives = {}
+        for vdev in slots or ("hdc", "hdd"):
+            key, path = parse(vdev).xenstore_key, media.get(vdev)
+            backend, entry = f"/local/domain/0/backend/qdisk/3/{key}", f"/libxl/3/device/vbd/{key}"
+            nodes = {
+                "params": f"aio:{path}" if path else ":",
+                "dev": vdev,
+                "type": "qdisk",
+                "mode": "r",
+                "device-type": "cdrom",
+            }
+            base.update({f"{place}/{n}": v for n, v in nodes.items() for place in (backend, entry)})
+            base[f"{entry}/backend"] = backend
+            drives[f"ide-{key}"] = {"medium": path, "locked": False}
+        self.store = {**self.store, **base}
+        self.drives = drives
+        (self.home / "run").mkdir(exist_ok=True)
+        qemu = Qemu(self.home / "drives.json", 3, str(self.home / "run" / "qmp-libxenstat-3"))
+        qemu.start()
+        self._servers.append(qemu)
+        return qemu
+
+    @property
+    def drives(self) -> Dict[str, Any]:
+        """What QEMU has in the drives of win now, see fake_qemu.py."""
+        drives: Dict[str, Any] = json.loads((self.home / "drives.json").read_text())["3"]
+        return drives
+
+    @drives.setter
+    def drives(self, drives: Dict[str, Any]) -> None:
+        (self.home / "drives.json").write_text(json.dumps({"3": drives}))
 
     def stack(self, upper: Tuple[int, int], lower: Tuple[int, int]) -> None:
         """Stack one block device on another, as device-mapper does."""

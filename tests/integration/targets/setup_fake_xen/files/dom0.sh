@@ -3,8 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 #
 # dom0.sh HOME COMMAND… runs a command as on dom0: in a mount namespace in which /sys and /proc are
-# the real ones, but those of a Xen host, and with the stand-ins in HOME: bin/xl, and the socket
-# xenstored.
+# the real ones, but those of a Xen host, and with the stand-ins in HOME: bin/xl, the socket
+# xenstored, and in run those of QEMU.
 set -eu
 if [ "${1:-}" != --inside ]; then
     exec unshare --mount --propagation private "$0" --inside "$@"
@@ -27,6 +27,10 @@ for entry in /proc/[!0-9]*; do
 done
 # The processes that exist now, so that their open files are found.
 ln -s "$home"/root/real_proc/[0-9]* "$home/root/proc/"
+if [ -d "$home/run" ]; then
+    mkdir -p /run/xen
+    mount --bind "$home/run" /run/xen
+fi
 mount --rbind "$home/root/sys" /sys
 mount --bind "$home/root/proc" /proc
 

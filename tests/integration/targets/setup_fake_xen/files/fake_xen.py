@@ -3,8 +3,9 @@
 """A fake xl, for errors that the real one does not produce on demand.
 
 The directory $FAKE_XEN has ``store.json``, the values of xenstore by path; ``domains.json``, by
-domain id the state of domains that are not simply running; ``behaviour.json``, the errors to
-produce; and ``log``, the commands that were run. Messages and states are those of Xen 4.17.
+domain id the state of domains that are not simply running; ``drives.json``, the CDs that QEMU has
+in its drives, see fake_qemu.py; ``behaviour.json``, the errors to produce; and ``log``, the
+commands that were run. Messages and states are those of Xen 4.17.
 """
 
 import fcntl
@@ -20,6 +21,7 @@ from pathlib import Path
 HOME = Path(os.environ["FAKE_XEN"])
 STORE = HOME / "store.json"
 DOMAINS = HOME / "domains.json"
+DRIVES = HOME / "drives.json"
 BLOCKED = "-b----"
 DEAF_SECONDS = 60
 
@@ -49,6 +51,8 @@ def run(arguments, behaviour):
         code = read_config(behaviour, arguments[2])
     elif arguments[0] in BLOCK_COMMANDS:
         code = BLOCK_COMMANDS[arguments[0]](store, behaviour, arguments[1:])
+    elif arguments[0] in CD_COMMANDS:
+        code = change_cd(store, behaviour, *arguments[1:])
     else:
         code = DOMAIN_COMMANDS[arguments[0]](store, domains, behaviour, arguments[1:])
     write(STORE, store)
@@ -168,6 +172,61 @@ def detach(store, behaviour, arguments):
         if node.startswith((entry + "/", backend + "/", frontend + "/")):
             del store[node]
     return 1 if force and behaviour.get("force_exits_1") else 0
+
+
+# ---- CDs ----
+
+
+def change_cd(store, behaviour, domid, vdev, target=""):
+    """As libxl_cdrom_insert: the old CD is ejected first. ``target``: empty to eject only."""
+    target = target[:-1] if target.endswith(",") else target
+    if target and not Path(target).exists() and target not in behaviour.get("devices", {}):
+        return fail(f"Cannot stat file: {target}")
+    backends = [node[: -len("/dev")] for node in store if is_slot_of(store, node, domid, vdev)]
+    why = None
+    if store.get(f"/libxl/{domid}/type") != "hvm":
+        why = "cdrom-insert requires an HVM domain"
+    elif not backends:
+        why = "Virtual device not found"
+    elif not behaviour.get("does_nothing"):
+        why = change_medium(store, behaviour, domid, backends[0], target)
+    if why is None:
+        return 0
+    return fail(f"libxl: error: libxl_disk.c:832:libxl_cdrom_insert: Domain {domid}:{why}")
+
+
+def change_medium(store, behaviour, domid, backend, target):
+    """The error, None without one."""
+    drives, key = read(DRIVES), backend.rpartition("/")[2]
+    drive = drives[domid][f"ide-{key}"]
+    if drive.get("locked"):
+        drive["locked"] = not behaviour.get("releases")
+        write(DRIVES, drives)
+        return (
+            f"Device 'ide-{key}' is locked and force was not specified, wait for tray to open and "
+            "try again"
+        )
+    is_refused = target and behaviour.get("insert_fails")
+    medium = None if is_refused else target or None
+    if not behaviour.get("qemu_ignores"):
+        drive.update(medium=medium, is_passed=medium is not None)
+    if behaviour.get("qemu_crashes"):
+        del drives[domid]
+    write(DRIVES, drives)
+    if not behaviour.get("xenstore_stays"):
+        for place in (backend, f"/libxl/{domid}/device/vbd/{key}"):
+            put(store, place, {"params": f"aio:{medium}" if medium else ""})
+    return f"Failed to open cdrom file {target}: Permission denied" if is_refused else None
+
+
+def is_slot_of(store, node, domid, vdev):
+    """Whether a node is that of the vdev of a CD drive, as it was written when the guest began."""
+    backend, name = node.rpartition("/")[::2]
+    return (
+        re.match(rf"/local/domain/0/backend/[a-z]+/{domid}/", node) is not None
+        and (name, store[node]) == ("dev", vdev)
+        and store.get(f"{backend}/device-type") == "cdrom"
+    )
 
 
 # ---- domains ----
@@ -384,6 +443,7 @@ def fail(message):
 
 
 BLOCK_COMMANDS = {"block-attach": attach, "block-detach": detach}
+CD_COMMANDS = ("cd-eject", "cd-insert")
 DOMAIN_COMMANDS = {
     "create": create,
     "destroy": destroy,

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import List
+from typing import Dict, List, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
@@ -107,8 +107,92 @@ def test_disks_come_and_go(images: Host) -> None:
     images.done(disks=[disk(a)])
     images.done(disks=[disk(a, access="ro"), disk(b, "xvdb")])
     images.done(disks=[disk(b, "xvdb"), disk("/dev/vg0/new", "xvdc")])
-    images.done(disks=[{"vdev": "xvdd", "devtype": "cdrom"}])
-    images.done(disks=[disk("/srv/some.iso", "xvdd", devtype="cdrom")])
+
+
+# ---- CD drives ----
+
+HVM = {"type": "hvm"}
+
+
+def cd(target: Optional[str] = None, vdev: str = "hdc", **more: object) -> Dict[str, object]:
+    return {"target": target, "vdev": vdev, "devtype": "cdrom", **more}
+
+
+def test_another_medium_is_no_change_of_the_slot(images: Host) -> None:
+    a, b = (f"{images.home}/{name}.raw" for name in "ab")
+    root = disk("/dev/vg0/root")
+    for target in (None, a, b, None, "/dev/sr0"):
+        images.done(options=HVM, disks=[root, cd(target)])
+        assert (str(target) in images.path.read_text()) == bool(target)
+
+
+def test_media_change_places(images: Host) -> None:
+    a, b = (f"{images.home}/{name}.raw" for name in "ab")
+    images.done(options=HVM, disks=[cd(a), cd(b, "hdd")])
+    images.done(options=HVM, disks=[cd(b), cd(a, "hdd")])
+    images.done(options=HVM, disks=[cd(), cd(b, "hdd")])
+
+
+def test_a_drive_keeps_what_only_the_config_says_but_not_of_the_medium(images: Host) -> None:
+    a, b = (f"{images.home}/{name}.raw" for name in "ab")
+    old = f"{a},qcow2,hdc,r,devtype=cdrom,backendtype=qdisk,discard"
+    for target, expected in (
+        (b, f"{b},,hdc,ro,devtype=cdrom,backendtype=qdisk,discard"),
+        (None, ",,hdc,ro,devtype=cdrom,backendtype=qdisk,discard"),
+    ):
+        images.path.write_text(f"name='web'\ntype='hvm'\ndisk=['{old}']\n")
+        images.done(disks=[cd(target)])
+        assert images.path.read_text() == f"name='web'\ntype='hvm'\ndisk=['{expected}']\n"
+    images.path.write_text(f"name='web'\ntype='hvm'\ndisk=['{old}']\n")
+    assert "the disk has format qcow2 in the config" in images.refused(disks=[cd(a)])
+    images.done(disks=[cd(a, format="qcow2")])
+    assert old in images.path.read_text()
+
+
+def test_an_empty_drive_is_empty_in_any_spelling(images: Host) -> None:
+    for old in (",empty,hdc,r,cdrom", "devtype=cdrom, vdev=hdc", ",raw,hdc:cdrom,r"):
+        images.path.write_text(f"name='web'\ntype='hvm'\ndisk=['{old}']\n")
+        assert not images.planned(disks=[cd()]).actions
+        assert not images.planned(disks=[cd(format="empty")]).actions
+
+
+def test_a_drive_and_a_disk_are_not_the_same(images: Host) -> None:
+    a, b = (f"{images.home}/{name}.raw" for name in "ab")
+    images.done(options=HVM, disks=[cd(a)])
+    assert f"slot hdc of domain web has {a} and would get {b}" in images.refused(
+        options=HVM, disks=[disk(b, "hdc")]
+    )
+    images.done(options=HVM, disks=[disk(b, "hdc")], allow_slot_change=True)
+    assert "would get" in images.refused(options=HVM, disks=[cd(a)])
+    assert "would move to hdd" in images.refused(options=HVM, disks=[cd(b, "hdd")])
+
+
+def test_a_drive_that_is_not_listed_is_lost_though_its_medium_is_elsewhere(images: Host) -> None:
+    a = f"{images.home}/a.raw"
+    images.path.write_text(f"name='web'\ntype='hvm'\ndisk=['{a},,hdc,r,cdrom']\n")
+    error = images.refused(disks=[cd(a, "hdd")])
+    assert f"domain web would lose the disks that are not listed: hdc ({a})" in error
+    drive = {"vdev": "hdc", "target": None, "devtype": "cdrom"}
+    images.done(disks=[cd(a, "hdd")], removed_disks=[drive])
+    assert "hdc" not in images.path.read_text()
+
+
+def test_only_a_drive_is_removed_as_one(images: Host) -> None:
+    a = f"{images.home}/a.raw"
+    drive = {"vdev": "hdc", "target": None, "devtype": "cdrom"}
+    for spec, kept in (
+        (f"{a},,hdc,w", True),
+        (f"{a},,hdc,r,cdrom", False),
+        (",,hdc,,cdrom", False),
+    ):
+        images.path.write_text(f"name='web'\ntype='hvm'\ndisk=['{spec}']\n")
+        if kept:
+            assert "would lose" in images.refused(disks=[], removed_disks=[drive])
+            a_disk = {**drive, "devtype": "disk"}
+            images.done(disks=[], removed_disks=[a_disk])
+        else:
+            images.done(disks=[], removed_disks=[drive])
+        assert "hdc" not in images.path.read_text()
 
 
 def test_a_number_of_before_the_last_boot(images: Host) -> None:

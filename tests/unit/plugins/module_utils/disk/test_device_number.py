@@ -8,7 +8,7 @@ import csv
 import json
 import re
 from pathlib import Path
-from typing import Callable, List, Tuple
+from typing import Callable, List, Optional, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
@@ -35,6 +35,26 @@ REFUSED_ON_PURPOSE = {
     "a large X": re.compile(r"^0X"),
     "more than 32 bits": re.compile(r"p[0-9]{10}"),
 }
+
+
+@pytest.mark.parametrize(
+    ("vdev", "name"),
+    [
+        ("xvda", "xvda"),
+        ("xvda1", "xvda1"),
+        ("xvdq17", "xvdq17"),
+        ("268435456", "xvda"),
+        ("hda", "xvda"),
+        ("hdd", "xvdd"),
+        ("hdc2", "xvdc"),
+        ("sda", "xvda"),
+        ("sdp15", "xvdp15"),
+        ("5", None),
+    ],
+)
+def test_the_name_that_linux_gives_to_a_disk(vdev: str, name: Optional[str]) -> None:
+    """As xen_translate_vdev in xen-blkfront.c, whose offsets are 0."""
+    assert parse(vdev).vbd_name == name
 
 
 def recorded() -> List[Tuple[str, int]]:

@@ -15,7 +15,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk import options a
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import (
     KEYS,
     OPTIONS,
-    WITH_TARGET,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
     options as inventory_options,
@@ -58,8 +57,7 @@ PLACES: Dict[str, Documented] = {
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("name", OPTIONS)
 def test_that_a_place_documents_what_the_table_says(name: str, place: str) -> None:
-    with_target = place.startswith(("xen_vbd_attach", "disk_plan"))
-    said = (WITH_TARGET if with_target else OPTIONS)[name].argument_spec
+    said = OPTIONS[name].argument_spec
     if place in ("xl_disk", "disk_plan"):
         said = {**said, **NUMBERS_TOO.get(name, {})}
     documented = PLACES[place][name]
@@ -83,7 +81,6 @@ def test_that_the_filter_writes_what_it_documents() -> None:
 
 
 def test_that_all_parts_know_the_same_options() -> None:
-    assert tuple(OPTIONS) == tuple(WITH_TARGET)
     assert set(KEYS) - set(OPTIONS) == {
         *("grant_usage", "colo", "colo_host", "colo_port", "colo_export"),
         *("active_disk", "hidden_disk"),
@@ -103,4 +100,3 @@ def test_that_an_option_knows_its_words() -> None:
         "b": {"type": "bool"},
         "c": {"type": "int"},
     }
-    assert "empty" in OPTIONS["format"].choices and "empty" not in WITH_TARGET["format"].choices

@@ -39,6 +39,8 @@ ITEMS = {
 
 Domains = List[Dict[str, Any]]
 
+CD = {"devtype": "cdrom"}
+
 
 def domain(*disks: object, name: str = "web", **options: object) -> Dict[str, Any]:
     return {"name": name, "disks": [*disks], **options}
@@ -214,7 +216,7 @@ LOOP_OPTIONS = {"direct_io": False, "sector_size": 4096}
 VBD_OPTIONS = {
     "access": "ro",
     "backendtype": "phy",
-    "devtype": "cdrom",
+    "devtype": "disk",
     "script": "block-own",
     "discard": False,
     "direct_io_safe": True,
@@ -247,6 +249,59 @@ def test_that_an_image_of_xl_has_no_loop_device() -> None:
     assert planned["image"] == {**BOOT, "size": 512}
     assert planned["loop"] == {"path": BOOT["path"], **LEFT_IN_USE}
     assert planned["vbd"] == {**HERE, **BOOT_DISK, "target": "/srv/xen/web/boot.raw"}
+
+
+@pytest.mark.parametrize(
+    ("medium", "target"),
+    [
+        ({}, {}),
+        ({"format": "empty"}, {}),
+        ({"format": "raw"}, {}),
+        ({"path": "/srv/a b.iso"}, {"target": "/srv/a b.iso"}),
+        ({"target": "/dev/sr0"}, {"target": "/dev/sr0"}),
+        (
+            {"path": "/srv/a", "format": "qcow2", "backendtype": "qdisk"},
+            {"target": "/srv/a", "format": "qcow2", "backendtype": "qdisk"},
+        ),
+    ],
+)
+def test_that_a_drive_has_a_medium_and_nothing_else(
+    medium: Dict[str, Any], target: Dict[str, Any]
+) -> None:
+    plan = disk_plan.plan([domain({"name": "cd", **CD, **medium})])
+    assert plan.entries == [
+        {
+            "domain": "web",
+            "name": "cd",
+            "xenstore_key": 5632,
+            "vdev": "hdc",
+            "vbd": {**HERE, **CD, "vdev": "hdc", **target},
+        }
+    ]
+    assert plan.configs[0]["disks"] == [{**CD, "vdev": "hdc", **target}]
+    gone = disk_plan.plan([domain({"name": "cd", **CD, **medium, "state": "absent"})])
+    absent = {"domain": "web", "state": "absent", **CD, "vdev": "hdc"}
+    assert gone.entries == [{**plan.entries[0], "vbd": absent}]
+    assert gone.configs[0]["removed_disks"] == [{**CD, "vdev": "hdc"}]
+
+
+def test_that_what_is_in_a_drive_is_kept_for_it() -> None:
+    """An image that leaves one domain may be the medium of another."""
+    image = {"path": "/srv/a.iso", "size": "1M"}
+    gone, here = entries(
+        domain({"name": "a", "state": "absent", **image}),
+        domain({"name": "cd", "path": "/srv/a.iso", **CD}, name="db"),
+    )
+    assert {"image", "loop"}.isdisjoint({**gone, **here})
+
+
+def test_that_a_drive_is_not_both_present_and_absent() -> None:
+    here = {"name": "cd", "path": "/srv/a.iso", **CD}
+    gone = {"name": "old", "vdev": "5632", "target": "/dev/sr0", "state": "absent", **CD}
+    (found,) = problems(domain(here, gone))
+    assert "state is absent, but" in found
+    assert len(entries(domain(here, {**gone, "vdev": "hdd"}))) == 2
+    assert len(entries(domain({"name": "a", "vdev": "hdc"}, gone))) == 2
 
 
 @pytest.mark.parametrize("format_", ["qcow2", "vhd", "qed"])
@@ -399,7 +454,7 @@ VALUES: Dict[str, List[Any]] = {
     "trusted": [True, False],
     "specification": ["xen", "virtio"],
     "allow_slot_change": [True, False],
-    "devtype": ["disk", "cdrom"],
+    "devtype": ["disk"],
     "discard": [True, False],
     "direct_io_safe": [True, False],
     "wait_for": ["connected", "offered"],
@@ -415,7 +470,8 @@ TARGETS = [
     {"target": "vg0/a", "backend": "storage"},
     {"target": "rbd:pool/image", "backendtype": "qdisk"},
 ]
-ALL_DISKS = named([*SINGLE, *FORMATS, *TARGETS])
+DRIVES = [CD, {**CD, "path": "/a.iso"}, {**CD, "target": "/dev/sr0", "vdev": "hdd"}]
+ALL_DISKS = named([*SINGLE, *FORMATS, *TARGETS, *DRIVES])
 ABSENT_DISKS = [{**disk, "state": "absent"} for disk in ALL_DISKS]
 # Each in a domain of its own: they are not to disturb each other.
 ALL_DOMAINS = [
@@ -565,7 +621,9 @@ def test_that_absent_disks_may_be_removed_from_the_config() -> None:
             domain(
                 {"name": "boot", "state": "absent"},
                 {"name": "old", "target": "/dev/vg/old", "state": "absent"},
-                {"name": "cd", "vdev": "hdc", "target": "/srv/a.iso", "state": "absent"},
+                {"name": "b", "vdev": "xvdq", "target": "/dev/vg/b", "state": "absent"},
+                {"name": "cd", **CD, "target": "/srv/a.iso", "state": "absent"},
+                {"name": "cd2", **CD, "vdev": "hdd", "state": "absent"},
                 {"name": "data"},
                 unlisted_disks="keep",
             )
@@ -574,7 +632,9 @@ def test_that_absent_disks_may_be_removed_from_the_config() -> None:
     assert config["removed_disks"] == [
         {"target": f"{LINKS}/srv/xen/web/boot.raw"},
         {"target": "/dev/vg/old"},
-        {"target": "/srv/a.iso", "vdev": "hdc"},
+        {"target": "/dev/vg/b", "vdev": "xvdq"},
+        {"devtype": "cdrom", "vdev": "hdc"},
+        {"devtype": "cdrom", "vdev": "hdd"},
     ]
     assert config["unlisted_disks"] == "keep"
     assert "removed_disks" not in disk_plan.plan([domain({"name": "data"})]).configs[0]
@@ -708,6 +768,16 @@ def test_that_a_slot_holds_one_disk(one: object, other: object) -> None:
     assert found == [f"{WEB}, disks[2] (c): the slot is taken, see {WEB}, disks[0] (a)"]
 
 
+def test_that_a_drive_moves_no_disk() -> None:
+    disks = [{"name": "a"}, {"name": "b"}, {"name": "c"}]
+    for place in range(4):
+        with_drive = [*disks[:place], {"name": "cd", **CD}, *disks[place:]]
+        found = {one["name"]: one["vdev"] for one in entries(domain(*with_drive))}
+        assert found == {"a": "xvda", "b": "xvdb", "c": "xvdc", "cd": "hdc"}
+    (found_twice,) = problems(domain({"name": "cd", **CD}, {"name": "cd2", **CD}))
+    assert "the slot is taken" in found_twice
+
+
 def test_that_slots_of_two_domains_have_nothing_to_do_with_each_other() -> None:
     boot = {"name": "boot", "vdev": "xvda"}
     assert len(entries(domain(boot), domain(boot, name="db"))) == 2
@@ -754,10 +824,33 @@ def test_that_a_disk_that_is_only_read_can_be_shared(storage: Dict[str, Any], sh
     ]
 
 
-def test_that_a_cdrom_can_be_shared() -> None:
-    disk = {"name": "cd", "path": "/srv/a.iso", "devtype": "cdrom"}
-    found = entries(domain(disk), domain({**disk, **RO}, name="db"))
-    assert [planned["vbd"]["access"] for planned in found] == ["ro", "ro"]
+@pytest.mark.parametrize("medium", [{"path": "/srv/a"}, {"target": "/dev/vg0/a"}])
+def test_that_a_medium_can_be_shared_with_all_that_only_read_it(medium: Dict[str, Any]) -> None:
+    cds = [
+        {"name": f"cd{i}", "vdev": vdev, **CD, **medium} for i, vdev in enumerate(["hdc", "hdd"])
+    ]
+    reader = {"name": "base", **medium, **RO, **({"size": "1M"} if "path" in medium else {})}
+    domains = [domain(*cds), domain(cds[0], name="db"), domain(reader, name="mail")]
+    for order in itertools.permutations(domains):
+        assert len(entries(*order)) == 4
+    assert len(entries(domain(*cds, reader))) == 3
+    writer = {**reader, "access": "rw"}
+    for order in ([domain(cds[0]), domain(writer, name="db")], [domain(writer, cds[0])]):
+        (found,) = problems(*order)
+        assert "is also the disk of" in found and "only if all have access: ro" in found
+
+
+def test_that_two_readers_beside_a_medium_still_agree() -> None:
+    medium = {"path": "/srv/a"}
+    one, other = {"name": "a", "size": "1M", **medium, **RO}, {"name": "b", **medium, **RO}
+    cd = {"name": "cd", **CD, **medium}
+    (found,) = problems(domain(cd), domain(one, name="db"), domain(other, name="mail"))
+    assert found.startswith("domains[2] (mail), disks[0] (b): /srv/a is also the disk of domains[1")
+
+
+def test_that_empty_drives_share_nothing() -> None:
+    cd = {"name": "cd", **CD}
+    assert len(entries(domain(cd, {**cd, "name": "b", "vdev": "hdd"}), domain(cd, name="db"))) == 3
 
 
 def test_that_the_default_image_of_a_disk_can_be_shared() -> None:
@@ -837,22 +930,43 @@ def test_that_two_slots_of_one_linux_name_are_warned_of() -> None:
     disks = named([{"vdev": "xvda"}, {"vdev": "268435456"}])
     (warning,) = disk_plan.plan([domain(*disks)]).warnings
     assert "Linux has the same name, xvda, for 268435456 and for xvda of disk0: " in warning
-    assert not disk_plan.plan([domain(*named([{"vdev": "xvda"}, {"vdev": "hda"}]))]).warnings
 
 
 @pytest.mark.parametrize(
-    ("part", "whole", "name", "bus"),
+    ("slots", "name"),
     [
-        ("51768", "xvdd", "xvdd8", "xvd"),
-        ("xvda1", "51712", "xvda1", "xvd"),
-        ("xvda16", "xvda", "xvda16", "xvd"),
-        ("hdc2", "hdc", "hdc2", "hd"),
-        ("xvdq1", "d16p0", "xvdq1", "xvd"),
+        (["xvda", "hda"], "xvda"),
+        (["hda", "sda"], "xvda"),
+        (["sdb1", "xvdb1"], "xvdb1"),
+        (["hdc2", "hdc"], "xvdc"),
+        (["hdb5", "51728"], "xvdb"),
     ],
 )
-def test_that_a_partition_beside_its_disk_is_reported(
-    part: str, whole: str, name: str, bus: str
-) -> None:
+def test_that_linux_has_one_name_for_disks_of_all_buses(slots: List[str], name: str) -> None:
+    for config in ({}, {"config": {"type": "pvh"}}):
+        disks = named([{"vdev": vdev} for vdev in slots])
+        (warning,) = disk_plan.plan([domain(*disks, **config)]).warnings
+        assert f"Linux has the same name, {name}, for {slots[1]} and for {slots[0]} of" in warning
+
+
+def test_that_a_drive_is_no_vbd_of_linux() -> None:
+    disks = [{"name": "a", "vdev": "xvdc"}, {"name": "cd", "vdev": "hdc", **CD}]
+    assert disk_plan.plan([domain(*disks)]).warnings == []
+
+
+@pytest.mark.parametrize(
+    ("part", "whole", "name"),
+    [
+        ("51768", "xvdd", "xvdd8"),
+        ("xvda1", "51712", "xvda1"),
+        ("xvda16", "xvda", "xvda16"),
+        ("xvdq1", "d16p0", "xvdq1"),
+        ("sdc2", "sdc", "xvdc2"),
+        ("sda1", "xvda", "xvda1"),
+        ("xvda1", "hda", "xvda1"),
+    ],
+)
+def test_that_a_partition_beside_its_disk_is_reported(part: str, whole: str, name: str) -> None:
     disks = [{"name": "part", "vdev": part}, {"name": "disk", "vdev": whole}]
     warning = (
         f"(part): {part} is {name}, a partition of {whole}, which is the whole disk disk: Linux "
@@ -869,13 +983,60 @@ def test_that_a_partition_beside_its_disk_is_reported(
 
 
 @pytest.mark.parametrize(
-    "slots", [("xvda1", "hda"), ("xvda1", "xvdb"), ("xvda1", "xvda2"), (5, 6), ("sda1", "xvda")]
+    "slots", [("xvda1", "hdb"), ("xvda1", "xvdb"), ("xvda1", "xvda2"), (5, 6), ("sda1", "xvdb")]
 )
 def test_that_other_neighbours_are_no_reason_to_warn(slots: Any) -> None:
     disks = named([{"vdev": vdev} for vdev in slots])
     assert disk_plan.plan([domain(*disks)]).warnings == []
     apart = [domain(disk, name=f"d{disk['name']}") for disk in disks]
     assert disk_plan.plan(apart).warnings == []
+
+
+# ---- the type of the guest ----
+
+HVM = {"config": {"type": "hvm"}}
+BASE = {"name": "base", "target": "/dev/vg0/base", **RO}
+
+
+def test_that_the_disks_are_judged_by_the_type_in_the_config() -> None:
+    disks = [{"name": "boot"}, BASE]
+    assert problems(domain(*disks, **HVM), domain(name="db", config={"type": "HVM"})) == [
+        f"{WEB}, disks[1] (base): QEMU emulates xvdb of an HVM guest as an IDE disk, which cannot "
+        "be read-only: use a slot that is not emulated, such as xvde (for PV drivers), or a SCSI "
+        "disk such as sda, or write access: rw, or devtype: cdrom for an ISO image",
+        f"{DB}: config: type 'HVM' is none that xl knows: use hvm, pv, pvh",
+    ]
+    for config in ({}, {"config": {}}, {"config": {"type": "pvh"}}, {**HVM, "state": "absent"}):
+        assert len(entries(domain(*disks, **config))) == 2
+    gone = {**BASE, "state": "absent"}
+    assert len(entries(domain({"name": "boot"}, gone, **HVM))) == 2
+
+
+def test_that_a_unit_has_one_drive() -> None:
+    disks = [{"name": "a", "state": "absent"}, {"name": "b"}, {"name": "c"}, {"name": "cd", **CD}]
+    (found,) = problems(domain(*disks, **HVM))
+    assert found.startswith(
+        f"{WEB}, disks[3] (cd): hdc is the same drive as xvdc, IDE unit 2 of an"
+    )
+    assert len(entries(domain(*disks[:3], {**disks[3], "vdev": "hdd"}, **HVM))) == 4
+    slot = {"vdev": "hda"}
+    (found,) = problems(domain({"name": "a", **slot}, {"name": "b", **slot}, **HVM))
+    assert "the slot is taken" in found
+
+
+def test_that_only_an_hvm_guest_has_drives() -> None:
+    cd = {"name": "cd", "path": "/srv/a.iso", **CD}
+    assert problems(domain(cd, config={"type": "pvh"})) == [
+        f"{WEB}, disks[0] (cd): a PVH guest has no CD drives, so devtype: cdrom does not apply: "
+        "write access: ro in its place"
+    ]
+
+
+def test_that_the_plan_says_what_a_guest_will_not_see() -> None:
+    disks = [{"name": "boot"}, {"name": "cd", "vdev": "xvdf", **CD}]
+    (warning,) = disk_plan.plan([domain(*disks, **HVM)]).warnings
+    assert warning.startswith("domain web, disk xvdf: an HVM guest cannot boot from this CD, and")
+    assert disk_plan.plan([domain(*disks)]).warnings == []
 
 
 # ---- queries ----
@@ -1173,7 +1334,8 @@ RAW_DISKS = {
     "mode": st.sampled_from(["0600", "0640"]),
 }
 KINDS = (
-    st.fixed_dictionaries({}, optional={**COMMON, **RAW_DISKS})
+    st.sampled_from([{**CD}, {**CD, "path": "/srv/any.iso"}, {**CD, "vdev": "hdd"}])
+    | st.fixed_dictionaries({}, optional={**COMMON, **RAW_DISKS})
     | st.fixed_dictionaries({"path": st.just("/srv/%s.raw")}, optional={**COMMON, **RAW_DISKS})
     | st.fixed_dictionaries({"target": st.just("/dev/vg0/%s, a=b")}, optional=COMMON)
     | st.fixed_dictionaries(
@@ -1191,7 +1353,8 @@ def _of_one_domain(names_and_kinds: List[Any], domain_name: str) -> List[Dict[st
         disk = {"name": name, **kind}
         for option in {"path", "target"} & {*disk}:
             disk[option] = disk[option].replace("%s", f"{domain_name}_{name}")
-        key = device_number.parse(disk["vdev"]).xenstore_key if "vdev" in disk else None
+        vdev = disk.get("vdev", "hdc" if "devtype" in disk else None)
+        key = None if vdev is None else device_number.parse(vdev).xenstore_key
         if key is None or key not in taken:
             disks.append(disk)
         taken.add(key)
@@ -1234,6 +1397,8 @@ def test_that_an_automatic_slot_is_a_disk_of_its_own(domains: Domains) -> None:
     }
     for one in domains:
         mine = [planned for planned in plan.entries if planned["domain"] == one["name"]]
+        drives = [planned for planned in mine if "devtype" in planned["vbd"]]
+        mine = [planned for planned in mine if planned not in drives or planned["vdev"] != "hdc"]
         automatic = [planned for planned in mine if written[one["name"], planned["name"]] is None]
         others = [planned for planned in mine if planned not in automatic]
         touched = {device_number.parse(planned["vdev"]).disk for planned in others}
@@ -1255,7 +1420,9 @@ def test_that_what_a_guest_gets_is_the_same_everywhere(domains: Domains) -> None
         ]
         # A config that someone else wrote keeps what the user does not say.
         disks = [DiskSpec.of_options(disk) for disk in config.get("disks", [])]
-        in_config = [{"access": "rw", **disk.as_dict()} for disk in disks]
+        in_config = [
+            {**({} if disk.is_cd else {"access": "rw"}), **disk.as_dict()} for disk in disks
+        ]
         assert in_config == present
         assert config["state"] == one["state"]
         specs = [DiskSpec.of(disk).render() for disk in present]

@@ -257,7 +257,7 @@ def test_that_a_disk_goes_with_the_template(disk: Dict[str, Any], problem: str) 
             "domain storage serves this disk, but images are created and bound in dom0",
         ),
         ("backend=qdisk", "the template's backend for it: backend is the domain that serves the"),
-        ("format=empty", "the template's format for it: must be raw, qcow, qcow2, vhd or qed"),
+        ("format=empty", "format: empty is for a CD drive only (devtype: cdrom)"),
     ],
 )
 def test_that_a_disk_can_have_what_the_template_says(words: str, problem: str) -> None:

@@ -118,7 +118,7 @@ CHOICES = {
     "filesystem": "ext2, ext3, ext4, vfat or tar",
     "fat_sector_size": "512 or 4096",
     "source_format": "raw, qcow2, vhd, vhdx, vmdk, vdi or qed",
-    "format": "raw, qcow, qcow2, vhd or qed",
+    "format": "raw, qcow, qcow2, vhd, qed or empty",
     "access": "ro, rw, r or w",
     "backendtype": "phy, tap, qdisk or standalone",
     "devtype": "disk or cdrom",
@@ -539,6 +539,60 @@ def test_that_a_slot_is_one(vdev: object, problem: str) -> None:
 def test_that_a_size_is_one(size: object, problem: str) -> None:
     (found,) = problems_of_disk(size=size)
     assert found.startswith(f"{DISK}: size: {problem}")
+
+
+# ---- CD drives ----
+
+CD = {"devtype": "cdrom"}
+MEDIA: List[Dict[str, Any]] = [{}, {"path": "/srv/a.iso"}, {"target": "/dev/sr0"}]
+
+
+@pytest.mark.parametrize("medium", MEDIA)
+@pytest.mark.parametrize("state", ["present", "absent"])
+def test_that_nobody_makes_a_medium(medium: Dict[str, Any], state: str) -> None:
+    drive = {**CD, **medium, "state": state}
+    assert problems_of_disk(**drive, loop=False) == []
+    for option, value in IMAGE_VALUES.items():
+        assert problems_of_disk(**drive, **{option: value}) == [
+            f"{DISK}: {option} does not apply: the medium of a CD drive is used as it is, never "
+            "made"
+        ]
+    by_qemu = "does not apply: QEMU opens the medium of a CD drive itself"
+    for option, value in LOOP_VALUES.items():
+        assert problems_of_disk(**drive, **{option: value}) == [f"{DISK}: {option} {by_qemu}"]
+    assert problems_of_disk(**drive, loop=True) == [f"{DISK}: loop: true {by_qemu}"]
+    assert problems_of_disk(**drive, wait_for="offered") == [
+        f"{DISK}: wait_for does not apply: a guest does not connect to the medium of a CD drive"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"path": "a.iso"}, "path: 'a.iso' is not absolute"),
+        ({"target": "a.iso"}, "target: 'a.iso' is not absolute"),
+        ({"target": "phy:/dev/sr0"}, "target: 'phy:/dev/sr0' has a prefix"),
+        ({"path": "/a", "target": "/dev/sr0"}, "path does not apply: target is a block device"),
+        ({"path": "/a", "format": "empty"}, "format: empty is for a drive without a medium, but"),
+        ({"target": "/a", "format": "empty"}, "format: empty is for a drive without a medium, but"),
+        ({"path": "/a", "backend": "storage"}, "domain storage serves this disk, but images are"),
+        (
+            {"target": "/dev/disk/by-loop-file/srv/a"},
+            "target '/dev/disk/by-loop-file/srv/a' is the",
+        ),
+        ({"path": "/a\nb"}, "target cannot contain"),
+    ],
+)
+def test_that_a_medium_is_a_file_or_a_block_device(options: Dict[str, Any], problem: str) -> None:
+    (found,) = problems_of_disk(**CD, **options)
+    assert found.startswith(f"{DISK}: {problem}")
+
+
+@pytest.mark.parametrize("options", [{}, {"path": "/a"}, {"target": "/a"}, {"devtype": "disk"}])
+def test_that_only_a_drive_is_empty(options: Dict[str, Any]) -> None:
+    assert problems_of_disk(format="empty", **options) == [
+        f"{DISK}: format: empty is for a CD drive only (devtype: cdrom)"
+    ]
 
 
 # ---- what a disk is ----

@@ -465,10 +465,11 @@ def test_a_disk_that_moves_is_not_lost(people: Host) -> None:
 
 
 def test_our_own_config_loses_disks_without_a_word(host: Host) -> None:
-    host.done(disks=[ROOT, DRIVE])
-    assert "hdc" in host.refused(disks=[ROOT], unlisted_disks="refuse")
-    assert len(host.done(disks=[ROOT], unlisted_disks="keep")["disks"]) == 2
-    assert len(host.done(disks=[ROOT])["disks"]) == 1
+    hvm = {"type": "hvm"}
+    host.done(options=hvm, disks=[ROOT, DRIVE])
+    assert "hdc" in host.refused(options=hvm, disks=[ROOT], unlisted_disks="refuse")
+    assert len(host.done(options=hvm, disks=[ROOT], unlisted_disks="keep")["disks"]) == 2
+    assert len(host.done(options=hvm, disks=[ROOT])["disks"]) == 1
 
 
 def test_a_string_is_read_and_made_a_list(host: Host) -> None:
@@ -835,6 +836,89 @@ def test_nothing_but_our_errors(host: Host, domain: str, options: State, disks: 
                 host.planned(domain=domain, path=path, options=text, disks=disks, overwrite=True)
             except BlockdevError as error:
                 assert str(error)
+
+
+# ---- the type of the guest ----
+
+READ_ONLY = disk("/dev/vg0/base", "xvdb", access="ro")
+HVM = {"type": "hvm"}
+REFUSED = "disk xvdb: QEMU emulates xvdb of an HVM guest as an IDE disk, which cannot be read-only"
+
+
+def test_a_config_of_ours_is_judged_by_its_options(host: Host) -> None:
+    for options in (HVM, {"builder": "hvm"}, {**HVM, "hdtype": "ide"}):
+        assert REFUSED in host.refused(options=options, disks=[ROOT, READ_ONLY])
+    ahci = {**HVM, "hdtype": "ahci"}
+    assert "as an AHCI disk" in host.refused(options=ahci, disks=[ROOT, READ_ONLY])
+    for options in ({"type": "pvh"}, {"type": "pv"}, {}):
+        assert host.planned(options=options, disks=[ROOT, READ_ONLY]).actions
+        error = host.refused(options=options, disks=[ROOT, DRIVE])
+        assert "guest has no CD drives, so devtype: cdrom does not apply" in error
+    assert host.planned(options=HVM, disks=[disk("/dev/vg0/root"), DRIVE]).warnings == []
+
+
+def test_a_config_of_another_is_judged_by_its_text(host: Host) -> None:
+    for line in ("type = 'hvm'", "builder = 'hvm'", "type = \"pv\"\ntype = 'hvm'"):
+        host.path.write_text(f"name = 'web'\n{line}\ndisk = ['phy:/dev/vg0/root,xvda,w']\n")
+        assert REFUSED in host.refused(disks=[ROOT, READ_ONLY])
+        assert host.planned(disks=[ROOT, DRIVE]).actions
+    host.path.write_text("name = 'web'\ntype = 'pv'\ndisk = ['phy:/dev/vg0/root,xvda,w']\n")
+    assert host.planned(disks=[ROOT, READ_ONLY]).actions
+    assert "a PV guest has no CD drives" in host.refused(disks=[ROOT, DRIVE])
+
+
+def test_what_a_config_has_already_is_not_judged(host: Host) -> None:
+    """A PV guest can have a disk that says it is a CD; it starts."""
+    old = "name='web'\ntype='pv'\ndisk=['/srv/a.iso,,xvdc,cdrom', '/dev/vg0/root,,xvda']\n"
+    host.path.write_text(old)
+    iso = disk("/srv/a.iso", "xvdc", devtype="cdrom")
+    assert host.planned(disks=[ROOT, iso]).actions == []
+    host.done(disks=[ROOT, DATA], unlisted_disks="keep")
+    assert "/srv/a.iso,,xvdc,cdrom" in host.path.read_text()
+    other = disk("/srv/b.iso", "xvdc", devtype="cdrom")
+    assert "disk xvdc: a PV guest has no CD drives" in host.refused(disks=[ROOT, DATA, other])
+    host.path.write_text(old.replace("'pv'", "'nonsense'"))
+    assert host.planned(disks=[ROOT, iso, DATA]).actions
+
+
+def test_a_guest_of_another_type_is_another_guest(host: Host) -> None:
+    host.done(options={"type": "pvh"}, disks=[ROOT, READ_ONLY])
+    assert REFUSED in host.refused(options=HVM, disks=[ROOT, READ_ONLY])
+    host.done(options={"type": "pvh", "memory": 9}, disks=[ROOT, READ_ONLY])
+
+
+def test_a_new_disk_is_judged_with_those_that_are_there(host: Host) -> None:
+    host.path.write_text("name='web'\ntype='hvm'\ndisk=['/dev/vg0/root,,xvda,w']\n")
+    again = disk("/dev/vg0/again", "hda")
+    error = host.refused(disks=[again], unlisted_disks="keep")
+    assert "is the same drive as" in error and "xvda" in error and "hda" in error
+
+
+def test_a_slot_is_judged_as_it_is_written_in_the_config(host: Host) -> None:
+    """libxl makes no drive of a slot that is a number; the config keeps how a slot is written."""
+    host.path.write_text("name='web'\ntype='hvm'\ndisk=['/dev/vg0/root,,xvda,w']\n")
+    numbered = disk("/dev/vg0/root", "51712", access="ro")
+    assert "disk xvda: QEMU emulates xvda" in host.refused(disks=[numbered])
+    host.path.write_text("name='web'\ntype='hvm'\ndisk=['/dev/vg0/root,,51712,w']\n")
+    host.done(disks=[disk("/dev/vg0/root", "xvda", access="ro")])
+    host.done(options=HVM, overwrite=True, disks=[disk("/dev/vg0/root", "51712", access="ro")])
+    named = disk("/dev/vg0/root", "xvda", access="ro")
+    assert "disk xvda: QEMU emulates" in host.refused(options=HVM, disks=[named])
+
+
+def test_what_a_guest_will_not_see_is_said(host: Host) -> None:
+    late = disk("/srv/a.iso", "xvdf", devtype="cdrom")
+    options: State = {"options": HVM, "disks": [disk("/dev/vg0/root"), late]}
+    (warning,) = host.planned(**options).warnings
+    assert warning.startswith("domain web, disk xvdf: an HVM guest cannot boot from this CD")
+    host.done(**options)
+    assert host.planned(**options).warnings == []
+
+
+def test_a_type_that_xl_does_not_know(host: Host) -> None:
+    assert "type 'HVM' is none that xl knows" in host.refused(options={"type": "HVM"})
+    host.path.write_text("name='web'\ntype='HVM'\ndisk=['/dev/vg0/root,,xvda,w']\n")
+    assert host.planned(disks=[ROOT, READ_ONLY, DRIVE]).actions
 
 
 # ---- passwords ----

@@ -405,7 +405,7 @@ import json, os, sys
 from functools import partial
 sys.path[:0] = json.loads(sys.argv[1])
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
-from ansible_collections.xen.blockdev.plugins.module_utils.lab import {module} as patched
+from ansible_collections.xen.blockdev.plugins.module_utils.{package} import {module} as patched
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.build import read_recipe
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import Cache
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import Start, WantedLab
@@ -424,26 +424,27 @@ lab.bring(cache, Start(cache, wanted).plan, False, [])
 """
 
 MOMENTS = {
-    "while it is built": ("build", "patched._take_boot_files = here"),
-    "while it boots": ("machine", "patched.await_boot = here"),
-    "before it is saved": ("machine", "patched.save = here"),
-    "before the snapshot is there": ("start", "patched.write_json = here"),
+    "while it is built": ("lab.build", "patched._take_boot_files = here"),
+    "while it boots": ("lab.machine", "patched.await_boot = here"),
+    "before it is saved": ("lab.machine", "patched.save = here"),
+    "before the snapshot is there": ("lab.start", "patched.write_json = here"),
     "before the lab's disk is there": (
-        "start",
+        "lab.start",
         "patched.Start._start = lambda self: os.makedirs(self._folder) or here()",
     ),
     "while QEMU reads the memory": (
-        "qmp",
+        "host.qmp",
         "patched.Qmp.await_status = lambda self, command, *_: 'status' in command and here()",
     ),
-    "before one can log in": ("start", "patched.Start._describe = here"),
+    "before one can log in": ("lab.start", "patched.Start._describe = here"),
 }
 
 
 def run_until(bench: Bench, moment: str) -> subprocess.Popen[bytes]:
     """A run that has come that far."""
     module, patch = MOMENTS[moment]
-    code = RUN.format(module=module, patch=patch)
+    package, _dot, name = module.partition(".")
+    code = RUN.format(package=package, module=name, patch=patch)
     words = [sys.executable, "-c", code, json.dumps(sys.path), str(bench.home)]
     process = subprocess.Popen(words, stdout=subprocess.PIPE)
     assert process.stdout

@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Iterator, List, Tuple
+from typing import Any, Dict, Iterator, List, Optional, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
@@ -30,6 +30,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storages
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     WEB_UUID,
@@ -406,9 +407,126 @@ def test_targets_that_only_a_script_understands(host: FakeHost) -> None:
     assert scripts in error_of(other)
 
 
-def test_a_cdrom_is_read_only(host: FakeHost) -> None:
-    item = wanted(devtype="cdrom", wait=False)
-    assert sentences(item) == ["attach /dev/loop0 (ro) to domain web as xvda"]
+# ---- what QEMU emulates ----
+
+
+EMULATED = "QEMU emulates it for the guest (drive ide0-hd0), which does not use it by PV drivers"
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_an_emulated_disk_stays_while_its_guest_runs(host: FakeHost, force: bool) -> None:
+    """QEMU would keep it open, and xenstore would say that nobody has it."""
+    apply(wanted())
+    host.emulate(1, ide0_hd0="/dev/loop0", ide_5632=None)
+    before = host.store
+    assert error_of(wanted(state="absent", target=None, force=force)) == (
+        f"cannot detach /dev/loop0 (xvda) from domain web: {EMULATED}, and would keep it open; "
+        "shut the guest down first"
+    )
+    assert EMULATED in error_of(wanted(target="/dev/loop1", replace=True, force=force))
+    assert host.store == before
+    assert sentences(wanted()) == []
+
+
+def test_a_disk_that_qemu_emulates_by_another_of_its_names(host: FakeHost) -> None:
+    apply(wanted())
+    host.emulate(1, ide0_hd0="/srv/100.raw")
+    assert EMULATED in error_of(wanted(state="absent", target=None))
+
+
+@pytest.mark.parametrize(
+    "media",
+    [
+        # Its guest has PV drivers, so QEMU has given it up.
+        {},
+        # Of another slot.
+        {"ide0_hd1": "/dev/loop0"},
+        # What was in the unit when the guest started: this disk was attached later.
+        {"ide0_hd0": "/dev/loop1"},
+        {"ide0_hd0": "/srv/deleted.raw"},
+    ],
+)
+def test_other_disks_of_hvm_guests_are_detached(
+    host: FakeHost, media: Dict[str, Optional[str]]
+) -> None:
+    apply(wanted())
+    host.emulate(1, **media)
+    assert apply(wanted(state="absent", target=None))[0]["slots"] == []
+    assert attached() == []
+
+
+def test_a_disk_that_is_emulated_again_once_it_was_planned(host: FakeHost) -> None:
+    """A guest that reboots has its emulated disks until its PV drivers run."""
+    apply(wanted())
+    host.store = {**host.store, "/libxl/1/type": "hvm"}
+    (planned,) = plan(wanted(state="absent", target=None, force=True))
+    host.emulate(1, ide0_hd0="/dev/loop0")
+    with pytest.raises(BlockdevError, match=r"drive ide0-hd0"):
+        planned.actions[0].run()
+    assert len(attached()) == 1
+    assert not any("block-detach" in command for command in host.commands())
+
+
+def test_virtio_disks_are_left_to_the_next_start(host: FakeHost) -> None:
+    backend = "/local/domain/0/backend/virtio_disk/1/51712"
+    nodes = {"params": "/dev/loop0", "type": "standalone", "specification": "virtio"}
+    host.store = {
+        **host.store,
+        **{f"{backend}/{node}": value for node, value in nodes.items()},
+        f"{backend}/device-type": "disk",
+        "/libxl/1/device/virtio_disk/51712/backend": backend,
+    }
+    assert sentences(wanted(specification="virtio")) == []
+    assert "xl cannot detach a virtio disk; shut the guest down first" in error_of(
+        wanted(state="absent", target=None, force=True)
+    )
+    assert "it is attached to domain web as 51712" in error_of(wanted(domain="db"))
+    new = wanted(specification="virtio", target="/dev/loop1", vdev="xvdb")
+    assert error_of(new).endswith(
+        "xl cannot attach a virtio disk to a running domain; add it to the config, and start the "
+        "domain again"
+    )
+
+
+# ---- what keeps a detached disk open ----
+
+
+def test_a_disk_that_the_kernel_does_not_close_is_no_one_elses(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A forced detach leaves xenstore before the guest's last requests have ended."""
+    apply(wanted())
+    entry = host.serve(1, 51712)
+    monkeypatch.setattr(blkback, "CLOSE_SECONDS", 0)
+    (planned,) = plan(wanted(state="absent", target=None, force=True))
+    with pytest.raises(PartlyDoneError, match="it is still served by the kernel") as caught:
+        planned.actions[0].run()
+    assert caught.value.done == "detach /dev/loop0 (xvda) from domain web"
+    assert (caught.value.state["slots"], attached()) == ([], [])
+    assert (
+        "the kernel still serves a disk to domain 1 that xenstore no longer has (slot 51712)"
+        in (error_of(wanted(domain="db", access="ro")))
+    )
+    entry.rmdir()
+    assert sentences(wanted(domain="db")) == ["attach /dev/loop0 (rw) to domain db as xvda"]
+
+
+def test_a_disk_that_a_qemu_does_not_close_is_no_one_elses(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply(wanted(format="qcow2", target="/srv/100.raw"))
+    keeper = User("process", "open in process 12 (qemu), the QEMU of domain web (id 1)", domid=1)
+    monkeypatch.setattr(QuietUsage, "lost", [keeper])
+    monkeypatch.setattr(blkback, "CLOSE_SECONDS", 0)
+    (planned,) = plan(wanted(state="absent", target=None))
+    with pytest.raises(PartlyDoneError, match="it is still open in process 12"):
+        planned.actions[0].run()
+    assert attached() == []
+    for access in ("ro", "rw"):
+        assert error_of(wanted(domain="db", target="/srv/100.raw", access=access)).endswith(
+            "it is open in process 12 (qemu), the QEMU of domain web (id 1), though that domain no "
+            "longer has it as a disk; shut that domain down first"
+        )
 
 
 # ---- sharing ----

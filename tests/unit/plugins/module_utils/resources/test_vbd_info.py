@@ -54,6 +54,9 @@ def test_report(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
         "domid": 1,
         "xenstore_key": 51768,
         "vdev": "51768",
+        "devtype": "disk",
+        "emulated": None,
+        "medium": None,
         "target": "/dev/loop1",
         "backing_file": "/srv/xen/b.raw",
         "physical_device": "7:1",
@@ -106,3 +109,59 @@ def test_which_disks_are_looked_at(
     (shown,) = vbd_info.describe_vbds(None, True, pytest.fail)
     assert looks == looked
     assert shown["label"] == ("DATA" if looked and looked[0][0] else None)
+
+
+# ---- what QEMU says ----
+
+
+def shown(warn: Any = pytest.fail) -> Dict[str, Tuple[Any, ...]]:
+    keys = ("devtype", "emulated", "medium", "target")
+    disks = vbd_info.describe_vbds(None, False, warn)
+    return {disk["vdev"]: tuple(disk[key] for key in keys) for disk in disks}
+
+
+def test_drives_of_an_hvm_guest(host: FakeHost) -> None:
+    """xenstore names another CD than QEMU has, and the guest uses one disk by its PV drivers."""
+    qemu = host.hvm_guest(hdc="/srv/a.iso")
+    host.drives = {**host.drives, "ide0-hd0": {"medium": "/srv/root.raw"}}
+    nodes = {"params": "aio:/srv/root.raw", "type": "qdisk", "device-type": "disk"}
+    backend = "/local/domain/0/backend/qdisk/3"
+    disks = {
+        f"{backend}/{key}/{node}": value
+        for key, vdev in ((51712, "xvda"), (51728, "xvdb"))
+        for node, value in {**nodes, "dev": vdev}.items()
+    }
+    host.store = {**host.store, **disks, f"{backend}/5632/params": "aio:/srv/b.iso"}
+    assert shown() == {
+        "hdc": ("cdrom", True, "/srv/a.iso", "/srv/b.iso"),
+        "hdd": ("cdrom", True, None, ""),
+        "xvda": ("disk", True, None, "/srv/root.raw"),
+        "xvdb": ("disk", False, None, "/srv/root.raw"),
+    }
+    assert qemu.connections == 1
+
+
+@pytest.mark.parametrize("kind", ["pv", "pvh"])
+def test_other_guests_have_no_emulated_disks(host: FakeHost, kind: str) -> None:
+    qemu = host.hvm_guest(hdc="/srv/a.iso")
+    host.store = {**host.store, "/libxl/3/type": kind}
+    assert shown()["hdc"] == ("cdrom", False, None, "/srv/a.iso")
+    assert qemu.connections == 0
+
+
+def test_a_qemu_in_a_stub_domain(host: FakeHost) -> None:
+    host.hvm_guest(hdc="/srv/a.iso").close()
+    (host.home / "run" / "qmp-libxenstat-3").unlink()
+    assert shown()["hdc"] == ("cdrom", None, None, "/srv/a.iso")
+
+
+def test_a_qemu_that_does_not_answer_is_asked_once(host: FakeHost) -> None:
+    qemu = host.hvm_guest(hdc="/srv/a.iso")
+    (host.home / "drives.json").write_text("{}")
+    warnings: List[str] = []
+    assert shown(warnings.append)["hdc"] == ("cdrom", None, None, "/srv/a.iso")
+    assert warnings == [
+        "emulated and medium of domain win are not known: cannot ask the QEMU of domain 3 for its "
+        "drives: QEMU ended"
+    ]
+    assert qemu.connections == 1

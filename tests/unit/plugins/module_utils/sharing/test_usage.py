@@ -20,7 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files impor
 from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import openers, usage
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, saved_domains
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.image.test_header import (
     extension,
@@ -162,6 +162,56 @@ def test_a_qemu_that_keeps_a_disk_open(monkeypatch: pytest.MonkeyPatch, tmp_path
     words = "in process 12 (dd), the QEMU of domain hvm (id 7)"
     assert [user.sentence for user in used.writers(storage)] == [f"open for writing {words}"]
     assert [user.sentence for user in used.of_file(qemu.path.stat())] == [f"open {words}"]
+
+
+def test_a_qemu_that_lost_a_disk_counts_even_if_it_only_reads(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    qemu = Qemu(monkeypatch, tmp_path / "a.raw")
+    monkeypatch.setattr(OpenFile, "is_for_writing", False)
+    used = qemu.attached()
+    storage = used.storages.of_path(str(qemu.path))
+    assert [user.domid for user in used.left_open(storage)] == [7]
+    assert qemu.attached(qemu.vbd).left_open(storage) == []
+    others = qemu.attached(replace(qemu.vbd, domid=8)).left_open(storage)
+    assert [user.domid for user in others] == [7]
+    monkeypatch.setattr(open_files.Process, "_arguments", ["dd"])
+    assert qemu.attached().left_open(storage) == []
+
+
+def test_does_not_wait_for_the_qemu_that_serves_a_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    qemu = Qemu(monkeypatch, tmp_path / "a.raw")
+    reads = iter([list(open_files.all_open())])
+    monkeypatch.setattr(open_files, "all_open", lambda: next(reads))
+    used = qemu.attached(qemu.vbd)
+    storage = used.storages.of_path(str(qemu.path))
+    assert used.left_open(storage) == used.writers(storage) == []
+
+
+def test_disks_that_the_kernel_has_not_closed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    vbd = xen_state.Vbd(7, "web", 51712, "xvda", "/dev/loop3", "rw")
+    monkeypatch.setattr(blkback, "DEVICES", str(tmp_path))
+    for name in ("vbd-7-51712", "vbd-51712", "vif-7-0", "system"):
+        (tmp_path / name).mkdir()
+    assert Usage([vbd]).closing == []
+    monkeypatch.setattr(blkback, "CLOSE_SECONDS", 0)
+    assert Usage([]).closing == [(7, 51712)]
+    # Another program attached it just now.
+    monkeypatch.setattr(usage.xen_state, "attached_devices", lambda: [vbd])
+    assert Usage([]).closing == []
+
+
+def test_waits_for_the_kernel_to_close_a_disk(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(blkback, "DEVICES", str(tmp_path))
+    monkeypatch.setattr(blkback.time, "sleep", lambda _seconds: (tmp_path / "vbd-7-51712").rmdir())
+    (tmp_path / "vbd-7-51712").mkdir()
+    assert Usage([]).closing == []
 
 
 def test_a_qemu_that_serves_a_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

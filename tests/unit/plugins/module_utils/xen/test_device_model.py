@@ -119,6 +119,12 @@ def test_a_guest_that_has_locked_its_medium(server: QmpServer) -> None:
     assert device_model.drives(DOMID) == [EmulatedDrive("ide-5632", "/srv/a.iso", is_locked=True)]
 
 
+def test_a_medium_in_an_open_tray_can_be_taken_out(server: QmpServer) -> None:
+    block = {"device": "ide-5632", "locked": True, "tray_open": True}
+    server.play([DONE, {"return": [{**block, "inserted": {"file": "/srv/a.iso"}}]}])
+    assert device_model.drives(DOMID) == [EmulatedDrive("ide-5632", "/srv/a.iso")]
+
+
 def test_a_domain_without_qemu_has_no_drives() -> None:
     assert device_model.drives(DOMID) == []
 

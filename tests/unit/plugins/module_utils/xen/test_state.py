@@ -153,6 +153,60 @@ def test_a_backend_without_its_entry_in_libxl_still_counts() -> None:
     assert (vbd.domid, vbd.xenstore_key, vbd.target) == (5, 51712, "/dev/loop0")
 
 
+def test_a_virtio_disk() -> None:
+    """As libxl_disk.c writes it for ``specification=virtio``."""
+    backend = "/local/domain/0/backend/virtio_disk/5/51712"
+    values = {
+        "/libxl/5/device/virtio_disk/51712/backend": backend,
+        "/local/domain/5/device/virtio_disk/51712/state": "4",
+        f"{backend}/params": "/dev/vg0/a:b",
+        f"{backend}/type": "standalone",
+        f"{backend}/specification": "virtio",
+        f"{backend}/dev": "xvda",
+    }
+    (vbd,) = xen_state.vbds(Store(values))
+    assert (vbd.domid, vbd.xenstore_key, vbd.format, vbd.target, vbd.specification) == (
+        5,
+        51712,
+        "raw",
+        "/dev/vg0/a:b",
+        "virtio",
+    )
+    assert vbd.frontend_state == 4
+
+
+def test_a_disk_of_blktap() -> None:
+    """Of Xen 4.20."""
+    backend = "/local/domain/0/backend/vbd3/5/51712"
+    vbd = disk_in_store(backend, type="tap", params="vhd:/srv/a.vhd")
+    assert (vbd.backendtype, vbd.format, vbd.target) == ("tap", "vhd", "/srv/a.vhd")
+
+
+NEW = "/local/domain/0/backend/newdisk/5/51712"
+
+
+def test_a_device_of_a_kind_that_is_not_known_counts_as_a_disk() -> None:
+    (vbd,) = xen_state.vbds(Store({f"{NEW}/params": "/dev/vg0/a", f"{NEW}/type": "phy"}))
+    assert (vbd.domid, vbd.xenstore_key, vbd.target) == (5, 51712, "/dev/vg0/a")
+
+
+def test_a_device_that_may_be_any_disk_is_an_error() -> None:
+    values = {"/local/domain/5/name": "web", f"{NEW}/state": "4"}
+    with pytest.raises(XenError, match=f"domain web has a device of the kind newdisk .{NEW} in"):
+        xen_state.vbds(Store(values))
+
+
+def test_other_devices_are_no_disks() -> None:
+    """Also those that look alike: a console has a type, a network device a script."""
+    values = {
+        f"/local/domain/0/backend/{kind}/5/0/{node}": "phy"
+        for kind in xen_state.OTHER_KINDS
+        for node in ("type", "params", "script")
+    }
+    copies = {f"/libxl/5/device/{kind}/0/backend": "/x" for kind in xen_state.OTHER_KINDS}
+    assert xen_state.vbds(Store({**values, **copies})) == []
+
+
 @pytest.mark.parametrize(
     ("nodes", "flaw"),
     [
@@ -170,12 +224,33 @@ def test_flaws(nodes: Dict[str, str], flaw: Optional[str]) -> None:
     assert vbd.flaw is None if flaw is None else re.search(flaw, str(vbd.flaw))
 
 
+def test_the_type_of_a_domain() -> None:
+    (one,) = xen_state.domains(Store({"/local/domain/5/name": "web", "/libxl/5/type": "hvm"}))
+    assert one.type == "hvm"
+
+
 def test_states_have_names() -> None:
     vbd = disk_in_store(PHY, type="phy", state="2")
     assert vbd.states == "backend InitWait (2), frontend gone"
 
 
 # ---- the host ----
+
+
+@pytest.mark.parametrize("kind", ["vbd", "qdisk", "vbd3", "virtio_disk", "newdisk"])
+def test_a_disk_of_every_kind_is_read_from_xenstored(host: FakeHost, kind: str) -> None:
+    backend = f"/local/domain/0/backend/{kind}/1/51712"
+    host.store = {
+        **host.store,
+        f"{backend}/params": "aio:/srv/a.raw",
+        f"{backend}/type": "qdisk",
+        "/libxl/1/type": "hvm",
+    }
+    (vbd,) = xen_state.attached_devices()
+    assert (vbd.domain, vbd.target) == ("web", "/srv/a.raw")
+    slot = xen_state.read_slot(WEB, 51712)
+    assert kind == "newdisk" or slot == vbd
+    assert xen_state.domains(xen_state.read_store())[1].type == "hvm"
 
 
 def test_the_store_is_read_once(host: FakeHost) -> None:

@@ -1,0 +1,41 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The disks that the kernel of this host serves to guests (drivers/block/xen-blkback of Linux).
+
+A disk that is taken away by force leaves xenstore first. The kernel closes its device only when the
+requests that it has begun are done, and removes its own entry then.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import Callable, List, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils.host.block_device import entries
+
+DEVICES = "/sys/devices"
+CLOSE_SECONDS = 30
+POLL_SECONDS = 0.1
+
+Slot = Tuple[int, int]
+"""A domain id and the number of a slot."""
+
+_VBD = re.compile(r"vbd-([0-9]{1,5})-([0-9]{1,10})")
+
+
+def served() -> List[Slot]:
+    """The slots of all disks."""
+    found = (_VBD.fullmatch(name) for name in entries(DEVICES))
+    return sorted((int(match[1]), int(match[2])) for match in found if match)
+
+
+def wait_for_closed(left: Callable[[Slot], bool]) -> List[Slot]:
+    """Wait until the kernel serves no disk for which ``left`` is true, and return the slots of
+    those that it still serves after CLOSE_SECONDS."""
+    deadline = time.monotonic() + CLOSE_SECONDS
+    while True:
+        slots = list(filter(left, served()))
+        if not slots or time.monotonic() >= deadline:
+            return slots
+        time.sleep(POLL_SECONDS)
