@@ -30,7 +30,7 @@ TELL = "printf '%%s\\r' %s > $(xenstore-read /local/domain/$(xl domid %s)/consol
 """Writes a line to the console of a domain."""
 
 BOOT_SECONDS = 600
-"""How long the host may take to end its guests and to boot."""
+"""How long the host may take to end its guests and to boot, and an HVM guest to boot."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 REPORT = re.compile(r"xen-lab: report (\d+)\n(.*?)xen-lab: end \1(?=\n|$)", re.DOTALL)
@@ -39,7 +39,7 @@ DISK = re.compile(
     r"access=(?P<access>\w+) sha256=(?P<sha256>\w+)"
 )
 DRIVE = re.compile(
-    r"xen-lab: drive name=(?P<name>\S+) sectors=(?P<sectors>\d+) "
+    r"xen-lab: drive unit=(?P<unit>\S+) name=(?P<name>\S+) sectors=(?P<sectors>\d+) "
     r"access=(?P<access>\w+) medium=(?P<medium>\d+) sha256=(?P<sha256>\w+)"
 )
 
@@ -55,6 +55,13 @@ def run(command, cwd=None):
     return subprocess.run(
         command, check=False, capture_output=True, encoding="utf-8", env=environ, cwd=cwd
     )
+
+
+def state_of(drive):
+    """That of a drive in QEMU's answer to C(query-block)."""
+    if drive["locked"]:
+        return "locked"
+    return "full" if "inserted" in drive else "empty"
 
 
 class Xen:
@@ -202,9 +209,10 @@ class Xen:
     # ---- what QEMU says ----
 
     def qemu_drives(self, domain):
-        """Name to whether something is in it, of the drives that a guest's QEMU emulates."""
+        """Name to C(empty), C(full) or C(locked), of the drives that a guest's QEMU emulates."""
         answer = self._ask({"qemu": int(self.domid(domain)), "command": "query-block"})
-        return {drive["device"]: "inserted" in drive for drive in answer["answer"]}
+        drives = (drive for drive in answer["answer"] if drive["device"])
+        return {drive["device"]: state_of(drive) for drive in drives}
 
     def qemu_files(self, domain):
         """Paths of what a guest's QEMU has open."""
@@ -232,14 +240,20 @@ class Xen:
         return {int(line["key"]): line.groupdict() for line in lines}
 
     def drives(self, domain):
-        """Name to what the Linux guest said last of the drives that QEMU emulates for it."""
+        """Unit to what the Linux guest said last of the drives that QEMU emulates for it."""
         lines = DRIVE.finditer(self._last_report(domain))
-        return {line["name"]: line.groupdict() for line in lines}
+        return {line["unit"]: line.groupdict() for line in lines}
 
     def _last_report(self, domain):
         log = self.console(domain).rpartition("xen-lab: ready\n")[2]
         reports = REPORT.findall(log)
         return reports[-1][1] if reports else ""
+
+    def await_first_report(self, domain):
+        """Wait for an HVM guest: QEMU gives it the kernel byte by byte."""
+        self.await_(
+            lambda: self._last_report(domain), bool, lambda: self.console(domain), BOOT_SECONDS
+        )
 
     def await_report(self, domain, wanted):
         """The guest's report once it is as C(wanted), a function of it, says."""
