@@ -221,7 +221,7 @@ class Xen:
             "for fd in *; do readlink $fd || true; done",
             self.domid(domain),
         )
-        return set(listed.splitlines())
+        return {path for path in listed.splitlines() if path.startswith("/")}
 
     # ---- guests ----
 
