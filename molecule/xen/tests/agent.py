@@ -4,6 +4,7 @@
 
     {"shell": COMMAND}                                   {"rc": …, "stdout": …, "stderr": …}
     {"module": NAME, "options": {…}, "check": true}      what the module returns
+    {"qemu": DOMID, "command": NAME}                     {"answer": what that domain's QEMU answers}
 
 An emulated processor takes seconds to start Python and to compile a module's files. Here that is
 done once. See C(session.py), which sends all this to dom0.
@@ -17,6 +18,7 @@ import subprocess
 import sys
 from typing import Any, Dict
 
+from ansible_collections.xen.blockdev.plugins.module_utils.host import qmp
 from ansible_collections.xen.blockdev.tests import module_process
 
 
@@ -39,10 +41,18 @@ def run_module(name: str, options: Dict[str, Any], check: bool) -> Dict[str, Any
     return dict(json.loads(said.strip().rpartition("\n")[2]))
 
 
+def ask_qemu(domid: int, command: str) -> Dict[str, Any]:
+    """What a domain's QEMU answers, by the one of its sockets that C(xl) does not use."""
+    with qmp.connect(f"/var/run/xen/qmp-libxenstat-{domid}") as qemu:
+        return {"answer": qemu.execute(command)}
+
+
 def answer(request: Dict[str, Any]) -> Dict[str, Any]:
     """The answer to a line."""
     if "shell" in request:
         return run_shell(request["shell"])
+    if "qemu" in request:
+        return ask_qemu(request["qemu"], request["command"])
     return run_module(request["module"], request["options"], request["check"])
 
 

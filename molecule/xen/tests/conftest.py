@@ -30,13 +30,17 @@ TELL = "printf '%%s\\r' %s > $(xenstore-read /local/domain/$(xl domid %s)/consol
 """Writes a line to the console of a domain."""
 
 BOOT_SECONDS = 600
-"""How long the host may take to end its guests and to boot."""
+"""How long the host may take to end its guests and to boot, and an HVM guest to boot."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 REPORT = re.compile(r"xen-lab: report (\d+)\n(.*?)xen-lab: end \1(?=\n|$)", re.DOTALL)
 DISK = re.compile(
     r"xen-lab: disk key=(?P<key>\d+) name=(?P<name>\S+) sectors=(?P<sectors>\d+) "
     r"access=(?P<access>\w+) sha256=(?P<sha256>\w+)"
+)
+DRIVE = re.compile(
+    r"xen-lab: drive unit=(?P<unit>\S+) name=(?P<name>\S+) sectors=(?P<sectors>\d+) "
+    r"access=(?P<access>\w+) medium=(?P<medium>\d+) sha256=(?P<sha256>\w+)"
 )
 
 
@@ -51,6 +55,13 @@ def run(command, cwd=None):
     return subprocess.run(
         command, check=False, capture_output=True, encoding="utf-8", env=environ, cwd=cwd
     )
+
+
+def state_of(drive):
+    """That of a drive in QEMU's answer to C(query-block)."""
+    if drive["locked"]:
+        return "locked"
+    return "full" if "inserted" in drive else "empty"
 
 
 class Xen:
@@ -84,6 +95,13 @@ class Xen:
         command = ["ansible", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "--check", "--diff"]
         words = ["-m", f"xen.blockdev.{module}", "-a", json.dumps(options), "xen"]
         return run([*command, *words]).stdout
+
+    def run_elsewhere(self, module, options):
+        """Run a module by a connection of its own, beside what the others do."""
+        command = ["ansible", "-i", os.environ["MOLECULE_INVENTORY_FILE"], "xen"]
+        ended = run([*command, "-m", f"xen.blockdev.{module}", "-a", json.dumps(options)])
+        print(f"\n    {module} elsewhere\n{ended.stdout}{ended.stderr}", flush=True)
+        return ended.returncode == 0
 
     def playbook(self, name, domains, *words):
         """Run a playbook of the collection. Its output, whether it succeeded, and what changed."""
@@ -188,6 +206,23 @@ class Xen:
         self.shell("sync; echo 3 > /proc/sys/vm/drop_caches")
         return self.shell("sha256sum < %s", path).split()[0]
 
+    # ---- what QEMU says ----
+
+    def qemu_drives(self, domain):
+        """Name to C(empty), C(full) or C(locked), of the drives that a guest's QEMU emulates."""
+        answer = self._ask({"qemu": int(self.domid(domain)), "command": "query-block"})
+        drives = (drive for drive in answer["answer"] if drive["device"])
+        return {drive["device"]: state_of(drive) for drive in drives}
+
+    def qemu_files(self, domain):
+        """Paths of what a guest's QEMU has open."""
+        listed = self.shell(
+            "cd /proc/$(xenstore-read /local/domain/%s/image/device-model-pid)/fd && "
+            "for fd in *; do readlink $fd || true; done",
+            self.domid(domain),
+        )
+        return {path for path in listed.splitlines() if path.startswith("/")}
+
     # ---- guests ----
 
     def console(self, domain):
@@ -201,27 +236,49 @@ class Xen:
 
     def report(self, domain):
         """Xenstore key to what the Linux guest said last of its disks."""
-        log = self.console(domain).rpartition("xen-lab: ready\n")[2]
-        reports = REPORT.findall(log)
-        lines = DISK.finditer(reports[-1][1]) if reports else []
+        lines = DISK.finditer(self._last_report(domain))
         return {int(line["key"]): line.groupdict() for line in lines}
 
+    def drives(self, domain):
+        """Unit to what the Linux guest said last of the drives that QEMU emulates for it."""
+        lines = DRIVE.finditer(self._last_report(domain))
+        return {line["unit"]: line.groupdict() for line in lines}
+
+    def _last_report(self, domain):
+        log = self.console(domain).rpartition("xen-lab: ready\n")[2]
+        reports = REPORT.findall(log)
+        return reports[-1][1] if reports else ""
+
+    def await_first_report(self, domain):
+        """Wait for an HVM guest: QEMU gives it the kernel byte by byte."""
+        self.await_(
+            lambda: self._last_report(domain), bool, lambda: self.console(domain), BOOT_SECONDS
+        )
+
     def await_report(self, domain, wanted):
-        """The guest's report once it is as C(wanted), a function of it, says.
+        """The guest's report once it is as C(wanted), a function of it, says."""
+        return self._await_told(domain, self.report, wanted)
+
+    def await_drives(self, domain, wanted):
+        """What the guest says of its emulated drives, once it is as C(wanted) says."""
+        return self._await_told(domain, self.drives, wanted)
+
+    def _await_told(self, domain, read, wanted):
+        """What C(read) finds in what a guest said, once C(wanted) says that it is good.
 
         What its kernel prints amid a report spoils that, so the guest is asked for another one. It
         may not exist at that moment: xl starts a guest again that the emulated processor ran wrong.
         """
         asked = time.monotonic()
 
-        def read():
+        def read_again():
             nonlocal asked
             if time.monotonic() > asked + PATIENCE_SECONDS:
                 self.try_shell(TELL, "report", domain)
                 asked = time.monotonic()
-            return self.report(domain)
+            return read(domain)
 
-        return self.await_(read, wanted, lambda: self.console(domain)[-2000:])
+        return self.await_(read_again, wanted, lambda: self.console(domain)[-2000:])
 
     def await_keys(self, domain, *keys):
         """The guest's report once it names exactly these disks."""
@@ -230,6 +287,15 @@ class Xen:
     def settled(self, domain):
         """The guest's report once it has noticed all that xenstore has of its disks by now."""
         return self.await_keys(domain, *self.keys(domain)[domain])
+
+    def sees_exactly(self, domain, wanted):
+        """Check that the guest has these disks: xenstore key to sectors, access, and where dom0
+        reads the same content."""
+        report = self.await_keys(domain, *wanted)
+        seen = {key: (int(disk["sectors"]), disk["access"]) for key, disk in report.items()}
+        assert seen == {key: disk[:2] for key, disk in wanted.items()}
+        sums = {key: disk["sha256"] for key, disk in report.items()}
+        assert sums == {key: self.sha256(disk[2]) for key, disk in wanted.items()}
 
     def ask_again(self, domain):
         """A report of what the guest reads now."""

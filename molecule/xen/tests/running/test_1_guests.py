@@ -43,20 +43,12 @@ HASHED_SECTORS = 64
 """GRUB gets little of the processor, and takes half a minute for a MiB."""
 
 
-def sees_exactly(xen, domain, wanted):
-    report = xen.await_keys(domain, *wanted)
-    seen = {key: (int(disk["sectors"]), disk["access"]) for key, disk in report.items()}
-    assert seen == {key: disk[:2] for key, disk in wanted.items()}
-    sums = {key: disk["sha256"] for key, disk in report.items()}
-    assert sums == {key: xen.sha256(disk[2]) for key, disk in wanted.items()}
-
-
 def test_pv_guest_sees_exactly_its_disks(xen):
-    sees_exactly(xen, "pv", LINUX["pv"])
+    xen.sees_exactly("pv", LINUX["pv"])
 
 
 def test_pv_guest_sees_a_volume_a_qcow2_image_and_a_file(xen):
-    sees_exactly(xen, "second", LINUX["second"])
+    xen.sees_exactly("second", LINUX["second"])
 
 
 def test_content_is_that_of_the_source(xen):
@@ -179,7 +171,7 @@ def test_pvh_guest_sees_exactly_its_disks(xen):
             break
         xen.module("xen_domain", name="pvh", state="destroyed")
     assert result["domains"][0]["actions"] == ["start domain pvh from /etc/xen/pvh.cfg"]
-    sees_exactly(xen, "pvh", PVH)
+    xen.sees_exactly("pvh", PVH)
     for check in (True, False):
         result = xen.module("xen_domain", check, name="pvh", state="destroyed")
         assert result["changed"] is True

@@ -1,0 +1,71 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""`remove` on HVM guests, in the order of the tests."""
+
+from __future__ import annotations
+
+import pytest
+
+KEYS = {51712, 51728}
+DRIVES = ("ide-5632", "ide-5696")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def guests(xen):
+    """Both guests run, with the disks of the plan."""
+    assert not xen.module("xen_disks", domains=of_plan(xen, "hvm", "emulated"))["failed"]
+    for name in ("hvm", "emulated"):
+        xen.module("xen_domain", name=name)
+    xen.await_first_report("hvm")
+    xen.await_keys("hvm", *KEYS)
+    yield
+    for name in ("hvm", "emulated"):
+        xen.module("xen_domain", name=name, state="destroyed")
+
+
+def of_plan(xen, *names):
+    """Domains of the plan."""
+    return [domain for domain in xen.domains() if domain["name"] in names]
+
+
+def snapshot(xen):
+    """All that `remove` might touch."""
+    return {
+        "slots": {name: set(xen.slots(name)) for name in ("hvm", "emulated")},
+        "drives": {name: xen.qemu_drives(name) for name in ("hvm", "emulated")},
+        "bindings": {path for path in xen.bindings() if path.startswith("/srv/xen/")},
+        "configs": xen.shell("ls /etc/xen/*.cfg"),
+    }
+
+
+def test_remove_is_refused_while_qemu_uses_the_disks(xen):
+    """Those of the one guest keep those of the other in place as well."""
+    before = snapshot(xen)
+    for words in (["--check"], []):
+        said, fine, changed = xen.playbook("remove", of_plan(xen, "hvm", "emulated"), *words)
+        assert (fine, changed) == (False, 0)
+        assert "QEMU emulates it for the guest (drive ide0-hd1)" in said
+    assert snapshot(xen) == before
+
+
+def test_remove_from_a_running_guest_with_drivers(xen):
+    for words, changed in ((["--check"], 1), ([], 1), ([], 0)):
+        _said, fine, changes = xen.playbook("remove", of_plan(xen, "hvm"), *words)
+        assert (fine, changes) == (True, changed)
+    assert {drive: xen.qemu_drives("hvm")[drive] for drive in DRIVES} == dict.fromkeys(
+        DRIVES, "empty"
+    )
+    assert not KEYS & set(xen.slots("hvm"))
+    xen.await_report("hvm", lambda report: report == {})
+    assert [path for path in xen.bindings() if path.startswith("/srv/xen/hvm/")] == []
+    assert not xen.exists("/etc/xen/hvm.cfg")
+
+
+def test_remove_once_the_other_guest_is_shut_down(xen):
+    xen.module("xen_domain", name="emulated", state="destroyed")
+    domains = of_plan(xen, "hvm", "emulated")
+    _said, fine, changed = xen.playbook("remove", domains, "-e", "xen_remove_images=true")
+    assert (fine, changed) == (True, 1)
+    assert xen.shell("find /srv/xen -path '*/hvm/*' -o -path '*/emulated/*'") == ""
+    # What the plan would not make itself is never deleted.
+    assert xen.exists("/srv/sources/first.iso")
