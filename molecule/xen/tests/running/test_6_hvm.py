@@ -242,7 +242,7 @@ def test_emulated_disk_is_refused_to_a_second_guest(xen):
                 result, _vbd = xen.vbd(domain="second", vdev="xvdm", access=access, **image)
                 assert result["failed"], result
                 assert "domain emulated" in result["msg"]
-            xen.try_shell("xl block-detach emulated %s force", vdev)
+            xen.try_shell("xl block-detach --force emulated %s", vdev)
         path = image["target"].replace(LINK, "")
         for state in ({"state": "absent"}, {"size": "4096", "shrink": True}):
             result = xen.module("xen_raw_disk", path=path, **state)
@@ -258,16 +258,18 @@ def test_emulated_disk_is_refused_to_a_second_guest(xen):
 
 
 def has_cd(xen, image):
-    """Check that QEMU and the guest have this image in the drive hdd, or nothing for None."""
+    """Check that QEMU and the guest have this image in the drive hdd, or nothing for None.
+
+    What QEMU has open says less: its backend for PV drivers keeps the first image, read-only.
+    """
     qemu_name, unit = CD_DRIVE
     assert xen.qemu_drives("hvm")[qemu_name] == ("full" if image else "empty")
     xen.tell("hvm", "report")  # A guest looks at its drives only now and then.
-    open_images = {path for path in xen.qemu_files("hvm") if path.endswith(".iso")}
-    assert open_images == ({image} if image else set())
-    if image:
-        wanted = xen.sha256(image)
-        return xen.await_drives("hvm", lambda seen: seen.get(unit, {}).get("sha256") == wanted)
-    return xen.await_drives("hvm", lambda seen: seen.get(unit, {}).get("sectors") == "0")
+    if not image:
+        return xen.await_drives("hvm", lambda seen: seen.get(unit, {}).get("sectors") == "0")
+    assert image in xen.qemu_files("hvm")
+    wanted = xen.sha256(image)
+    return xen.await_drives("hvm", lambda seen: seen.get(unit, {}).get("sha256") == wanted)
 
 
 def with_cd(xen, **options):
