@@ -20,6 +20,7 @@ import yaml
 from session import Session
 
 DOMAINS = yaml.safe_load((Path(__file__).parents[1] / "vars/domains.yml").read_text())
+IS_SHORT = os.environ.get("XEN_LAB_REBOOT") == "no"
 GUEST_SECONDS = 240
 """How long a guest may take to notice something: all of it is emulated."""
 
@@ -70,6 +71,8 @@ class Xen:
     def __init__(self, host, session) -> None:
         self.host = host
         self._session = session
+
+    is_short = IS_SHORT
 
     def domains(self):
         """What the scenario wants, to be changed at will."""
@@ -318,6 +321,18 @@ class Xen:
                 return value
             assert time.monotonic() < deadline, f"{value}\n{explain()}"
             time.sleep(0.5)
+
+
+def pytest_configure(config):
+    """See pytest."""
+    config.addinivalue_line("markers", "long: of the long scenario, which also reboots the host")
+
+
+def pytest_collection_modifyitems(items):
+    """Leave the long scenario out where it is not wanted."""
+    for item in items if IS_SHORT else ():
+        if item.get_closest_marker("long"):
+            item.add_marker(pytest.mark.skip(reason="XEN_LAB_REBOOT=no: of the long scenario"))
 
 
 @pytest.fixture(scope="session")

@@ -204,9 +204,7 @@ def test_each_has_its_own_end(xen, run_tests, tmp_path):
     nothing_is_left(xen)
 
 
-@pytest.mark.skipif(
-    os.environ.get("XEN_LAB_REBOOT") == "no", reason="XEN_LAB_REBOOT=no: of the long scenario"
-)
+@pytest.mark.long
 def test_a_lost_connection_is_an_end_of_its_own(xen, run_tests, tmp_path):
     """Ansible's connection breaks while it follows a console; a new one puts everything away."""
     tests = [{"name": "cut-off", **stand_in("hang"), "expect": "done", "timeout": 600}]

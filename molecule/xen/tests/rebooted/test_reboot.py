@@ -4,13 +4,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-pytestmark = pytest.mark.skipif(
-    os.environ.get("XEN_LAB_REBOOT") == "no", reason="XEN_LAB_REBOOT=no: it takes ten minutes"
-)
+pytestmark = pytest.mark.long
 
 GUESTS = ("pv", "second", "third")
 SAVED = "/var/lib/xen/save/third"
