@@ -73,6 +73,12 @@ STARTS = (
     "compiles them (seven tenths of that Ansible's own)."
 )
 
+MORE = (
+    "one disk takes little more than Ansible itself. Of what 255 more take, half is the module, "
+    "which plans twice if anything changes, and half is Ansible, which passes on and shows a "
+    "result for each."
+)
+
 
 def _goals_of_disks(bench: Bench) -> None:
     ours, looped = _few_and_many(bench, "first run")
@@ -104,7 +110,7 @@ def _goals_of_step(bench: Bench, step: str) -> List[Goal]:
             at_least=True,
             why=STARTS,
         ),
-        Goal(f"256 disks against 1, {step}", 1.3, ratio(ours[256], ours[1])),
+        Goal(f"256 disks against 1, {step}", 1.3, ratio(ours[256], ours[1]), why=MORE),
     ]
 
 
