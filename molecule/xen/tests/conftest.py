@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 20
 TELL = "printf '%%s\\r' %s > $(xenstore-read /local/domain/$(xl domid %s)/console/tty)"
 """Writes a line to the console of a domain."""
 
-BOOT_SECONDS = 600
+BOOT_SECONDS = 1200
 """How long the host may take to end its guests and to boot, and an HVM guest to boot."""
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
