@@ -8,6 +8,7 @@ import pytest
 
 KEYS = {51712, 51728}
 DRIVES = ("ide-5632", "ide-5696")
+BOOT_SECONDS = 1200
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -19,7 +20,13 @@ def guests(xen):
     assert not result["failed"], result
     for name in names:
         xen.module("xen_domain", name=name)
-    xen.await_first_report("hvm")
+    # Its console may still have what it said when it ran before.
+    xen.await_(
+        lambda: set(xen.qemu_drives("hvm")),
+        lambda drives: drives == set(DRIVES),
+        lambda: xen.console("hvm")[-2000:],
+        BOOT_SECONDS,
+    )
     xen.await_keys("hvm", *KEYS)
     yield
     for name in names:
