@@ -24,12 +24,7 @@ from typing import (
 )
 
 from ansible_collections.xen.blockdev.plugins.module_utils import units
-from ansible_collections.xen.blockdev.plugins.module_utils.config.drives import (
-    Judgement,
-    judge,
-    warnings_of,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils.config.guest import guest_of
+from ansible_collections.xen.blockdev.plugins.module_utils.config.drives import warnings_of
 from ansible_collections.xen.blockdev.plugins.module_utils.config.text import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options import (
@@ -179,11 +174,11 @@ def _contradictions(domains: Sequence[PlannedDomain]) -> Iterator[str]:
         yield from _twice(
             domain.disks, lambda disk: disk.name, "the name is already used in this domain"
         )
-        present = _present(domain)
+        present = domain.present
         yield from _twice(present, lambda disk: disk.slot.xenstore_key, "the slot is taken")
         yield from _present_and_absent(domain)
         yield from _unfit(domain)
-    yield from _shared(disk for domain in domains for disk in _present(domain))
+    yield from _shared(disk for domain in domains for disk in domain.present)
 
 
 def _twice(
@@ -198,7 +193,7 @@ def _twice(
 
 def _present_and_absent(domain: PlannedDomain) -> Iterator[str]:
     """Problems of disks that every run would detach and attach again."""
-    present = {_identity(disk): disk for disk in _present(domain)}
+    present = {_identity(disk): disk for disk in domain.present}
     for disk in domain.disks:
         other = present.get(_identity(disk)) if disk.absent else None
         if other:
@@ -216,19 +211,11 @@ def _identity(disk: PlannedDisk) -> Tuple[object, int]:
 def _unfit(domain: PlannedDomain) -> Iterator[str]:
     """Problems of disks that do not fit the type of the guest, if the plan says that."""
     try:
-        found = _judgement(domain)
+        found = domain.judgement
     except BlockdevError as error:
         yield f"{domain.place}: config: {error}"
         return
-    present = _present(domain)
-    yield from (f"{present[one.disk].place}: {one.text}" for one in found.problems)
-
-
-def _judgement(domain: PlannedDomain) -> Judgement:
-    """Raises GuestTypeError if its config says a type that xl does not know."""
-    if domain.config is None:
-        return Judgement()
-    return judge(guest_of(domain.config), [disk.spec for disk in _present(domain)])
+    yield from (f"{domain.present[one.disk].place}: {one.text}" for one in found.problems)
 
 
 def _shared(disks: Iterable[PlannedDisk]) -> Iterator[str]:
@@ -260,21 +247,17 @@ def _image_options(disk: PlannedDisk) -> PlanEntry:
     }
 
 
-def _present(domain: PlannedDomain) -> List[PlannedDisk]:
-    return [disk for disk in domain.disks if not disk.absent]
-
-
 # ---- warnings ----
 
 
 def _unseen(domains: Iterable[PlannedDomain]) -> Iterator[str]:
     for domain in domains:
-        specs = [disk.spec for disk in _present(domain)]
-        yield from warnings_of(domain.name, specs, _judgement(domain))
+        specs = [disk.spec for disk in domain.present]
+        yield from warnings_of(domain.name, specs, domain.judgement)
 
 
 def _tails(domains: Iterable[PlannedDomain]) -> Iterator[str]:
-    for disk in (disk for domain in domains for disk in _present(domain)):
+    for disk in (disk for domain in domains for disk in domain.present):
         size = disk.options.get("size", 0)
         if size % units.MIRAGE_BLOCK:
             yield (
@@ -298,7 +281,7 @@ def _same_linux_names(domains: Iterable[PlannedDomain]) -> Iterator[str]:
 def _named_by_linux(domain: PlannedDomain) -> Iterator[Tuple[PlannedDisk, str]]:
     """The present disks with their names in Linux, which are those of vbds. It does not show the CD
     drives of HVM guests as vbds, and other guests have none."""
-    for disk in _present(domain):
+    for disk in domain.present:
         if disk.slot.vbd_name and not disk.is_cd:
             yield disk, disk.slot.vbd_name
 
@@ -410,7 +393,7 @@ def _config(domain: PlannedDomain) -> PlanEntry:
     }
     if not domain.absent:
         if "disks" in domain.options or domain.config is not None:
-            config["disks"] = [_in_config(disk) for disk in _present(domain)]
+            config["disks"] = [_in_config(disk) for disk in domain.present]
             removed = [_given_up(disk) for disk in domain.disks if disk.absent]
             config.update({"removed_disks": removed} if removed else {})
         if domain.config is not None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Set
 
+from ansible_collections.xen.blockdev.plugins.module_utils.config.drives import Judgement, judge
+from ansible_collections.xen.blockdev.plugins.module_utils.config.guest import guest_of
 from ansible_collections.xen.blockdev.plugins.module_utils.config.mirage_xl import MirageConfig
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
@@ -151,6 +153,19 @@ class PlannedDomain:
     disks: Sequence[PlannedDisk]
     config: Optional[Mapping[str, Any]]
     """The options in its config; None if they are not to be changed."""
+
+    @cached_property
+    def present(self) -> List[PlannedDisk]:
+        """Its disks without the absent ones."""
+        return [disk for disk in self.disks if not disk.absent]
+
+    @cached_property
+    def judgement(self) -> Judgement:
+        """Of its disks by the type of the guest, if the plan says that. Raises GuestTypeError for a
+        type that xl does not know, and DeviceNumberError."""
+        if self.config is None:
+            return Judgement()
+        return judge(guest_of(self.config), [disk.spec for disk in self.present])
 
 
 class InventoryReader(OptionsReader):

@@ -161,7 +161,7 @@ class Vbds(Resource[VbdItem]):
             for disk in self._disks.values()
             if disk.vbd.domid in self._complete
             and disk.slot not in self._wanted_slots
-            and disk.vbd.devtype != "cdrom"
+            and not disk.vbd.is_cd
         ]
 
     def settle(self) -> None:

@@ -32,10 +32,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage impor
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import device_model, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
 
-HVM = "hvm"
-"""The type of the guests that have CD drives."""
-
-
 EMPTY = f"{device_model.RUN_DIR}/empty-cdrom."
 """How the target of an empty drive with ``backendtype=phy`` begins, since Xen 4.19
 (LIBXL_STUBDOM_EMPTY_CDROM)."""
@@ -126,7 +122,7 @@ def _shown(medium: Optional[Medium]) -> str:
 
 def is_drive(domain: Domain, disk: Optional[AttachedDisk]) -> bool:
     """Whether a disk of the domain is a CD drive whose medium can be changed."""
-    return domain.type == HVM and disk is not None and disk.vbd.devtype == "cdrom"
+    return domain.is_hvm and disk is not None and disk.vbd.is_cd
 
 
 class CdDrives:
@@ -193,7 +189,7 @@ def find_now(attached: Attached, planned: CdDrive) -> CdDrive:
     """The planned drive as it is in ``attached``. Raises XenError if it is not there any more, or
     QEMU does not answer."""
     disk = attached.disks.get((planned.vbd.domid, planned.vbd.xenstore_key))
-    found = find(attached, disk) if disk and disk.vbd.devtype == "cdrom" else None
+    found = find(attached, disk) if disk and disk.vbd.is_cd else None
     if found is None:
         raise XenError(f"{planned.place} is not there any more; run again")
     return found
@@ -211,7 +207,7 @@ def refuse_other_kind(domain: Domain, item: VbdItem, found: Optional[AttachedDis
     """Raise XenError if the item is a CD drive and its slot has none, or the reverse: one cannot
     become the other. ``found``: what is in the slot."""
     place = f"slot {item.vdev} of domain {domain.name}"
-    is_cd_there = found is not None and found.vbd.devtype == "cdrom"
+    is_cd_there = found is not None and found.vbd.is_cd
     if item.disk.is_cd and found and not is_cd_there:
         remedy = "leave out devtype: cdrom to detach it" if item.is_absent else "use another vdev"
         raise XenError(f"{place} holds the disk {found.vbd.target}, not a CD drive; {remedy}")
@@ -222,7 +218,7 @@ def refuse_other_kind(domain: Domain, item: VbdItem, found: Optional[AttachedDis
             f"{place} is a CD drive, which stays as long as the guest runs; use another vdev, or "
             "set devtype: cdrom to insert a CD"
         )
-    if item.disk.is_cd and not is_cd_there and domain.type != HVM:
+    if item.disk.is_cd and not is_cd_there and not domain.is_hvm:
         raise XenError(
             f"domain {domain.name} is no HVM guest, so it has no CD drives; give it the image as a "
             "disk with access: ro, without devtype: cdrom"

@@ -61,7 +61,7 @@ def take_away(item: VbdItem, domain: Domain, disk: AttachedDisk, left: State, go
         return
     if (now.target, now.physical_device) != (planned.target, planned.physical_device):
         raise XenError(f"slot {planned.vdev} now holds {now.target}; run again")
-    if domain.type == "hvm":
+    if domain.is_hvm:
         Attached.now().refuse_detach(now)
     try:
         xl.detach(domain, planned.xenstore_key, item.timeout, item.force)
@@ -84,7 +84,7 @@ def _refuse_kept_open(domain: Domain, disk: AttachedDisk) -> None:
     slot, keeps = disk.slot, ""
     if blkback.wait_for_closed(lambda served: served == slot):
         keeps = "served by the kernel, as the guest's last requests have not ended"
-    elif domain.type == "hvm" or disk.vbd.backendtype == "qdisk":
+    elif domain.is_hvm or disk.vbd.backendtype == "qdisk":
         keeps = join(_wait_for_qemu(disk))
     if keeps:
         raise XenError(

@@ -61,7 +61,7 @@ class _Media:
         is_known = vbd.domid not in self._silent and device_model.is_in_dom0(vbd.domid)
         return {
             "emulated": drive is not None if is_known else None,
-            "medium": drive.medium if drive and vbd.devtype == "cdrom" else None,
+            "medium": drive.medium if drive and vbd.is_cd else None,
         }
 
     def _find(self, vbd: Vbd) -> Optional[EmulatedDrive]:

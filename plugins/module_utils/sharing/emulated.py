@@ -28,7 +28,7 @@ class EmulatedDrives:
 
     def __init__(self, domains: Sequence[Domain], storages: Storages) -> None:
         """``storages``: finds the data of disks and media."""
-        self._hvm = {domain.domid for domain in domains if domain.type == "hvm"}
+        self._hvm = {domain.domid for domain in domains if domain.is_hvm}
         self._storages = storages
         self._drives = lru_cache(maxsize=None)(device_model.drives)
 
@@ -49,7 +49,7 @@ class EmulatedDrives:
     def _is_of(self, vbd: Vbd, drive: EmulatedDrive) -> bool:
         """Whether a drive in the disk's unit is this disk: the unit keeps what it had at the start
         of the guest, whatever was attached in the slot since."""
-        if vbd.devtype == "cdrom" or drive.medium == vbd.target:
+        if vbd.is_cd or drive.medium == vbd.target:
             return True
         if drive.medium is None:
             return False

@@ -101,6 +101,11 @@ class Domain:
     type: Optional[str] = None
     """``hvm``, ``pv`` or ``pvh``; None for dom0."""
 
+    @property
+    def is_hvm(self) -> bool:
+        """Whether QEMU emulates hardware for it, such as drives."""
+        return self.type == "hvm"
+
 
 @dataclass(frozen=True)
 class Vbd:
@@ -146,6 +151,11 @@ class Vbd:
     hotplug_status: Optional[str] = None
     hotplug_error: Optional[str] = None
     """The error of the hotplug script, in one line."""
+
+    @property
+    def is_cd(self) -> bool:
+        """Whether it is a CD drive, which is empty without a target."""
+        return self.devtype == "cdrom"
 
     @property
     def states(self) -> str:
