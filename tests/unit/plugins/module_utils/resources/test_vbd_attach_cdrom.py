@@ -216,14 +216,19 @@ def test_xenstore_does_not_know_of_the_medium(host: FakeHost) -> None:
     assert in_drives(host)["ide-5632"] is None
 
 
-def test_a_file_that_took_the_place_of_the_one_in_the_drive(host: FakeHost, tmp_path: Path) -> None:
+def test_a_file_that_took_the_place_of_the_one_in_the_drive(
+    host: FakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     image, new = tmp_path / "a.iso", tmp_path / "new.iso"
     image.write_bytes(b"old")
     new.write_bytes(b"new")
     host.hvm_guest(hdc=str(image))
     keep = "import sys, time; f = open(sys.argv[1]); print(flush=True); time.sleep(600)"
-    command = [sys.executable, "-c", keep, str(image), "-xen-domid", "3"]
+    command = [sys.executable, "-c", keep, str(image)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as qemu:
+        # Its arguments would make it the QEMU of this guest for all tests that run now.
+        is_qemu = property(lambda process: 3 if process.pid == str(qemu.pid) else None)
+        monkeypatch.setattr(open_files.Process, "domid", is_qemu)
         try:
             assert qemu.stdout and qemu.stdout.readline()
             assert sentences(wanted(str(image))) == []
