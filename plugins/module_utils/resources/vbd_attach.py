@@ -278,11 +278,8 @@ class Vbds(Resource[VbdItem]):
             message = f"{error}; {old.vbd.target} {outcome}"
             if is_back:
                 raise XenError(message) from None
-            raise PartlyDoneError(
-                message,
-                gone,
-                detach_sentence(wanted.domain, old.vbd),
-            ) from None
+            done = detach_sentence(wanted.domain, old.vbd)
+            raise PartlyDoneError(message, gone, done) from None
 
     def _read_back_present(self, wanted: WantedVbd) -> State:
         found = self._attached_after.disks.get(wanted.slot)

@@ -12,14 +12,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     PartlyDoneError,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import (
-    BlockdevError,
-    XenError,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
-    vbd_attach_disk,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import vbd_attach_disk
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_disk import (
     Attached,
     AttachedDisk,
@@ -28,13 +23,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach_
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_script
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import LOCK_SECONDS
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import (
-    Storage,
-)
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
-    User,
-    join,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storage
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User, join
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from functools import cached_property
 from typing import List, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
@@ -47,11 +48,16 @@ class _Media:
     """What QEMU says of the disks that it emulates. The QEMU of each HVM domain is asked once."""
 
     def __init__(self, domains: Sequence[Domain], warn: Warn) -> None:
+        self._domains = domains
         self._types = {domain.domid: domain.type for domain in domains}
-        self._drives = EmulatedDrives(domains, Storages(loop_binding.scan()))
         self._silent: Set[int] = set()
         """Ids of the domains whose QEMU does not answer."""
         self._warn = warn
+
+    @cached_property
+    def _drives(self) -> EmulatedDrives:
+        # Hosts without HVM guests need no look at the loop devices.
+        return EmulatedDrives(self._domains, Storages(loop_binding.scan()))
 
     def describe(self, vbd: Vbd) -> State:
         """Whether a disk is emulated, None if that is not known, and what is in a CD drive."""

@@ -11,7 +11,7 @@ import stat
 import sys
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, Dict, List, Optional, Tuple, Union
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import parse
@@ -27,10 +27,6 @@ from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.f
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Xenstored,
     tree_in,
-)
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.qmp_server import (
-    DONE,
-    QmpServer,
 )
 
 TESTS = Path(__file__).parents[3]
@@ -115,7 +111,7 @@ class FakeHost:
         self._statuses: Dict[str, Any] = {}
         self.store = dict(DOMAINS)
         self.bindings: List[Binding] = []
-        self._servers: List[Union[QmpServer, Qemu]] = []
+        self._qemus: List[Qemu] = []
         self.behave()
         self._install_commands()
         self._redirect_paths()
@@ -126,8 +122,8 @@ class FakeHost:
 
     def __exit__(self, *_exception: object) -> None:
         self.xenstored.stop()
-        for server in self._servers:
-            server.close()
+        for qemu in self._qemus:
+            qemu.close()
 
     def _start_xenstored(self) -> None:
         path = str(self.home / "xenstored")
@@ -231,14 +227,18 @@ class FakeHost:
         """Have QEMU emulate drives for a domain, which is HVM then. ``media``: by QEMU's name of
         each drive, with an underscore for a hyphen, the path of its medium."""
         self.store = {**self.store, f"/libxl/{domid}/type": "hvm"}
-        blocks = [
-            {"device": name.replace("_", "-"), **({"inserted": {"file": path}} if path else {})}
-            for name, path in media.items()
-        ]
+        drives = {name.replace("_", "-"): {"medium": path} for name, path in media.items()}
+        self._start_qemu(domid, drives)
+
+    def _start_qemu(self, domid: int, drives: Dict[str, Any]) -> Qemu:
+        """``drives``: see fake_qemu.py."""
+        (self.home / "drives.json").write_text(json.dumps({str(domid): drives}))
         (self.home / "run").mkdir(exist_ok=True)
-        server = QmpServer(self.home / "run" / f"qmp-libxenstat-{domid}")
-        server.play(*[[DONE, {"return": blocks}]] * 9)
-        self._servers.append(server)
+        path = self.home / "run" / f"qmp-libxenstat-{domid}"
+        qemu = Qemu(self.home / "drives.json", domid, str(path))
+        qemu.start()
+        self._qemus.append(qemu)
+        return qemu
 
     def hvm_guest(self, *slots: str, **media: Optional[str]) -> Qemu:
         """Start the HVM guest win (3) with CD drives in hdc and hdd, or in other ``slots``; return
@@ -263,12 +263,7 @@ class FakeHost:
             base[f"{entry}/backend"] = backend
             drives[f"ide-{key}"] = {"medium": path, "locked": False}
         self.store = {**self.store, **base}
-        self.drives = drives
-        (self.home / "run").mkdir(exist_ok=True)
-        qemu = Qemu(self.home / "drives.json", 3, str(self.home / "run" / "qmp-libxenstat-3"))
-        qemu.start()
-        self._servers.append(qemu)
-        return qemu
+        return self._start_qemu(3, drives)
 
     @property
     def drives(self) -> Dict[str, Any]:

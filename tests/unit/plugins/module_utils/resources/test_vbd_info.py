@@ -189,11 +189,16 @@ def test_qemu_is_not_asked_for_slots_that_it_does_not_emulate(host: FakeHost) ->
 
 
 @pytest.mark.parametrize("kind", ["pv", "pvh"])
-def test_other_guests_have_no_emulated_disks(host: FakeHost, kind: str) -> None:
+def test_other_guests_have_no_emulated_disks(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """For them nobody is asked, and no loop device looked at."""
+    looks: List[object] = []
+    monkeypatch.setattr(vbd_info.loop_binding, "scan", lambda: looks.append("loop devices") or [])
     qemu = host.hvm_guest(hdc="/srv/a.iso")
     host.store = {**host.store, "/libxl/3/type": kind}
     assert shown()["hdc"] == ("cdrom", False, None, "/srv/a.iso")
-    assert qemu.connections == 0
+    assert (qemu.connections, looks) == (0, [])
 
 
 def test_a_qemu_in_a_stub_domain(host: FakeHost) -> None:
