@@ -252,10 +252,17 @@ class Xen:
         reports = REPORT.findall(log)
         return reports[-1][1] if reports else ""
 
-    def await_first_report(self, domain):
-        """Wait for an HVM guest: QEMU gives it the kernel byte by byte."""
+    def boots(self, domain):
+        """How often a guest has booted, as its log says."""
+        return self.console(domain).count("xen-lab: ready\n")
+
+    def await_first_report(self, domain, boots=1):
+        """Wait for an HVM guest that has booted so often: QEMU gives it the kernel byte by byte."""
         self.await_(
-            lambda: self._last_report(domain), bool, lambda: self.console(domain), BOOT_SECONDS
+            lambda: self.boots(domain) >= boots and self._last_report(domain),
+            bool,
+            lambda: self.console(domain)[-2000:],
+            BOOT_SECONDS,
         )
 
     def await_report(self, domain, wanted):

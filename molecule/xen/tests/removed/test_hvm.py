@@ -8,7 +8,6 @@ import pytest
 
 KEYS = {51712, 51728}
 DRIVES = ("ide-5632", "ide-5696")
-BOOT_SECONDS = 1200
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -18,15 +17,9 @@ def guests(xen):
     names = ("hvm",) if xen.is_short else ("hvm", "emulated")
     result = xen.module("xen_disks", domains=of_plan(xen, "hvm", "emulated"))
     assert not result["failed"], result
-    for name in names:
-        xen.module("xen_domain", name=name)
-    # Its console may still have what it said when it ran before.
-    xen.await_(
-        lambda: set(xen.qemu_drives("hvm")),
-        lambda drives: drives == set(DRIVES),
-        lambda: xen.console("hvm")[-2000:],
-        BOOT_SECONDS,
-    )
+    boots = xen.boots("hvm")
+    started = [name for name in names if xen.module("xen_domain", name=name)["changed"]]
+    xen.await_first_report("hvm", boots + started.count("hvm"))
     xen.await_keys("hvm", *KEYS)
     yield
     for name in names:
