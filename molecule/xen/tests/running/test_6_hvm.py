@@ -282,7 +282,7 @@ def has_cd(xen, image):
 def with_cd(xen, **options):
     """The domain hvm of the plan with another CD."""
     domain = domain_of(xen, "hvm")
-    disk_of(domain, "data")["size"] = "2MiB"  # as it has grown
+    disk_of(domain, "data")["size"] = HVM[51728][0] * 512  # It has grown in the long scenario.
     cd = disk_of(domain, "cd")
     del cd["path"]
     cd.update(options)
