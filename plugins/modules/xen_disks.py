@@ -11,13 +11,14 @@ short_description: Give Xen domains their disks
 version_added: 1.1.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
-  - Gives any number of domains their disks in one call. It creates the images, binds them to loop devices, writes the configs,
-    attaches the disks to running domains, and removes what absent disks had.
-  - Does what the modules M(xen.blockdev.xen_vbd_attach), M(xen.blockdev.xen_raw_disk), M(xen.blockdev.xen_loopdev) and
-    M(xen.blockdev.xen_domain_config) do, each with the items that the domains need, in the right order.
+  - Gives any number of domains their disks in one call. It creates images and logical volumes, binds images to loop devices,
+    writes the configs, attaches the disks to running domains, and removes what absent disks had.
+  - Does what the modules M(xen.blockdev.xen_vbd_attach), M(xen.blockdev.xen_raw_disk), M(xen.blockdev.xen_logical_volume),
+    M(xen.blockdev.xen_loopdev) and M(xen.blockdev.xen_domain_config) do, each with the items that the domains need, in the right
+    order.
   - All steps are planned before the first one changes anything. If one of them is impossible, the module fails and nothing is
     changed. If a step fails although it was possible when it was planned, later steps are not done, and the error lists them.
-  - The images of absent disks are deleted only with O(remove_images=true).
+  - The images and logical volumes of absent disks are deleted only with O(remove_images=true).
   - Configs may contain passwords, so neither the log of the host nor the output of Ansible shows O(domains).
 extends_documentation_fragment:
   - xen.blockdev.attributes
@@ -42,16 +43,17 @@ options:
       - The steps to do, all by default. Whatever their order here, they are done in the order of the choices.
       - V(detach) detaches absent disks from running domains.
       - V(create) creates the images of present disks, and grows those that are smaller than wanted.
+      - V(create_volumes) does the same with logical volumes.
       - V(bind) binds the images of present disks to loop devices. If V(configure) or V(unbind) is left out, it also unbinds
         those of absent disks; without V(unbind), those of present disks that need no loop device as well.
       - V(configure) writes the configs of present domains, and removes those of absent domains.
       - V(attach) attaches present disks to running domains.
       - V(unbind) unbinds, once the configs are written, the images of absent disks, of present disks that need no loop device
         any more, and those that the configs have lost. Without V(bind) it unbinds only the last, and without V(configure) none.
-      - V(delete) deletes the images of absent disks, if O(remove_images=true).
+      - V(delete) deletes the images of absent disks, and V(delete_volumes) their logical volumes, if O(remove_images=true).
     type: list
     elements: str
-    choices: [detach, create, bind, configure, attach, unbind, delete]
+    choices: [detach, create, create_volumes, bind, configure, attach, unbind, delete, delete_volumes]
   images_dir:
     description: The directory of images without a C(path).
     type: path
@@ -66,8 +68,8 @@ options:
     default: /etc/xen/auto
   allow_slot_change:
     description:
-      - Whether a slot of a config may get another disk, and an image may be created for such a slot. A domain or disk can
-        override this.
+      - Whether a slot of a config may get another disk, and an image or logical volume may be created for such a slot. A domain
+        or disk can override this.
     type: bool
     default: false
   persistent:
@@ -80,7 +82,8 @@ options:
     default: true
   remove_images:
     description:
-      - Whether the step V(delete) deletes the images of absent disks. Only images that this module would create are deleted.
+      - Whether the steps V(delete) and V(delete_volumes) delete the images and logical volumes of absent disks. Only those that
+        this module would create are deleted.
     type: bool
     default: false
   timeout:
@@ -99,6 +102,7 @@ notes:
   - Unmount a disk in the guest before it becomes absent. dom0 cannot know whether it is mounted.
 seealso:
   - module: xen.blockdev.xen_raw_disk
+  - module: xen.blockdev.xen_logical_volume
   - module: xen.blockdev.xen_loopdev
   - module: xen.blockdev.xen_domain_config
   - module: xen.blockdev.xen_vbd_attach
@@ -112,7 +116,8 @@ EXAMPLES = r"""
         config: {type: pvh, kernel: /srv/kernels/web, memory: 128}
         disks:
           - {name: boot, size: 16MiB}
-          - {name: data, target: /dev/vg0/web}
+          - {name: data, volume_group: vg0, size: 10GiB}
+          - {name: lun, target: /dev/disk/by-id/scsi-36001405c2a3f1d0}
 
 - name: Install an HVM guest from a CD; afterwards, omit the path, and the drive is empty
   xen.blockdev.xen_disks:
@@ -172,6 +177,12 @@ disks:
   type: list
   elements: dict
   sample: [{path: /srv/xen/web/boot.raw, size: 16777216, allocated: 0, changed: false, actions: []}]
+volumes:
+  description: The logical volumes, see RV(xen.blockdev.xen_logical_volume#module:volumes).
+  returned: with a step that has such items
+  type: list
+  elements: dict
+  sample: [{volume_group: vg0, volume: web-data, path: /dev/vg0/web-data, size: 10737418240, changed: false, actions: []}]
 devices:
   description: The loop devices, see RV(xen.blockdev.xen_loopdev#module:devices).
   returned: with a step that has such items

@@ -29,8 +29,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.text import CO
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options import (
     ATTACH_OPTIONS,
+    CONTENT_OPTIONS,
     IMAGE_OPTIONS,
     LOOP_OPTIONS,
+    VOLUME_OPTIONS,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader import (
     InventoryReader,
@@ -38,12 +40,21 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader impo
     PlannedDomain,
     chosen,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.volume.names import VolumeName
 
 IMAGES_DIR = "/srv/xen"
 
 PlanEntry = Dict[str, Any]
 """One disk of the plan: ``domain``, ``name``, ``xenstore_key``, ``vdev`` and, if it has them,
-``image``, ``loop`` and ``vbd``: items of xen_raw_disk, xen_loopdev and xen_vbd_attach."""
+``image``, ``volume``, ``loop`` and ``vbd``: items of xen_raw_disk, xen_logical_volume, xen_loopdev
+and xen_vbd_attach."""
+
+LAYERS: Dict[str, Tuple[str, ...]] = {
+    "image": ("path",),
+    "volume": ("volume_group", "volume"),
+    "loop": ("path",),
+}
+"""The layers that several disks may share, and by what an item of each is known."""
 
 
 class DiskPlanError(BlockdevError):
@@ -115,47 +126,59 @@ def read(
 def select(entries: Sequence[PlanEntry], query: Optional[str] = None) -> Any:
     """The result of the JMESPath expression ``query`` on the entries; all entries without one.
 
-    An image that several disks share is only in the first entry of the result, so that all images
-    can be passed to one module call. Raises DiskPlanError if the expression fails.
+    An image or logical volume that several disks share is only in the first entry of the result, so
+    that all of them can be passed to one module call. Raises DiskPlanError if the expression fails.
     """
     selected = entries if query is None else _search(entries, query)
     if not isinstance(selected, list):
         return selected
-    seen: Set[Tuple[str, str]] = set()
+    seen: Set[object] = set()
     return [_without_seen_layers(entry, seen) for entry in selected]
 
 
 def by_role(planned: DiskPlan) -> Dict[str, List[PlanEntry]]:
-    """The items of each role's module by the name of the role; an image that several disks share
-    has one item."""
+    """The items of each role's module by the name of the role; an image or logical volume that
+    several disks share has one item."""
     entries = select(planned.entries)
     slots = _slots(planned)
-    return {
-        "raw_disks": [
-            {**entry["image"], **slots.get(entry["image"]["path"], {})}
+    made = {
+        layer: [
+            {**entry[layer], **slots.get(_key(layer, entry[layer]), {})}
             for entry in entries
-            if "image" in entry
-        ],
+            if layer in entry
+        ]
+        for layer in ("image", "volume")
+    }
+    return {
+        "raw_disks": made["image"],
+        "logical_volumes": made["volume"],
         "loopdevs": [entry["loop"] for entry in entries if "loop" in entry],
         "domain_config": planned.configs,
         "vbds": [entry["vbd"] for entry in entries],
     }
 
 
-def _slots(planned: DiskPlan) -> Dict[str, PlanEntry]:
-    """By the path of an image, its slots, except for those that may change."""
+def _key(layer: str, item: PlanEntry) -> Tuple[object, ...]:
+    """What an item of a layer is known by."""
+    return (layer, *(item.get(name) for name in LAYERS[layer]))
+
+
+def _slots(planned: DiskPlan) -> Dict[object, PlanEntry]:
+    """By the key of an image or logical volume, its slots, except for those that may change."""
     kept = {
         (config["domain"], disk["vdev"]): config["path"]
         for config in planned.configs
         for disk in config.get("disks", ())
         if not (config.get("allow_slot_change") or disk.get("allow_slot_change"))
     }
-    slots: Dict[str, PlanEntry] = {}
+    slots: Dict[object, PlanEntry] = {}
     for entry in planned.entries:
-        domain, vdev, image = entry["domain"], entry["vdev"], entry.get("image", {})
-        if image.get("state") == "present" and (domain, vdev) in kept:
-            slot = {"domain": domain, "vdev": vdev, "config": kept[domain, vdev]}
-            slots.setdefault(image["path"], {"slots": []})["slots"].append(slot)
+        domain, vdev = entry["domain"], entry["vdev"]
+        for layer in ("image", "volume"):
+            item = entry.get(layer, {})
+            if item.get("state") == "present" and (domain, vdev) in kept:
+                slot = {"domain": domain, "vdev": vdev, "config": kept[domain, vdev]}
+                slots.setdefault(_key(layer, item), {"slots": []})["slots"].append(slot)
     return slots
 
 
@@ -238,11 +261,12 @@ def _shared(disks: Iterable[PlannedDisk]) -> Iterator[str]:
 
 
 def _image_options(disk: PlannedDisk) -> PlanEntry:
-    """The options that must be equal for all disks that share an image."""
+    """The options that must be equal for all disks that share an image or logical volume."""
     return {
         "loop": disk.loop,
         "format": disk.format,
         **chosen(disk.options, IMAGE_OPTIONS),
+        **(_volume(disk, disk.volume) if disk.volume else {}),
         **chosen(disk.options, LOOP_OPTIONS),
     }
 
@@ -327,6 +351,8 @@ def _entries(disks: Sequence[PlannedDisk]) -> List[PlanEntry]:
 def _present_layers(disk: PlannedDisk) -> PlanEntry:
     here = {"path": disk.path, "state": "present", **chosen(disk.options, ["format"])}
     layers: PlanEntry = {}
+    if disk.volume:
+        layers["volume"] = {**_volume(disk, disk.volume), "state": "present"}
     if disk.image:
         layers["image"] = {**here, **chosen(disk.options, IMAGE_OPTIONS)}
     if disk.loop:
@@ -340,13 +366,24 @@ def _present_layers(disk: PlannedDisk) -> PlanEntry:
 def _absent_layers(disk: PlannedDisk) -> PlanEntry:
     gone = {"path": disk.path, "state": "absent"}
     layers: PlanEntry = {}
-    if disk.ours:
+    if disk.volume and disk.ours:
+        layers["volume"] = {**_named(disk.volume), "state": "absent"}
+    elif disk.ours:
         layers["image"] = {**gone}
     if disk.loop:
         layers["loop"] = {**gone}
     elif disk.may_have_loop:
         layers["loop"] = _taken_back(disk)
     return layers
+
+
+def _named(volume: VolumeName) -> PlanEntry:
+    return {"volume_group": volume.group, "volume": volume.name}
+
+
+def _volume(disk: PlannedDisk, volume: VolumeName) -> PlanEntry:
+    """What the plan says of a logical volume."""
+    return {**chosen(disk.options, {**VOLUME_OPTIONS, **CONTENT_OPTIONS}), **_named(volume)}
 
 
 def _taken_back(disk: PlannedDisk) -> PlanEntry:
@@ -431,18 +468,18 @@ def _search(entries: Sequence[PlanEntry], query: object) -> object:
         raise DiskPlanError(f"query {query!r:.200}: {error}") from error
 
 
-def _without_seen_layers(entry: Any, seen: Set[Tuple[str, str]]) -> Any:
-    """The entry without an image and loop device that an earlier entry has; other results of a
-    query unchanged."""
+def _without_seen_layers(entry: Any, seen: Set[object]) -> Any:
+    """The entry without the layers that an earlier entry has; other results of a query
+    unchanged."""
     if not isinstance(entry, dict):
         return entry
     left = dict(entry)
-    for layer in ("image", "loop"):
+    for layer in LAYERS:
         item = entry.get(layer)
-        path = item.get("path") if isinstance(item, dict) else None
-        if not isinstance(path, str):
+        key = _key(layer, item) if isinstance(item, dict) else (None,)
+        if not all(isinstance(part, str) for part in key):
             continue
-        if (layer, path) in seen:
+        if key in seen:
             del left[layer]
-        seen.add((layer, path))
+        seen.add(key)
     return left

@@ -19,6 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number import DeviceNumber
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.options import DiskOption
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
+from ansible_collections.xen.blockdev.plugins.module_utils.volume import names as volume_names
 
 Options = Dict[str, Any]
 
@@ -187,8 +188,33 @@ def _bridge(value: object) -> str:
     return bridge
 
 
+def read_group(value: object) -> str:
+    group = read_text(value)
+    volume_names.check_group(group)
+    return group
+
+
+def read_volume(value: object) -> str:
+    volume = read_text(value)
+    volume_names.check_volume(volume)
+    return volume
+
+
+def read_tags(value: object) -> List[str]:
+    tags = [read_text(tag) for tag in read_list(value)]
+    for tag in tags:
+        volume_names.check_tag(tag)
+    return tags
+
+
+def read_stripes(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= volume_names.STRIPES:
+        return int(value)
+    raise InventoryError(f"must be a number from 1 to {volume_names.STRIPES}, not {described(value)}")
+
+
 STATE = one_of("present", "absent")
-IMAGE_OPTIONS: Dict[str, ValueReader] = {
+CONTENT_OPTIONS: Dict[str, ValueReader] = {
     "size": units.parse_size,
     "source": read_host_path,
     "source_format": one_of("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"),
@@ -196,8 +222,13 @@ IMAGE_OPTIONS: Dict[str, ValueReader] = {
     "label": read_text,
     "fat_sector_size": one_of(512, 4096),
     "preserve": read_flag,
-    "allocation": one_of("sparse", "full"),
     "shrink": read_flag,
+}
+"""Options of whatever is created for a disk: an image or a logical volume."""
+
+IMAGE_OPTIONS: Dict[str, ValueReader] = {
+    **CONTENT_OPTIONS,
+    "allocation": one_of("sparse", "full"),
     "volatile": read_flag,
     "owner": read_text,
     "group": read_text,
@@ -206,6 +237,14 @@ IMAGE_OPTIONS: Dict[str, ValueReader] = {
     "serole": read_text,
     "setype": read_text,
     "selevel": read_text,
+}
+VOLUME_OPTIONS: Dict[str, ValueReader] = {
+    "volume_group": read_group,
+    "volume": read_volume,
+    "thin_pool": read_volume,
+    "stripes": read_stripes,
+    "tags": read_tags,
+    "wipe": read_flag,
 }
 LOOP_OPTIONS: Dict[str, ValueReader] = {
     "direct_io": read_flag,
@@ -232,6 +271,7 @@ DISK_OPTIONS: Dict[str, ValueReader] = {
     "vdev": read_vdev,
     "loop": read_flag,
     **IMAGE_OPTIONS,
+    **VOLUME_OPTIONS,
     **LOOP_OPTIONS,
     **VBD_OPTIONS,
     **ATTACH_OPTIONS,

@@ -25,6 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image import place as
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory import domain_template
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options import (
     ATTACH_OPTIONS,
+    CONTENT_OPTIONS,
     DISK_OPTIONS,
     DOMAIN_OPTIONS,
     EXPANDED,
@@ -32,6 +33,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
     LOOP_OPTIONS,
     STATE,
     VBD_OPTIONS,
+    VOLUME_OPTIONS,
     Options,
     OptionsReader,
     Vdev,
@@ -40,9 +42,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
     read_directory,
     read_list,
     read_path,
+    read_volume,
     with_name,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils.volume.names import VolumeName
 
 _CD_SLOT = device_number.parse("hdc")
 """Where PCs have had their CD drive, and where libxl has always emulated one."""
@@ -62,7 +66,8 @@ class PlannedDisk:
     options: Mapping[str, Any]
     """Those of the user, with the size in bytes, and those of the domain's template."""
     path: Optional[str]
-    """The image; None if the disk is a block device or the like, or an empty drive."""
+    """The image; None if the disk is a logical volume, another block device or the like, or an
+    empty drive."""
     slot: DeviceNumber
 
     @property
@@ -74,6 +79,13 @@ class PlannedDisk:
     def image(self) -> bool:
         """Whether it has a raw image, which xen_raw_disk manages."""
         return self.path is not None and self.format == "raw" and not self.is_cd
+
+    @property
+    def volume(self) -> Optional[VolumeName]:
+        """The logical volume that it is, which xen_logical_volume manages."""
+        group = self.options.get("volume_group")
+        name = self.options.get("volume", f"{self.domain}-{self.name}")
+        return VolumeName(group, name) if group else None
 
     @property
     def loop(self) -> bool:
@@ -103,6 +115,8 @@ class PlannedDisk:
     @property
     def target(self) -> Optional[str]:
         """What xl opens; None for an empty drive."""
+        if self.volume:
+            return self.volume.path
         if self.path is None:
             return self.options.get("target")
         return loop_link.link_of(self.path) if self.loop else self.path
@@ -120,10 +134,11 @@ class PlannedDisk:
 
     @property
     def ours(self) -> bool:
-        """Whether the plan itself would create the image, so that it may delete it."""
-        return self.image and (
-            "path" not in self.options or "size" in self.options or "source" in self.options
-        )
+        """Whether the plan itself would create the image or the logical volume, so that it may
+        delete it."""
+        named = "volume" if self.volume else "path"
+        sized = "size" in self.options or "source" in self.options
+        return (self.image or self.volume is not None) and (named not in self.options or sized)
 
     @property
     def in_template(self) -> bool:
@@ -247,7 +262,7 @@ class InventoryReader(OptionsReader):
         path = options.get("path")
         if path is None and not is_cd_drive(options):
             path = posixpath.join(self._images_dir, domain, f"{name}.raw")
-        if "target" in options:
+        if "target" in options or "volume_group" in options:
             path = None
         absent = absent or options.get("state") == "absent"
         disk = PlannedDisk(place, domain, name, absent, options, path, slot)
@@ -262,7 +277,8 @@ class InventoryReader(OptionsReader):
 
     def _check_drive(self, disk: PlannedDisk) -> None:
         """A CD drive: its medium is a file (``path``) or a block device (``target``)."""
-        self._refuse(disk, IMAGE_OPTIONS, "the medium of a CD drive is used as it is, never made")
+        made = {**IMAGE_OPTIONS, **VOLUME_OPTIONS}
+        self._refuse(disk, made, "the medium of a CD drive is used as it is, never made")
         self._refuse(disk, LOOP_OPTIONS, "QEMU opens the medium of a CD drive itself")
         self._refuse(disk, ATTACH_OPTIONS, "a guest does not connect to the medium of a CD drive")
         if disk.options.get("loop"):
@@ -285,12 +301,17 @@ class InventoryReader(OptionsReader):
         if disk.format == "empty":
             self.problem(disk.place, "format: empty is for a CD drive only (devtype: cdrom)")
             return
-        if disk.path is None:
+        if disk.volume:
+            self._check_volume(disk, disk.volume)
+        elif disk.path is None:
             self._check_target(disk, str(disk.target))
         else:
             self._check_image(disk, disk.path)
-        if not disk.image:
-            self._refuse(disk, IMAGE_OPTIONS, "only raw images are created and changed")
+        if not disk.volume:
+            self._refuse(disk, VOLUME_OPTIONS, "the disk is no logical volume without volume_group")
+        if not disk.image and not disk.volume:
+            why = "only raw images and logical volumes are created and changed"
+            self._refuse(disk, IMAGE_OPTIONS, why)
         if not disk.loop:
             self._refuse(disk, LOOP_OPTIONS, "the image gets no loop device")
             if disk.options.get("loop"):
@@ -320,13 +341,26 @@ class InventoryReader(OptionsReader):
                 disk.place, f"format {disk.format} needs path: such an image is not created"
             )
 
+    def _check_volume(self, disk: PlannedDisk, volume: VolumeName) -> None:
+        why = f"the disk is the logical volume {volume.path}"
+        self._refuse(disk, ["path", "target"], why)
+        self._refuse(disk, [name for name in IMAGE_OPTIONS if name not in CONTENT_OPTIONS], why)
+        if disk.format != "raw":
+            self.problem(
+                disk.place,
+                f"format {disk.format} does not apply: {why}, which is raw; for one that has another "
+                "format already, set target in place of volume_group",
+            )
+        self.read(f"{disk.place}: volume", read_volume, volume.name)
+        self._refuse_backend(disk)
+
     def _refuse_backend(self, disk: PlannedDisk) -> None:
-        """A path is one in dom0."""
+        """A path is one in dom0, and so is a volume group."""
         if disk.spec.backend_domain:
             self.problem(
                 disk.place,
-                f"domain {disk.options['backend']} serves this disk, but images are created and "
-                "bound in dom0 only: set target to the path or name that it has in that domain",
+                f"domain {disk.options['backend']} serves this disk, but images and logical volumes "
+                "are created in dom0 only: set target to the path or name that it has in that domain",
             )
 
     def _check_target(self, disk: PlannedDisk, target: str) -> None:

@@ -38,12 +38,16 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory import disk
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.disk_plan import PlanEntry
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
     domain_config_interface,
+    logical_volume_interface,
     loopdev_interface,
     raw_disk_interface,
     vbd_attach_interface,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_config import (
     open_configs,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_volume import (
+    open_volumes,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import open_devices
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import open_images
@@ -52,11 +56,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach 
 STEPS = {
     "detach": "detach absent disks",
     "create": "create and grow images",
+    "create_volumes": "create and grow logical volumes",
     "bind": "bind and unbind loop devices",
     "configure": "write and remove configs",
     "attach": "attach disks",
     "unbind": "unbind loop devices that no disk needs any more",
     "delete": "delete the images of absent disks",
+    "delete_volumes": "remove the logical volumes of absent disks",
 }
 """The steps in their order, and what each does. A disk is detached before its loop device is
 unbound. Configs are written before that as well: otherwise a new image could get the number of a
@@ -146,9 +152,17 @@ class HostDisks:
         }
 
     def create(self, _done: Outcome) -> State:
+        disks = _with_state("present", self.items["raw_disks"])
+        return {"disks": disks, "parents": True, **self._for_slots}
+
+    def create_volumes(self, _done: Outcome) -> State:
+        volumes = _with_state("present", self.items["logical_volumes"])
+        return {"volumes": volumes, **self._for_slots}
+
+    @property
+    def _for_slots(self) -> State:
+        """What decides whether something may be created for a slot."""
         return {
-            "disks": _with_state("present", self.items["raw_disks"]),
-            "parents": True,
             "allow_slot_change": self.allow_slot_change,
             "autostart_dir": self.autostart_dir,
         }
@@ -215,9 +229,13 @@ class HostDisks:
         absent = _with_state("absent", self.items["raw_disks"])
         return {"disks": absent if self.remove_images else [], "named_in": self._named_in}
 
+    def delete_volumes(self, _done: Outcome) -> State:
+        absent = _with_state("absent", self.items["logical_volumes"])
+        return {"volumes": absent if self.remove_images else [], "named_in": self._named_in}
+
     @property
     def _named_in(self) -> State:
-        """An image that a config outside the plan refers to is in use."""
+        """An image or volume that a config outside the plan refers to is in use."""
         return {
             "directories": [self.config_dir, self.autostart_dir],
             "but_for": [config["path"] for config in self.planned["domain_config"]],
@@ -270,17 +288,20 @@ class Step:
 def steps_of(wanted: HostDisks) -> List[Step]:
     """The wanted steps, in their order."""
     images = (raw_disk_interface.INTERFACE, open_images)
+    volumes = (logical_volume_interface.INTERFACE, open_volumes)
     devices = (loopdev_interface.INTERFACE, open_devices)
     configs = (domain_config_interface.INTERFACE, open_configs)
     vbds = (vbd_attach_interface.INTERFACE, open_vbds)
     parts: Dict[str, Any] = {
         "detach": (*vbds, wanted.detach),
         "create": (*images, wanted.create),
+        "create_volumes": (*volumes, wanted.create_volumes),
         "bind": (*devices, wanted.bind),
         "configure": (*configs, wanted.configure),
         "attach": (*vbds, wanted.attach),
         "unbind": (*devices, wanted.unbind),
         "delete": (*images, wanted.delete),
+        "delete_volumes": (*volumes, wanted.delete_volumes),
     }
     return [Step(does, *parts[name]) for name, does in STEPS.items() if name in wanted.steps]
 
