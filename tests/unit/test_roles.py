@@ -13,7 +13,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks impor
 
 PROJECT = Path(__file__).parents[2]
 ROLES = PROJECT / "roles"
-SHARED = ("vbds", "raw_disks", "loopdevs", "domain_config")
+SHARED = ("vbds", "raw_disks", "logical_volumes", "loopdevs", "domain_config")
 
 
 @pytest.mark.parametrize("role", SHARED)

@@ -38,9 +38,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader impo
     InventoryReader,
     PlannedDisk,
     PlannedDomain,
+    PlannedVolume,
     chosen,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.volume.names import VolumeName
 
 IMAGES_DIR = "/srv/xen"
 
@@ -255,7 +255,8 @@ def _shared(disks: Iterable[PlannedDisk]) -> Iterator[str]:
         elif disk.is_cd:
             continue
         elif _image_options(disk) != _image_options(other):
-            yield f"{disk.place}: {what}, with different options for the image"
+            made = "logical volume" if disk.volume or other.volume else "image"
+            yield f"{disk.place}: {what}, with different options for the {made}"
         elif disk.domain == other.domain:
             yield f"{disk.place}: {what}, in the same domain"
 
@@ -377,11 +378,11 @@ def _absent_layers(disk: PlannedDisk) -> PlanEntry:
     return layers
 
 
-def _named(volume: VolumeName) -> PlanEntry:
+def _named(volume: PlannedVolume) -> PlanEntry:
     return {"volume_group": volume.group, "volume": volume.name}
 
 
-def _volume(disk: PlannedDisk, volume: VolumeName) -> PlanEntry:
+def _volume(disk: PlannedDisk, volume: PlannedVolume) -> PlanEntry:
     """What the plan says of a logical volume."""
     return {**chosen(disk.options, {**VOLUME_OPTIONS, **CONTENT_OPTIONS}), **_named(volume)}
 

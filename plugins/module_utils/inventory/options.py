@@ -33,6 +33,9 @@ _BRIDGE = re.compile(r"[A-Za-z0-9._:-]+")
 _MAX_MEMORY = 2**40
 """In MiB; more than any host has, and far below the limit of xl's numbers."""
 
+_MAX_STRIPES = 128
+"""The limit of lvcreate(8)."""
+
 EXPANDED = "contains $, which Ansible would expand as a variable"
 
 
@@ -189,28 +192,17 @@ def _bridge(value: object) -> str:
 
 
 def read_group(value: object) -> str:
-    group = read_text(value)
-    volume_names.check_group(group)
-    return group
-
-
-def read_volume(value: object) -> str:
-    volume = read_text(value)
-    volume_names.check_volume(volume)
-    return volume
+    return volume_names.check_group(read_text(value))
 
 
 def read_tags(value: object) -> List[str]:
-    tags = [read_text(tag) for tag in read_list(value)]
-    for tag in tags:
-        volume_names.check_tag(tag)
-    return tags
+    return [volume_names.check_tag(read_text(tag)) for tag in read_list(value)]
 
 
 def read_stripes(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= volume_names.STRIPES:
+    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_STRIPES:
         return int(value)
-    raise InventoryError(f"must be a number from 1 to {volume_names.STRIPES}, not {described(value)}")
+    raise InventoryError(f"must be a number from 1 to {_MAX_STRIPES}, not {described(value)}")
 
 
 STATE = one_of("present", "absent")
@@ -238,10 +230,11 @@ IMAGE_OPTIONS: Dict[str, ValueReader] = {
     "setype": read_text,
     "selevel": read_text,
 }
+# Which names LVM accepts depends on the group, so the names are checked with it.
 VOLUME_OPTIONS: Dict[str, ValueReader] = {
     "volume_group": read_group,
-    "volume": read_volume,
-    "thin_pool": read_volume,
+    "volume": read_text,
+    "thin_pool": read_text,
     "stripes": read_stripes,
     "tags": read_tags,
     "wipe": read_flag,

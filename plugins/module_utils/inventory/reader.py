@@ -42,16 +42,28 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options imp
     read_directory,
     read_list,
     read_path,
-    read_volume,
     with_name,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
-from ansible_collections.xen.blockdev.plugins.module_utils.volume.names import VolumeName
+from ansible_collections.xen.blockdev.plugins.module_utils.volume import names as volume_names
 
 _CD_SLOT = device_number.parse("hdc")
 """Where PCs have had their CD drive, and where libxl has always emulated one."""
 
 # ---- what was written ----
+
+
+@dataclass(frozen=True)
+class PlannedVolume:
+    """The logical volume that a disk is."""
+
+    group: str
+    name: str
+
+    @property
+    def path(self) -> str:
+        """Where its device is."""
+        return volume_names.path_of(self.group, self.name)
 
 
 @dataclass(frozen=True)
@@ -81,11 +93,11 @@ class PlannedDisk:
         return self.path is not None and self.format == "raw" and not self.is_cd
 
     @property
-    def volume(self) -> Optional[VolumeName]:
+    def volume(self) -> Optional[PlannedVolume]:
         """The logical volume that it is, which xen_logical_volume manages."""
         group = self.options.get("volume_group")
         name = self.options.get("volume", f"{self.domain}-{self.name}")
-        return VolumeName(group, name) if group else None
+        return PlannedVolume(group, name) if group else None
 
     @property
     def loop(self) -> bool:
@@ -341,7 +353,7 @@ class InventoryReader(OptionsReader):
                 disk.place, f"format {disk.format} needs path: such an image is not created"
             )
 
-    def _check_volume(self, disk: PlannedDisk, volume: VolumeName) -> None:
+    def _check_volume(self, disk: PlannedDisk, volume: PlannedVolume) -> None:
         why = f"the disk is the logical volume {volume.path}"
         self._refuse(disk, ["path", "target"], why)
         self._refuse(disk, [name for name in IMAGE_OPTIONS if name not in CONTENT_OPTIONS], why)
@@ -351,16 +363,20 @@ class InventoryReader(OptionsReader):
                 f"format {disk.format} does not apply: {why}, which is raw; for one that has another "
                 "format already, set target in place of volume_group",
             )
-        self.read(f"{disk.place}: volume", read_volume, volume.name)
+        names = {"volume": volume.name, **chosen(disk.options, ["thin_pool"])}
+        for option, name in names.items():
+            check = partial(volume_names.check_volume, volume.group, option=option)
+            self.read(disk.place, check, name)
         self._refuse_backend(disk)
 
     def _refuse_backend(self, disk: PlannedDisk) -> None:
         """A path is one in dom0, and so is a volume group."""
         if disk.spec.backend_domain:
+            made = "logical volumes are created" if disk.volume else "images are created and bound"
             self.problem(
                 disk.place,
-                f"domain {disk.options['backend']} serves this disk, but images and logical volumes "
-                "are created in dom0 only: set target to the path or name that it has in that domain",
+                f"domain {disk.options['backend']} serves this disk, but {made} in dom0 only: set "
+                "target to the path or name that it has in that domain",
             )
 
     def _check_target(self, disk: PlannedDisk, target: str) -> None:

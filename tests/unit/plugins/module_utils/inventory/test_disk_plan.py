@@ -32,6 +32,7 @@ LINKS = "/dev/disk/by-loop-file"
 MODULES = "ansible_collections.xen.blockdev.plugins.modules"
 ITEMS = {
     "image": ("xen_raw_disk", "disks"),
+    "volume": ("xen_logical_volume", "volumes"),
     "loop": ("xen_loopdev", "devices"),
     "vbd": ("xen_vbd_attach", "vbds"),
     "config": ("xen_domain_config", "configs"),
@@ -236,6 +237,58 @@ def test_that_every_option_reaches_its_module() -> None:
         "loop": {**BOOT, **LOOP_OPTIONS},
         "vbd": {**HERE, **BOOT_DISK, **VBD_OPTIONS, "vdev": "51712"},
     }
+
+
+CONTENT_OPTIONS = {
+    name: IMAGE_OPTIONS[name]
+    for name in ("size", "source", "source_format", "filesystem", "label", "fat_sector_size")
+}
+VOLUME_OPTIONS = {"thin_pool": "pool", "stripes": 2, "tags": ["xen"], "wipe": False}
+VOLUME = {"volume_group": "vg0", "volume": "web-boot"}
+
+
+def test_that_every_option_of_a_volume_reaches_its_module() -> None:
+    made = {**CONTENT_OPTIONS, **VOLUME_OPTIONS, "preserve": True, "shrink": True}
+    assert entry(volume_group="vg0", **made, **VBD_OPTIONS) == {
+        "domain": "web",
+        "name": "boot",
+        "xenstore_key": 51712,
+        "vdev": "xvda",
+        "volume": {**VOLUME, **made, "state": "present"},
+        "vbd": {**HERE, **BOOT_DISK, **VBD_OPTIONS, "target": "/dev/vg0/web-boot"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("options", "is_ours"),
+    [({}, True), ({"volume": "a"}, False), ({"volume": "a", "size": 512}, True)],
+)
+def test_that_only_a_volume_that_is_ours_is_removed(
+    options: Dict[str, Any], is_ours: bool
+) -> None:
+    planned = entry(volume_group="vg0", **options, tags=["xen"], state="absent")
+    name = options.get("volume", "web-boot")
+    gone = {"volume_group": "vg0", "volume": name, "state": "absent"}
+    assert planned.get("volume") == (gone if is_ours else None)
+    assert planned["vbd"] == {"domain": "web", "state": "absent", "target": f"/dev/vg0/{name}"}
+    assert not {"image", "loop"} & set(planned)
+
+
+def test_that_a_volume_is_the_same_as_a_target() -> None:
+    one = {"name": "a", "volume_group": "vg0", "volume": "a"}
+    (found,) = problems(domain(one, {"name": "b", "target": "/dev/vg0/a"}))
+    assert "/dev/vg0/a is also the disk of" in found
+
+
+def test_that_a_shared_volume_is_described_once_and_alike() -> None:
+    one = {"volume_group": "vg0", "volume": "a", "access": "ro"}
+    domains = [domain({"name": "a", **one}, name=name) for name in ("web", "db")]
+    planned = disk_plan.plan(domains)
+    (item,) = disk_plan.by_role(planned)["logical_volumes"]
+    assert [slot["domain"] for slot in item["slots"]] == ["web", "db"]
+    other = domain({"name": "a", **one, "tags": ["xen"]}, name="app")
+    (found,) = problems(*domains, other)
+    assert found.endswith("with different options for the logical volume")
 
 
 def test_that_wait_for_applies_to_running_domains_only() -> None:
@@ -470,8 +523,12 @@ TARGETS = [
     {"target": "vg0/a", "backend": "storage"},
     {"target": "rbd:pool/image", "backendtype": "qdisk"},
 ]
+VOLUMES = [
+    {"volume_group": "vg0"},
+    {"volume_group": "vg0", **CONTENT_OPTIONS, **VOLUME_OPTIONS, "volume": "all", "shrink": True},
+]
 DRIVES = [CD, {**CD, "path": "/a.iso"}, {**CD, "target": "/dev/sr0", "vdev": "hdd"}]
-ALL_DISKS = named([*SINGLE, *FORMATS, *TARGETS, *DRIVES])
+ALL_DISKS = named([*SINGLE, *FORMATS, *TARGETS, *VOLUMES, *DRIVES])
 ABSENT_DISKS = [{**disk, "state": "absent"} for disk in ALL_DISKS]
 # Each in a domain of its own: they are not to disturb each other.
 ALL_DOMAINS = [
@@ -480,7 +537,7 @@ ALL_DOMAINS = [
 ]
 
 
-@pytest.mark.parametrize("layer", ["image", "loop", "vbd"])
+@pytest.mark.parametrize("layer", ["image", "volume", "loop", "vbd"])
 def test_that_every_item_is_accepted_by_its_module(layer: str) -> None:
     planned = entries(*ALL_DOMAINS) + entries(EXAMPLE)
     items = [one[layer] for one in planned if layer in one]

@@ -382,7 +382,7 @@ def test_that_xl_can_express_the_path(options: Dict[str, Any]) -> None:
 
 # ---- what goes together ----
 
-RAW_ONLY = "only raw images are created and changed"
+RAW_ONLY = "only raw images and logical volumes are created and changed"
 IMAGE_VALUES = {
     "size": 512,
     "source": "/s",
@@ -403,6 +403,7 @@ IMAGE_VALUES = {
     "selevel": "s0",
 }
 LOOP_VALUES = {"direct_io": True, "sector_size": 512}
+VOLUME_VALUES = {"volume": "a", "thin_pool": "p", "stripes": 2, "tags": ["xen"], "wipe": False}
 
 
 @pytest.mark.parametrize("option", IMAGE_VALUES)
@@ -541,6 +542,66 @@ def test_that_a_size_is_one(size: object, problem: str) -> None:
     assert found.startswith(f"{DISK}: size: {problem}")
 
 
+# ---- logical volumes ----
+
+GROUP = {"volume_group": "vg0"}
+CONTENT = ("size", "source", "source_format", "filesystem", "label", "fat_sector_size")
+
+
+def test_that_a_volume_is_named_after_its_disk() -> None:
+    assert disk(**GROUP).target == f"/dev/vg0/{disk().domain}-{disk().name}"
+    assert disk(**GROUP, volume="a").target == "/dev/vg0/a"
+    assert disk(**GROUP).path is None
+    assert not (disk(**GROUP).image or disk(**GROUP).loop or disk(**GROUP).may_have_loop)
+
+
+@pytest.mark.parametrize("option", IMAGE_VALUES)
+def test_that_a_volume_has_the_options_of_its_content(option: str) -> None:
+    found = problems_of_disk(**GROUP, volume="a", **{option: IMAGE_VALUES[option]})
+    why = "does not apply: the disk is the logical volume /dev/vg0/a"
+    is_content = option in (*CONTENT, "preserve", "shrink")
+    assert found == ([] if is_content else [f"{DISK}: {option} {why}"])
+
+
+@pytest.mark.parametrize("option", VOLUME_VALUES)
+def test_that_an_option_of_a_volume_needs_a_group(option: str) -> None:
+    value = {option: VOLUME_VALUES[option]}
+    assert problems_of_disk(**GROUP, **value) == []
+    for storage in ({}, {"target": "/dev/vg0/a"}, {"path": "/a.raw"}):
+        assert problems_of_disk(**storage, **value) == [
+            f"{DISK}: {option} does not apply: the disk is no logical volume without volume_group"
+        ]
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        ({"target": "/dev/vg0/a"}, "target does not apply: the disk is the logical volume /dev/v"),
+        ({"path": "/srv/a.raw"}, "path does not apply: the disk is the logical volume /dev/vg0/"),
+        ({"format": "qcow2"}, "format qcow2 does not apply: the disk is the logical volume /dev"),
+        ({"direct_io": True}, "direct_io does not apply: the image gets no loop device"),
+        ({"loop": True}, "loop: true needs a raw image"),
+        ({"backend": "storage"}, "domain storage serves this disk, but logical volumes are crea"),
+        ({"volume": "snapshot1"}, "volume 'snapshot1' is reserved"),
+        ({"volume": "a/b"}, "volume 'a/b' is not a name"),
+        ({"thin_pool": "p_tdata"}, "thin_pool 'p_tdata' is reserved"),
+        ({"volume_group": "vg 0"}, "volume_group: volume_group 'vg 0' is not a name"),
+        ({"tags": ["a b"]}, "tags: tag 'a b' is not possible"),
+        ({"tags": "a"}, "tags: must be a list, not 'a'"),
+        ({"stripes": 0}, "stripes: must be a number from 1 to 128, not the number 0"),
+        ({"stripes": True}, "stripes: must be a number from 1 to 128, not the truth value true"),
+    ],
+)
+def test_that_a_volume_is_one(options: Dict[str, Any], problem: str) -> None:
+    found = problems_of_disk(**{**GROUP, **options})
+    assert found[0].startswith(f"{DISK}: {problem}")
+
+
+def test_that_a_drive_is_no_volume() -> None:
+    (found,) = problems_of_disk(devtype="cdrom", **GROUP)
+    assert found.startswith(f"{DISK}: volume_group does not apply: the medium of a CD drive")
+
+
 # ---- CD drives ----
 
 CD = {"devtype": "cdrom"}
@@ -620,9 +681,13 @@ def test_that_what_xl_has_no_word_for_is_left_to_it() -> None:
         ({"path": "/a", "source": "/s"}, True),
         ({"path": "/a", "format": "qcow2"}, False),
         ({"target": "/dev/vg0/web"}, False),
+        ({"volume_group": "vg0"}, True),
+        ({"volume_group": "vg0", "volume": "a"}, False),
+        ({"volume_group": "vg0", "volume": "a", "size": 512}, True),
+        ({"volume_group": "vg0", "volume": "a", "source": "/s"}, True),
     ],
 )
-def test_that_an_image_is_ours_if_we_would_create_it(options: Dict[str, Any], ours: bool) -> None:
+def test_that_an_image_or_volume_is_ours_if_we_would_create_it(options: Dict[str, Any], ours: bool) -> None:
     assert disk(**options).ours is ours
 
 

@@ -24,6 +24,13 @@ WEB: Dict[str, Any] = {
         {"name": "old", "size": "1MiB", "state": "absent"},
     ],
 }
+DB: Dict[str, Any] = {
+    "name": "db",
+    "disks": [
+        {"name": "data", "volume_group": "vg0", "size": "1GiB"},
+        {"name": "log", "volume_group": "vg0", "state": "absent"},
+    ],
+}
 OLD = "/srv/xen/web/old.raw"
 DISKS = ["/srv/xen/web/boot.raw", "/srv/xen/web/plain.raw"]
 
@@ -53,7 +60,9 @@ class Host:
     def run(self, interface: Interface[Any], _opener: Any, params: State, check: bool) -> Outcome:
         name = interface.items
         items = params[name]
-        names = [str(item.get("path") or item.get("target")) for item in items]
+        names = [
+            str(item.get("path") or item.get("target") or item.get("volume")) for item in items
+        ]
         self.calls.append(Call(name, names, check))
         self.params.append(params)
         if name == self.fails and check != self.late:
@@ -102,7 +111,7 @@ def test_everything_is_planned_and_then_done_in_one_order() -> None:
     assert outcome.pending == {}
     assert outcome.actions[0].startswith("vbds: ")
     assert outcome.actions[-1] == f"disks: {OLD}"
-    assert set(outcome.entries) == {"vbds", "disks", "devices", "configs"}
+    assert set(outcome.entries) == {"vbds", "disks", "volumes", "devices", "configs"}
     assert len(outcome.entries["vbds"]) == 3
 
 
@@ -130,7 +139,7 @@ def test_nothing_is_touched_if_one_step_is_impossible(fails: str) -> None:
         assert {call.check for call in host.calls} == {True}
         assert host.calls[-1].items == fails
         assert (outcome.error, outcome.changed, outcome.actions) == (f"no {fails}", False, [])
-        lists = {name: [] for name in ("disks", "devices", "configs", "vbds")}
+        lists = {name: [] for name in ("disks", "volumes", "devices", "configs", "vbds")}
         assert outcome.entries == {**lists, fails: [{"changed": False}]}
 
 
@@ -211,16 +220,42 @@ def test_images_are_deleted_only_when_told_to() -> None:
     [
         ("detach", "vbds"),
         ("create", "disks"),
+        ("create_volumes", "volumes"),
         ("bind", "devices"),
         ("configure", "configs"),
         ("attach", "vbds"),
         ("delete", "disks"),
+        ("delete_volumes", "volumes"),
     ],
 )
 def test_a_step_can_be_done_alone(step: str, name: str) -> None:
     host = Host()
-    provide(host, check=True, steps=[step], remove_images=True)
+    provide(host, check=True, domains=[WEB, DB], steps=[step], remove_images=True)
     assert [call.items for call in host.calls] == [name]
+
+
+def test_volumes_come_before_the_configs_and_go_last() -> None:
+    host = Host()
+    outcome = provide(host, domains=[DB], remove_images=True)
+    done = [(call.items, call.names) for call in host.calls if not call.check]
+    assert done == [
+        ("vbds", ["/dev/vg0/db-log"]),
+        ("volumes", ["db-data"]),
+        ("configs", ["/etc/xen/db.cfg"]),
+        ("vbds", ["/dev/vg0/db-data"]),
+        ("volumes", ["db-log"]),
+    ]
+    assert [volume["volume"] for volume in outcome.entries["volumes"]] == ["db-data", "db-log"]
+    made, removed = (params for params in host.params[-5:] if params.get("volumes"))
+    slot = {"domain": "db", "vdev": "xvda", "config": "/etc/xen/db.cfg"}
+    assert made["volumes"][0]["slots"] == [slot]
+    assert removed["named_in"]["but_for"] == ["/etc/xen/db.cfg"]
+
+
+def test_volumes_are_removed_only_when_told_to() -> None:
+    host = Host()
+    provide(host, domains=[DB], state="absent", check=True)
+    assert "volumes" not in [call.items for call in host.calls]
 
 
 def test_absent_domains_lose_everything() -> None:
