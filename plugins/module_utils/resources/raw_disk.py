@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 from functools import cached_property, lru_cache, partial
-from typing import Dict, Iterator, List, Set
+from typing import Dict, Iterator, List, Optional, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file
 from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import Config
@@ -33,11 +33,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     sync_directories,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
+from ansible_collections.xen.blockdev.plugins.module_utils.image import filling as image_filling
 from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
+from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import Destination, Filling
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import File, file_id
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import raw_disk_filling
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
     RawDiskItem,
 )
@@ -116,18 +117,19 @@ class RawImages(Resource[RawDiskItem]):
         with explained(f"cannot create {image.path}"):
             directories = self._directories.plan(image.directory, item.parents)
         check_writable(existing, f"create {image.path}")
-        filling = raw_disk_filling.plan(item, image, self._deleted)
+        new = Destination(image.path, image.file, item.size, item.allocation)
+        filling = image_filling.plan(item.content, new, self._deleted)
         file_actions.check_limit(image, existing, filling.size)
         if item.full:
             self._space.reserve(image, existing, filling.size)
         self._changed.add(image.directory)
-        create = Action(filling.sentence, partial(file_actions.create, image, filling.fill))
+        create = partial(file_actions.create, image, filling.size, item.full, filling.fill)
         of_copy = self._users.warnings_of_copy(filling.source) if filling.source else []
         return Plan(
             before=_no_state(),
-            after={"size": filling.size, "allocated": filling.allocated},
+            after={"size": filling.size, "allocated": _allocated(item, filling)},
             read_back=partial(_read_image, image, filling.size),
-            actions=[*directories, create],
+            actions=[*directories, Action(filling.sentence, create)],
             warnings=[*filling.warnings, *of_copy, *_warnings_of_size(item, image, filling.size)],
             file=image.file,
         )
@@ -249,6 +251,13 @@ def _from_to(image: Image, size: int) -> str:
 
 
 # ---- states ----
+
+
+def _allocated(item: RawDiskItem, filling: Filling) -> Optional[int]:
+    """Bytes that a new image then has allocated; None if that is not known."""
+    if item.full:
+        return filling.size
+    return 0 if filling.is_empty else None
 
 
 def _no_state() -> State:

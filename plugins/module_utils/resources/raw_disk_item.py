@@ -4,18 +4,14 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import config_path
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import is_file_path
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system_options import (
-    FileSystemOptions,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
+from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import ContentOptions
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import check_path
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
 
@@ -49,10 +45,7 @@ class RawDiskItem:
     """The option ``state``."""
     size: Optional[int]
     """Bytes."""
-    file_system: FileSystemOptions
-    source: Optional[str]
-    """Absolute, of an image or directory."""
-    source_format: Optional[str]
+    content: ContentOptions
     is_raw: bool
     """The option ``format``: whether the image is raw although it has the signature of another
     format."""
@@ -81,9 +74,7 @@ class RawDiskItem:
             path=path,
             present=options["state"] == "present",
             size=size,
-            file_system=FileSystemOptions.read(options),
-            source=_absolute_source(options["source"]),
-            source_format=options["source_format"],
+            content=ContentOptions.read(options),
             is_raw=options["format"] == "raw",
             full=options["allocation"] == "full",
             shrink=options["shrink"],
@@ -98,14 +89,3 @@ class RawDiskItem:
     def allocation(self) -> str:
         """The value of the option."""
         return "full" if self.full else "sparse"
-
-
-def _absolute_source(source: object) -> Optional[str]:
-    """The source. Raises ImageError unless it can be the absolute path of a file or directory."""
-    if source is None:
-        return None
-    if not isinstance(source, str) or not is_file_path(os.path.join(source, "file")):
-        raise ImageError(
-            f"source {source!r} is not an absolute path, such as /srv/xen/base/debian.raw"
-        )
-    return source
