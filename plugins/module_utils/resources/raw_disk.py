@@ -6,16 +6,9 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from functools import cached_property, lru_cache, partial
+from functools import cached_property, partial
 from typing import Dict, Iterator, List, Optional, Set
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file
-from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import Config
-from ansible_collections.xen.blockdev.plugins.module_utils.config.former import FormerConfigs
-from ansible_collections.xen.blockdev.plugins.module_utils.config.slots import (
-    TO_LOSSES,
-    ConfigSlots,
-)
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
@@ -23,8 +16,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     Directories,
@@ -39,6 +30,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import 
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import File, file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.intended_slots import (
+    IntendedSlots,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
     RawDiskItem,
 )
@@ -64,9 +58,7 @@ class RawImages(Resource[RawDiskItem]):
     def __init__(self, usage: Usage, pending: Pending) -> None:
         self._users = ImageUsers(usage, pending)
         self._former_names = FormerNames(usage, emptied(pending))
-        self._former_configs = FormerConfigs()
-        self._slots = ConfigSlots(lambda: usage.bindings)
-        self._configs = lru_cache(maxsize=None)(self._configs_of)
+        self._slots = IntendedSlots(usage)
         self._space = FreeSpace()
         self._directories = Directories()
         self._wanted: Dict[object, str] = {}
@@ -111,7 +103,7 @@ class RawImages(Resource[RawDiskItem]):
         with explained(f"cannot create {image.path}"):
             self._refuse_deleted(image)
             self._former_names.refuse_new(image.file)
-            self._refuse_slots(item, image)
+            self._slots.refuse(item.slots, image.path)
         existing = nearest(image.directory)
         image_path.check_place(image, existing, item.volatile)
         with explained(f"cannot create {image.path}"):
@@ -140,19 +132,6 @@ class RawImages(Resource[RawDiskItem]):
         device = self._deleted_images.get(image.file)
         if device:
             raise ImageError(loop_binding.lives_on(image.file, device))
-
-    def _refuse_slots(self, item: RawDiskItem, image: ImagePath) -> None:
-        """Raise BlockdevError if a config has another disk in a slot that the image is for: the
-        image could not be added to that config later."""
-        for slot in item.slots:
-            disk = ListedDisk.of(DiskSpec(vdev=slot.vdev, target=image.path))
-            for config in self._configs(slot.domain, slot.config, item.autostart_dir):
-                with explained(config.file):
-                    self._slots.refuse(slot.domain, config, [disk], TO_LOSSES)
-
-    def _configs_of(self, domain: str, path: str, autostart_dir: str) -> List[Config]:
-        """The configs that say which disks the domain has."""
-        return self._former_configs.or_itself(domain, config_file.find(path), autostart_dir)
 
     @cached_property
     def _deleted_images(self) -> Dict[str, str]:

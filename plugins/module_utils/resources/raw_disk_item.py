@@ -7,32 +7,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Mapping, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import config_path
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
-from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import explained
 from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import ContentOptions
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import check_path
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.intended_slots import (
+    IntendedSlot,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
-
-
-@dataclass(frozen=True)
-class IntendedSlot:
-    """A slot that a new image is for."""
-
-    domain: str
-    vdev: str
-    """As the user wrote it, which errors show. It is valid."""
-    config: str
-    """The path of the domain's config."""
-
-    @classmethod
-    def read(cls, options: State) -> IntendedSlot:
-        """From an element of the option ``slots``. Raises BlockdevError for a name or slot that
-        cannot exist."""
-        device_number.parse(options["vdev"])
-        config = config_path(options["domain"], options["config"])
-        return cls(options["domain"], options["vdev"], config)
 
 
 @dataclass(frozen=True)
@@ -58,7 +40,6 @@ class RawDiskItem:
     """See Usage.naming."""
     slots: Tuple[IntendedSlot, ...]
     """The slots whose configs must not have another disk. None with ``allow_slot_change``."""
-    autostart_dir: str
 
     @classmethod
     def read(cls, options: State) -> RawDiskItem:
@@ -67,9 +48,8 @@ class RawDiskItem:
         path = check_path(options["path"], "path")
         with explained(f"size of {path}"):
             size = None if options["size"] is None else parse_size(options["size"])
-        slots = [] if options["allow_slot_change"] else options["slots"] or []
         with explained(f"slots of {path}"):
-            intended = tuple(map(IntendedSlot.read, slots))
+            slots = IntendedSlot.all_of(options)
         return cls(
             path=path,
             present=options["state"] == "present",
@@ -81,8 +61,7 @@ class RawDiskItem:
             volatile=options["volatile"],
             parents=options["parents"],
             named_in=options["named_in"],
-            slots=intended,
-            autostart_dir=options["autostart_dir"],
+            slots=slots,
         )
 
     @property

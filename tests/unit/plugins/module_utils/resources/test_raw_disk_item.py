@@ -71,8 +71,8 @@ def test_source_that_is_none(source: object, filesystem: Any) -> None:
 def test_slots() -> None:
     configs = [slot(), slot(vdev="51728", config="/srv/web.cfg")]
     assert read(slots=configs).slots == (
-        IntendedSlot("web", "xvda", "/etc/xen/web.cfg"),
-        IntendedSlot("web", "51728", "/srv/web.cfg"),
+        IntendedSlot("web", "xvda", "/etc/xen/web.cfg", "/etc/xen/auto"),
+        IntendedSlot("web", "51728", "/srv/web.cfg", "/etc/xen/auto"),
     )
     assert read(slots=configs, allow_slot_change=True).slots == ()
 
