@@ -33,9 +33,6 @@ _BRIDGE = re.compile(r"[A-Za-z0-9._:-]+")
 _MAX_MEMORY = 2**40
 """In MiB; more than any host has, and far below the limit of xl's numbers."""
 
-_MAX_STRIPES = 128
-"""The limit of lvcreate(8)."""
-
 EXPANDED = "contains $, which Ansible would expand as a variable"
 
 
@@ -200,9 +197,9 @@ def read_tags(value: object) -> List[str]:
 
 
 def read_stripes(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MAX_STRIPES:
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
         return int(value)
-    raise InventoryError(f"must be a number from 1 to {_MAX_STRIPES}, not {described(value)}")
+    raise InventoryError(f"must be a positive whole number, not {described(value)}")
 
 
 STATE = one_of("present", "absent")

@@ -263,9 +263,7 @@ def test_that_every_option_of_a_volume_reaches_its_module() -> None:
     ("options", "is_ours"),
     [({}, True), ({"volume": "a"}, False), ({"volume": "a", "size": 512}, True)],
 )
-def test_that_only_a_volume_that_is_ours_is_removed(
-    options: Dict[str, Any], is_ours: bool
-) -> None:
+def test_that_only_a_volume_that_is_ours_is_removed(options: Dict[str, Any], is_ours: bool) -> None:
     planned = entry(volume_group="vg0", **options, tags=["xen"], state="absent")
     name = options.get("volume", "web-boot")
     gone = {"volume_group": "vg0", "volume": name, "state": "absent"}

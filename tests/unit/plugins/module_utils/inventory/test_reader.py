@@ -588,8 +588,8 @@ def test_that_an_option_of_a_volume_needs_a_group(option: str) -> None:
         ({"volume_group": "vg 0"}, "volume_group: volume_group 'vg 0' is not a name"),
         ({"tags": ["a b"]}, "tags: tag 'a b' is not possible"),
         ({"tags": "a"}, "tags: must be a list, not 'a'"),
-        ({"stripes": 0}, "stripes: must be a number from 1 to 128, not the number 0"),
-        ({"stripes": True}, "stripes: must be a number from 1 to 128, not the truth value true"),
+        ({"stripes": 0}, "stripes: must be a positive whole number, not the number 0"),
+        ({"stripes": True}, "stripes: must be a positive whole number, not the truth"),
     ],
 )
 def test_that_a_volume_is_one(options: Dict[str, Any], problem: str) -> None:
@@ -687,7 +687,9 @@ def test_that_what_xl_has_no_word_for_is_left_to_it() -> None:
         ({"volume_group": "vg0", "volume": "a", "source": "/s"}, True),
     ],
 )
-def test_that_an_image_or_volume_is_ours_if_we_would_create_it(options: Dict[str, Any], ours: bool) -> None:
+def test_that_an_image_or_volume_is_ours_if_we_would_create_it(
+    options: Dict[str, Any], ours: bool
+) -> None:
     assert disk(**options).ours is ours
 
 
