@@ -360,8 +360,8 @@ class InventoryReader(OptionsReader):
         if disk.format != "raw":
             self.problem(
                 disk.place,
-                f"format {disk.format} does not apply: {why}, which is raw; if it has another format "
-                "already, set target in place of volume_group",
+                f"format {disk.format} does not apply: {why}, which is raw; if it has another "
+                "format already, set target in place of volume_group",
             )
         names = {"volume": volume.name, **chosen(disk.options, ["thin_pool"])}
         for option, name in names.items():
