@@ -150,10 +150,8 @@ options:
         sectors of 512. From about 2 GiB on, or with more than 65524 clusters in use, it is FAT32,
         with a warning because MirageOS cannot read that. It has no owners and modes; all times are
         those of its creation. Symbolic links are rejected, and so are names that FAT does not allow,
-        or that differ only by case. It needs C(mkfs.vfat) (package C(dosfstools)), C(mcopy) and
-        C(mdir) (package C(mtools)). C(mcopy) is slow if one directory has many long names that begin
-        with the same six characters. It takes 20 s for 1000 of them, and eight times as long for
-        twice as many.
+        or that differ only by case. Every name is kept as it is, also for MirageOS, which compares
+        names exactly. It needs C(mkfs.vfat) (package C(dosfstools)).
       - V(tar) is an archive that begins with the disk's first byte, as the key-value store of
         MirageOS reads it. It needs a O(source). At least 4096 bytes of zeros follow it. Headers are
         ustar, or pax if a name or number needs that.

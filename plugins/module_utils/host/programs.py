@@ -19,8 +19,6 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 PACKAGES = {
     "blkid": "util-linux",
     "fallocate": "util-linux",
-    "mcopy": "mtools",
-    "mdir": "mtools",
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
     "mmdebstrap": "mmdebstrap",

@@ -64,6 +64,7 @@ PURE = {
     "disk/spec",
     "disk/target",
     "disk/values",
+    "image/fat_format",
     "image/header",
     "image/place",
     "image/signatures",
