@@ -21,6 +21,8 @@ PACKAGES = {
     "fallocate": "util-linux",
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
+    "mkfs.xfs": "xfsprogs",
+    "mkswap": "util-linux",
     "mmdebstrap": "mmdebstrap",
     "newuidmap": "uidmap",
     "partx": "util-linux",
@@ -32,6 +34,7 @@ PACKAGES = {
     "systemctl": "systemd",
     "udevadm": "udev",
     "xl": "xen-utils",
+    "xorriso": "xorriso",
 }
 """Program to the package of Debian that has it."""
 
@@ -82,14 +85,21 @@ def run(
     directory: Optional[str] = None,
     variables: Optional[Mapping[str, str]] = None,
     shown: Optional[str] = None,
+    stdout: Optional[int] = None,
 ) -> Completed:
     """Run a program to its end.
 
     ``timeout``: seconds, after which it is killed. ``shown``: what an error calls it, by default
-    the whole command. For the others see ``start``. Raises ProgramTimeoutError, and what ``start``
-    does.
+    the whole command. ``stdout``: a descriptor that it writes to, instead of to the result. For the
+    others see ``start``. Raises ProgramTimeoutError, and what ``start`` does.
     """
-    process = start(argv, descriptors=descriptors, directory=directory, variables=variables)
+    process = start(
+        argv,
+        stdout=subprocess.PIPE if stdout is None else stdout,
+        descriptors=descriptors,
+        directory=directory,
+        variables=variables,
+    )
     return finish(process, timeout, shown)
 
 
@@ -184,8 +194,8 @@ def environment() -> Dict[str, str]:
 # ---- what they print ----
 
 
-def _decoded(output: bytes) -> str:
-    return output.decode("utf-8", "surrogateescape")
+def _decoded(output: Optional[bytes]) -> str:
+    return (output or b"").decode("utf-8", "surrogateescape")
 
 
 def in_one_line(text: str) -> str:
