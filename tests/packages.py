@@ -23,6 +23,8 @@ NEEDED = [
     "qemu-utils",
     "systemd",
     "udev",
+    "xfsprogs",
+    "xorriso",
 ]
 XL_PARSER = {"bookworm": "libxenmisc4.17", "trixie": "libxenmisc4.20"}
 """Debian's release to its package with libxlutil, with which our parsers are compared."""

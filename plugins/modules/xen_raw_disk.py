@@ -44,7 +44,7 @@ options:
       source: {description: See O(source)., type: path}
       source_format: {description: See O(source_format)., type: str, choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]}
       format: {description: See O(format)., type: str, choices: [raw], version_added: 1.1.0}
-      filesystem: {description: See O(filesystem)., type: str, choices: [ext2, ext3, ext4, vfat, tar]}
+      filesystem: {description: See O(filesystem)., type: str, choices: [ext2, ext3, ext4, vfat, xfs, swap, iso9660, tar]}
       label: {description: See O(label)., type: str}
       fat_sector_size: {description: See O(fat_sector_size)., type: int, choices: [512, 4096]}
       preserve: {description: See O(preserve)., type: bool}
@@ -140,7 +140,7 @@ options:
   filesystem:
     description:
       - The file system or archive in a new image, on the whole disk without partitions. It has the
-        content of the directory O(source), or is empty without one. The option has no effect on an
+        content of the directory O(source), or is empty without one. A swap area counts as one, too. The option has no effect on an
         image that exists. When the image grows, the file system does not grow with it.
       - V(ext2), V(ext3) and V(ext4) have blocks of 4096 bytes and no blocks reserved for root. Files
         keep the owners, modes, times and extended attributes that they have in the directory; the
@@ -150,20 +150,27 @@ options:
         sectors of 512. From about 2 GiB on, or with more than 65524 clusters in use, it is FAT32,
         with a warning because MirageOS cannot read that. It has no owners and modes; all times are
         those of its creation. Symbolic links are rejected, and so are names that FAT does not allow,
-        or that differ only by case. It needs C(mkfs.vfat) (package C(dosfstools)), C(mcopy) and
-        C(mdir) (package C(mtools)). C(mcopy) is slow if one directory has many long names that begin
-        with the same six characters. It takes 20 s for 1000 of them, and eight times as long for
-        twice as many.
+        or that differ only by case. Every name is kept as it is, also for MirageOS, which compares
+        names exactly. It needs C(mkfs.vfat) (package C(dosfstools)).
+      - V(xfs) is always empty, since it cannot be filled without being mounted. It needs at least
+        300 MiB, of which about 65 MiB are allocated at once, even in a sparse image, and
+        C(mkfs.xfs) (package C(xfsprogs)).
+      - V(swap) is a swap area with pages of 4096 bytes, at least 40 KiB. It has no O(source), and needs
+        C(mkswap) (package C(util-linux)).
+      - V(iso9660) is what a CD has, with Rock Ridge and Joliet. Files keep their owners, modes and
+        times. With O(label=cidata), it is the seed that C(cloud-init) looks for. It needs a O(source) and
+        C(xorriso) (package C(xorriso)).
       - V(tar) is an archive that begins with the disk's first byte, as the key-value store of
         MirageOS reads it. It needs a O(source). At least 4096 bytes of zeros follow it. Headers are
         ustar, or pax if a name or number needs that.
     type: str
-    choices: [ext2, ext3, ext4, vfat, tar]
+    choices: [ext2, ext3, ext4, vfat, xfs, swap, iso9660, tar]
   label:
     description:
-      - The label of a new file system, at most 16 bytes for V(ext2), V(ext3) and V(ext4). For V(vfat),
-        at most 11 ASCII characters without any of C("*+,./:;<=>?[\]|); lower case is kept, although
-        some systems do not expect it.
+      - The label of a new file system, at most 16 bytes for V(ext2), V(ext3) and V(ext4), 12 for V(xfs),
+        and 15 for V(swap). For V(iso9660), at most 32 ASCII characters. For V(vfat), at most 11 ASCII
+        characters without any of C("*+,./:;<=>?[\]|); lower case is kept, although some systems do not
+        expect it.
     type: str
   fat_sector_size:
     description:
@@ -320,6 +327,19 @@ EXAMPLES = r"""
     path: /srv/xen/web/kv.raw
     filesystem: tar
     source: /srv/content
+
+- name: Create a seed for cloud-init, from a directory with user-data and meta-data
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/seed.raw
+    filesystem: iso9660
+    label: cidata
+    source: /srv/seeds/web
+
+- name: Create a swap area
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/swap.raw
+    filesystem: swap
+    size: 1GiB
 
 - name: Create an empty file system
   xen.blockdev.xen_raw_disk:

@@ -177,6 +177,15 @@ OPERATIONS = {
         source_folder,
         **FILLED,
     ),
+    "fill-vfat": disk(
+        {**A, "filesystem": "vfat", "source": "content", "size": 4 * MIB}, source_folder, **FILLED
+    ),
+    "fill-iso9660": disk(
+        {**A, "filesystem": "iso9660", "source": "content", "size": 2 * MIB},
+        source_folder,
+        **FILLED,
+    ),
+    "create-swap": disk({**A, "filesystem": "swap", "size": MIB}),
     "grow": disk({**A, "size": 2 * MIB}, image),
     "shrink": disk({**A, "size": 64 * KIB, "shrink": True}, image),
     "delete": disk({**A, "state": "absent"}, image, ()),
@@ -362,8 +371,9 @@ def assert_whole(operation: Operation, folder: Path, before: Dict[str, bytes]) -
     if operation.module == "xen_raw_disk" and path.is_file():
         wanted = {operation.options.get("size"), len(before.get("a.raw", b"")) or None}
         assert path.stat().st_size in wanted
-        if "filesystem" in operation.options:
-            assert CONTENT in path.read_bytes()
+        kind = operation.options.get("filesystem")
+        if kind:
+            assert (b"SWAPSPACE2" if kind == "swap" else CONTENT) in path.read_bytes()
         elif "source" in operation.options:
             assert path.read_bytes() == CONTENT + bytes(MIB)
     for name, content in state(folder).items():

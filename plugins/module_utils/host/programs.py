@@ -20,10 +20,10 @@ PACKAGES = {
     "blkid": "util-linux",
     "fallocate": "util-linux",
     "lvm": "lvm2",
-    "mcopy": "mtools",
-    "mdir": "mtools",
     "mke2fs": "e2fsprogs",
     "mkfs.vfat": "dosfstools",
+    "mkfs.xfs": "xfsprogs",
+    "mkswap": "util-linux",
     "mmdebstrap": "mmdebstrap",
     "newuidmap": "uidmap",
     "partx": "util-linux",
@@ -35,6 +35,7 @@ PACKAGES = {
     "systemctl": "systemd",
     "udevadm": "udev",
     "xl": "xen-utils",
+    "xorriso": "xorriso",
 }
 """Program to the package of Debian that has it."""
 
@@ -85,14 +86,21 @@ def run(
     directory: Optional[str] = None,
     variables: Optional[Mapping[str, str]] = None,
     shown: Optional[str] = None,
+    stdout: Optional[int] = None,
 ) -> Completed:
     """Run a program to its end.
 
     ``timeout``: seconds, after which it is killed. ``shown``: what an error calls it, by default
-    the whole command. For the others see ``start``. Raises ProgramTimeoutError, and what ``start``
-    does.
+    the whole command. ``stdout``: a descriptor that it writes to, instead of to the result. For the
+    others see ``start``. Raises ProgramTimeoutError, and what ``start`` does.
     """
-    process = start(argv, descriptors=descriptors, directory=directory, variables=variables)
+    process = start(
+        argv,
+        stdout=subprocess.PIPE if stdout is None else stdout,
+        descriptors=descriptors,
+        directory=directory,
+        variables=variables,
+    )
     return finish(process, timeout, shown)
 
 
@@ -187,8 +195,8 @@ def environment() -> Dict[str, str]:
 # ---- what they print ----
 
 
-def _decoded(output: bytes) -> str:
-    return output.decode("utf-8", "surrogateescape")
+def _decoded(output: Optional[bytes]) -> str:
+    return (output or b"").decode("utf-8", "surrogateescape")
 
 
 def in_one_line(text: str) -> str:

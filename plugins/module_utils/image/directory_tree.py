@@ -23,6 +23,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     opened_real,
     resolved,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.image.writing import (
+    COPY_CHUNK,
+    write_data,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import file_id
 
 MAX_DIRECTORY_DEPTH = 200
@@ -159,6 +163,31 @@ class OpenDirectory(NamedTuple):
 
     directory: DirectoryTree
     descriptor: int
+
+    def entries(self) -> Iterator[Tuple[int, TreeEntry]]:
+        """Each entry, as it was when the directory was read, with the descriptor of its parent.
+        Raises ImageError if it is not the same now, and OSError."""
+        found = walk(self.descriptor, self.directory.status.st_dev)
+        for expected in self.directory.entries:
+            parent, entry = next(found, (self.descriptor, None))
+            if entry is None or entry.fingerprint != expected.fingerprint:
+                raise self.directory.changed()
+            yield parent, entry
+
+    def copy(self, parent: int, entry: TreeEntry, new: int, position: int) -> None:
+        """Copy a file in the open directory ``parent`` to the offset ``position`` of the descriptor
+        ``new``, which reads as zeros there. Raises ImageError if it was changed, and OSError."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        with opened(entry.name, flags, directory=parent) as old:
+            if fingerprint_of(os.fstat(old)) != fingerprint_of(entry.status):
+                raise self.directory.changed()
+            done = 0
+            while done < entry.size:
+                data = os.pread(old, min(COPY_CHUNK, entry.size - done), done)
+                if not data:
+                    raise self.directory.changed()
+                write_data(new, data, position + done)
+                done += len(data)
 
 
 def read(path: str) -> DirectoryTree:

@@ -18,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree 
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import (
     FILL_SECONDS,
     FileSystem,
+    check_label,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
@@ -83,7 +84,7 @@ class Ext(FileSystem):
     """An ext file system. Its files have the owner, mode, time and attributes of the originals."""
 
     def __init__(self, kind: str, label: Optional[str], directory: Optional[DirectoryTree]) -> None:
-        _check_ext_label(label)
+        check_label("ext", label, EXT_LABEL_BYTES)
         super().__init__(kind, label, directory)
         MKE2FS.require()
 
@@ -169,18 +170,6 @@ def _zeros(disk: NewDisk) -> str:
     # What a device reads as once its blocks are discarded is up to it. Without that, mke2fs does
     # not know of the zeros. So the guest's kernel writes the tables in the background.
     return "nodiscard,lazy_itable_init=1"
-
-
-def _check_ext_label(label: Optional[str]) -> None:
-    """Raise ImageError if an ext file system cannot have the label."""
-    if label is None:
-        return
-    length = len(os.fsencode(label))
-    if not 0 < length <= EXT_LABEL_BYTES or not label.isprintable():
-        raise ImageError(
-            f"invalid ext label {label!r}: it must be 1 to {EXT_LABEL_BYTES} bytes of printable "
-            "characters"
-        )
 
 
 def _file_blocks(entry: TreeEntry) -> int:

@@ -1,26 +1,39 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""FAT file systems, created by mkfs.vfat (dosfstools) and filled by mcopy (mtools), not mounted.
+"""FAT file systems, created by mkfs.vfat (dosfstools) and filled here, not mounted.
 
 The number of clusters decides between FAT12, FAT16 and FAT32. To Linux and others, fewer than 4085
 are FAT12; MirageOS's ocaml-fat (fat_boot_sector.ml) does not know FAT12 and needs at least 4087 for
 FAT16. Here a file system has at least 4087 clusters, so that all agree on FAT16; it is FAT32 only
 if FAT16 cannot have enough clusters.
+
+The content lies in the order of the directory's entries, each file and directory in one piece.
 """
 
 from __future__ import annotations
 
+import os
 import re
+import time
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Callable, Dict, Iterator, List, Optional, Set
+from typing import Callable, Dict, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number
+from ansible_collections.xen.blockdev.plugins.module_utils.image import fat_format
 from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree import (
     DirectoryTree,
     OpenDirectory,
     TreeEntry,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.image.fat_format import (
+    DEVICE_NAMES,
+    ENTRY_BYTES,
+    FIRST_CLUSTER,
+    Boot,
+    Member,
+    Stamp,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import (
     FILL_SECONDS,
@@ -28,6 +41,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system imp
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
+from ansible_collections.xen.blockdev.plugins.module_utils.image.writing import write_data
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     MIRAGE_BLOCK,
     format_size,
@@ -35,11 +49,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.units import (
 )
 
 MKFS = Tool("mkfs.vfat", "creates FAT file systems")
-MCOPY = Tool("mcopy", "fills FAT file systems")
-MDIR = Tool("mdir", "lists the content of FAT file systems")
-
-ENVIRONMENT = {"LC_ALL": "C.UTF-8", "MTOOLSRC": "/dev/null"}
-"""mtools takes the encoding of names from the locale, and drives from a file of the user."""
 
 SECTOR_SIZES = (512, 4096)
 
@@ -65,17 +74,13 @@ ROOT_ENTRIES = 512
 MAX_ENTRIES = 65504
 """Entries that a directory can have: a 16-bit number of them, in whole sectors."""
 
-ENTRY_BYTES = 32
-"""A name takes one entry, and another one for each 13 of its characters."""
-
 MAX_FILE_SIZE = 2**32 - 1
 """Bytes of a file in a FAT file system."""
 
-ARGUMENT_BYTES = 64 * 1024
-"""Bytes of file names for one run of mcopy, far below the limit of a command (execve(2))."""
+BOOT_BYTES = 512
+"""Of the boot sector, those that are in use however long the sector is."""
 
 _BAD_CHARACTERS = re.compile(r'[\x00-\x1f"*:<>?\\|]')
-_DEVICE_NAMES = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -135,8 +140,7 @@ class Fat(FileSystem):
         if directory:
             directory.refuse(_problems_of_fat(directory))
         self._sector = sector
-        for tool in (MKFS, MCOPY, MDIR):
-            tool.require()
+        MKFS.require()
 
     @cached_property
     def size(self) -> int:
@@ -189,7 +193,7 @@ class Fat(FileSystem):
 
     @cached_property
     def _root_entries(self) -> int:
-        entries = 1 + sum(map(_entries, self.directory.by_parent[""])) if self.directory else 1
+        entries = 1 + _entries(self.directory.by_parent[""]) if self.directory else 1
         return max(ROOT_ENTRIES, round_up(entries, self._sector // ENTRY_BYTES))
 
     def _clusters(self, geometry: Geometry) -> int:
@@ -198,41 +202,94 @@ class Fat(FileSystem):
             return 1
         cluster = geometry.cluster * geometry.sector
         directories = sum(
-            -(-(2 + sum(map(_entries, entries))) * ENTRY_BYTES // cluster)
+            -(-(2 + _entries(entries)) * ENTRY_BYTES // cluster)
             for path, entries in self.directory.by_parent.items()
             if path or geometry.bits == 32
         )
         return directories + sum(-(-entry.size // cluster) for entry in self.directory.entries)
 
     def _write(self, disk: NewDisk, source: Optional[OpenDirectory]) -> None:
-        new, image = disk.descriptor, {disk.descriptor: disk.name}
         label = ["-n", self.label] if self.label else []
-        arguments = [*self._geometry(disk.size).arguments, *label, by_number(new)]
-        MKFS.run(*arguments, timeout=FILL_SECONDS, descriptors=image)
-        if source is None:
-            return
-        for names in _batches(source.directory.by_parent[""]):
-            arguments = ["-s", "-i", by_number(new), *names, "::/"]
-            MCOPY.run(
-                *arguments,
-                timeout=FILL_SECONDS,
-                descriptors=image,
-                directory=source.descriptor,
-                environment=ENVIRONMENT,
-            )
-        _verify(new, source.directory)
+        arguments = [*self._geometry(disk.size).arguments, *label, by_number(disk.descriptor)]
+        MKFS.run(*arguments, timeout=FILL_SECONDS, descriptors={disk.descriptor: disk.name})
+        if source:
+            _FatContent(disk.descriptor, source).write()
 
 
-def _verify(new: int, directory: DirectoryTree) -> None:
-    """Raise ImageError unless all names are in the image: mcopy changes some."""
-    wanted = {f"::/{one.path}{'/' * one.is_directory}" for one in directory.entries}
-    if not wanted:
-        return
-    arguments = ["-/", "-b", "-i", by_number(new), "::/"]
-    image = {new: "the new image"}
-    listed = MDIR.run(*arguments, timeout=FILL_SECONDS, descriptors=image, environment=ENVIRONMENT)
-    missing = wanted.symmetric_difference(listed.split("\n")) - {""}
-    directory.refuse({"names that mcopy changed in the FAT image": sorted(missing)})
+class _FatContent:
+    """Writes the content of a directory to a new, empty file system."""
+
+    def __init__(self, new: int, source: OpenDirectory) -> None:
+        self._new = new
+        self._source = source
+        self._boot = Boot.read(os.pread(new, BOOT_BYTES, 0))
+        self._stamp = Stamp.of(time.localtime())
+        self._label = os.pread(new, ENTRY_BYTES, self._boot.root)
+        """The first entry of the topmost directory, which is the label or zeros."""
+        self._clusters: Dict[str, int] = {}
+        """The first one of each file and directory that has any."""
+        self._ends: List[int] = []
+        """The last one of each."""
+
+    def write(self) -> None:
+        """Write everything. Raises ImageError if the directory was changed, and OSError."""
+        self._place()
+        for path, entries in self._source.directory.by_parent.items():
+            self._write_directory(path, entries)
+        for parent, entry in self._source.entries():
+            if entry.size:
+                self._source.copy(parent, entry, self._new, self._offset(entry.path))
+        self._write_table()
+
+    def _place(self) -> None:
+        """Give all files and directories their clusters."""
+        following = FIRST_CLUSTER
+        for path, size in self._sizes():
+            if size:
+                self._clusters[path] = following
+                following += -(-size // self._boot.cluster)
+                self._ends.append(following - 1)
+
+    def _sizes(self) -> Iterator[Tuple[str, int]]:
+        """Path and bytes of everything that may take clusters."""
+        directory = self._source.directory
+        if self._boot.bits == 32:
+            yield "", ENTRY_BYTES * (1 + _entries(directory.by_parent[""]))
+        for entry in directory.entries:
+            if entry.is_directory:
+                yield entry.path, ENTRY_BYTES * (2 + _entries(directory.by_parent[entry.path]))
+            else:
+                yield entry.path, entry.size
+
+    def _write_directory(self, path: str, entries: Sequence[TreeEntry]) -> None:
+        members = [
+            Member(one.name, one.is_directory, self._clusters.get(one.path, 0), one.size)
+            for one in entries
+        ]
+        if path:
+            above = os.path.dirname(path)
+            parent = self._clusters[above] if above else 0
+            first = fat_format.dots(self._clusters[path], parent, self._stamp)
+        else:
+            first = self._label if any(self._label) else b""
+        data = first + fat_format.directory_data(members, self._stamp)
+        write_data(self._new, data, self._offset(path))
+
+    def _offset(self, path: str) -> int:
+        if path in self._clusters:
+            return self._boot.offset(self._clusters[path])
+        return self._boot.root
+
+    def _write_table(self) -> None:
+        done = self._boot.entry * FIRST_CLUSTER
+        for piece in fat_format.table(self._boot.bits, self._ends):
+            for copy in self._boot.tables:
+                write_data(self._new, piece, copy + done)
+            done += len(piece)
+        taken = self._ends[-1] + 1 - FIRST_CLUSTER if self._ends else 0
+        for place in self._boot.info:
+            sector = os.pread(self._new, BOOT_BYTES, place)
+            write_data(self._new, fat_format.with_free(sector, taken), place)
 
 
 def _check_fat_label(label: Optional[str]) -> None:
@@ -245,28 +302,9 @@ def _check_fat_label(label: Optional[str]) -> None:
     )
 
 
-def _entries(entry: TreeEntry) -> int:
-    """How many directory entries a name takes."""
-    return 1 + -(-_length(entry.name) // 13)
-
-
-def _length(name: str) -> int:
-    return len(name.encode("utf-16-le", "surrogatepass")) // 2
-
-
-def _batches(entries: List[TreeEntry]) -> Iterator[List[str]]:
-    """The names for each run of mcopy."""
-    batch: List[str] = []
-    length = 0
-    for entry in entries:
-        name = f"./{entry.name}"  # so that it is neither an option nor a drive
-        length += len(name.encode()) + 1
-        if length > ARGUMENT_BYTES:
-            yield batch
-            batch, length = [], len(name.encode()) + 1
-        batch.append(name)
-    if batch:
-        yield batch
+def _entries(entries: Iterable[TreeEntry]) -> int:
+    """How many entries of a directory the names take."""
+    return sum(fat_format.count(entry.name) for entry in entries)
 
 
 def _problems_of_fat(directory: DirectoryTree) -> Dict[str, List[str]]:
@@ -283,7 +321,7 @@ def _problems_of_fat(directory: DirectoryTree) -> Dict[str, List[str]]:
             if key in seen:
                 twice.append(entry.path)
             seen.add(key)
-        if 2 + sum(map(_entries, entries)) > MAX_ENTRIES:
+        if 2 + _entries(entries) > MAX_ENTRIES:
             crowded.append(path or directory.path)
     problems["names that differ from others only by case"] = twice
     problems["directories with more names than FAT has room for"] = crowded
@@ -293,10 +331,10 @@ def _problems_of_fat(directory: DirectoryTree) -> Dict[str, List[str]]:
 def _is_impossible_name(entry: TreeEntry) -> bool:
     name = entry.name
     return (
-        bool(_BAD_CHARACTERS.search(name) or _DEVICE_NAMES.fullmatch(name))
+        bool(_BAD_CHARACTERS.search(name) or DEVICE_NAMES.fullmatch(name))
         or any(ord(character) > 0xFFFF or 0xD800 <= ord(character) < 0xE000 for character in name)
         or name[-1] in ". "
-        or _length(name) > 255
+        or fat_format.length(name) > 255
     )
 
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import contextmanager
 from typing import Iterator, List, Optional
 
@@ -17,6 +18,16 @@ from ansible_collections.xen.blockdev.plugins.module_utils.units import format_s
 
 FILL_SECONDS = 12 * 3600
 """How long a program may take to fill a disk."""
+
+
+def check_label(kind: str, label: Optional[str], most: int) -> None:
+    """Raise ImageError if a file system cannot have the label, at most ``most`` bytes."""
+    if label is None:
+        return
+    if not 0 < len(os.fsencode(label)) <= most or not label.isprintable():
+        raise ImageError(
+            f"invalid {kind} label {label!r}: it must be 1 to {most} bytes of printable characters"
+        )
 
 
 class FileSystem:

@@ -13,9 +13,25 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree 
 from ansible_collections.xen.blockdev.plugins.module_utils.image.ext import EXT_KINDS, Ext
 from ansible_collections.xen.blockdev.plugins.module_utils.image.fat import Fat
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import FileSystem
+from ansible_collections.xen.blockdev.plugins.module_utils.image.iso import Iso
+from ansible_collections.xen.blockdev.plugins.module_utils.image.swap import SwapArea
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tar import TarArchive
+from ansible_collections.xen.blockdev.plugins.module_utils.image.xfs import Xfs
 
-FILE_SYSTEMS = [*EXT_KINDS, "vfat", "tar"]
+LABELLED = [*EXT_KINDS, "vfat", "xfs", "swap", "iso9660"]
+"""The kinds that have a label."""
+
+FILE_SYSTEMS = [*LABELLED, "tar"]
+
+NEVER_EMPTY = ("iso9660", "tar")
+"""The kinds that make no sense without content."""
+
+NEVER_FILLED = {
+    "xfs": "an XFS cannot be filled without being mounted; omit source and fill it in the guest, "
+    "or set filesystem: ext4",
+    "swap": "a swap area has no content; omit source",
+}
+"""The kinds that are always empty, and what to do."""
 
 DEFAULT_FAT_SECTOR = 512
 
@@ -46,24 +62,30 @@ class FileSystemOptions:
         ``source``: the directory whose content it gets. Raises ImageError if the options contradict
         each other or the source cannot be used, and OSError.
         """
-        self._check()
+        self._check(source)
         if self.kind is None:
             return None
         directory = None if source is None else _read_source(source, image)
         if self.kind == "vfat":
             return Fat(self.label, directory, self.fat_sector_size or DEFAULT_FAT_SECTOR)
-        if self.kind != "tar":
+        if self.kind in EXT_KINDS:
             return Ext(self.kind, self.label, directory)
         if directory is None:
-            raise ImageError("filesystem: tar needs a source; set source to a directory")
+            return Xfs(self.label) if self.kind == "xfs" else SwapArea(self.label)
+        if self.kind == "iso9660":
+            return Iso(self.label, directory)
         return TarArchive(directory, self.preserve)
 
-    def _check(self) -> None:
+    def _check(self, source: Optional[str]) -> None:
         """Raise ImageError for an option that does not fit the kind of file system."""
-        if self.label is not None and self.kind in (None, "tar"):
+        if self.kind in NEVER_EMPTY and source is None:
+            raise ImageError(f"filesystem: {self.kind} needs a source; set source to a directory")
+        if self.kind in NEVER_FILLED and source is not None:
+            raise ImageError(NEVER_FILLED[self.kind])
+        if self.label is not None and self.kind not in LABELLED:
             raise ImageError(
-                "only a file system has a label; set filesystem to "
-                f"{', '.join(EXT_KINDS)} or vfat, or omit label"
+                f"only a file system has a label; set filesystem to {', '.join(LABELLED[:-1])} or "
+                f"{LABELLED[-1]}, or omit label"
             )
         if self.fat_sector_size is not None and self.kind != "vfat":
             raise ImageError("fat_sector_size is only for filesystem: vfat; omit it")

@@ -23,6 +23,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import
 from ansible_collections.xen.blockdev.plugins.module_utils.image.raw_content import head_and_tail
 from ansible_collections.xen.blockdev.plugins.module_utils.image.signatures import Signature
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
+from ansible_collections.xen.blockdev.plugins.module_utils.image.writing import (
+    COPY_CHUNK,
+    write_data,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import file_id
 from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR, round_up
 
@@ -39,9 +43,6 @@ CONVERT_SECONDS = 12 * 3600
 
 FICLONE = 0x40049409
 """ioctl_ficlone(2): makes two files share their blocks until one of them is written."""
-
-COPY_CHUNK = 8 * 1024**2
-"""Bytes that are read and written at once if the kernel cannot copy by itself."""
 
 FATAL = (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 """Errors of a faster way to copy that the slower one would have, too. Any other error means that
@@ -238,4 +239,5 @@ def _copy_in_kernel(old: int, new: int, position: int, end: int) -> int:
 
 def _copy_chunk(old: int, new: int, position: int, end: int) -> int:
     data = os.pread(old, min(COPY_CHUNK, end - position), position)
-    return os.pwrite(new, data, position) if data else 0
+    write_data(new, data, position)
+    return len(data)

@@ -4,23 +4,19 @@
 
 from __future__ import annotations
 
-import os
 import stat
 import tarfile
 from functools import cached_property
 from typing import Optional
 
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened
 from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree import (
     DirectoryTree,
     OpenDirectory,
     TreeEntry,
-    fingerprint_of,
-    walk,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import FileSystem
 from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk
-from ansible_collections.xen.blockdev.plugins.module_utils.image.source import COPY_CHUNK
+from ansible_collections.xen.blockdev.plugins.module_utils.image.writing import write_data
 from ansible_collections.xen.blockdev.plugins.module_utils.units import MIRAGE_BLOCK, round_up
 
 
@@ -57,18 +53,13 @@ class TarArchive(FileSystem):
     def _write(self, disk: NewDisk, source: Optional[OpenDirectory]) -> None:
         if source is None:
             return
-        new, position = disk.descriptor, 0
-        found = walk(source.descriptor, source.directory.status.st_dev)
-        for expected in self._entries:
-            parent, entry = next(found, (source.descriptor, None))
-            if entry is None or entry.fingerprint != expected.fingerprint:
-                raise source.directory.changed()
+        position = 0
+        for parent, entry in source.entries():
             header = self._header(entry)
-            _write_all(new, header, position)
+            write_data(disk.descriptor, header, position)
             position += len(header)
             if entry.is_file:
-                if not _copy(parent, entry, new, position):
-                    raise source.directory.changed()
+                source.copy(parent, entry, disk.descriptor, position)
                 position += round_up(entry.size, tarfile.BLOCKSIZE)
 
     def _header(self, entry: TreeEntry) -> bytes:
@@ -93,26 +84,3 @@ class TarArchive(FileSystem):
             member.uid, member.gid = entry.status.st_uid, entry.status.st_gid
             member.mtime = entry.status.st_mtime_ns // 10**9
         return member
-
-
-def _copy(parent: int, entry: TreeEntry, new: int, position: int) -> bool:
-    """Copy a file of the open directory ``parent``. Returns whether it was unchanged."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    with opened(entry.name, flags, directory=parent) as old:
-        if fingerprint_of(os.fstat(old)) != fingerprint_of(entry.status):
-            return False
-        done = 0
-        while done < entry.size:
-            data = os.pread(old, min(COPY_CHUNK, entry.size - done), done)
-            if not data:
-                return False
-            _write_all(new, data, position + done)
-            done += len(data)
-    return True
-
-
-def _write_all(descriptor: int, data: bytes, position: int) -> None:
-    view = memoryview(data)
-    while view:
-        written = os.pwrite(descriptor, view, position)
-        view, position = view[written:], position + written

@@ -41,12 +41,14 @@ class Tool:
         action: Optional[str] = None,
         directory: Optional[int] = None,
         environment: Optional[Mapping[str, str]] = None,
+        output: Optional[int] = None,
     ) -> str:
         """Run it and return its output. Raises ImageError if it fails or does not end in time.
 
         ``timeout``: seconds. ``descriptors``: those that it inherits, with the names that errors
         show for them. ``action``: the argument that errors show, such as ``convert``.
         ``directory``: a descriptor of its working directory. ``environment``: additional variables.
+        ``output``: a descriptor to which it writes instead.
         """
         shown = f"{self.name} {action}" if action else self.name
         try:
@@ -57,6 +59,7 @@ class Tool:
                 directory=None if directory is None else by_number(directory),
                 variables=environment,
                 shown=shown,
+                stdout=output,
             )
         except ProgramMissingError:
             raise self._missing() from None

@@ -207,7 +207,7 @@ CONTENT_OPTIONS: Dict[str, ValueReader] = {
     "size": units.parse_size,
     "source": read_host_path,
     "source_format": one_of("raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"),
-    "filesystem": one_of("ext2", "ext3", "ext4", "vfat", "tar"),
+    "filesystem": one_of("ext2", "ext3", "ext4", "vfat", "xfs", "swap", "iso9660", "tar"),
     "label": read_text,
     "fat_sector_size": one_of(512, 4096),
     "preserve": read_flag,

@@ -65,6 +65,7 @@ PURE = {
     "disk/spec",
     "disk/target",
     "disk/values",
+    "image/fat_format",
     "image/header",
     "image/place",
     "image/signatures",

@@ -80,8 +80,8 @@ def test_a_program_that_is_missing(
 
 
 def test_what_a_missing_program_is_for() -> None:
-    assert str(ProgramMissingError("mdir", "lists what is there")).startswith(
-        "mdir, which lists what is there, is not on this host: install it (package mtools on "
+    assert str(ProgramMissingError("mkfs.xfs", "makes what is there")).startswith(
+        "mkfs.xfs, which makes what is there, is not on this host: install it (package xfsprogs on "
     )
 
 

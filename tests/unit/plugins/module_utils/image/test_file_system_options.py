@@ -16,6 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 from ansible_collections.xen.blockdev.plugins.module_utils.host import locks, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system_options import (
     FILE_SYSTEMS,
+    NEVER_FILLED,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
@@ -34,7 +35,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil 
     allocated,
 )
 
-pytestmark = needs("mke2fs", "mkfs.vfat", "mcopy", "mdir", "blkid")
+pytestmark = needs("mke2fs", "mkfs.vfat", "mkfs.xfs", "mkswap", "xorriso", "blkid")
 
 CONTENT: Content = {"a/file": b"content", "b": os.urandom(100_000)}
 
@@ -74,17 +75,24 @@ def refused(path: Path, **options: Any) -> str:
     return str(error.value)
 
 
+def wanted(tmp_path: Path, kind: str, content: Content, size: str = "302MiB") -> Dict[str, Any]:
+    """The options for a file system of this kind, with content or, if it can have none, a size."""
+    if kind in NEVER_FILLED:
+        return {"filesystem": kind, "size": size}
+    return {"filesystem": kind, "source": directory(tmp_path / "f", content)}
+
+
 def sentences(plan: Plan) -> List[str]:
     return [action.sentence for action in plan.actions]
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
 def test_a_run_gives_the_planned_state(tmp_path: Path, kind: str) -> None:
-    source = directory(tmp_path / "f", CONTENT)
     label = None if kind == "tar" else "DATA"
-    options = {"filesystem": kind, "source": source, "label": label}
+    options = {**wanted(tmp_path, kind, CONTENT), "label": label}
+    before = os.listdir(tmp_path)
     plan = planned(tmp_path / "a.raw", check_mode=True, **options)
-    assert os.listdir(tmp_path) == ["f"]
+    assert os.listdir(tmp_path) == before
     assert plan.after["allocated"] is None
     assert not plan.warnings
     state = done(tmp_path / "a.raw", **options)
@@ -93,6 +101,7 @@ def test_a_run_gives_the_planned_state(tmp_path: Path, kind: str) -> None:
     assert not planned(tmp_path / "a.raw", **options).actions
     found = blkid(tmp_path / "a.raw") if label else {}
     assert found.get("LABEL") == label
+    assert found.get("TYPE") == (kind if label else None)
 
 
 def test_sentences(tmp_path: Path) -> None:
@@ -107,18 +116,23 @@ def test_sentences(tmp_path: Path) -> None:
             f"full, ext2 file system L from {source}",
         ),
         ({"filesystem": "tar", "source": source}, f"sparse, tar archive of {source}"),
+        ({"filesystem": "swap", "label": "S"}, "sparse, swap area S"),
+        (
+            {"filesystem": "iso9660", "label": "cidata", "source": source},
+            f"sparse, iso9660 file system cidata from {source}",
+        ),
     ):
         assert sentences(planned(image, size=size, **options)) == [f"{create} {sentence}"]
 
 
 @pytest.mark.parametrize("kind", FILE_SYSTEMS)
 def test_all_blocks(tmp_path: Path, kind: str) -> None:
-    source = directory(tmp_path / "f", CONTENT)
-    options = {"filesystem": kind, "source": source, "size": "32MiB", "allocation": "full"}
+    size = (302 if kind == "xfs" else 32) * MIB
+    options = {**wanted(tmp_path, kind, CONTENT), "size": size, "allocation": "full"}
     plan = planned(tmp_path / "a.raw", **options)
-    assert plan.after == {"size": 32 * MIB, "allocated": 32 * MIB}
+    assert plan.after == {"size": size, "allocated": size}
     done(tmp_path / "a.raw", **options)
-    assert allocated(tmp_path / "a.raw") >= 32 * MIB
+    assert allocated(tmp_path / "a.raw") >= size
 
 
 def test_image_that_exists_is_not_written(tmp_path: Path) -> None:
@@ -141,6 +155,19 @@ def test_image_that_exists_is_not_written(tmp_path: Path) -> None:
         ({"preserve": True}, "preserve is only for filesystem: tar"),
         ({"filesystem": "ext4", "source": "f", "source_format": "qcow2"}, "omit source_format"),
         ({"filesystem": "tar"}, "filesystem: tar needs a source"),
+        ({"filesystem": "iso9660"}, "filesystem: iso9660 needs a source; set source to a"),
+        ({"filesystem": "xfs", "source": "f"}, "an XFS cannot be filled without being mounted;"),
+        ({"filesystem": "swap", "source": "f"}, "a swap area has no content; omit source"),
+        ({"filesystem": "xfs", "label": "x" * 13}, "invalid xfs label"),
+        ({"filesystem": "swap", "label": "x" * 16}, "invalid swap label"),
+        ({"filesystem": "iso9660", "label": "x" * 33, "source": "f"}, "invalid iso9660 label"),
+        ({"filesystem": "iso9660", "source": "f", "size": 4096}, "too small for the iso9660 file"),
+        (
+            {"filesystem": "xfs"},
+            "64MiB is too small for the xfs file system: it needs at least 300",
+        ),
+        ({"filesystem": "swap", "size": 36864}, "36KiB is too small for the swap area: it needs"),
+        ({"filesystem": "swap", "size": "17TiB"}, "17TiB is too large for a swap area"),
         ({"filesystem": "ext4", "source": "file"}, "file is not a directory: with filesystem"),
         ({"filesystem": "ext4", "source": "no"}, "no does not exist"),
         ({"source": "f"}, "f is a directory; set filesystem"),
@@ -177,9 +204,13 @@ def test_the_plan_names_a_missing_tool(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("PATH", str(tmp_path))
     assert "(package e2fsprogs " in refused(tmp_path / "a.raw", filesystem="ext4", size="64MiB")
     assert "(package dosfstools " in refused(tmp_path / "a.raw", filesystem="vfat", size="64MiB")
+    assert "(package xfsprogs " in refused(tmp_path / "a.raw", filesystem="xfs", size="1GiB")
+    assert "(package util-linux " in refused(tmp_path / "a.raw", filesystem="swap", size="64MiB")
+    content = wanted(tmp_path, "iso9660", CONTENT)
+    assert "(package xorriso " in refused(tmp_path / "a.raw", **content)
 
 
-@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+@pytest.mark.parametrize("kind", sorted({*FILE_SYSTEMS} - {*NEVER_FILLED}))
 def test_nothing_is_left_if_the_directory_changes(tmp_path: Path, kind: str) -> None:
     source = directory(tmp_path / "f", CONTENT)
     plan = planned(tmp_path / "a.raw", filesystem=kind, source=source)
@@ -201,10 +232,10 @@ def small(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(path)], check=True)
 
 
-@pytest.mark.parametrize("kind", FILE_SYSTEMS)
+@pytest.mark.parametrize("kind", sorted({*FILE_SYSTEMS} - {"swap"}))  # which takes one page
 def test_nothing_is_left_if_there_is_no_space(tmp_path: Path, small: Path, kind: str) -> None:
-    source = directory(tmp_path / "f", {"big": os.urandom(5 * MIB)})
-    plan = planned(small / "a.raw", filesystem=kind, source=source, volatile=True)
+    options = wanted(tmp_path, kind, {"big": os.urandom(5 * MIB)})
+    plan = planned(small / "a.raw", volatile=True, **options)
     with pytest.raises((BlockdevError, OSError)):
         plan.actions[0].run()
     assert os.listdir(small) == []

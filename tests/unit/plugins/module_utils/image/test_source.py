@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files
 from ansible_collections.xen.blockdev.plugins.module_utils.image import source as image_source
+from ansible_collections.xen.blockdev.plugins.module_utils.image import writing
 from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewFile
 from ansible_collections.xen.blockdev.plugins.module_utils.image.source import FORMATS, Source
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
@@ -114,6 +115,7 @@ def by_an_old_c_library(monkeypatch: pytest.MonkeyPatch) -> None:
 def in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     by_another_file_system(monkeypatch)
     monkeypatch.setattr(image_source, "COPY_CHUNK", 1000)
+    monkeypatch.setattr(writing, "PIECE", 500)
 
 
 WAYS = [in_kernel, by_another_file_system, by_an_old_kernel, by_an_old_c_library, in_small_steps]

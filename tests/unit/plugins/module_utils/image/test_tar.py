@@ -14,7 +14,7 @@ from typing import Any, Dict, List, Tuple
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.image import directory_tree
-from ansible_collections.xen.blockdev.plugins.module_utils.image import tar as image_tar
+from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree import OpenDirectory
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tar import TarArchive
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
     Content,
@@ -197,14 +197,14 @@ def changes() -> List[Any]:
 def test_file_that_changes_just_before_it_is_opened(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Any
 ) -> None:
-    def copy(*arguments: Any) -> bool:
+    def copy(*arguments: Any) -> None:
         change(path / "b")
-        return real_copy(*arguments)
+        real_copy(*arguments)
 
     path = directory(tmp_path / "f", {"b": b"content"})
     tar = archive(path)
-    real_copy = image_tar._copy
-    monkeypatch.setattr(image_tar, "_copy", copy)
+    real_copy = OpenDirectory.copy
+    monkeypatch.setattr(OpenDirectory, "copy", copy)
     with pytest.raises(ImageError, match="changed in the meantime; run again"):
         filled(tar, tmp_path / "a.raw")
 
@@ -222,13 +222,13 @@ def test_file_that_shrinks_while_it_is_copied(
 def test_directory_that_gets_another_file_after_the_last_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def copy(*arguments: Any) -> bool:
+    def copy(*arguments: Any) -> None:
         (path / "c").write_bytes(b"")
-        return real_copy(*arguments)
+        real_copy(*arguments)
 
     path = directory(tmp_path / "f", {"b": b"content"})
     tar = archive(path)
-    real_copy = image_tar._copy
-    monkeypatch.setattr(image_tar, "_copy", copy)
+    real_copy = OpenDirectory.copy
+    monkeypatch.setattr(OpenDirectory, "copy", copy)
     with pytest.raises(ImageError, match="changed in the meantime; run again"):
         filled(tar, tmp_path / "a.raw")

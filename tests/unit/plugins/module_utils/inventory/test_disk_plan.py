@@ -492,7 +492,7 @@ def test_that_a_config_has_autostart(autostart: bool, state: str) -> None:
 VALUES: Dict[str, List[Any]] = {
     **{option: [value] for option, value in {**IMAGE_OPTIONS, **VBD_OPTIONS}.items()},
     "source_format": ["raw", "qcow2", "vhd", "vhdx", "vmdk", "vdi", "qed"],
-    "filesystem": ["ext2", "ext3", "ext4", "vfat", "tar"],
+    "filesystem": ["ext2", "ext3", "ext4", "vfat", "xfs", "swap", "iso9660", "tar"],
     "label": ["DATA", "a label"],
     "fat_sector_size": [512, 4096],
     "preserve": [True, False],

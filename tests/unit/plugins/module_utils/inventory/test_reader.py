@@ -115,7 +115,7 @@ FLAGS = (
 CHOICES = {
     "state": "present or absent",
     "allocation": "sparse or full",
-    "filesystem": "ext2, ext3, ext4, vfat or tar",
+    "filesystem": "ext2, ext3, ext4, vfat, xfs, swap, iso9660 or tar",
     "fat_sector_size": "512 or 4096",
     "source_format": "raw, qcow2, vhd, vhdx, vmdk, vdi or qed",
     "format": "raw, qcow, qcow2, vhd, qed or empty",
