@@ -48,6 +48,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.domain_conf
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import open_devices
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import open_images
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach import open_vbds
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import checked_limit
 
 STEPS = {
     "detach": "detach absent disks",
@@ -75,6 +76,7 @@ OPTIONS: Spec = {
     "persistent": {"type": "bool", "default": True},
     "udev_rule": {"type": "bool", "default": True},
     "remove_images": {"type": "bool", "default": False},
+    "max_overcommit": {"type": "float"},
     "timeout": {"type": "float", "default": 30},
     "replace": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
@@ -100,6 +102,7 @@ class HostDisks:
     persistent: bool
     udev_rule: bool
     remove_images: bool
+    max_overcommit: Optional[float]
     timeout: float
     """Seconds for a guest to connect or to release a disk."""
     replace: bool
@@ -109,8 +112,8 @@ class HostDisks:
 
     @classmethod
     def read(cls, options: State) -> HostDisks:
-        """From the checked options. Raises DiskPlanError with all problems of the domains, and
-        PendingError for what no module announces."""
+        """From the checked options. Raises DiskPlanError with all problems of the domains,
+        PendingError for what no module announces, and PromiseError for a limit that is none."""
         announced = options["pending"] or {}
         Pending.read(announced, check_mode=False)
         plan = disk_plan.plan(
@@ -129,6 +132,7 @@ class HostDisks:
             persistent=options["persistent"],
             udev_rule=options["udev_rule"],
             remove_images=options["remove_images"],
+            max_overcommit=checked_limit(options["max_overcommit"]),
             timeout=options["timeout"],
             replace=options["replace"],
             force=options["force"],
@@ -151,6 +155,7 @@ class HostDisks:
             "parents": True,
             "allow_slot_change": self.allow_slot_change,
             "autostart_dir": self.autostart_dir,
+            "max_overcommit": self.max_overcommit,
         }
 
     def bind(self, _done: Outcome) -> State:

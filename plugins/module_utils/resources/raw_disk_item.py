@@ -17,6 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system_opt
     FileSystemOptions,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import check_path
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import checked_limit
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
 
 
@@ -66,6 +67,9 @@ class RawDiskItem:
     slots: Tuple[IntendedSlot, ...]
     """The slots whose configs must not have another disk. None with ``allow_slot_change``."""
     autostart_dir: str
+    domains: Tuple[str, ...]
+    """The domains of all these slots, with ``allow_slot_change`` too."""
+    max_overcommit: Optional[float]
 
     @classmethod
     def read(cls, options: State) -> RawDiskItem:
@@ -92,6 +96,8 @@ class RawDiskItem:
             named_in=options["named_in"],
             slots=intended,
             autostart_dir=options["autostart_dir"],
+            domains=tuple(dict.fromkeys(slot["domain"] for slot in options["slots"] or ())),
+            max_overcommit=checked_limit(options["max_overcommit"]),
         )
 
     @property

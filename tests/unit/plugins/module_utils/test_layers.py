@@ -77,6 +77,7 @@ PURE = {
     "mirage/results",
     "mirage/tests",
     "resources/vbd_attach_item",
+    "sharing/promises",
 }
 ANSIBLE = {"converge/run", "converge/file_attributes"}
 """The files that import Ansible."""
