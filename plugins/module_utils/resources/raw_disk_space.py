@@ -88,6 +88,8 @@ class ImageSpace:
         """By the number of the mount."""
         self._known: Set[object] = set()
         """The images of the call: their paths, and the files that exist."""
+        self._changes = False
+        """Whether the plans change an image."""
 
     def reserve(self, image: ImagePath, directory: str, needed: int) -> None:
         """Reserve bytes for an image in the file system of ``directory``, which exists.
@@ -107,6 +109,7 @@ class ImageSpace:
         """Count on the space of an image that is deleted first. It stays in use if the file has
         another name."""
         self._known |= {image.file, file_id(image.status)}
+        self._changes = True
         if image.status.st_nlink == 1:
             space = self._space_of(image.directory, image.status.st_dev)
             space.free += image.allocated
@@ -134,6 +137,7 @@ class ImageSpace:
     ) -> None:
         space.images.append(disk)
         space.added += added
+        self._changes = self._changes or added != 0
         if added > 0 and item.max_overcommit is not None:
             space.limit = min(space.limit or item.max_overcommit, item.max_overcommit)
 
@@ -164,10 +168,9 @@ class ImageSpace:
 
     def figures(self) -> List[State]:
         """Of each file system. In check mode, as the plans would leave it."""
-        stores = [store for _space, store in self._stores]
-        if not self._pending.check_mode:
-            stores = list(self._stores_now())
-        return [store.figures() for store in stores]
+        if self._changes and not self._pending.check_mode:
+            return [store.figures() for store in self._stores_now()]
+        return [store.figures() for _space, store in self._stores]
 
     @cached_property
     def _stores(self) -> List[Tuple[FileSystemSpace, DiskStore]]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
@@ -65,12 +66,12 @@ class DiskStore:
     """Bytes that the disks can still take."""
     disks: Sequence[PromisedDisk] = ()
 
-    @property
+    @cached_property
     def taken(self) -> int:
         """Bytes that the disks have taken."""
         return sum(disk.taken for disk in self.disks)
 
-    @property
+    @cached_property
     def promised(self) -> int:
         """Bytes that the disks have when all of them are full."""
         return sum(disk.taken + disk.left for disk in self.disks)
