@@ -86,6 +86,12 @@ options:
         this module would create are deleted.
     type: bool
     default: false
+  max_overcommit:
+    description:
+      - How much space may be promised to the disks of a file system, as a factor of what they have taken and what is free. By
+        default, promising more than there is gives a warning only.
+      - See O(xen.blockdev.xen_raw_disk#module:max_overcommit).
+    type: float
   timeout:
     description: How many seconds to wait for a guest to connect to a disk or to release it.
     type: float
@@ -135,6 +141,11 @@ EXAMPLES = r"""
     steps: [create, bind]
     persistent: false
     udev_rule: false
+
+- name: Refuse new disks if the disks of a file system might need more than one and a half times the space there is
+  xen.blockdev.xen_disks:
+    domains: "{{ xen_domains }}"
+    max_overcommit: 1.5
 
 - name: Replace disks in running domains and in configs
   xen.blockdev.xen_disks:
@@ -202,6 +213,12 @@ vbds:
   type: list
   elements: dict
   sample: [{domain: web, vdev: xvda, target: /dev/vg0/web, running: false, changed: false, actions: []}]
+stores:
+  description: The space of the file systems with images of present disks, see RV(xen.blockdev.xen_raw_disk#module:stores).
+  returned: with a step that has images
+  type: list
+  elements: dict
+  sample: [{name: /srv/xen, size: 536870912000, free: 21474836480, taken: 107374182400, promised: 257698037760, overcommit: 2.0}]
 actions:
   description: What was done or, in check mode, would be done, step by step.
   returned: always

@@ -70,6 +70,7 @@ options:
           config: {description: "See O(slots[].config).", type: path}
       allow_slot_change: {description: See O(allow_slot_change)., type: bool, version_added: 1.1.0}
       autostart_dir: {description: See O(autostart_dir)., type: path, version_added: 1.1.0}
+      max_overcommit: {description: See O(max_overcommit)., type: float, version_added: 1.1.0}
       owner: {description: See O(owner)., type: str}
       group: {description: See O(group)., type: str}
       mode: {description: See O(mode)., type: raw}
@@ -191,7 +192,8 @@ options:
   allocation:
     description:
       - Whether all blocks of the image are preallocated, V(full), or each one is allocated when it is
-        first written, V(sparse).
+        first written, V(sparse). If there is no space for it by then, the guest gets an I/O error; a warning says
+        if sparse images may still take more than is free.
       - It applies when the image is created and when it grows. V(full) then fills all of its holes.
         Blocks are never released.
     type: str
@@ -253,6 +255,15 @@ options:
     type: path
     default: /etc/xen/auto
     version_added: 1.1.0
+  max_overcommit:
+    description:
+      - How much space may be promised to the disks of a file system, as a factor of what they have taken and what is free.
+        V(1) allows no more than there is, V(1.5) half as much again.
+      - If an image that is created or grows would exceed this, the module fails before it changes anything. If there is too
+        much already and the call makes it no worse, it is only a warning, as without this option.
+      - See R(sparse and full images, ansible_collections.xen.blockdev.docsite.guide_backings.sparse) for what counts.
+    type: float
+    version_added: 1.1.0
 notes:
   - On a file system without unnamed temporary files (open(2), C(O_TMPFILE)), a file
     C(.xen_raw_disk.*) exists in the directory of the image while it is created. It remains only if the
@@ -272,6 +283,12 @@ EXAMPLES = r"""
     path: /srv/xen/web/boot.raw
     size: 16MiB
   register: image
+
+- name: Create an image only if all images of its file system could be filled
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/data.raw
+    size: 100GiB
+    max_overcommit: 1
 
 - name: Show the space that it uses
   ansible.builtin.debug:
@@ -428,6 +445,49 @@ disks:
       sample: >-
         cannot delete /srv/xen/web/old.raw: bound to /dev/loop3; unbind it first (xen_loopdev with
         state: absent)
+stores:
+  description:
+    - The space of each file system on which the call has images that stay. One that does not report its size, such as C(ramfs), is
+      not in the list.
+    - In check mode, it is as the call would leave it, except for what the content of a new sparse image takes.
+  returned: when the items could be read
+  type: list
+  elements: dict
+  version_added: 1.1.0
+  contains:
+    name:
+      description: Where the file system is mounted.
+      type: str
+      returned: always
+      sample: /srv/xen
+    size:
+      description: Its size in bytes.
+      type: int
+      returned: always
+      sample: 536870912000
+    free:
+      description: Bytes that images can still take, including blocks reserved for root.
+      type: int
+      returned: always
+      sample: 21474836480
+    taken:
+      description: Bytes that are allocated for the images of the call, and for others that are bound to loop devices.
+      type: int
+      returned: always
+      sample: 107374182400
+    promised:
+      description: Bytes that these images take when all of them are full.
+      type: int
+      returned: always
+      sample: 257698037760
+    overcommit:
+      description:
+        - RV(stores[].promised) divided by the sum of RV(stores[].taken) and RV(stores[].free), rounded up to hundredths. If it is more
+          than 1, not all images can be filled.
+        - V(none) if that sum is 0.
+      type: float
+      returned: always
+      sample: 2.0
 pending:
   description:
     - In check mode, the entries of RV(disks) that would change, under that name. Otherwise empty.

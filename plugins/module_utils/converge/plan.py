@@ -5,12 +5,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Generic, List, Optional, Sequence, Tuple, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    Generic,
+    List,
+    Mapping,
+    Optional,
+    Sequence,
+    Tuple,
+    TypeVar,
+)
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
 State = Dict[str, Any]
 """An item's state by its result keys, as the module that reports it documents them."""
+
+Figures = Mapping[str, List[State]]
+"""What a module reports of other things than its items: lists by their result keys. The ``name`` of
+an entry is what it is about."""
 
 Item = TypeVar("Item")
 """The type of the items of a module: what the user wants of one thing."""
@@ -142,6 +157,15 @@ class Resource(Generic[Item]):
     def warnings(self) -> List[str]:
         """What the user should know about things that are no item, once all items are planned."""
         return []
+
+    def problem(self) -> Optional[str]:
+        """What makes the plans impossible together though each alone is possible, once all items
+        are planned."""
+        return None
+
+    def figures(self) -> Figures:
+        """What else the result says, once everything is done or, in check mode, planned."""
+        return {}
 
     def rank(self, item: Item) -> int:
         """Items of a lower rank are planned and run first. A resource that removes things gives

@@ -34,6 +34,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge import file_
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
+    Figures,
     Item,
     Learned,
     PartlyDoneError,
@@ -201,6 +202,8 @@ class Outcome:
     warnings: Sequence[str] = ()
     error: Optional[str] = None
     """All errors, a line each, and what became of the other items."""
+    figures: Figures = field(default_factory=dict)
+    """See Resource.figures."""
 
     def __add__(self, other: Outcome) -> Outcome:
         """Both as one: ``other`` came after this one."""
@@ -211,6 +214,7 @@ class Outcome:
             [*self.diff, *other.diff],
             _once([*self.warnings, *other.warnings]),
             "\n".join(error for error in (self.error, other.error) if error) or None,
+            _newest(self.figures, other.figures),
         )
 
     def unannounced(self) -> Outcome:
@@ -226,7 +230,8 @@ class Outcome:
         """End the module with this as its result."""
         for warning in self.warnings:
             module.warn(warning)
-        result = {**more, "changed": self.changed, **self.entries, "pending": self.pending}
+        lists = {**self.figures, **self.entries, "pending": self.pending}
+        result = {**more, "changed": self.changed, **lists}
         if module._diff:
             result["diff"] = self.diff
         if self.error:
@@ -238,6 +243,14 @@ def _joined(
     first: Mapping[str, List[State]], second: Mapping[str, List[State]]
 ) -> Dict[str, List[State]]:
     return {name: [*first.get(name, ()), *second.get(name, ())] for name in {**first, **second}}
+
+
+def _newest(first: Figures, second: Figures) -> Figures:
+    """The lists of both. Of two entries about the same thing it has the second."""
+    return {
+        name: list({entry["name"]: entry for entry in entries}.values())
+        for name, entries in _joined(first, second).items()
+    }
 
 
 Opener = Callable[[Pending], ContextManager[Resource[Item]]]
@@ -278,11 +291,12 @@ def run_items(
         with resource(announced) as opened:
             _plan(module, interface, runs, opened)
             warnings = _warnings(runs) + opened.warnings()
-            error = _error(interface, params, runs, "none was touched")
+            error = _error(interface, params, runs, "none was touched") or opened.problem()
             if not error:
                 _apply(runs, opened, check_mode)
                 warnings += _warnings(runs)
                 error = _error(interface, params, runs, "every other one is as wanted")
+            figures = opened.figures()
     except (BlockdevError, OSError) as failure:
         return Outcome({interface.items: []}, warnings=_once(warnings), error=str(failure))
     entries = [one.result() for one in runs]
@@ -294,6 +308,7 @@ def run_items(
         diff=[one.diff() for one in runs if one.plan and one.done],
         warnings=_once(warnings),
         error=error,
+        figures=figures,
     )
 
 

@@ -8,11 +8,50 @@ import os
 import re
 import stat
 from contextlib import suppress
-from typing import Iterator, List, Optional, Tuple
+from dataclasses import dataclass
+from typing import Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host import open_files
+from ansible_collections.xen.blockdev.plugins.module_utils.host.files import MOUNTS, opened
 
 SWAPS = "/proc/swaps"
+
+
+@dataclass(frozen=True)
+class MountPoint:
+    """Where a file system is mounted."""
+
+    device: int
+    """The number of the file system. The files of a btrfs have those of their subvolumes (st_dev),
+    which share its space."""
+    path: str
+
+
+def mount_of(directory: str) -> MountPoint:
+    """The mount through which ``directory`` is reached. Raises OSError."""
+    with opened(directory, os.O_PATH) as descriptor:
+        mount, device = mount_id(descriptor), os.fstat(descriptor).st_dev
+    with open(MOUNTS, "rb") as mountinfo:
+        for line in mountinfo:
+            fields = os.fsdecode(line).split(" ")
+            if fields[0] == mount:
+                return MountPoint(device_of_mount(fields), unescaped(fields[4]))
+    # It has just been unmounted.
+    return MountPoint(device, directory)
+
+
+def mount_id(descriptor: int) -> str:
+    """What begins the line of the mount in mountinfo through which ``descriptor`` was opened. No
+    path says that as surely: another mount may hide a part of it."""
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:
+        found = re.search(r"^mnt_id:\s*(\d+)$", info.read(), re.MULTILINE)
+    return found[1] if found else ""
+
+
+def device_of_mount(fields: Sequence[str]) -> int:
+    """The number of the file system in a line of mountinfo."""
+    major, minor = fields[2].split(":")
+    return os.makedev(int(major), int(minor))
 
 
 def read(mountinfo: str) -> Iterator[Tuple[int, str]]:
@@ -24,8 +63,7 @@ def read(mountinfo: str) -> Iterator[Tuple[int, str]]:
         for line in lines:
             fields = os.fsdecode(line).split(" ")
             mount_point = unescaped(fields[4])
-            major, minor = fields[2].split(":")
-            rdevs = {os.makedev(int(major), int(minor))}
+            rdevs = {device_of_mount(fields)}
             source = unescaped(fields[fields.index("-") + 2])
             if source.startswith("/"):
                 with suppress(OSError, ValueError):

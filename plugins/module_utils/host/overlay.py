@@ -18,8 +18,16 @@ from functools import cached_property
 from typing import Dict, FrozenSet, Iterable, Iterator, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import MOUNTS, opened
-from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import unescaped
+from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
+    MOUNTS,
+    by_number,
+    opened,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import (
+    device_of_mount,
+    mount_id,
+    unescaped,
+)
 
 MAX_NESTED = 8
 """Overlays on overlays that are followed; Linux allows two."""
@@ -97,11 +105,8 @@ class Overlays:
     def _place(self, path: str) -> Tuple[str, Optional[_Mount]]:
         """The path without links, and the overlay that it is on, None for another file system."""
         with suppress(OSError, ValueError), opened(path, os.O_PATH) as descriptor:
-            with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:
-                mount = re.search(r"^mnt_id:\s*(\d+)$", info.read(), re.MULTILINE)
-            return os.readlink(f"/proc/self/fd/{descriptor}"), self._mounts.get(
-                mount[1] if mount else ""
-            )
+            mount = self._mounts.get(mount_id(descriptor))
+            return os.readlink(by_number(descriptor)), mount
         return path, None
 
     @cached_property
@@ -121,7 +126,6 @@ def parse(mountinfo: str) -> Iterator[Tuple[str, _Mount]]:
         kind = fields.index("-") + 1
         if fields[kind] != "overlay":
             continue
-        major, minor = fields[2].split(":")
         options = [_option(option) for option in fields[kind + 2].split(",")]
         upper = [unescaped(value) for name, value in options if name == "upperdir"]
         yield (
@@ -129,7 +133,7 @@ def parse(mountinfo: str) -> Iterator[Tuple[str, _Mount]]:
             _Mount(
                 root=unescaped(fields[3]),
                 point=unescaped(fields[4]),
-                device=os.makedev(int(major), int(minor)),
+                device=device_of_mount(fields),
                 layers=(*upper, *_lowers(options)),
                 has_upper=bool(upper),
             ),

@@ -15,7 +15,17 @@ import re
 import stat
 import struct
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import (
+    Callable,
+    Dict,
+    Iterable,
+    Iterator,
+    List,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened
@@ -220,11 +230,19 @@ def deleted_images() -> Dict[str, str]:
     """Path and loop device of each image that was deleted while it was bound. This reads only
     sysfs, so it also works if ``/dev`` is not the host's."""
     found = {}
-    for number in _numbers():
-        backing_file = _backing_path(number) or ""
+    for number, backing_file in backing_files():
         if backing_file.endswith(DELETED) and not os.path.lexists(backing_file):
             found[backing_file[: -len(DELETED)]] = device_of(number)
     return found
+
+
+def backing_files() -> Iterator[Tuple[int, str]]:
+    """The number of each bound loop device and the path of its file, as sysfs shows it. This is
+    cheaper than a scan, but by now another file may have that path."""
+    for number in _numbers():
+        backing_file = _backing_path(number)
+        if backing_file is not None:
+            yield number, backing_file
 
 
 def lives_on(path: str, device: str) -> str:

@@ -52,6 +52,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_vol
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.loopdev import open_devices
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import open_images
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.vbd_attach import open_vbds
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import checked_limit
 
 STEPS = {
     "detach": "detach absent disks",
@@ -81,6 +82,7 @@ OPTIONS: Spec = {
     "persistent": {"type": "bool", "default": True},
     "udev_rule": {"type": "bool", "default": True},
     "remove_images": {"type": "bool", "default": False},
+    "max_overcommit": {"type": "float"},
     "timeout": {"type": "float", "default": 30},
     "replace": {"type": "bool", "default": False},
     "force": {"type": "bool", "default": False},
@@ -106,6 +108,7 @@ class HostDisks:
     persistent: bool
     udev_rule: bool
     remove_images: bool
+    max_overcommit: Optional[float]
     timeout: float
     """Seconds for a guest to connect or to release a disk."""
     replace: bool
@@ -115,8 +118,8 @@ class HostDisks:
 
     @classmethod
     def read(cls, options: State) -> HostDisks:
-        """From the checked options. Raises DiskPlanError with all problems of the domains, and
-        PendingError for what no module announces."""
+        """From the checked options. Raises DiskPlanError with all problems of the domains,
+        PendingError for what no module announces, and PromiseError for a limit that is none."""
         announced = options["pending"] or {}
         Pending.read(announced, check_mode=False)
         plan = disk_plan.plan(
@@ -135,6 +138,7 @@ class HostDisks:
             persistent=options["persistent"],
             udev_rule=options["udev_rule"],
             remove_images=options["remove_images"],
+            max_overcommit=checked_limit(options["max_overcommit"]),
             timeout=options["timeout"],
             replace=options["replace"],
             force=options["force"],
@@ -153,7 +157,8 @@ class HostDisks:
 
     def create(self, _done: Outcome) -> State:
         disks = _with_state("present", self.items["raw_disks"])
-        return {"disks": disks, "parents": True, **self._for_slots}
+        limit = {"max_overcommit": self.max_overcommit}
+        return {"disks": disks, "parents": True, **limit, **self._for_slots}
 
     def create_volumes(self, _done: Outcome) -> State:
         volumes = _with_state("present", self.items["logical_volumes"])

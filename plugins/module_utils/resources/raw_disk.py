@@ -12,6 +12,7 @@ from typing import Dict, Iterator, List, Optional, Set
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
+    Figures,
     Plan,
     Resource,
     State,
@@ -36,7 +37,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.intended_sl
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
     RawDiskItem,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_space import FreeSpace
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_space import (
+    ImageSpace,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_users import (
     ImageUsers,
 )
@@ -59,7 +62,7 @@ class RawImages(Resource[RawDiskItem]):
         self._users = ImageUsers(usage, pending)
         self._former_names = FormerNames(usage, emptied(pending))
         self._slots = IntendedSlots(usage)
-        self._space = FreeSpace()
+        self._space = ImageSpace(pending)
         self._directories = Directories()
         self._wanted: Dict[object, str] = {}
         """The paths of all planned images, by the file or its path."""
@@ -80,6 +83,18 @@ class RawImages(Resource[RawDiskItem]):
         if isinstance(image, Image):
             return self._plan_old(item, image)
         return self._plan_new(item, image)
+
+    def warnings(self) -> List[str]:
+        """See Resource.warnings."""
+        return self._space.warnings()
+
+    def problem(self) -> Optional[str]:
+        """See Resource.problem."""
+        return self._space.problem()
+
+    def figures(self) -> Figures:
+        """See Resource.figures."""
+        return {"stores": self._space.figures()}
 
     def settle(self) -> None:
         """Sync each directory once, so that new and removed names survive a power failure."""
@@ -114,6 +129,7 @@ class RawImages(Resource[RawDiskItem]):
         file_actions.check_limit(image, existing, filling.size)
         if item.full:
             self._space.reserve(image, existing, filling.size)
+        self._space.promise_new(item, image, existing, filling.size, filling.allocated)
         self._changed.add(image.directory)
         create = partial(file_actions.create, image, filling.size, item.full, filling.fill)
         of_copy = self._users.warnings_of_copy(filling.source) if filling.source else []
@@ -144,10 +160,11 @@ class RawImages(Resource[RawDiskItem]):
         allocated, actions = image.allocated, []
         if size > image.size:
             actions = [self._growth(item, image, size)]
-            allocated = size if item.full else allocated
+            allocated = max(size, allocated) if item.full else allocated
         elif size < image.size:
             actions = [self._shrinking(item, image, size)]
             allocated = min(size, allocated)
+        self._space.promise_old(item, image, size, allocated)
         return Plan(
             before=_state(image.status),
             after={"size": size, "allocated": allocated},

@@ -14,6 +14,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.path import che
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.intended_slots import (
     IntendedSlot,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import checked_limit
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
 
 
@@ -40,6 +41,9 @@ class RawDiskItem:
     """See Usage.naming."""
     slots: Tuple[IntendedSlot, ...]
     """The slots whose configs must not have another disk. None with ``allow_slot_change``."""
+    domains: Tuple[str, ...]
+    """The domains of all these slots, with ``allow_slot_change`` too."""
+    max_overcommit: Optional[float]
 
     @classmethod
     def read(cls, options: State) -> RawDiskItem:
@@ -62,6 +66,8 @@ class RawDiskItem:
             parents=options["parents"],
             named_in=options["named_in"],
             slots=slots,
+            domains=tuple(dict.fromkeys(slot["domain"] for slot in options["slots"] or ())),
+            max_overcommit=checked_limit(options["max_overcommit"]),
         )
 
     @property

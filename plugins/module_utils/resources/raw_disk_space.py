@@ -1,42 +1,223 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""The free space that the preallocated images of one call need together."""
+"""The space of file systems: what preallocated images need of it, and what sparse ones may take.
+
+Blocks that are reserved for root (ext4) count as free. The loop driver writes to an image in a
+thread of the kernel, and QEMU runs as root unless told otherwise, so a guest does get them.
+"""
 
 from __future__ import annotations
 
 import os
+import stat
 from collections import defaultdict
-from typing import Dict
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
+from ansible_collections.xen.blockdev.plugins.module_utils.host import mounts
+from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import MountPoint
+from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
+from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import file_id
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
+    RawDiskItem,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
+    DiskStore,
+    PromisedDisk,
+)
+
+REMEDY = (
+    "enlarge the file system, free some of it, or make disks smaller (allocation: full takes the "
+    "space of a new disk at once)"
+)
 
 
-class FreeSpace:
-    """Free space of file systems less what the plans so far need of it."""
+@dataclass
+class FileSystemSpace:
+    """The space of a file system, and what the plans so far make of it."""
 
-    def __init__(self) -> None:
-        self._reserved: Dict[int, int] = defaultdict(int)
-        """Bytes by st_dev; negative if the plans free more than they need."""
+    point: str
+    """Where it is mounted."""
+    directory: str
+    """One on it that exists."""
+    size: int
+    """Bytes."""
+    free: int
+    """Bytes that the plans so far leave, or give back."""
+    images: List[PromisedDisk] = field(default_factory=list)
+    """Those that will be there."""
+    added: int = 0
+    """Bytes that the plans so far promise more than before; negative for less."""
+    limit: Optional[float] = None
+    """The smallest ``max_overcommit`` of the images that it gets or that grow."""
+
+    @classmethod
+    def read(cls, point: str, directory: str) -> FileSystemSpace:
+        """As it is. Raises OSError."""
+        status = os.statvfs(directory)
+        unit = status.f_frsize
+        return cls(point, directory, status.f_blocks * unit, status.f_bfree * unit)
+
+    def store(self, disks: Sequence[PromisedDisk]) -> DiskStore:
+        """It with these images, to be judged."""
+        return DiskStore(
+            name=self.point,
+            what=f"the file system of {self.point}",
+            remedy=REMEDY,
+            size=self.size,
+            free=self.free,
+            disks=disks,
+        )
+
+
+class ImageSpace:
+    """The space of the file systems on which one call has images. Each is read once."""
+
+    def __init__(self, pending: Pending) -> None:
+        self._pending = pending
+        self._mounts: Dict[int, MountPoint] = {}
+        """By the st_dev of files."""
+        self._spaces: Dict[int, FileSystemSpace] = {}
+        """By the number of the mount."""
+        self._known: Set[object] = set()
+        """The images of the call: their paths, and the files that exist."""
+        self._changes = False
+        """Whether the plans change an image."""
 
     def reserve(self, image: ImagePath, directory: str, needed: int) -> None:
         """Reserve bytes for an image in the file system of ``directory``, which exists.
 
         Raises ImageError if it has not enough of them, and OSError.
         """
-        status = os.statvfs(directory)
-        device = os.stat(directory).st_dev
-        left = status.f_bfree * status.f_frsize - self._reserved[device]
-        if needed > left:
+        space = self._space_of(directory, os.stat(directory).st_dev)
+        if needed > space.free:
             raise ImageError(
                 f"cannot preallocate {image.path}: it needs {needed} more bytes, but "
-                f"{max(left, 0)} are free in {directory} after the other changes of this call; "
-                "free some space, or set allocation: sparse"
+                f"{max(space.free, 0)} are free in {directory} after the other changes of this "
+                "call; free some space, or set allocation: sparse"
             )
-        self._reserved[device] += max(needed, 0)
+        space.free -= max(needed, 0)
 
     def release(self, image: Image) -> None:
         """Count on the space of an image that is deleted first. It stays in use if the file has
         another name."""
+        self._known |= {image.file, file_id(image.status)}
+        self._changes = True
         if image.status.st_nlink == 1:
-            self._reserved[image.status.st_dev] -= image.allocated
+            space = self._space_of(image.directory, image.status.st_dev)
+            space.free += image.allocated
+            space.added -= image.size
+
+    def promise_new(
+        self, item: RawDiskItem, image: ImagePath, directory: str, size: int, taken: Optional[int]
+    ) -> None:
+        """Count a new image, in the file system of ``directory``, which exists. ``taken``: bytes
+        that it has at once; None for some that are not known. Raises OSError."""
+        self._known.add(image.file)
+        space = self._space_of(directory, os.stat(directory).st_dev)
+        self._promise(space, item, PromisedDisk(image.path, size, taken or 0, item.domains), size)
+
+    def promise_old(self, item: RawDiskItem, image: Image, size: int, taken: int) -> None:
+        """Count an image that exists, with the size and the blocks that it will have."""
+        self._known |= {image.file, file_id(image.status)}
+        space = self._space_of(image.directory, image.status.st_dev)
+        space.free += max(image.allocated - taken, 0)
+        disk = PromisedDisk(image.path, size, taken, item.domains)
+        self._promise(space, item, disk, size - image.size)
+
+    def _promise(
+        self, space: FileSystemSpace, item: RawDiskItem, disk: PromisedDisk, added: int
+    ) -> None:
+        space.images.append(disk)
+        space.added += added
+        self._changes = self._changes or added != 0
+        if added > 0 and item.max_overcommit is not None:
+            space.limit = min(space.limit or item.max_overcommit, item.max_overcommit)
+
+    def _space_of(self, directory: str, device: int) -> FileSystemSpace:
+        """That of the file system with the files of this number, on which the directory is."""
+        mount = self._mount_of(directory, device)
+        if mount.device not in self._spaces:
+            self._spaces[mount.device] = FileSystemSpace.read(mount.path, directory)
+        return self._spaces[mount.device]
+
+    def _mount_of(self, directory: str, device: int) -> MountPoint:
+        if device not in self._mounts:
+            self._mounts[device] = mounts.mount_of(directory)
+        return self._mounts[device]
+
+    # ---- once all images are planned ----
+
+    def warnings(self) -> List[str]:
+        """One for each file system whose images cannot all be filled."""
+        warnings = (store.warning() for space, store in self._stores if not _problem(space, store))
+        return [warning for warning in warnings if warning]
+
+    def problem(self) -> Optional[str]:
+        """The errors of the file systems on which the plans promise more than is allowed. Plans
+        that promise no more than before are none: what there is stays as it is."""
+        problems = (_problem(space, store) for space, store in self._stores)
+        return "\n".join(problem for problem in problems if problem) or None
+
+    def figures(self) -> List[State]:
+        """Of each file system. In check mode, as the plans would leave it."""
+        if self._changes and not self._pending.check_mode:
+            return [store.figures() for store in self._stores_now()]
+        return [store.figures() for _space, store in self._stores]
+
+    @cached_property
+    def _stores(self) -> List[Tuple[FileSystemSpace, DiskStore]]:
+        """The file systems with images of the call, as the plans leave them. One that says nothing
+        of its size, such as ramfs, has no limit that is known."""
+        spaces = {
+            device: space for device, space in self._spaces.items() if space.images and space.size
+        }
+        others: Dict[int, List[PromisedDisk]] = defaultdict(list)
+        for device, disk in self._others() if spaces else ():
+            others[device].append(disk)
+        return [
+            (space, space.store([*space.images, *others[device]]))
+            for device, space in spaces.items()
+        ]
+
+    def _stores_now(self) -> Iterator[DiskStore]:
+        for space, store in self._stores:
+            with suppress(OSError):
+                now = FileSystemSpace.read(space.point, space.directory)
+                yield now.store(list(_disks_now(store.disks)))
+
+    def _others(self) -> Iterator[Tuple[int, PromisedDisk]]:
+        """The images of no item that loop devices are bound to, or would be after earlier tasks,
+        each with the number of its mount."""
+        bound = {path for _number, path in loop_binding.backing_files()}
+        paths = bound - self._pending.unbound | self._pending.bound
+        for path in sorted(paths.difference(self._known)):
+            with suppress(OSError):
+                status = os.stat(path)
+                if not stat.S_ISREG(status.st_mode) or file_id(status) in self._known:
+                    continue
+                self._known.add(file_id(status))
+                mount = self._mount_of(os.path.dirname(path), status.st_dev)
+                yield mount.device, _disk(path, status)
+
+
+def _problem(space: FileSystemSpace, store: DiskStore) -> Optional[str]:
+    return store.problem(space.limit) if space.limit is not None and space.added > 0 else None
+
+
+def _disks_now(disks: Sequence[PromisedDisk]) -> Iterator[PromisedDisk]:
+    """Without those that are not there."""
+    for disk in disks:
+        with suppress(OSError):
+            yield _disk(disk.name, os.stat(disk.name), disk.domains)
+
+
+def _disk(path: str, status: os.stat_result, domains: Tuple[str, ...] = ()) -> PromisedDisk:
+    return PromisedDisk(path, status.st_size, image_path.allocated(status), domains)

@@ -80,6 +80,7 @@ PURE = {
     "mirage/tests",
     "resources/logical_volume_space",
     "resources/vbd_attach_item",
+    "sharing/promises",
     "volume/names",
     "volume/report",
 }

@@ -8,7 +8,7 @@ import json
 import os
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Dict, Iterator, List, Sequence
+from typing import Any, Dict, Iterator, List, Optional, Sequence
 
 import pytest
 from ansible.module_utils.basic import AnsibleModule
@@ -16,6 +16,7 @@ from ansible.module_utils.testing import patch_module_args
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
+    Figures,
     Learned,
     Plan,
     Resource,
@@ -24,6 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import (
     Interface,
     ItemError,
+    Outcome,
     converge,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -103,6 +105,12 @@ class Things(Resource[Thing]):
 
     def rank(self, item: Thing) -> int:
         return -item.size
+
+    def problem(self) -> Optional[str]:
+        return "too many" if len(self.expected) > 3 else None
+
+    def figures(self) -> Figures:
+        return {"boxes": [{"name": "b", "things": len(self.made)}]}
 
     def plan(self, item: Thing) -> Plan:
         if item.size > 100:
@@ -201,3 +209,26 @@ def test_an_error_stays_with_its_item(capsys: pytest.CaptureFixture[str]) -> Non
     assert result["msg"].endswith("things[0]: cannot make a: bad luck")
     assert [one["changed"] for one in result["things"]] == [False, True]
     assert result["things"][0]["msg"] == "cannot make a: bad luck"
+
+
+def test_plans_that_are_impossible_together(capsys: pytest.CaptureFixture[str]) -> None:
+    things = Things({})
+    result = converged(things, capsys, *({"name": name} for name in "abcd"))
+    assert (result["msg"], result["changed"], things.made) == ("too many", False, {})
+    assert [one["name"] for one in result["things"]] == [*"abcd"]
+    one_bad = [*({"name": name} for name in "abcd"), {"name": "e", "size": "101"}]
+    assert converged(things, capsys, *one_bad)["msg"].endswith("things[4]: e is too large")
+
+
+def test_figures_are_those_of_the_end(capsys: pytest.CaptureFixture[str]) -> None:
+    assert converged(Things({}), capsys, {"name": "a"})["boxes"] == [{"name": "b", "things": 1}]
+    assert converged(Things({}), capsys, {"name": "a"}, check=True)["boxes"][0]["things"] == 0
+
+
+def test_the_last_figures_of_a_thing_count() -> None:
+    first = Outcome({}, figures={"boxes": [{"name": "a", "n": 1}, {"name": "b", "n": 1}]})
+    second = Outcome({}, figures={"boxes": [{"name": "b", "n": 2}], "bags": []})
+    assert (first + second).figures == {
+        "boxes": [{"name": "a", "n": 1}, {"name": "b", "n": 2}],
+        "bags": [],
+    }

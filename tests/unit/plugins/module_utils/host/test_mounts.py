@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.host import mounts
+from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import MountPoint
 
 MOUNTINFO = r"""36 35 98:0 /mnt1 /mnt2 rw,noatime master:1 - ext3 none rw
 37 35 0:31 / /srv/a\040b rw - btrfs /dev/null rw
@@ -24,6 +25,20 @@ def test_mounts(tmp_path: Path) -> None:
         (os.makedev(0, 31), "/srv/a b"),
         (os.makedev(7, 3), r"/c\d"),
     ]
+
+
+def test_the_mount_of_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = mounts.mount_of(str(tmp_path))
+    assert os.path.ismount(found.path)
+    assert str(tmp_path).startswith(found.path)
+    assert found.device == os.stat(found.path).st_dev
+
+    (tmp_path / "mountinfo").write_text(MOUNTINFO)
+    monkeypatch.setattr(mounts, "MOUNTS", str(tmp_path / "mountinfo"))
+    monkeypatch.setattr(mounts, "mount_id", lambda _descriptor: "37")
+    assert mounts.mount_of(str(tmp_path)) == MountPoint(os.makedev(0, 31), "/srv/a b")
+    monkeypatch.setattr(mounts, "mount_id", lambda _descriptor: "3")
+    assert mounts.mount_of(str(tmp_path)) == MountPoint(tmp_path.stat().st_dev, str(tmp_path))
 
 
 def test_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -155,6 +155,9 @@ def test_deleted_images_are_known_without_device_nodes(
     monkeypatch.setattr(loop_binding, "_numbers", lambda: list(files))
     monkeypatch.setattr(loop_binding, "_backing_path", files.get)
     assert loop_binding.deleted_images() == {"/srv/a.raw": "/dev/loop3"}
+    assert list(loop_binding.backing_files()) == [
+        (number, path) for number, path in files.items() if path
+    ]
 
 
 def test_a_file_that_is_called_deleted(

@@ -289,6 +289,7 @@ def test_options_go_to_the_steps_that_have_them() -> None:
     options: Dict[str, Any] = {
         "autostart_dir": "/auto",
         "allow_slot_change": True,
+        "max_overcommit": 1.5,
         "persistent": False,
         "udev_rule": False,
         "timeout": 7.5,
@@ -302,6 +303,7 @@ def test_options_go_to_the_steps_that_have_them() -> None:
     assert (attach["timeout"], attach["force"], attach["replace"]) == (7.5, True, True)
     assert (attach["unlisted"], detach["replace"]) == ("warn", False)
     assert (create["allow_slot_change"], create["autostart_dir"]) == (True, "/auto")
+    assert create["max_overcommit"] == 1.5
     assert (bind["persistent"], bind["udev_rule"]) == (False, False)
     assert bind["named_in"] == {
         "directories": ["/configs", "/auto"],
@@ -336,3 +338,8 @@ def test_an_item_that_a_module_would_not_take_is_an_error() -> None:
     )
     assert "colour" in str(outcome.error)
     assert host.calls == []
+
+
+def test_a_limit_that_is_none_is_one_error() -> None:
+    with pytest.raises(BlockdevError, match=r"^max_overcommit 0.5 is less than 1"):
+        wanted(max_overcommit=0.5)

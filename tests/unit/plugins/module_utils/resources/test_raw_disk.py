@@ -62,6 +62,7 @@ DEFAULTS: Dict[str, Any] = {
     "slots": None,
     "allow_slot_change": False,
     "autostart_dir": "/nowhere",
+    "max_overcommit": None,
 }
 
 LOOP = User("loop", "bound to /dev/loop3", rdev=os.makedev(7, 3))
@@ -217,6 +218,12 @@ def test_an_image_below_run_is_gone_at_every_boot(monkeypatch: pytest.MonkeyPatc
     path = "/run/xen-blockdev-test/a.raw"
     assert "it is below /run, so the image would be lost" in refused(path, size=MIB, parents=True)
     assert planned(path, size=MIB, parents=True, volatile=True).actions
+
+
+def has_space(monkeypatch: pytest.MonkeyPatch, free: int) -> None:
+    """Every file system has so many free blocks of 4096 bytes."""
+    status = SimpleNamespace(f_blocks=2**20, f_bfree=free, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda _path: status)
 
 
 def no_unnamed_files(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,7 +474,7 @@ def test_missing_directory_is_judged_by_the_one_above_it(
         read_only.setattr(os, "access", lambda *_arguments: False)
         message = refused(path, size="1M", parents=True)
         assert f"{tmp_path} is not writable" in message and "read-only" in message
-    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bfree=1, f_frsize=4096))
+    has_space(monkeypatch, free=1)
     message = refused(path, size="1M", parents=True, allocation="full")
     assert f"4096 are free in {tmp_path} " in message
     assert not os.listdir(tmp_path)
@@ -529,7 +536,7 @@ def test_beyond_the_limit_of_the_file_system(
 
 
 def test_free_space_of_all_items_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bfree=256, f_frsize=4096))
+    has_space(monkeypatch, free=256)
     message = refused(tmp_path / "a.raw", size="2M", allocation="full")
     assert f"needs {2 * MIB} more bytes, but {MIB} are free in {tmp_path}" in message
 
@@ -575,7 +582,7 @@ def test_growth_needs_room_only_for_what_is_missing(
 ) -> None:
     path = image(tmp_path / "a.raw", 0)
     path.write_bytes(b"x" * MIB)
-    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bfree=256, f_frsize=4096))
+    has_space(monkeypatch, free=256)
     assert planned(path, size="2M", allocation="full").actions
     assert "needs" in refused(path, size="3M", allocation="full")
 

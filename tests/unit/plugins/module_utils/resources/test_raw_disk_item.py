@@ -86,3 +86,16 @@ def test_slot_that_is_none(changes: Dict[str, Any], named: str) -> None:
 
 def test_an_item_opens_nothing(tmp_path: Path) -> None:
     assert read(path=f"{tmp_path}/no/a.raw", source="/no/such/source").content.source
+
+
+def test_the_domains_are_known_whatever_may_change() -> None:
+    slots = [slot(), slot(vdev="xvdb"), slot(domain="db")]
+    for allowed in (False, True):
+        assert read(slots=slots, allow_slot_change=allowed).domains == ("web", "db")
+    assert read().domains == ()
+
+
+def test_a_limit_of_overcommitment() -> None:
+    assert read().max_overcommit is None
+    assert read(max_overcommit=1.5).max_overcommit == 1.5
+    assert "max_overcommit 0.5 is less than 1" in refused(max_overcommit=0.5)
