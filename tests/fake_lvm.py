@@ -499,7 +499,7 @@ class Lvm:
             "origin_size": str(of_disk["size"]) if has_origin_size else "",
             "lv_tags": ",".join(sorted(volume["tags"])),
             "data_percent": "" if percent is None else f"{percent:.2f}",
-            "metadata_percent": "10.00" if kind == "pool" else "",
+            "metadata_percent": f"{volume.get('metadata', 10):.2f}" if kind == "pool" else "",
             "lv_kernel_major": str(MAJOR if volume["active"] else -1),
             "lv_kernel_minor": str(volume["minor"]),
         }

@@ -88,9 +88,9 @@ options:
     default: false
   max_overcommit:
     description:
-      - How much space may be promised to the disks of a file system, as a factor of what they have taken and what is free. By
-        default, promising more than there is gives a warning only.
-      - See O(xen.blockdev.xen_raw_disk#module:max_overcommit).
+      - How much space may be promised to the disks of a file system or thin pool, as a factor of what they have taken and what
+        is free. By default, promising more than there is gives a warning only.
+      - See O(xen.blockdev.xen_raw_disk#module:max_overcommit) and O(xen.blockdev.xen_logical_volume#module:max_overcommit).
     type: float
   timeout:
     description: How many seconds to wait for a guest to connect to a disk or to release it.
@@ -214,8 +214,10 @@ vbds:
   elements: dict
   sample: [{domain: web, vdev: xvda, target: /dev/vg0/web, running: false, changed: false, actions: []}]
 stores:
-  description: The space of the file systems with images of present disks, see RV(xen.blockdev.xen_raw_disk#module:stores).
-  returned: with a step that has images
+  description:
+    - The space of the file systems with images of present disks, see RV(xen.blockdev.xen_raw_disk#module:stores), and of the thin
+      pools with their volumes, see RV(xen.blockdev.xen_logical_volume#module:stores).
+  returned: with a step that has images or logical volumes
   type: list
   elements: dict
   sample: [{name: /srv/xen, size: 536870912000, free: 21474836480, taken: 107374182400, promised: 257698037760, overcommit: 2.0}]

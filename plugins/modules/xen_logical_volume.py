@@ -52,7 +52,7 @@ options:
       shrink: {description: See O(shrink)., type: bool}
       source: {description: See O(source)., type: path}
       source_format: {description: See O(source_format)., type: str, choices: [raw, qcow2, vhd, vhdx, vmdk, vdi, qed]}
-      filesystem: {description: See O(filesystem)., type: str, choices: [ext2, ext3, ext4, vfat, tar]}
+      filesystem: {description: See O(filesystem)., type: str, choices: [ext2, ext3, ext4, vfat, xfs, swap, iso9660, tar]}
       label: {description: See O(label)., type: str}
       fat_sector_size: {description: See O(fat_sector_size)., type: int, choices: [512, 4096]}
       preserve: {description: See O(preserve)., type: bool}
@@ -72,6 +72,7 @@ options:
           config: {description: "See O(slots[].config).", type: path}
       allow_slot_change: {description: See O(allow_slot_change)., type: bool}
       autostart_dir: {description: See O(autostart_dir)., type: path}
+      max_overcommit: {description: See O(max_overcommit)., type: float}
   volume_group:
     description:
       - The volume group, which must exist. Required unless O(volumes) is given.
@@ -158,7 +159,7 @@ options:
         effect on a volume that exists. When the volume grows, the file system does not grow with it.
       - See O(xen.blockdev.xen_raw_disk#module:filesystem), which has the same rules.
     type: str
-    choices: [ext2, ext3, ext4, vfat, tar]
+    choices: [ext2, ext3, ext4, vfat, xfs, swap, iso9660, tar]
   label:
     description: The label of a new file system, see O(xen.blockdev.xen_raw_disk#module:label).
     type: str
@@ -200,6 +201,14 @@ options:
     description: The directory of C(xendomains), see O(xen.blockdev.xen_domain_config#module:autostart_dir).
     type: path
     default: /etc/xen/auto
+  max_overcommit:
+    description:
+      - How much space may be promised to the volumes of a thin pool, as a factor of its size. V(1) allows no more than there is,
+        V(1.5) half as much again.
+      - If a volume that is created or grows would exceed this, the module fails before it changes anything. If there is too
+        much already and the call makes it no worse, it is only a warning, as without this option.
+      - A snapshot counts with its whole size, like any other volume of the pool.
+    type: float
 requirements:
   - C(lvm) (package C(lvm2) on Debian) and a kernel with device-mapper on the managed host.
   - For thin volumes, C(thin_check) (package C(thin-provisioning-tools) on Debian).
@@ -334,6 +343,48 @@ volumes:
       sample: >-
         cannot remove /dev/vg0/web-data: attached to domain web as xvdb; detach it first
         (xen_vbd_attach with state: absent)
+stores:
+  description:
+    - The space of each thin pool in which the call has volumes. In check mode, it is as the call would leave it, except for what
+      the content of a new volume takes.
+    - A pool that is not active, of which nothing is known, is not in the list.
+  returned: when the items could be read
+  type: list
+  elements: dict
+  contains:
+    name:
+      description: The path of the pool.
+      type: str
+      returned: always
+      sample: /dev/vg0/pool0
+    size:
+      description: Its size in bytes.
+      type: int
+      returned: always
+      sample: 536870912000
+    free:
+      description: Bytes that its volumes can still take.
+      type: int
+      returned: always
+      sample: 429496729600
+    taken:
+      description: Bytes that its volumes have taken. What a snapshot shares with its origin counts for both.
+      type: int
+      returned: always
+      sample: 107374182400
+    promised:
+      description: Bytes that its volumes take when all of them are full.
+      type: int
+      returned: always
+      sample: 1073741824000
+    overcommit:
+      description:
+        - RV(stores[].promised) divided by the sum of RV(stores[].taken) and RV(stores[].free), rounded up to hundredths. If it is
+          more than 1, not all volumes can be filled.
+        - V(none) if that sum is 0.
+      type: float
+      returned: always
+      sample: 2.0
 pending:
   description:
     - In check mode, the entries of RV(volumes) that would change, under that name. Otherwise empty.

@@ -157,19 +157,19 @@ class HostDisks:
 
     def create(self, _done: Outcome) -> State:
         disks = _with_state("present", self.items["raw_disks"])
-        limit = {"max_overcommit": self.max_overcommit}
-        return {"disks": disks, "parents": True, **limit, **self._for_slots}
+        return {"disks": disks, "parents": True, **self._for_new}
 
     def create_volumes(self, _done: Outcome) -> State:
         volumes = _with_state("present", self.items["logical_volumes"])
-        return {"volumes": volumes, **self._for_slots}
+        return {"volumes": volumes, **self._for_new}
 
     @property
-    def _for_slots(self) -> State:
-        """What decides whether something may be created for a slot."""
+    def _for_new(self) -> State:
+        """What decides whether something may be created."""
         return {
             "allow_slot_change": self.allow_slot_change,
             "autostart_dir": self.autostart_dir,
+            "max_overcommit": self.max_overcommit,
         }
 
     def bind(self, _done: Outcome) -> State:

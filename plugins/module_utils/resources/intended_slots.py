@@ -44,6 +44,11 @@ class IntendedSlot:
         slots = [] if options["allow_slot_change"] else options["slots"] or []
         return tuple(cls._read(slot, options["autostart_dir"]) for slot in slots)
 
+    @staticmethod
+    def domains_of(options: State) -> Tuple[str, ...]:
+        """The domains that an item is for, by its option ``slots``, whatever may change."""
+        return tuple(dict.fromkeys(slot["domain"] for slot in options["slots"] or ()))
+
     @classmethod
     def _read(cls, slot: State, autostart_dir: str) -> IntendedSlot:
         device_number.parse(slot["vdev"])

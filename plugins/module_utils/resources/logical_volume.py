@@ -13,6 +13,7 @@ from typing import Iterable, Iterator, List, Mapping, Optional, Sequence, Set, T
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
+    Figures,
     Plan,
     Resource,
     State,
@@ -34,6 +35,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_vol
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_volume_item import (
     LogicalVolumeItem,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_volume_pools import (
+    PoolSpace,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_volume_space import (
     FreeExtents,
 )
@@ -42,6 +46,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_vol
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_users import (
     ImageUsers,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
+    problem_of,
+    warnings_of_stores,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.renamed import FormerNames
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, emptied
@@ -78,6 +86,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
         self._former_names = FormerNames(usage, emptied(pending))
         self._slots = IntendedSlots(usage)
         self._space = FreeExtents()
+        self._pools = PoolSpace()
         self._report = LvmReport({}, "")
         self._after: Mapping[str, Group] = {}
         """The groups once the actions have run."""
@@ -111,14 +120,20 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
         return swept + self._plan_old(item, group, volume)
 
     def warnings(self) -> List[str]:
-        """See Resource.warnings. Another host may be at work on what looks left over."""
+        """See Resource.warnings."""
         return [
-            f"{volume.path} is not complete: a run that was interrupted has left it, or one on "
-            "another host is at work on it; if there is none, remove it (lvremove)"
-            for group in self._report.groups.values()
-            if group.is_shared
-            for volume in _leftovers(group)
+            *self._warnings_of_leftovers(),
+            *warnings_of_stores(self._pools.planned),
+            *self._pools.metadata_warnings(),
         ]
+
+    def problem(self) -> Optional[str]:
+        """See Resource.problem."""
+        return problem_of(self._pools.planned)
+
+    def figures(self) -> Figures:
+        """See Resource.figures."""
+        return {"stores": self._pools.figures(self._after)}
 
     def settle(self) -> None:
         """See Resource.settle. Reads all groups once for all items."""
@@ -138,6 +153,16 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
 
     # ---- leftovers ----
 
+    def _warnings_of_leftovers(self) -> List[str]:
+        """Of groups where another host may be at work on what looks left over."""
+        return [
+            f"{volume.path} is not complete: a run that was interrupted has left it, or one on "
+            "another host is at work on it; if there is none, remove it (lvremove)"
+            for group in self._report.groups.values()
+            if group.is_shared
+            for volume in _leftovers(group)
+        ]
+
     def _sweep(self, group: Group) -> Plan:
         """Remove what runs that were killed have left in the group. Because of the lock, no other
         run of this host can be at work on that."""
@@ -147,6 +172,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
         left = _leftovers(group)
         for volume in left:
             self._space.release(group, volume)
+            self._pools.release(group, volume)
         return Plan(
             actions=[
                 Action(
@@ -172,6 +198,8 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
         if pool is None:
             with explained(f"cannot create {item.path}"):
                 self._space.reserve(group, filling.size // group.extent_size, stripes)
+        else:
+            self._pools.promise(item, group, pool.name, filling.size)
         tags = (volume_names.TAG, *(tag for tag in item.tags if tag != volume_names.TAG))
         volume = NewVolume(
             group=group,
@@ -208,6 +236,8 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             actions.append(self._growth(item, group, volume, size))
         elif size < volume.size:
             actions.append(self._shrinking(item, group, volume, size))
+        if volume.pool:
+            self._pools.promise(item, group, volume.pool, size)
         return Plan(
             before=_volume_state(item, volume),
             after=_entry(item, size, volume.pool, [*volume.tags, *missing]),
@@ -273,6 +303,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             _refuse_removal(group, volume)
         self._users.refuse_removal(item, volume)
         self._space.release(group, volume)
+        self._pools.release(group, volume)
         return Plan(
             before=_volume_state(item, volume),
             after=_no_volume(item),

@@ -51,6 +51,7 @@ INTERFACE = Interface(
         },
         "allow_slot_change": {"type": "bool", "default": False},
         "autostart_dir": {"type": "path", "default": AUTOSTART_DIR},
+        "max_overcommit": {"type": "float"},
     },
     read=LogicalVolumeItem.read,
 )

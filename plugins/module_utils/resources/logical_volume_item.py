@@ -13,6 +13,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import 
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.intended_slots import (
     IntendedSlot,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import checked_limit
 from ansible_collections.xen.blockdev.plugins.module_utils.units import parse_size
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import names as volume_names
 
@@ -40,6 +41,9 @@ class LogicalVolumeItem:
     """See Usage.naming."""
     slots: Tuple[IntendedSlot, ...]
     """The slots whose configs must not have another disk. None with ``allow_slot_change``."""
+    domains: Tuple[str, ...]
+    """The domains of all these slots, with ``allow_slot_change`` too."""
+    max_overcommit: Optional[float]
 
     @classmethod
     def read(cls, options: State) -> LogicalVolumeItem:
@@ -68,6 +72,8 @@ class LogicalVolumeItem:
                 content=ContentOptions.read(options),
                 named_in=options["named_in"],
                 slots=slots,
+                domains=IntendedSlot.domains_of(options),
+                max_overcommit=checked_limit(options["max_overcommit"]),
             )
             item._check()
         return item

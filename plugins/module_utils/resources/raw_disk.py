@@ -129,13 +129,14 @@ class RawImages(Resource[RawDiskItem]):
         file_actions.check_limit(image, existing, filling.size)
         if item.full:
             self._space.reserve(image, existing, filling.size)
-        self._space.promise_new(item, image, existing, filling.size, filling.allocated)
+        allocated = _allocated(item, filling)
+        self._space.promise_new(item, image, existing, filling.size, allocated)
         self._changed.add(image.directory)
         create = partial(file_actions.create, image, filling.size, item.full, filling.fill)
         of_copy = self._users.warnings_of_copy(filling.source) if filling.source else []
         return Plan(
             before=_no_state(),
-            after={"size": filling.size, "allocated": _allocated(item, filling)},
+            after={"size": filling.size, "allocated": allocated},
             read_back=partial(_read_image, image, filling.size),
             actions=[*directories, Action(filling.sentence, create)],
             warnings=[*filling.warnings, *of_copy, *_warnings_of_size(item, image, filling.size)],

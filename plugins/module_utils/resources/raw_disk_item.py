@@ -66,7 +66,7 @@ class RawDiskItem:
             parents=options["parents"],
             named_in=options["named_in"],
             slots=slots,
-            domains=tuple(dict.fromkeys(slot["domain"] for slot in options["slots"] or ())),
+            domains=IntendedSlot.domains_of(options),
             max_overcommit=checked_limit(options["max_overcommit"]),
         )
 

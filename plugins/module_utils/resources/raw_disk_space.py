@@ -30,7 +30,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_it
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
     DiskStore,
+    PlannedStore,
     PromisedDisk,
+    problem_of,
+    warnings_of_stores,
 )
 
 REMEDY = (
@@ -157,14 +160,11 @@ class ImageSpace:
 
     def warnings(self) -> List[str]:
         """One for each file system whose images cannot all be filled."""
-        warnings = (store.warning() for space, store in self._stores if not _problem(space, store))
-        return [warning for warning in warnings if warning]
+        return warnings_of_stores(self._planned)
 
     def problem(self) -> Optional[str]:
-        """The errors of the file systems on which the plans promise more than is allowed. Plans
-        that promise no more than before are none: what there is stays as it is."""
-        problems = (_problem(space, store) for space, store in self._stores)
-        return "\n".join(problem for problem in problems if problem) or None
+        """The errors of the file systems on which the plans promise more than is allowed."""
+        return problem_of(self._planned)
 
     def figures(self) -> List[State]:
         """Of each file system. In check mode, as the plans would leave it."""
@@ -187,6 +187,10 @@ class ImageSpace:
             for device, space in spaces.items()
         ]
 
+    @property
+    def _planned(self) -> List[PlannedStore]:
+        return [PlannedStore(store, space.added, space.limit) for space, store in self._stores]
+
     def _stores_now(self) -> Iterator[DiskStore]:
         for space, store in self._stores:
             with suppress(OSError):
@@ -206,10 +210,6 @@ class ImageSpace:
                 self._known.add(file_id(status))
                 mount = self._mount_of(os.path.dirname(path), status.st_dev)
                 yield mount.device, _disk(path, status)
-
-
-def _problem(space: FileSystemSpace, store: DiskStore) -> Optional[str]:
-    return store.problem(space.limit) if space.limit is not None and space.added > 0 else None
 
 
 def _disks_now(disks: Sequence[PromisedDisk]) -> Iterator[PromisedDisk]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -127,6 +127,40 @@ class DiskStore:
             f"{self.what} ({format_about(self.size)}, {format_about(self.free)} free) has promised "
             f"{format_about(self.excess)} more than it has free: {', '.join(words)}"
         )
+
+
+@dataclass(frozen=True)
+class PlannedStore:
+    """A store as plans leave it."""
+
+    store: DiskStore
+    added: int
+    """Bytes that the plans promise more than before; negative for less."""
+    limit: Optional[float]
+    """The smallest ``max_overcommit`` of the disks that it gets or that grow."""
+
+    @property
+    def problem(self) -> Optional[str]:
+        """The error if the plans promise more than is allowed. Plans that promise no more than
+        before are none: what there is stays as it is."""
+        if self.limit is None or self.added <= 0:
+            return None
+        return self.store.problem(self.limit)
+
+    @property
+    def warning(self) -> Optional[str]:
+        """What the user should know; None if all disks can be filled, or for an error."""
+        return None if self.problem else self.store.warning()
+
+
+def problem_of(stores: Iterable[PlannedStore]) -> Optional[str]:
+    """The errors of all stores, a line each."""
+    return "\n".join(store.problem for store in stores if store.problem) or None
+
+
+def warnings_of_stores(stores: Iterable[PlannedStore]) -> List[str]:
+    """The warnings of all stores."""
+    return [store.warning for store in stores if store.warning]
 
 
 def checked_limit(limit: Optional[float]) -> Optional[float]:

@@ -207,6 +207,80 @@ def test_no_usable_pool(host: LvmHost, more: Dict[str, Any], words: str) -> None
     assert host.refused(volume).startswith(f"cannot create /dev/vg0/a: {words}")
 
 
+# ---- what thin volumes are promised ----
+
+
+def pool_with_a_volume(host: LvmHost, **more: Any) -> None:
+    """A pool of 16 extents, half of it taken by the volume old, which has 12."""
+    host.fake.volume("pool0", 16, kind="pool", data_percent=50.0, **more)
+    host.fake.volume("old", 12, kind="thin", pool="pool0", data_percent=66.67)
+
+
+def slots_of(domain: str) -> List[Dict[str, str]]:
+    return [{"domain": domain, "vdev": "xvdb", "config": f"/no/{domain}.cfg"}]
+
+
+def test_a_pool_that_could_be_outgrown_is_warned_of_in_every_run(host: LvmHost) -> None:
+    pool_with_a_volume(host)
+    new = {"volume": "a", "size": 8 * EXTENT, "thin_pool": "pool0", "slots": slots_of("web")}
+    host.done(new)
+    outcome = host.run(new)
+    path = f"{host.fake.home}/dev/vg0"
+    (warning,) = outcome.warnings
+    assert warning == (
+        f"the thin pool {path}/pool0 (1MiB, 512KiB free) has promised 256KiB more than it has "
+        f"free: {path}/a (web) 512KiB, {path}/old 256KiB; a guest that fills its disk gets I/O "
+        "errors; enlarge the pool (lvextend), remove volumes or snapshots, or make disks smaller"
+    )
+    assert outcome.figures["stores"] == [
+        {
+            "name": f"{path}/pool0",
+            "size": MIB,
+            "free": MIB // 2,
+            "taken": 524314,
+            "promised": 20 * EXTENT,
+            "overcommit": 1.25,
+        }
+    ]
+
+
+def test_a_pool_with_enough_for_all_is_only_reported(host: LvmHost) -> None:
+    pool_with_a_volume(host)
+    for check in (True, False):
+        outcome = host.run({"volume": "a", "size": EXTENT, "thin_pool": "pool0"}, check=check)
+        assert outcome.warnings == []
+        assert outcome.figures["stores"][0]["promised"] == 13 * EXTENT
+    assert host.run({"volume": "thick", "size": EXTENT}).figures == {"stores": []}
+
+
+def test_a_limit_holds_for_what_makes_it_worse(host: LvmHost) -> None:
+    pool_with_a_volume(host)
+    new = {"volume": "a", "size": 8 * EXTENT, "thin_pool": "pool0", "max_overcommit": 1.2}
+    message = host.refused(new)
+    assert "has promised 256KiB more than it has free" in message
+    assert "max_overcommit: 1.2 allows" in message
+    host.done({**new, "max_overcommit": 1.25})
+    (warning,) = host.run(new).warnings
+    assert "has promised 256KiB more" in warning
+    assert "max_overcommit: 1.2 allows" in host.refused({**new, "size": 9 * EXTENT})
+    # One volume may grow by as much as another one loses.
+    less = {"volume": "old", "size": 10 * EXTENT, "shrink": True}
+    outcome = host.run(less, {**new, "size": 9 * EXTENT}, check=True)
+    assert outcome.error is None
+    gone = {"volume": "old", "state": "absent"}
+    assert host.run(gone, {**new, "size": 14 * EXTENT}, check=True).warnings == []
+
+
+def test_a_pool_whose_metadata_is_nearly_full(host: LvmHost) -> None:
+    pool_with_a_volume(host, metadata=93)
+    (warning,) = host.run({"volume": "old", "size": 12 * EXTENT}).warnings
+    assert warning == (
+        f"the metadata of the thin pool {host.fake.home}/dev/vg0/pool0 is 93 % full; if it is "
+        "full, no volume of the pool can be written: enlarge it (lvextend --poolmetadatasize +1g "
+        "vg0/pool0)"
+    )
+
+
 def test_a_volume_that_exists_is_never_moved(host: LvmHost) -> None:
     host.fake.volume("pool0", 4, kind="pool")
     host.fake.volume("pool1", 4, kind="pool")
