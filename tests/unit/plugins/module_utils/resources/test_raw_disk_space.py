@@ -57,10 +57,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
 class Idle(Usage):
     """Nothing is in use."""
 
-    bindings: List[Binding] = []
-
     def __init__(self) -> None:
         super().__init__(vbds=[])
+        self.bindings: List[Binding] = []
 
     def of_file(self, *_arguments: Any, **_options: Any) -> Any:
         return []
