@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, List
@@ -16,6 +17,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageEr
 from ansible_collections.xen.blockdev.plugins.module_utils.host import mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import MountPoint
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
+from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import raw_disk_space
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_interface import (
@@ -54,6 +56,10 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Host:
 
 class Idle(Usage):
     """Nothing is in use."""
+
+    def __init__(self) -> None:
+        super().__init__(vbds=[])
+        self.bindings: List[Binding] = []
 
     def of_file(self, *_arguments: Any, **_options: Any) -> Any:
         return []
@@ -111,6 +117,13 @@ def test_what_is_planned_is_what_counts(tmp_path: Path, host: Host) -> None:
     assert figures({"path": path, "state": "absent"}, new)["free"] == FREE
     copy = {"path": tmp_path / "c.raw", "source": str(path), "size": "16M"}
     assert figures(copy)["promised"] == 16 * MIB
+
+
+def test_blocks_beyond_the_end_of_an_image_stay_its_own(tmp_path: Path, host: Host) -> None:
+    path = image(tmp_path / "a.raw", MIB)
+    subprocess.run(["fallocate", "--keep-size", "--length", "2MiB", path], check=True)
+    grown = figures({"path": path, "size": "1536K", "allocation": "full"})
+    assert (grown["taken"], grown["promised"], grown["free"]) == (2 * MIB, 2 * MIB, FREE)
 
 
 def test_a_preallocated_image_takes_from_what_is_promised_to_others(
@@ -245,6 +258,14 @@ def test_after_a_run_it_says_what_is_there(tmp_path: Path, host: Host) -> None:
     (store,) = images.figures()["stores"]
     assert (store["free"], store["promised"]) == (15 * MIB, 8 * MIB)
     assert store["taken"] == path.stat().st_blocks * 512
+
+
+def test_after_an_image_was_deleted_there_is_more_space(tmp_path: Path, host: Host) -> None:
+    kept, old = image(tmp_path / "kept.raw"), image(tmp_path / "old.raw")
+    images = planned({"path": kept}, {"path": old, "state": "absent"})
+    assert images.warnings() == []
+    host.free += 4 * MIB
+    assert images.figures()["stores"][0]["free"] == FREE + 4 * MIB
 
 
 def test_a_file_system_that_is_gone_after_a_run(
