@@ -59,7 +59,6 @@ def fuzzed(*strategies: Any, examples: int = 200) -> Callable[[Any], Any]:
 
         tried = given(st.tuples(*strategies))(lambda arguments: counted(*arguments))
         configured = settings(
-            deadline=None,
             database=None,
             derandomize=not RANDOM,
             max_examples=RANDOM or examples,

@@ -40,7 +40,6 @@ SETTINGS = settings(
     stateful_step_count=25,
     derandomize=not SEQUENCES,
     database=None,
-    deadline=None,
     phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=list(HealthCheck),
 )

@@ -408,7 +408,6 @@ def senses(disks: List[str]) -> List[str]:
     return sorted(map(repr, map(sense, disks)))
 
 
-@settings(deadline=None)
 @given(configs, specs)
 def test_replaced_disks_read_back_and_settle(text: str, new: List[str]) -> None:
     result = replaced(text, *new)
@@ -416,7 +415,6 @@ def test_replaced_disks_read_back_and_settle(text: str, new: List[str]) -> None:
     assert replaced(text, *config_text.disk_specs(text)) == text
 
 
-@settings(deadline=None)
 @given(joined(st.builds("{}{}".format, statements, separators)), flat_lists, specs)
 def test_bytes_outside_the_list_stay(other: str, written: str, new: List[str]) -> None:
     prefix, suffix = other + "disk =", ";" + other
@@ -425,7 +423,6 @@ def test_bytes_outside_the_list_stay(other: str, written: str, new: List[str]) -
     assert result.endswith(suffix)
 
 
-@settings(deadline=None)
 @given(st.text() | mutated() | joined(st.sampled_from([*"disk=+[]',\"#\n;\\ @1\r\0\ud800"])), specs)
 def test_no_other_exception(text: str, new: List[str]) -> None:
     try:
@@ -435,7 +432,7 @@ def test_no_other_exception(text: str, new: List[str]) -> None:
 
 
 @needs_xl
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(configs | mutated(), specs)
 def test_xl_sees_the_new_disks_and_nothing_else_changed(text: str, new: List[str]) -> None:
     try:
@@ -520,7 +517,7 @@ def read_notes(text: str) -> Tuple[Dict[int, List[str]], Dict[int, List[str]], L
     return beside, above, every
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(disk_lists(), sets_of_disks)
 @example("['/dev/vg/a,,xvda,w' # A\n , '/dev/vg/b,,xvdb,w' # B\n]", [])
 def test_only_what_differs_changes(written: str, wanted: List[str]) -> None:

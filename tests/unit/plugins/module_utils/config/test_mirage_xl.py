@@ -18,7 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.mirage_xl impo
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import device_number
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xl_parser
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 LIBRARY = xl_parser.load()
@@ -264,7 +264,6 @@ def generated(blocks: Dict[int, str], networks: List[str]) -> str:
     )
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(NUMBERS, PLAIN, max_size=5),
     st.lists(PLAIN.filter(lambda name: "@" not in name), max_size=3, unique=True),
@@ -292,7 +291,6 @@ def test_that_what_is_filled_reads_back(
     }
 
 
-@settings(deadline=None)
 @given(st.text() | st.text(st.sampled_from([*"disk=[]'@MEMORY\n#,vdexb targ"])))
 def test_that_only_the_one_error_comes(text: str) -> None:
     try:

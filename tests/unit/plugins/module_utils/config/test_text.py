@@ -316,7 +316,6 @@ def test_settings(text: str, read: dict[str, object]) -> None:
 # --- properties ------------------------------------------------------------------------------
 
 
-@settings(deadline=None)
 @given(encodable, st.dictionaries(option_names, values), specs)
 def test_what_is_rendered_reads_back(
     name: str, options: dict[str, object], disks: list[str]
@@ -345,7 +344,6 @@ def name_or_error(text: str) -> str | None:
         return str(error)
 
 
-@settings(deadline=None)
 @given(st.text() | mutated() | joined(st.sampled_from([*"disk=+[]',\"#\n;\\ @1\r\0\ud800"])))
 def test_no_other_exception(text: str) -> None:
     for call in (
@@ -379,7 +377,7 @@ def is_refused_on_purpose(text: str, error: DomainConfigError) -> bool:
 
 
 @needs_xl
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(encodable, st.dictionaries(option_names, values), specs)
 def test_xl_reads_what_is_rendered(name: str, options: dict[str, object], disks: list[str]) -> None:
     with xl_parser.Config(LIBRARY, config_text.render(name, options, disks)) as config:
@@ -393,7 +391,7 @@ def test_xl_reads_what_is_rendered(name: str, options: dict[str, object], disks:
 
 
 @needs_xl
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(configs | mutated())
 @example("# no line end")
 @example("#")

@@ -324,7 +324,6 @@ def check_names(image: Path, wanted: Dict[str, Optional[bytes]]) -> None:
 
 @settings(
     max_examples=60,
-    deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 @given(

@@ -66,7 +66,6 @@ def test_reads_back(tmp_path: Path) -> None:
 
 @settings(
     max_examples=40,
-    deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.dictionaries(NAME, st.binary(max_size=1500), max_size=6), st.booleans())

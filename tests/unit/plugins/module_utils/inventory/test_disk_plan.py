@@ -25,7 +25,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.disk_plan i
     DiskPlanError,
     PlanEntry,
 )
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 LINKS = "/dev/disk/by-loop-file"
@@ -1428,7 +1428,6 @@ def inventories(draw: Any) -> Domains:
     return domains
 
 
-@settings(deadline=None)
 @given(inventories())
 def test_that_a_plan_has_one_entry_and_one_slot_for_each_disk(domains: Domains) -> None:
     before = copy.deepcopy(domains)
@@ -1443,7 +1442,6 @@ def test_that_a_plan_has_one_entry_and_one_slot_for_each_disk(domains: Domains) 
         assert device_number.parse(planned["vdev"]).xenstore_key == planned["xenstore_key"]
 
 
-@settings(deadline=None)
 @given(inventories())
 def test_that_an_automatic_slot_is_a_disk_of_its_own(domains: Domains) -> None:
     plan = disk_plan.plan(domains)
@@ -1462,7 +1460,6 @@ def test_that_an_automatic_slot_is_a_disk_of_its_own(domains: Domains) -> None:
         assert numbers == [*itertools.islice(free, len(numbers))]
 
 
-@settings(deadline=None)
 @given(inventories())
 def test_that_what_a_guest_gets_is_the_same_everywhere(domains: Domains) -> None:
     plan = disk_plan.plan(domains)
@@ -1485,7 +1482,6 @@ def test_that_what_a_guest_gets_is_the_same_everywhere(domains: Domains) -> None
         assert config_text.disk_specs(config_text.render(one["name"], {}, specs)) == specs
 
 
-@settings(deadline=None)
 @given(inventories())
 def test_that_the_modules_accept_every_plan(domains: Domains) -> None:
     plan = disk_plan.plan(domains)
@@ -1493,7 +1489,6 @@ def test_that_the_modules_accept_every_plan(domains: Domains) -> None:
         assert_accepted(layer, [planned[layer] for planned in plan.entries if layer in planned])
 
 
-@settings(deadline=None)
 @given(inventories())
 def test_that_marking_a_disk_absent_moves_no_other(domains: Domains) -> None:
     slots = [planned["xenstore_key"] for planned in disk_plan.plan(domains).entries]

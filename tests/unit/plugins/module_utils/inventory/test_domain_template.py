@@ -18,7 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.disk_plan import DiskPlanError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader import InventoryReader
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 DATA = Path(__file__).parents[3] / "data" / "mirage"
@@ -524,7 +524,6 @@ def test_that_a_slot_is_not_guessed(other: Dict[str, str]) -> None:
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,5}[a-z]", fullmatch=True)
 
 
-@settings(deadline=None)
 @given(
     st.dictionaries(st.integers(1, 40), NAMES, min_size=1, max_size=5),
     st.randoms(use_true_random=False),

@@ -822,7 +822,7 @@ def test_bad_options(host: Host, options: Any, error: str) -> None:
 ANYTHING = st.none() | st.text() | st.integers() | st.lists(st.text(), max_size=2)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.text(max_size=8),
     st.dictionaries(st.text(max_size=4), ANYTHING, max_size=3),
