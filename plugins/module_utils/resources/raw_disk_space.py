@@ -31,6 +31,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_it
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
     DiskStore,
     PromisedDisk,
+    problem_of_stores,
+    smaller_limit,
+    warnings_of_stores,
 )
 
 REMEDY = (
@@ -54,9 +57,9 @@ class FileSystemSpace:
     images: List[PromisedDisk] = field(default_factory=list)
     """Those that will be there."""
     added: int = 0
-    """Bytes that the plans so far promise more than before; negative for less."""
+    """See DiskStore."""
     limit: Optional[float] = None
-    """The smallest ``max_overcommit`` of the images that it gets or that grow."""
+    """See DiskStore."""
 
     @classmethod
     def read(cls, point: str, directory: str) -> FileSystemSpace:
@@ -74,6 +77,8 @@ class FileSystemSpace:
             size=self.size,
             free=self.free,
             disks=disks,
+            added=self.added,
+            limit=self.limit,
         )
 
 
@@ -100,8 +105,8 @@ class ImageSpace:
         if needed > space.free:
             raise ImageError(
                 f"cannot preallocate {image.path}: it needs {needed} more bytes, but "
-                f"{max(space.free, 0)} are free in {directory} after the other changes of this "
-                "call; free some space, or set allocation: sparse"
+                f"{space.free} are free in {directory} after the other changes of this call; free "
+                "some space, or set allocation: sparse"
             )
         space.free -= max(needed, 0)
 
@@ -138,8 +143,8 @@ class ImageSpace:
         space.images.append(disk)
         space.added += added
         self._changes = self._changes or added != 0
-        if added > 0 and item.max_overcommit is not None:
-            space.limit = min(space.limit or item.max_overcommit, item.max_overcommit)
+        if added > 0:
+            space.limit = smaller_limit(space.limit, item.max_overcommit)
 
     def _space_of(self, directory: str, device: int) -> FileSystemSpace:
         """That of the file system with the files of this number, on which the directory is."""
@@ -156,24 +161,20 @@ class ImageSpace:
     # ---- once all images are planned ----
 
     def warnings(self) -> List[str]:
-        """One for each file system whose images cannot all be filled."""
-        warnings = (store.warning() for space, store in self._stores if not _problem(space, store))
-        return [warning for warning in warnings if warning]
+        """See Resource.warnings."""
+        return warnings_of_stores(self._stores.values())
 
     def problem(self) -> Optional[str]:
-        """The errors of the file systems on which the plans promise more than is allowed. Plans
-        that promise no more than before are none: what there is stays as it is."""
-        problems = (_problem(space, store) for space, store in self._stores)
-        return "\n".join(problem for problem in problems if problem) or None
+        """See Resource.problem."""
+        return problem_of_stores(self._stores.values())
 
     def figures(self) -> List[State]:
         """Of each file system. In check mode, as the plans would leave it."""
-        if self._changes and not self._pending.check_mode:
-            return [store.figures() for store in self._stores_now()]
-        return [store.figures() for _space, store in self._stores]
+        now = self._changes and not self._pending.check_mode
+        return [store.figures() for store in (self._stores_now() if now else self._stores.values())]
 
     @cached_property
-    def _stores(self) -> List[Tuple[FileSystemSpace, DiskStore]]:
+    def _stores(self) -> Dict[int, DiskStore]:
         """The file systems with images of the call, as the plans leave them. One that says nothing
         of its size, such as ramfs, has no limit that is known."""
         spaces = {
@@ -182,13 +183,14 @@ class ImageSpace:
         others: Dict[int, List[PromisedDisk]] = defaultdict(list)
         for device, disk in self._others() if spaces else ():
             others[device].append(disk)
-        return [
-            (space, space.store([*space.images, *others[device]]))
+        return {
+            device: space.store([*space.images, *others[device]])
             for device, space in spaces.items()
-        ]
+        }
 
     def _stores_now(self) -> Iterator[DiskStore]:
-        for space, store in self._stores:
+        for device, store in self._stores.items():
+            space = self._spaces[device]
             with suppress(OSError):
                 now = FileSystemSpace.read(space.point, space.directory)
                 yield now.store(list(_disks_now(store.disks)))
@@ -206,10 +208,6 @@ class ImageSpace:
                 self._known.add(file_id(status))
                 mount = self._mount_of(os.path.dirname(path), status.st_dev)
                 yield mount.device, _disk(path, status)
-
-
-def _problem(space: FileSystemSpace, store: DiskStore) -> Optional[str]:
-    return store.problem(space.limit) if space.limit is not None and space.added > 0 else None
 
 
 def _disks_now(disks: Sequence[PromisedDisk]) -> Iterator[PromisedDisk]:
