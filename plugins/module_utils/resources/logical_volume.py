@@ -48,7 +48,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_us
     ImageUsers,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
-    problem_of,
+    problem_of_stores,
     warnings_of_stores,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.renamed import FormerNames
@@ -129,7 +129,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
 
     def problem(self) -> Optional[str]:
         """See Resource.problem."""
-        return problem_of(self._pools.planned)
+        return problem_of_stores(self._pools.planned)
 
     def figures(self) -> Figures:
         """See Resource.figures."""

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
@@ -13,8 +13,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_vol
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
     DiskStore,
-    PlannedStore,
     PromisedDisk,
+    smaller_limit,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.volume.report import Group, Volume
 
@@ -38,7 +38,7 @@ class _PlannedPool:
     added: int = 0
     """Bytes that the plans promise more than before; negative for less."""
     limit: Optional[float] = None
-    """The smallest ``max_overcommit`` of the volumes that it gets or that grow."""
+    """The option ``max_overcommit`` of the volumes that it gets or that grow."""
     domains: Dict[str, Tuple[str, ...]] = field(default_factory=dict)
     """Those of the planned volumes, by the names of these."""
 
@@ -61,8 +61,8 @@ class PoolSpace:
         planned.disks[item.name] = PromisedDisk(item.path, size, taken, item.domains)
         more = size - (before.size if before else 0)
         planned.added += more
-        if more > 0 and item.max_overcommit is not None:
-            planned.limit = min(planned.limit or item.max_overcommit, item.max_overcommit)
+        if more > 0:
+            planned.limit = smaller_limit(planned.limit, item.max_overcommit)
 
     def release(self, group: Group, volume: Volume) -> None:
         """Count on the space of a volume that is removed first."""
@@ -85,10 +85,15 @@ class PoolSpace:
     # ---- once all volumes are planned ----
 
     @property
-    def planned(self) -> List[PlannedStore]:
+    def planned(self) -> List[DiskStore]:
         """The pools as the plans leave them."""
         return [
-            PlannedStore(_store(one.pool, one.disks, one.freed), one.added, one.limit)
+            replace(
+                _store(one.pool, one.disks),
+                free=_free(one.pool) + one.freed,
+                added=one.added,
+                limit=one.limit,
+            )
             for one in self._pools.values()
         ]
 
@@ -107,7 +112,7 @@ class PoolSpace:
         """Of each pool, from the groups that were read once the plans were done; as the plans would
         leave it if none was read."""
         if not groups:
-            return [planned.store.figures() for planned in self.planned]
+            return [store.figures() for store in self.planned]
         return [store.figures() for store in self._stores_in(groups)]
 
     def _stores_in(self, groups: Mapping[str, Group]) -> Iterator[DiskStore]:
@@ -118,13 +123,13 @@ class PoolSpace:
                 yield _store(pool, _disks_of(group, pool, one.domains))
 
 
-def _store(pool: Volume, disks: Mapping[str, PromisedDisk], freed: int = 0) -> DiskStore:
+def _store(pool: Volume, disks: Mapping[str, PromisedDisk]) -> DiskStore:
     return DiskStore(
         name=pool.path,
         what=f"the thin pool {pool.path}",
         remedy=REMEDY,
         size=pool.size,
-        free=pool.size - _part(pool) + freed,
+        free=_free(pool),
         disks=list(disks.values()),
     )
 
@@ -138,6 +143,10 @@ def _disks_of(
         for one in group.volumes.values()
         if one.pool == pool.name
     }
+
+
+def _free(pool: Volume) -> int:
+    return pool.size - _part(pool)
 
 
 def _part(volume: Volume) -> int:

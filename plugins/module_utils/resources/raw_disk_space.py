@@ -30,9 +30,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_it
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
     DiskStore,
-    PlannedStore,
     PromisedDisk,
-    problem_of,
+    problem_of_stores,
+    smaller_limit,
     warnings_of_stores,
 )
 
@@ -57,9 +57,9 @@ class FileSystemSpace:
     images: List[PromisedDisk] = field(default_factory=list)
     """Those that will be there."""
     added: int = 0
-    """Bytes that the plans so far promise more than before; negative for less."""
+    """See DiskStore."""
     limit: Optional[float] = None
-    """The smallest ``max_overcommit`` of the images that it gets or that grow."""
+    """See DiskStore."""
 
     @classmethod
     def read(cls, point: str, directory: str) -> FileSystemSpace:
@@ -77,6 +77,8 @@ class FileSystemSpace:
             size=self.size,
             free=self.free,
             disks=disks,
+            added=self.added,
+            limit=self.limit,
         )
 
 
@@ -103,8 +105,8 @@ class ImageSpace:
         if needed > space.free:
             raise ImageError(
                 f"cannot preallocate {image.path}: it needs {needed} more bytes, but "
-                f"{max(space.free, 0)} are free in {directory} after the other changes of this "
-                "call; free some space, or set allocation: sparse"
+                f"{space.free} are free in {directory} after the other changes of this call; free "
+                "some space, or set allocation: sparse"
             )
         space.free -= max(needed, 0)
 
@@ -141,8 +143,8 @@ class ImageSpace:
         space.images.append(disk)
         space.added += added
         self._changes = self._changes or added != 0
-        if added > 0 and item.max_overcommit is not None:
-            space.limit = min(space.limit or item.max_overcommit, item.max_overcommit)
+        if added > 0:
+            space.limit = smaller_limit(space.limit, item.max_overcommit)
 
     def _space_of(self, directory: str, device: int) -> FileSystemSpace:
         """That of the file system with the files of this number, on which the directory is."""
@@ -159,21 +161,20 @@ class ImageSpace:
     # ---- once all images are planned ----
 
     def warnings(self) -> List[str]:
-        """One for each file system whose images cannot all be filled."""
-        return warnings_of_stores(self._planned)
+        """See Resource.warnings."""
+        return warnings_of_stores(self._stores.values())
 
     def problem(self) -> Optional[str]:
-        """The errors of the file systems on which the plans promise more than is allowed."""
-        return problem_of(self._planned)
+        """See Resource.problem."""
+        return problem_of_stores(self._stores.values())
 
     def figures(self) -> List[State]:
         """Of each file system. In check mode, as the plans would leave it."""
-        if self._changes and not self._pending.check_mode:
-            return [store.figures() for store in self._stores_now()]
-        return [store.figures() for _space, store in self._stores]
+        now = self._changes and not self._pending.check_mode
+        return [store.figures() for store in (self._stores_now() if now else self._stores.values())]
 
     @cached_property
-    def _stores(self) -> List[Tuple[FileSystemSpace, DiskStore]]:
+    def _stores(self) -> Dict[int, DiskStore]:
         """The file systems with images of the call, as the plans leave them. One that says nothing
         of its size, such as ramfs, has no limit that is known."""
         spaces = {
@@ -182,17 +183,14 @@ class ImageSpace:
         others: Dict[int, List[PromisedDisk]] = defaultdict(list)
         for device, disk in self._others() if spaces else ():
             others[device].append(disk)
-        return [
-            (space, space.store([*space.images, *others[device]]))
+        return {
+            device: space.store([*space.images, *others[device]])
             for device, space in spaces.items()
-        ]
-
-    @property
-    def _planned(self) -> List[PlannedStore]:
-        return [PlannedStore(store, space.added, space.limit) for space, store in self._stores]
+        }
 
     def _stores_now(self) -> Iterator[DiskStore]:
-        for space, store in self._stores:
+        for device, store in self._stores.items():
+            space = self._spaces[device]
             with suppress(OSError):
                 now = FileSystemSpace.read(space.point, space.directory)
                 yield now.store(list(_disks_now(store.disks)))

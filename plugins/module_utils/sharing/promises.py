@@ -65,6 +65,10 @@ class DiskStore:
     free: int
     """Bytes that the disks can still take."""
     disks: Sequence[PromisedDisk] = ()
+    added: int = 0
+    """Bytes that the plans of a call promise more than before; negative for less."""
+    limit: Optional[float] = None
+    """The option ``max_overcommit`` of what is added, see smaller_limit."""
 
     @cached_property
     def taken(self) -> int:
@@ -100,19 +104,22 @@ class DiskStore:
         }
 
     def warning(self) -> Optional[str]:
-        """What the user should know; None if all disks can be filled."""
-        if not self.excess:
+        """What the user should know; None if all disks can be filled, and if that is an error."""
+        if not self.excess or self.problem():
             return None
         return f"{self._promises()}; a guest that fills its disk gets I/O errors; {self.remedy}"
 
-    def problem(self, limit: float) -> Optional[str]:
-        """The error if more is promised than ``limit`` times what there is for disks."""
-        allowed = int((self.taken + self.free) * limit)
+    def problem(self) -> Optional[str]:
+        """The error if more is promised than the limit allows. A call that promises no more than
+        before does no harm: a host that is as it was can be provisioned again."""
+        if self.limit is None or self.added <= 0:
+            return None
+        allowed = int((self.taken + self.free) * self.limit)
         if self.promised <= allowed:
             return None
         return (
             f"{self._promises()}; its disks would have {format_about(self.promised)} in all, and "
-            f"max_overcommit: {limit:g} allows {format_about(allowed)}; {self.remedy}, or increase "
+            f"max_overcommit: {self.limit:g} allows {format_about(allowed)}; {self.remedy}, or increase "
             "max_overcommit"
         )
 
@@ -129,40 +136,6 @@ class DiskStore:
         )
 
 
-@dataclass(frozen=True)
-class PlannedStore:
-    """A store as plans leave it."""
-
-    store: DiskStore
-    added: int
-    """Bytes that the plans promise more than before; negative for less."""
-    limit: Optional[float]
-    """The smallest ``max_overcommit`` of the disks that it gets or that grow."""
-
-    @property
-    def problem(self) -> Optional[str]:
-        """The error if the plans promise more than is allowed. Plans that promise no more than
-        before are none: what there is stays as it is."""
-        if self.limit is None or self.added <= 0:
-            return None
-        return self.store.problem(self.limit)
-
-    @property
-    def warning(self) -> Optional[str]:
-        """What the user should know; None if all disks can be filled, or for an error."""
-        return None if self.problem else self.store.warning()
-
-
-def problem_of(stores: Iterable[PlannedStore]) -> Optional[str]:
-    """The errors of all stores, a line each."""
-    return "\n".join(store.problem for store in stores if store.problem) or None
-
-
-def warnings_of_stores(stores: Iterable[PlannedStore]) -> List[str]:
-    """The warnings of all stores."""
-    return [store.warning for store in stores if store.warning]
-
-
 def checked_limit(limit: Optional[float]) -> Optional[float]:
     """The option ``max_overcommit``. Raises PromiseError if it is not a number of at least 1."""
     if limit is not None and not 1 <= limit < math.inf:
@@ -171,3 +144,20 @@ def checked_limit(limit: Optional[float]) -> Optional[float]:
             "1.5 half as much again"
         )
     return limit
+
+
+def smaller_limit(first: Optional[float], second: Optional[float]) -> Optional[float]:
+    """Of the limits of two disks on a store, the one that counts; None is no limit."""
+    return min((one for one in (first, second) if one is not None), default=None)
+
+
+def warnings_of_stores(stores: Iterable[DiskStore]) -> List[str]:
+    """For Resource.warnings: one for each store whose disks cannot all be filled."""
+    return [warning for warning in (store.warning() for store in stores) if warning]
+
+
+def problem_of_stores(stores: Iterable[DiskStore]) -> Optional[str]:
+    """For Resource.problem: the errors of all stores, a line each."""
+    return (
+        "\n".join(problem for problem in (store.problem() for store in stores) if problem) or None
+    )
