@@ -119,8 +119,8 @@ class DiskStore:
             return None
         return (
             f"{self._promises()}; its disks would have {format_about(self.promised)} in all, and "
-            f"max_overcommit: {self.limit:g} allows {format_about(allowed)}; {self.remedy}, or increase "
-            "max_overcommit"
+            f"max_overcommit: {self.limit:g} allows {format_about(allowed)}; {self.remedy}, or "
+            "increase max_overcommit"
         )
 
     def _promises(self) -> str:
