@@ -25,6 +25,7 @@ NEEDED = [
     "udev",
     "xfsprogs",
     "xorriso",
+    "zstd",
 ]
 XL_PARSER = {"bookworm": "libxenmisc4.17", "trixie": "libxenmisc4.20"}
 """Debian's release to its package with libxlutil, with which our parsers are compared."""

@@ -102,15 +102,25 @@ options:
     type: raw
   source:
     description:
-      - The absolute path of an image on the managed host, which is copied to a new image. With
-        O(filesystem), of a directory whose content is copied into the new file system. An image that
-        exists is not written again, even if the source has changed.
+      - The absolute path of an image or block device on the managed host, which is copied to a new
+        image. With O(filesystem), of a directory whose content is copied into the new file system. An
+        image that exists is not written again, even if the source has changed.
       - Holes remain holes. If the file system supports it, both images share their blocks until one
-        of them is written.
+        of them is written. Of a block device, zeros become holes.
+      - A file compressed by C(gzip), C(xz), C(bzip2) or C(zstd), by its signature, is uncompressed,
+        and zeros become holes. It may have several streams. For C(zstd), the managed host needs that program
+        (package C(zstd)). What is in it must be a raw image, so a compressed qcow2 image or tar
+        archive is rejected. With O(source_format=raw), the file is copied as it is.
+      - How large the content is, and that it is undamaged, is found by uncompressing the file once more
+        before anything is changed, in check mode too. That takes as long as the copy, but only once
+        for all images of a call, and only if one of them does not exist yet. More than O(size), or
+        without it more than the file system of the image has in all, is an error. So is more data
+        than the file system has free.
+      - A compressed block device is not uncompressed, because a guest may have written to it.
       - O(size) must not be smaller than the source. The rest is a hole. If the source does not end
         with a whole sector of 512 bytes, the sector is padded with zeros.
       - A source in use gives a warning, because data that is written during the copy may be missing
-        in it.
+        in it. A block device that the new image itself would lie on is rejected.
       - A directory is read on its own file system only, without following links. It is rejected if
         it contains anything but files, directories and symbolic links, a world-writable directory, or
         the mount point of another file system, and if it changes while it is copied. Hard links
@@ -120,8 +130,9 @@ options:
     description:
       - Format of O(source). It is never guessed, because a guest can write an image of another
         format into its raw disk, which refers to any file of the host.
-      - If this is omitted, the source must be raw. It is rejected if it has the signature of another
-        format, such as qcow2, or of a compressed file or an archive. The error names the format.
+      - If this is omitted, the source must be raw, or a compressed raw image (see O(source)). It is
+        rejected if it has the signature of another format, such as qcow2, or of an archive. The error
+        names the format.
       - An explicit V(raw) copies every byte whatever signature the source has. Set it for a tar archive
         that a MirageOS unikernel reads.
       - Any other format needs C(qemu-img) on the managed host (package C(qemu-utils) on Debian).
@@ -317,6 +328,17 @@ EXAMPLES = r"""
     path: /srv/xen/db/root.raw
     source: /srv/xen/base/debian.raw
     size: 8GiB
+
+- name: Uncompress an image, such as a distribution offers, and make it larger
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/root.raw
+    source: /srv/xen/base/debian.raw.xz
+    size: 8GiB
+
+- name: Copy a logical volume to an image
+  xen.blockdev.xen_raw_disk:
+    path: /srv/xen/web/old.raw
+    source: /dev/vg0/web-old
 
 - name: Convert an image in another format
   xen.blockdev.xen_raw_disk:

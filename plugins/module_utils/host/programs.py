@@ -36,6 +36,7 @@ PACKAGES = {
     "udevadm": "udev",
     "xl": "xen-utils",
     "xorriso": "xorriso",
+    "zstd": "zstd",
 }
 """Program to the package of Debian that has it."""
 

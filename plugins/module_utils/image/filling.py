@@ -5,14 +5,16 @@
 from __future__ import annotations
 
 import os
+import stat
 from dataclasses import dataclass
 from functools import partial
 from typing import AbstractSet, Any, Callable, Mapping, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import is_file_path
+from ansible_collections.xen.blockdev.plugins.module_utils.host.files import is_file_path, resolved
 from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
 from ansible_collections.xen.blockdev.plugins.module_utils.image import source as image_source
+from ansible_collections.xen.blockdev.plugins.module_utils.image.compressed import CompressedContent
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import FileSystem
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system_options import (
     FileSystemOptions,
@@ -44,6 +46,20 @@ class ContentOptions:
 
 
 @dataclass(frozen=True)
+class Room:
+    """What a new disk takes its blocks from: a file system, a volume group or a thin pool."""
+
+    name: str
+    """For messages: ``the file system of /srv``."""
+    size: Optional[int]
+    """Bytes in all; None if that is not known."""
+    free: Optional[int]
+    """Bytes; None if that is not known."""
+    devices: AbstractSet[int] = frozenset()
+    """The numbers (st_rdev) of the block devices that it is on, as far as they are known."""
+
+
+@dataclass(frozen=True)
 class Destination:
     """The disk that is created."""
 
@@ -55,6 +71,8 @@ class Destination:
     """Bytes that the user wants; None for as many as the content needs."""
     kind: str
     """What kind of disk, for the sentence of the action: ``sparse``."""
+    room: Callable[[], Room]
+    """Asked only if the content makes it matter."""
     rounded: Callable[[int], int] = int
     """From the bytes that are needed to the bytes that such a disk then has."""
 
@@ -121,7 +139,7 @@ def _file_system(new: Destination, file_system: FileSystem) -> Filling:
 
 
 def _copy(new: Destination, source: Source) -> Filling:
-    what = f"copy {source.path} to {new.path}"
+    what = f"{'uncompress' if source.content else 'copy'} {source.path} to {new.path}"
     size = new.rounded(source.size if new.size is None else new.size)
     if size < source.size:
         raise ImageError(
@@ -130,12 +148,23 @@ def _copy(new: Destination, source: Source) -> Filling:
         )
     if size == 0:
         raise ImageError(f"cannot create {new.path}: its source {source.path} is empty; set size")
+    if source.content:
+        with explained(f"cannot {what}"):
+            _check_room(new.room(), source.content)
     return Filling(
         sentence=f"{what}, {format_size(size)}, {new.kind}",
         size=size,
         fill=partial(image_source.copy, source),
         source=source,
     )
+
+
+def _check_room(room: Room, content: CompressedContent) -> None:
+    if room.free is not None and content.data > room.free:
+        raise ImageError(
+            f"uncompressed, the source has {format_size(content.data)} of data, but {room.name} "
+            f"has only {format_size(room.free)} free; free some space"
+        )
 
 
 def _required_size(new: Destination) -> int:
@@ -163,7 +192,15 @@ def _find_source(
             f"cannot create {new.path}: its source {path} is a directory; set filesystem to copy "
             "its content into a file system, or set source to an image"
         )
-    found = image_path.find(image_path.check_path(path, "source"))
+    device = _block_device(image_path.check_path(path, "source"))
+    if device:
+        if device.st_rdev in new.room().devices:
+            raise ImageError(
+                f"cannot create {new.path}: {new.room().name} is on its source {path}, which would "
+                "be copied into itself; choose another path"
+            )
+        return image_source.read(path, source_format, device)
+    found = image_path.find(path)
     if not isinstance(found, Image):
         raise ImageError(f"cannot create {new.path}: its source {path} does not exist")
     if file_id(found.status) in deleted:
@@ -171,4 +208,16 @@ def _find_source(
             f"cannot create {new.path}: the same call deletes its source {path} before the copy; "
             "delete it in a later task"
         )
-    return image_source.read(path, source_format, found.status)
+    return image_source.read(path, source_format, found.status, lambda: new.size or new.room().size)
+
+
+def _block_device(path: str) -> Optional[os.stat_result]:
+    """The status of the block device at ``path``; None if there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    if not stat.S_ISBLK(status.st_mode):
+        return None
+    # Which refuses a link that somebody else may have put into the way.
+    return os.stat(resolved(path))

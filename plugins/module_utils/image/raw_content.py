@@ -9,7 +9,7 @@ import stat
 from contextlib import contextmanager, suppress
 from typing import Iterator, Optional, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.image import signatures
 from ansible_collections.xen.blockdev.plugins.module_utils.image.signatures import Signature
@@ -56,17 +56,17 @@ def head_and_tail(descriptor: int) -> Tuple[bytes, bytes]:
 
 
 def _signature(path: str, status: os.stat_result) -> Optional[Signature]:
-    with _opened_same(path, status) as descriptor:
+    with opened_same(path, status) as descriptor:
         return signatures.of_image(*head_and_tail(descriptor))
 
 
 @contextmanager
-def _opened_same(path: str, status: os.stat_result) -> Iterator[int]:
-    """The file at ``path``, if it is still the same. Opening a fifo in its place would block, so it
-    is checked first."""
+def opened_same(path: str, status: os.stat_result) -> Iterator[int]:
+    """The file or block device at ``path``, if it is still the same, open for reading. Opening a
+    fifo in its place would block, so it is checked first. Raises ImageError, and OSError."""
     with opened(path, os.O_PATH) as place:
         if file_id(os.fstat(place)) != file_id(status):
-            raise BlockdevError(f"{path} was replaced by another file in the meantime; run again")
+            raise ImageError(f"{path} was replaced by another file in the meantime; run again")
         # O_NONBLOCK: do not wait for a medium in an optical drive, and do not close its tray.
         blocking = 0 if stat.S_ISREG(status.st_mode) else os.O_NONBLOCK
         with opened(by_number(place), os.O_RDONLY | blocking) as descriptor:

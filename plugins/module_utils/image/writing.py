@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import os
+from typing import Iterator, Tuple
 
 COPY_CHUNK = 8 * 1024**2
 """Bytes that are read and written at once if the kernel cannot copy by itself."""
@@ -17,13 +18,23 @@ _ZEROS = bytes(PIECE)
 
 def write_data(descriptor: int, data: bytes, position: int) -> None:
     """Write ``data`` at the offset ``position``, but not the zeros in it. Raises OSError."""
-    view, start = memoryview(data), 0
-    for at in range(0, len(data), PIECE):
-        piece = data[at : at + PIECE]
+    view = memoryview(data)
+    for start, end in parts_with_data(data, position):
+        _write_all(descriptor, view[start:end], position + start)
+
+
+def parts_with_data(data: bytes, position: int) -> Iterator[Tuple[int, int]]:
+    """Start and end, in ``data``, of what is to be written of it at the offset ``position``: all
+    but the pieces that are nothing but zeros."""
+    start = 0
+    for at in range(-(position % PIECE), len(data), PIECE):
+        piece = data[max(at, 0) : at + PIECE]
         if piece == _ZEROS[: len(piece)]:
-            _write_all(descriptor, view[start:at], position + start)
+            if start < at:
+                yield start, at
             start = at + PIECE
-    _write_all(descriptor, view[start:], position + start)
+    if start < len(data):
+        yield start, len(data)
 
 
 def _write_all(descriptor: int, data: memoryview, position: int) -> None:

@@ -18,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
+from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     Directories,
     check_writable,
@@ -27,7 +28,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
 from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
 from ansible_collections.xen.blockdev.plugins.module_utils.image import filling as image_filling
 from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
-from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import Destination, Filling
+from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import (
+    Destination,
+    Filling,
+    Room,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import File, file_id
@@ -124,7 +129,8 @@ class RawImages(Resource[RawDiskItem]):
         with explained(f"cannot create {image.path}"):
             directories = self._directories.plan(image.directory, item.parents)
         check_writable(existing, f"create {image.path}")
-        new = Destination(image.path, image.file, item.size, item.allocation)
+        room = partial(_room, existing)
+        new = Destination(image.path, image.file, item.size, item.allocation, room)
         filling = image_filling.plan(item.content, new, self._deleted)
         file_actions.check_limit(image, existing, filling.size)
         if item.full:
@@ -245,6 +251,18 @@ def _require_raw(item: RawDiskItem, image: Image, sentence: str) -> None:
 
 def _from_to(image: Image, size: int) -> str:
     return f"{image.path} from {format_size(image.size)} to {format_size(size)}"
+
+
+def _room(directory: str) -> Room:
+    """The file system of a directory."""
+    status, device = os.statvfs(directory), os.stat(directory).st_dev
+    is_known = status.f_blocks > 0  # which some network file systems do not tell
+    return Room(
+        name=f"the file system of {directory}",
+        size=status.f_blocks * status.f_frsize if is_known else None,
+        free=status.f_bavail * status.f_frsize if is_known else None,
+        devices=block_device.below(device) | {device},
+    )
 
 
 # ---- states ----

@@ -55,8 +55,11 @@ class ImageUsers:
         self._refuse(f"delete {image.path}", [*naming, *users])
 
     def warnings_of_copy(self, source: Source) -> List[str]:
-        """What the user should know of copying an image in use."""
-        users = self._usage.of_file(source.status, path=source.path)
+        """What the user should know of copying an image or block device in use."""
+        if source.is_device:
+            users = self._usage.of_device(source.status.st_rdev)
+        else:
+            users = self._usage.of_file(source.status, path=source.path)
         if not users:
             return []
         return [

@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Optional, Union
+from typing import Any, Dict, Iterator, Optional, Union
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files
@@ -49,6 +50,20 @@ def filled(
     with files.opened(str(new), os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
         file_system.fill(NewFile(descriptor, file_system.size if size is None else size, full))
     return new
+
+
+@contextmanager
+def loop_device(image: Path) -> Iterator[str]:
+    """A loop device of our own."""
+    command = ["losetup", "--find", "--show", str(image)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    device = done.stdout.strip()
+    if not device:
+        pytest.skip("no loop devices here")
+    try:
+        yield device
+    finally:
+        ran("losetup", "--detach", device)
 
 
 def ran(*command: str, **options: Any) -> str:

@@ -5,10 +5,9 @@
 from __future__ import annotations
 
 import os
-import subprocess
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Iterator, Optional
+from typing import Iterator
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
@@ -27,6 +26,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentuti
     Content,
     blkid,
     directory,
+    loop_device,
     needs,
     ran,
 )
@@ -46,29 +46,14 @@ CHECKS = {
 }
 
 
-def loop_device(image: Path) -> Optional[str]:
-    """A device of our own, None where there can be none."""
-    if os.geteuid() != 0:
-        return None
-    command = ["losetup", "--find", "--show", str(image)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.stdout.strip() or None
-
-
 @contextmanager
 def new_device(image: Path, size: int) -> Iterator[NewDevice]:
     """A device of zeros, whose bytes are those of ``image`` afterwards."""
     with opened(str(image), os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
         os.truncate(descriptor, size)
-    device = loop_device(image)
-    if device is None:
-        pytest.skip("no loop devices here")
-    try:
-        with opened(device, os.O_RDWR) as descriptor:
-            yield NewDevice(descriptor, size, device)
-            os.fsync(descriptor)
-    finally:
-        ran("losetup", "--detach", device)
+    with loop_device(image) as device, opened(device, os.O_RDWR) as descriptor:
+        yield NewDevice(descriptor, size, device)
+        os.fsync(descriptor)
 
 
 @needs("mke2fs", "mkfs.vfat", "mkfs.xfs", "mkswap", "xorriso", "blkid", "losetup")

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from typing import Any, List, Tuple
+from typing import Any
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.image import writing
@@ -32,14 +32,11 @@ def test_reads_back_and_leaves_out_zeros(start: bytes, end: bytes, position: int
         file.truncate(position + len(data))
         writing.write_data(file.fileno(), data, position)
         assert file.read() == bytes(position) + data
-    assert zero_pieces(data) == [
-        at for at in range(0, len(data), 4) if not covered(written, position + at)
-    ]
-
-
-def zero_pieces(data: bytes) -> List[int]:
-    return [at for at in range(0, len(data), 4) if not any(data[at : at + 4])]
-
-
-def covered(written: List[Tuple[int, bytes]], position: int) -> bool:
-    return any(at <= position < at + len(data) for at, data in written)
+    disk = bytes(position) + data
+    covered = {at + step for at, view in written for step in range(len(view))}
+    assert covered == {
+        at
+        for start in range(0, len(disk), 4)
+        if any(disk[start : start + 4])
+        for at in range(max(start, position), min(start + 4, len(disk)))
+    }
