@@ -33,6 +33,7 @@ ORDER = (
     "image",
     "config",
     "sharing",
+    "survey",
     "inventory",
     "mirage",
     "resources",
@@ -77,6 +78,8 @@ PURE = {
     "mirage/results",
     "mirage/tests",
     "resources/vbd_attach_item",
+    "survey/model",
+    "survey/record",
 }
 ANSIBLE = {"converge/run", "converge/file_attributes"}
 """The files that import Ansible."""
