@@ -106,7 +106,7 @@ class SaveFile:
 
 
 @dataclass(frozen=True)
-class ConfiguredDisk:
+class DiskInConfig:
     """A disk in a config."""
 
     config: str
@@ -137,7 +137,7 @@ class ConfiguredDisk:
 
 
 @dataclass(frozen=True)
-class AttachedDisk:
+class DiskInGuest:
     """A disk that a running domain has: its frontend and its backend in xenstore.
 
     The keys that xen_vbd_info has too are the same there.
@@ -211,9 +211,9 @@ class SurveyedDisk:
     """The slot; None for a disk of a config that cannot be read."""
     vdev: Optional[str]
     """The slot as it is written: in the running guest, or else in the first config."""
-    configured: Tuple[ConfiguredDisk, ...] = ()
+    configured: Tuple[DiskInConfig, ...] = ()
     """One for each config that has it."""
-    attached: Tuple[AttachedDisk, ...] = ()
+    attached: Tuple[DiskInGuest, ...] = ()
     """Empty as well if the running guests are not known: see Survey.guests."""
     saved: Tuple[DiskInSave, ...] = ()
 
@@ -382,9 +382,7 @@ class DiskStorage:
         self, other: DiskStorage, own: FrozenSet[DataIdentity], theirs: FrozenSet[DataIdentity]
     ) -> bool:
         return not (
-            own.isdisjoint(theirs)
-            and theirs.isdisjoint(self.below)
-            and own.isdisjoint(other.below)
+            own.isdisjoint(theirs) and theirs.isdisjoint(self.below) and own.isdisjoint(other.below)
         )
 
 

@@ -56,22 +56,16 @@ def survey_of(value: object) -> Survey:
 def _read_as(kind: Any, value: Any, place: str) -> Any:
     """``value`` as the type ``kind``: a dataclass, Optional, Tuple, Dict or a plain type."""
     origin, arguments = getattr(kind, "__origin__", None), getattr(kind, "__args__", ())
-    if kind is Any:
-        return value
     if origin is Union:
         return None if value is None else _read_as(arguments[0], value, place)
     if origin is tuple:
         _require(list, value, place)
         return tuple(_read_as(arguments[0], one, f"{place}[{n}]") for n, one in enumerate(value))
-    if origin is dict:
-        _require(Mapping, value, place)
-        return dict(value)
     if is_dataclass(kind):
         _require(Mapping, value, place)
         return _reader(kind)(value, place)
-    if kind is float and isinstance(value, int):
-        return float(value)
-    _require(kind, value, place)
+    if kind is not Any:
+        _require(dict if origin is dict else kind, value, place)
     return value
 
 
@@ -97,7 +91,8 @@ def _reader(kind: Any) -> Callable[[Mapping[str, Any], str], Any]:
 
 
 def _require(kind: Any, value: Any, place: str) -> None:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+    accepted = (int, float) if kind is float else kind
+    if not isinstance(value, accepted) or (kind in (int, float) and isinstance(value, bool)):
         raise SurveyError(
             f"{place} is of type {type_name(value)}: is it from xen_disks_info, unchanged?"
         )
