@@ -15,7 +15,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import open_file
 SWAPS = "/proc/swaps"
 
 
-class Mount(NamedTuple):
+class MountEntry(NamedTuple):
     """A mount, as proc_pid_mountinfo(5) describes it."""
 
     device: int
@@ -39,15 +39,14 @@ class Mount(NamedTuple):
         return None
 
 
-def all_in(mountinfo: str) -> Iterator[Mount]:
-    """The mounts in the file ``mountinfo``, in the order in which they were made. Raises OSError.
-    """
+def all_in(mountinfo: str) -> Iterator[MountEntry]:
+    """The mounts in the file ``mountinfo``, oldest first. Raises OSError."""
     with open(mountinfo, "rb") as lines:
         for line in lines:
             fields = os.fsdecode(line).rstrip("\n").split(" ")
             kind = fields.index("-") + 1
             major, minor = fields[2].split(":")
-            yield Mount(
+            yield MountEntry(
                 device=os.makedev(int(major), int(minor)),
                 root=unescaped(fields[3]),
                 point=unescaped(fields[4]),

@@ -124,8 +124,7 @@ def _specifiers(text: str) -> str:
 
 
 def image_in(text: str) -> Optional[str]:
-    """The path of the image that a unit with this text binds; None if ``content`` has not made it.
-    """
+    """The path of the image that a unit with this text binds; None if it has none."""
     match = _IMAGE.search(text)
     if match is None:
         return None
