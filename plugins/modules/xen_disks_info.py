@@ -512,7 +512,7 @@ host:
               description: Path of its disk, for a partition.
               type: str
               returned: success
-            on:
+            made_of:
               description: Paths of the devices directly below it.
               type: list
               elements: str

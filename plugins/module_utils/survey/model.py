@@ -309,7 +309,7 @@ class StorageDevice:
     mapper_uuid: Optional[str] = None
     partition_of: Optional[str] = None
     """The path of its disk, for a partition."""
-    on: Tuple[str, ...] = ()
+    made_of: Tuple[str, ...] = ()
     """The paths of the devices directly below it: paths of a LUN, physical volumes."""
     volume: Optional[VolumeName] = None
 
