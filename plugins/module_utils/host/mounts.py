@@ -8,8 +8,7 @@ import os
 import re
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Iterator, List, Optional, Sequence, Tuple
+from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host import open_files
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import MOUNTS, opened
@@ -17,8 +16,63 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import MOU
 SWAPS = "/proc/swaps"
 
 
-@dataclass(frozen=True)
-class MountPoint:
+class MountEntry(NamedTuple):
+    """A mount, as proc_pid_mountinfo(5) describes it."""
+
+    id: str
+    device: int
+    """The number of its file system (st_dev), which may be one of the file system's own making."""
+    root: str
+    """The directory of the file system that is mounted."""
+    point: str
+    type: str
+    source: str
+    """A block device, what a server exports, or any other word."""
+    mount_options: Tuple[str, ...]
+    """Of this mount alone."""
+    super_options: Tuple[str, ...]
+    """Of its file system, in their order and escaped as they are."""
+
+    @property
+    def options(self) -> FrozenSet[str]:
+        """Of the mount and of its file system."""
+        return frozenset([*self.mount_options, *self.super_options])
+
+    @property
+    def source_rdev(self) -> Optional[int]:
+        """The number of the block device that is its source; None if it is none."""
+        if self.source.startswith("/"):
+            with suppress(OSError, ValueError):
+                status = os.stat(self.source)
+                return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
+        return None
+
+
+def entry_of(line: str) -> MountEntry:
+    """The mount in a line of mountinfo."""
+    fields = line.rstrip("\n").split(" ")
+    kind = fields.index("-") + 1
+    major, minor = fields[2].split(":")
+    return MountEntry(
+        id=fields[0],
+        device=os.makedev(int(major), int(minor)),
+        root=unescaped(fields[3]),
+        point=unescaped(fields[4]),
+        type=fields[kind],
+        source=unescaped(fields[kind + 1]),
+        mount_options=tuple(fields[5].split(",")),
+        super_options=tuple(fields[kind + 2].split(",")),
+    )
+
+
+def all_in(mountinfo: str) -> Iterator[MountEntry]:
+    """The mounts in the file ``mountinfo``, oldest first. Raises OSError."""
+    with open(mountinfo, "rb") as lines:
+        for line in lines:
+            yield entry_of(os.fsdecode(line))
+
+
+class MountPoint(NamedTuple):
     """Where a file system is mounted."""
 
     device: int
@@ -30,47 +84,31 @@ class MountPoint:
 def mount_of(directory: str) -> MountPoint:
     """The mount through which ``directory`` is reached. Raises OSError."""
     with opened(directory, os.O_PATH) as descriptor:
-        mount, device = mount_id(descriptor), os.fstat(descriptor).st_dev
-    with open(MOUNTS, "rb") as mountinfo:
-        for line in mountinfo:
-            fields = os.fsdecode(line).split(" ")
-            if fields[0] == mount:
-                return MountPoint(device_of_mount(fields), unescaped(fields[4]))
+        mount_id, device = id_of_mount(descriptor), os.fstat(descriptor).st_dev
+    for mount in all_in(MOUNTS):
+        if mount.id == mount_id:
+            return MountPoint(mount.device, mount.point)
     # It has just been unmounted.
     return MountPoint(device, directory)
 
 
-def mount_id(descriptor: int) -> str:
-    """What begins the line of the mount in mountinfo through which ``descriptor`` was opened. No
-    path says that as surely: another mount may hide a part of it."""
+def id_of_mount(descriptor: int) -> str:
+    """The id of the mount through which ``descriptor`` was opened. No path says that as surely:
+    another mount may hide a part of it."""
     with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info:
         found = re.search(r"^mnt_id:\s*(\d+)$", info.read(), re.MULTILINE)
     return found[1] if found else ""
 
 
-def device_of_mount(fields: Sequence[str]) -> int:
-    """The number of the file system in a line of mountinfo."""
-    major, minor = fields[2].split(":")
-    return os.makedev(int(major), int(minor))
-
-
 def read(mountinfo: str) -> Iterator[Tuple[int, str]]:
-    """Device number and mount point of each mount in ``mountinfo`` (proc_pid_mountinfo(5)).
+    """Device number and mount point of each mount in ``mountinfo``.
 
     btrfs shows a device number of its own making, so the mount's source counts as well.
     """
-    with open(mountinfo, "rb") as lines:
-        for line in lines:
-            fields = os.fsdecode(line).split(" ")
-            mount_point = unescaped(fields[4])
-            rdevs = {device_of_mount(fields)}
-            source = unescaped(fields[fields.index("-") + 2])
-            if source.startswith("/"):
-                with suppress(OSError, ValueError):
-                    status = os.stat(source)
-                    rdevs.update({status.st_rdev} if stat.S_ISBLK(status.st_mode) else ())
-            for rdev in rdevs:
-                yield rdev, mount_point
+    for mount in all_in(mountinfo):
+        source = mount.source_rdev
+        for rdev in {mount.device, mount.device if source is None else source}:
+            yield rdev, mount.point
 
 
 def read_other_namespaces() -> Iterator[Tuple[int, str, str]]:

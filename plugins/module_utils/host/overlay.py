@@ -24,8 +24,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     opened,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import (
-    device_of_mount,
-    mount_id,
+    entry_of,
+    id_of_mount,
     unescaped,
 )
 
@@ -105,7 +105,7 @@ class Overlays:
     def _place(self, path: str) -> Tuple[str, Optional[_Mount]]:
         """The path without links, and the overlay that it is on, None for another file system."""
         with suppress(OSError, ValueError), opened(path, os.O_PATH) as descriptor:
-            mount = self._mounts.get(mount_id(descriptor))
+            mount = self._mounts.get(id_of_mount(descriptor))
             return os.readlink(by_number(descriptor)), mount
         return path, None
 
@@ -122,18 +122,17 @@ class Overlays:
 def parse(mountinfo: str) -> Iterator[Tuple[str, _Mount]]:
     """The overlays in a text of proc_pid_mountinfo(5), by the id of their mount."""
     for line in mountinfo.splitlines():
-        fields = line.split(" ")
-        kind = fields.index("-") + 1
-        if fields[kind] != "overlay":
+        mount = entry_of(line)
+        if mount.type != "overlay":
             continue
-        options = [_option(option) for option in fields[kind + 2].split(",")]
+        options = [_option(option) for option in mount.super_options]
         upper = [unescaped(value) for name, value in options if name == "upperdir"]
         yield (
-            fields[0],
+            mount.id,
             _Mount(
-                root=unescaped(fields[3]),
-                point=unescaped(fields[4]),
-                device=device_of_mount(fields),
+                root=mount.root,
+                point=mount.point,
+                device=mount.device,
                 layers=(*upper, *_lowers(options)),
                 has_upper=bool(upper),
             ),

@@ -34,6 +34,7 @@ ORDER = (
     "volume",
     "config",
     "sharing",
+    "survey",
     "inventory",
     "mirage",
     "resources",
@@ -81,6 +82,8 @@ PURE = {
     "resources/logical_volume_space",
     "resources/vbd_attach_item",
     "sharing/promises",
+    "survey/model",
+    "survey/record",
     "volume/names",
     "volume/report",
 }
