@@ -79,7 +79,7 @@ class PoolSpace:
             return None
         key = group.name, name
         if key not in self._pools:
-            self._pools[key] = _PlannedPool(group, pool, _disks_of(group, pool, {}))
+            self._pools[key] = _PlannedPool(group, pool, _volumes_in(group, pool, {}))
         return self._pools[key]
 
     # ---- once all volumes are planned ----
@@ -120,7 +120,7 @@ class PoolSpace:
             group = groups.get(group_name)
             pool = group.volumes.get(name) if group else None
             if group and pool and pool.data_percent is not None:
-                yield _store(pool, _disks_of(group, pool, one.domains))
+                yield _store(pool, _volumes_in(group, pool, one.domains))
 
 
 def _store(pool: Volume, disks: Mapping[str, PromisedDisk]) -> DiskStore:
@@ -134,7 +134,7 @@ def _store(pool: Volume, disks: Mapping[str, PromisedDisk]) -> DiskStore:
     )
 
 
-def _disks_of(
+def _volumes_in(
     group: Group, pool: Volume, domains: Mapping[str, Tuple[str, ...]]
 ) -> Dict[str, PromisedDisk]:
     """The volumes in the pool. What a snapshot shares with its origin counts for both."""

@@ -35,9 +35,9 @@ def test_the_mount_of_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
     (tmp_path / "mountinfo").write_text(MOUNTINFO)
     monkeypatch.setattr(mounts, "MOUNTS", str(tmp_path / "mountinfo"))
-    monkeypatch.setattr(mounts, "mount_id", lambda _descriptor: "37")
+    monkeypatch.setattr(mounts, "id_of_mount", lambda _descriptor: "37")
     assert mounts.mount_of(str(tmp_path)) == MountPoint(os.makedev(0, 31), "/srv/a b")
-    monkeypatch.setattr(mounts, "mount_id", lambda _descriptor: "3")
+    monkeypatch.setattr(mounts, "id_of_mount", lambda _descriptor: "3")
     assert mounts.mount_of(str(tmp_path)) == MountPoint(tmp_path.stat().st_dev, str(tmp_path))
 
 
