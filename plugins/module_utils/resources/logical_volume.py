@@ -20,9 +20,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     UnexpectedStateError,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import VolumeError, explained
-from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
+from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device, locks
 from ansible_collections.xen.blockdev.plugins.module_utils.image import filling as image_filling
-from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import Destination, Filling
+from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import (
+    Destination,
+    Filling,
+    Room,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
     logical_volume_actions as volume_actions,
 )
@@ -192,8 +196,8 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             _refuse_place(item.path)
             pool = _pool_of(item, group)
         stripes = item.stripes or 1
-        rounded = partial(group.rounded, stripes=stripes)
-        new = Destination(item.path, item.path, item.size, item.kind, rounded)
+        room, rounded = partial(_room, group, pool), partial(group.rounded, stripes=stripes)
+        new = Destination(item.path, item.path, item.size, item.kind, room, rounded)
         filling = image_filling.plan(item.content, new, frozenset())
         if pool is None:
             with explained(f"cannot create {item.path}"):
@@ -377,6 +381,18 @@ def _pool_of(item: LogicalVolumeItem, group: Group) -> Optional[Volume]:
     if item.wipe or item.has_content:
         _require_zeroing(group, item.thin_pool)
     return pool
+
+
+def _room(group: Group, pool: Optional[Volume]) -> Room:
+    """What a new volume takes its extents from."""
+    devices: Set[int] = set()
+    for disk in group.physical:
+        with suppress(OSError):
+            rdev = os.stat(disk.path).st_rdev
+            devices |= {rdev, *block_device.below(rdev)}
+    if pool is None:
+        return Room(f"the volume group {group.name}", group.size, group.free, devices)
+    return Room(f"the thin pool {pool.path}", pool.size, pool.free, devices)
 
 
 def _require_zeroing(group: Group, name: Optional[str]) -> None:

@@ -75,7 +75,7 @@ class PoolSpace:
     def _pool(self, group: Group, name: str) -> Optional[_PlannedPool]:
         """None if nothing is known of its space, since it is not active."""
         pool = group.volumes[name]
-        if pool.data_percent is None:
+        if pool.free is None:
             return None
         key = group.name, name
         if key not in self._pools:
@@ -90,7 +90,7 @@ class PoolSpace:
         return [
             replace(
                 _store(one.pool, one.disks),
-                free=_free(one.pool) + one.freed,
+                free=(one.pool.free or 0) + one.freed,
                 added=one.added,
                 limit=one.limit,
             )
@@ -119,7 +119,7 @@ class PoolSpace:
         for (group_name, name), one in self._pools.items():
             group = groups.get(group_name)
             pool = group.volumes.get(name) if group else None
-            if group and pool and pool.data_percent is not None:
+            if group and pool and pool.free is not None:
                 yield _store(pool, _volumes_in(group, pool, one.domains))
 
 
@@ -129,7 +129,7 @@ def _store(pool: Volume, disks: Mapping[str, PromisedDisk]) -> DiskStore:
         what=f"the thin pool {pool.path}",
         remedy=REMEDY,
         size=pool.size,
-        free=_free(pool),
+        free=pool.free or 0,
         disks=list(disks.values()),
     )
 
@@ -139,16 +139,7 @@ def _volumes_in(
 ) -> Dict[str, PromisedDisk]:
     """The volumes in the pool. What a snapshot shares with its origin counts for both."""
     return {
-        one.name: PromisedDisk(one.path, one.size, _part(one), domains.get(one.name, ()))
+        one.name: PromisedDisk(one.path, one.size, one.used or 0, domains.get(one.name, ()))
         for one in group.volumes.values()
         if one.pool == pool.name
     }
-
-
-def _free(pool: Volume) -> int:
-    return pool.size - _part(pool)
-
-
-def _part(volume: Volume) -> int:
-    """The bytes that the volume has taken, or that are taken of the pool."""
-    return int(volume.size * (volume.data_percent or 0) / 100)

@@ -132,6 +132,17 @@ class Volume:
         return self.attributes[4:5] != "-"
 
     @property
+    def used(self) -> Optional[int]:
+        """The bytes that are in use of a thin pool, or those that a thin volume has taken; None if
+        that is not known, since it is not active."""
+        return None if self.data_percent is None else int(self.size * self.data_percent / 100)
+
+    @property
+    def free(self) -> Optional[int]:
+        """The bytes of a thin pool that its volumes can still take; None if that is not known."""
+        return None if self.used is None else self.size - self.used
+
+    @property
     def is_suspended(self) -> bool:
         """Whether its device makes everybody wait."""
         return self.attributes[4:5] in ("s", "S")

@@ -80,10 +80,10 @@ class LvmHost:
         changed nothing."""
         before = self.fake.read()
         announced = self.run(*volumes, check=True, **options)
-        assert announced.error is None
+        assert announced.error is None, announced.error
         assert self.fake.read() == before, "check mode has changed something"
         outcome = self.run(*volumes, **options)
-        assert outcome.error is None
+        assert outcome.error is None, outcome.error
         assert outcome.actions == announced.actions
         assert outcome.entries == announced.entries
         assert outcome.warnings == announced.warnings

@@ -7,10 +7,11 @@ Its groups are full of what others have left there.
 
 from __future__ import annotations
 
+import gzip
 import os
 import stat
 from pathlib import Path
-from typing import Any, Dict, List
+from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
@@ -134,6 +135,19 @@ def test_a_file_system(host: LvmHost, tmp_path: Path) -> None:
     assert entry["size"] == EXTENT
     assert content(host, "a").startswith(b"hello\0")
     assert SECRET not in content(host, "a")
+
+
+@pytest.mark.parametrize("pool", [None, "pool0"])
+def test_a_compressed_copy(host: LvmHost, tmp_path: Path, pool: Optional[str]) -> None:
+    host.fake.volume("pool0", 2, kind="pool")
+    source = tmp_path / "s.raw.gz"
+    source.write_bytes(gzip.compress(b"base" * 1024 + bytes(EXTENT)))
+    (entry,) = host.done({"volume": "a", "source": str(source), "thin_pool": pool})
+    assert entry["size"] == 2 * EXTENT
+    assert content(host, "a").startswith(b"base" * 1024 + bytes(4096))
+    source.write_bytes(gzip.compress(bytes(200 * EXTENT)))
+    message = host.refused({"volume": "b", "source": str(source), "thin_pool": pool})
+    assert f"uncompressed it has more than {'128KiB' if pool else '8MiB'}" in message
 
 
 def test_a_source_that_does_not_fit(host: LvmHost, tmp_path: Path) -> None:
