@@ -153,11 +153,9 @@ def smaller_limit(first: Optional[float], second: Optional[float]) -> Optional[f
 
 def warnings_of_stores(stores: Iterable[DiskStore]) -> List[str]:
     """For Resource.warnings: one for each store whose disks cannot all be filled."""
-    return [warning for warning in (store.warning() for store in stores) if warning]
+    return list(filter(None, (store.warning() for store in stores)))
 
 
 def problem_of_stores(stores: Iterable[DiskStore]) -> Optional[str]:
     """For Resource.problem: the errors of all stores, a line each."""
-    return (
-        "\n".join(problem for problem in (store.problem() for store in stores) if problem) or None
-    )
+    return "\n".join(filter(None, (store.problem() for store in stores))) or None
