@@ -164,6 +164,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             self._former_names.refuse_new(item.path)
             self._slots.refuse(item.slots, item.path)
             _refuse_place(item.path)
+            self._refuse_taken(group, volume_names.new_name(item.name))
             pool = _pool_of(item, group)
         stripes = item.stripes or 1
         rounded = partial(group.rounded, stripes=stripes)
@@ -190,6 +191,15 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             actions=[Action(filling.sentence, partial(volume_actions.create, volume))],
             warnings=[*filling.warnings, *self._warnings_of_copy(filling)],
         )
+
+    def _refuse_taken(self, group: Group, temporary: str) -> None:
+        """Raise VolumeError if a volume that stays has the name of one that is not complete."""
+        volume = group.volumes.get(temporary)
+        if volume and (group.is_shared or volume not in _leftovers(group)):
+            raise VolumeError(
+                f"there is {volume.path}, and it is not known who has left it there or works on "
+                "it; if it is not needed, remove it (lvremove)"
+            )
 
     def _warnings_of_copy(self, filling: Filling) -> List[str]:
         return self._sources.warnings_of_copy(filling.source) if filling.source else []
@@ -238,6 +248,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
                         f"its new extents cannot be wiped before it has them, because it is "
                         f"{volume.words}; set wipe: false if they may have data of others"
                     )
+                self._refuse_taken(group, volume_names.room_name(volume.name))
                 more = (size - volume.size) // group.extent_size
                 self._space.reserve(group, more, volume.stripes if volume.is_thick else 1)
         return Action(sentence, partial(volume_actions.extend, group, volume, size, item.wipe))
