@@ -131,10 +131,10 @@ def _wiped(group: Group, volume: Volume, size: int) -> Tuple[str, ...]:
 
 
 def _found(group: str, name: str) -> Volume:
-    groups = volume_lvm.read([group]).groups
-    if group not in groups or name not in groups[group].volumes:
+    found = volume_lvm.read([group]).group(group).volumes.get(name)
+    if found is None:
         raise VolumeError(f"another program removed the volume {group}/{name}; run again")
-    return groups[group].volumes[name]
+    return found
 
 
 def reduce(volume: Volume, extents: int, refuse_users: Callable[[Volume], None]) -> None:

@@ -711,6 +711,19 @@ def test_what_lvm_reports_is_believed_and_not_its_success(
     assert "is still there" in str(host.run({"volume": "b", "state": "absent"}).error)
 
 
+def test_says_so_if_what_it_has_done_cannot_be_read_back(
+    host: LvmHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = host.fake.behave
+    last = len(CREATED)
+    monkeypatch.setattr(host.fake, "behave", lambda: original(at=last, act="fail"))
+    outcome = host.run({"volume": "a", "size": EXTENT})
+    assert outcome.changed
+    assert outcome.error
+    assert "this host has no volume group vg0 (device-mapper: it did not work)" in outcome.error
+    assert sorted(host.fake.volumes()) == ["a"]
+
+
 def test_two_runs_do_not_share_the_lock(host: LvmHost) -> None:
     with open_volumes(Pending()):
         assert os.listdir(host.fake.home / "locks") == ["volumes"]
