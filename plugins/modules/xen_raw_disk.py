@@ -152,8 +152,10 @@ options:
   filesystem:
     description:
       - The file system or archive in a new image, on the whole disk without partitions. It has the
-        content of the directory O(source), or is empty without one. A swap area counts as one, too. The option has no effect on an
-        image that exists. When the image grows, the file system does not grow with it.
+        content of the directory O(source), or is empty without one. A swap area counts as a file
+        system, too.
+      - An image that exists is never formatted. If something else is on it, a warning says so. When
+        the image grows, the file system does not grow with it.
       - V(ext2), V(ext3) and V(ext4) have blocks of 4096 bytes and no blocks reserved for root. Files
         keep the owners, modes, times and extended attributes that they have in the directory; the
         topmost directory belongs to root. They need C(mke2fs) on the managed host (package
@@ -183,6 +185,7 @@ options:
         and 15 for V(swap). For V(iso9660), at most 32 ASCII characters. For V(vfat), at most 11 ASCII
         characters without any of C("*+,./:;<=>?[\]|); lower case is kept, although some systems do not
         expect it.
+      - The label of a file system that exists is not changed; if it is another one, a warning says so.
     type: str
   fat_sector_size:
     description:

@@ -25,7 +25,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     nearest,
     sync_directories,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
+from ansible_collections.xen.blockdev.plugins.module_utils.image import (
+    differences,
+    file_actions,
+    raw_content,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.image import filling as image_filling
 from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
 from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import (
@@ -177,7 +181,12 @@ class RawImages(Resource[RawDiskItem]):
             after={"size": size, "allocated": allocated},
             read_back=partial(_read_image, image, size),
             actions=actions,
-            warnings=_warnings_of_size(item, image, size),
+            warnings=[
+                *_warnings_of_size(item, image, size),
+                *differences.from_wanted(
+                    item.content.file_system, image.path, image.file, image.status
+                ),
+            ],
             file=image.file,
         )
 

@@ -70,6 +70,7 @@ PURE = {
     "image/header",
     "image/place",
     "image/signatures",
+    "image/superblock",
     "inventory/disk_plan",
     "inventory/domain_template",
     "inventory/options",
