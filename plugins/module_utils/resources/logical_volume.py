@@ -21,6 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import VolumeError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device, locks
+from ansible_collections.xen.blockdev.plugins.module_utils.image import differences
 from ansible_collections.xen.blockdev.plugins.module_utils.image import filling as image_filling
 from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import (
     Destination,
@@ -137,7 +138,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
 
     def figures(self) -> Figures:
         """See Resource.figures."""
-        return {"stores": self._pools.figures(self._after)}
+        return {"stores": self._pools.figures(self._after.groups)}
 
     def settle(self) -> None:
         """See Resource.settle. Reads all groups once for all items."""
@@ -252,7 +253,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             after=_entry(item, size, volume.pool, [*volume.tags, *missing]),
             read_back=partial(self._read_volume, item, size),
             actions=actions,
-            warnings=_warnings_of_stripes(item, volume),
+            warnings=[*_warnings_of_stripes(item, volume), *_warnings_of_content(item, volume)],
         )
 
     def _activation(self, volume: Volume) -> Action:
@@ -474,6 +475,17 @@ def _warnings_of_stripes(item: LogicalVolumeItem, volume: Volume) -> List[str]:
         f"{volume.path} has {volume.stripes} stripes, not {item.stripes}: a volume that exists is "
         "never rebuilt"
     ]
+
+
+def _warnings_of_content(item: LogicalVolumeItem, volume: Volume) -> List[str]:
+    """About a file system or label that is not the wanted one. A volume that is not active cannot
+    be read."""
+    if not volume.is_active:
+        return []
+    with suppress(OSError):
+        wanted = item.content.file_system
+        return differences.from_wanted(wanted, item.path, item.path, os.stat(item.path))
+    return []
 
 
 def _leftovers(group: Group) -> List[Volume]:

@@ -150,6 +150,15 @@ def test_a_compressed_copy(host: LvmHost, tmp_path: Path, pool: Optional[str]) -
     assert f"uncompressed it has more than {'128KiB' if pool else '8MiB'}" in message
 
 
+def test_another_file_system_on_a_volume_that_exists_is_only_a_warning(host: LvmHost) -> None:
+    (entry,) = host.done({"volume": "a", "size": 8 * MIB, "filesystem": "swap"})
+    before = content(host, "a")
+    outcome = host.run({"volume": "a", "filesystem": "ext4"})
+    (warning,) = outcome.warnings
+    assert warning.startswith(f"{entry['path']}: it has a swap area, not an ext4 file system")
+    assert (outcome.changed, content(host, "a")) == (False, before)
+
+
 def test_a_source_that_does_not_fit(host: LvmHost, tmp_path: Path) -> None:
     source = tmp_path / "s.raw"
     source.write_bytes(bytes(2 * MIB))
