@@ -200,7 +200,8 @@ def table(bits: int, ends: Iterable[int]) -> Iterator[bytes]:
     """The table from its entry FIRST_CLUSTER on, in pieces, if each file's clusters follow one
     another and the next file's follow them. ``ends``: the last cluster of each, ascending."""
     code, end = ("H" if bits == 16 else "I"), END_OF_CHAIN[bits]
-    at, ready = FIRST_CLUSTER, []
+    at = FIRST_CLUSTER
+    ready: List[int] = []
     for last in ends:
         while at <= last:
             more = range(at + 1, min(last + 1, at + _TABLE_PIECE) + 1)
@@ -240,7 +241,8 @@ class Boot:
     def read(cls, data: bytes) -> Boot:
         """From the first 512 bytes of a file system of 16 or 32 bits."""
         sector, cluster, reserved, tables, root_entries, sectors = _BOOT.unpack_from(data)
-        bits, info = 16, ()
+        bits = 16
+        info: Tuple[int, ...] = ()
         if not sectors:
             sectors, root_cluster, info_sector, backup = _BOOT_32.unpack_from(data)
             if root_cluster != FIRST_CLUSTER:
