@@ -386,7 +386,10 @@ def test_boot_from_a_cd_and_from_a_disk(xen, order, device, label):
     try:
         xen.module("xen_domain", name="bios")
         said = xen.await_(
-            lambda: xen.shell("cat %s", log), lambda text: "booted" in text, lambda: "nothing"
+            lambda: xen.shell("cat %s", log),
+            # Its line comes letter by letter.
+            lambda text: re.search(r"booted from .*\n", text),
+            lambda: "nothing",
         )
         assert f"grub: booted from {device}, which is called {label}" in said
     finally:
