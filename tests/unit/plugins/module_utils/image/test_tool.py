@@ -33,6 +33,16 @@ def test_what_a_tool_prints(tmp_path: Path) -> None:
     assert (tmp_path / "a.raw").read_text() == "there\n"
 
 
+def test_what_a_tool_prints_into_a_file(tmp_path: Path) -> None:
+    """It goes where the descriptor is, which then is at the end of it."""
+    with open(tmp_path / "a.raw", "w+b", buffering=0) as image:
+        image.truncate(9)
+        image.seek(2)
+        said = SH.run("-c", "echo x", timeout=5, descriptors={}, output=image.fileno())
+        assert (said, image.tell()) == ("", 4)
+    assert (tmp_path / "a.raw").read_bytes() == b"\0\0x\n\0\0\0\0\0"
+
+
 def test_a_tool_that_fails_names_the_image(tmp_path: Path) -> None:
     """It gets the image as a descriptor, which means nothing to the user."""
     with open(tmp_path / "a.raw", "w", encoding="ascii") as image:
