@@ -35,6 +35,7 @@ ORDER = (
     "sharing",
     "survey",
     "inventory",
+    "adopt",
     "mirage",
     "resources",
 )
@@ -43,6 +44,12 @@ ORDER = (
 PURE = {
     "errors",
     "units",
+    "adopt/adoption",
+    "adopt/disks",
+    "adopt/domains",
+    "adopt/model",
+    "adopt/names",
+    "adopt/page",
     "config/disk_list",
     "config/disk_page",
     "config/drives",
@@ -56,6 +63,7 @@ PURE = {
     "console/transcript",
     "converge/pending",
     "converge/plan",
+    "disk/attached",
     "disk/device_number",
     "disk/emulation",
     "disk/hints",
