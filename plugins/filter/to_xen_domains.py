@@ -6,13 +6,16 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 from ansible.errors import AnsibleFilterError
 from ansible_collections.xen.blockdev.plugins.module_utils.adopt import adoption as adopting
-from ansible_collections.xen.blockdev.plugins.module_utils.adopt.page import AdoptedPage, one_line
+from ansible_collections.xen.blockdev.plugins.module_utils.adopt.page import (
+    AdoptedPage,
+    commentable,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.config.text import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.disk_plan import IMAGES_DIR
@@ -46,13 +49,13 @@ def to_xen_domains(
     host: Any,
     images_dir: str = IMAGES_DIR,
     config_dir: str = CONFIG_DIR,
-    changes: Sequence[str] = (),
+    changes: Any = (),
 ) -> dict[str, Any]:
     """The domains, the page with them, and what was not taken over."""
     try:
         # Without Ansible's tags, which PyYAML does not know.
         survey = survey_of(json.loads(json.dumps(host)))
-        found = adopting.adopt(survey, images_dir, config_dir, list(changes))
+        found = adopting.adopt(survey, images_dir, config_dir, changes)
     except BlockdevError as error:
         raise AnsibleFilterError(f"xen.blockdev.to_xen_domains: {error}") from error
     directories = {
@@ -63,7 +66,7 @@ def to_xen_domains(
     return {
         "domains": list(found.plain),
         "text": AdoptedPage(_dumped).text(survey, found, variables),
-        "notes": [one_line(note) for note in found.notes],
+        "notes": [commentable(note) for note in found.notes],
     }
 
 

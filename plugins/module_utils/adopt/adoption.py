@@ -19,9 +19,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.adopt.model import (
     Adoption,
     AdoptionError,
     DiskChoice,
+    DomainEntry,
     DraftDisk,
     DraftDomain,
-    Entry,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.adopt.names import (
     candidates_of_file,
@@ -57,7 +57,7 @@ class Adopting:
                 return domains
             domains = [refused.get(domain.name, domain) for domain in domains]
 
-    def plain(self, domain: DraftDomain) -> Entry:
+    def plain(self, domain: DraftDomain) -> DomainEntry:
         """The domain in ``xen_domains``."""
         options = dict(domain.options)
         if any(disk.in_config and disk.entry is None for disk in domain.disks):
@@ -78,7 +78,7 @@ class Adopting:
         )
 
     def _with_name(self, domain: str, disk: DraftDisk, name: str) -> DraftDisk:
-        def named(entry: Entry) -> Entry:
+        def named(entry: DomainEntry) -> DomainEntry:
             said = {"name": name, **entry, "vdev": disk.vdev}
             if said.get("path") == self._usual_path(domain, name) and not _is_cd(said):
                 del said["path"]
@@ -236,7 +236,12 @@ def _without_changes(domain: DraftDomain, planned: Sequence[PlannedDisk]) -> Opt
     """The domain without the disks that the plan would write otherwise than the config has them;
     None if there are none."""
     disks = {disk.key: disk for disk in domain.disks}
+    stay = [disk.data for disk in domain.disks if disk.stays]
     for disk, one in zip(domain.taken, planned):
+        if disk.data is not None and disk.data in stay:
+            # For xen_domain_config, such a disk moves from the one slot to the other.
+            why = "The config has the same data in another slot, which is not taken over."
+            disks[disk.key] = disk.left_out(why, BACK)
         if disk.written is None:
             continue
         stays, would = _stays(domain, disk, one)
@@ -266,7 +271,7 @@ def _stays(domain: DraftDomain, disk: DraftDisk, planned: PlannedDisk) -> Tuple[
 _ORDER = ("name", "path", "target", "size", "format", "vdev", "access", "devtype")
 
 
-def _as_people_write(entry: Entry) -> Entry:
+def _as_people_write(entry: DomainEntry) -> DomainEntry:
     first = {key: entry[key] for key in _ORDER if key in entry}
     return {**first, **{key: value for key, value in entry.items() if key not in first}}
 
@@ -275,7 +280,7 @@ def _is_cd(entry: Mapping[str, object]) -> bool:
     return entry.get("devtype") == "cdrom"
 
 
-def _candidates(domain: str, entry: Entry) -> Iterator[str]:
+def _candidates(domain: str, entry: DomainEntry) -> Iterator[str]:
     """Names for the disk with this entry."""
     if _is_cd(entry):
         yield "cd"

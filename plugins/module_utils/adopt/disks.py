@@ -16,8 +16,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.adopt.model import (
     ATTACHED,
     LOOP_DEVICES,
     DiskChoice,
+    DomainEntry,
     DraftDisk,
-    Entry,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.attached import option_differences
@@ -152,6 +152,7 @@ class Adopter:
             where=f"{said.vdev}, {found.text!r} in {self.config}",
             written=said,
             text=found.text,
+            data=found.storage or found.target,
             in_config=True,
         )
         options = _said_options(said, self.storages.looks_foreign(found.storage))
@@ -165,7 +166,7 @@ class Adopter:
         return by_form.get(str(found.target_form), self._at_path)(draft, found, options)
 
     def _drive(
-        self, draft: DraftDisk, found: DiskInConfig, said: DiskSpec, options: Entry
+        self, draft: DraftDisk, found: DiskInConfig, said: DiskSpec, options: DomainEntry
     ) -> DraftDisk:
         """A CD drive, which may be empty."""
         if said.target is None:
@@ -176,7 +177,7 @@ class Adopter:
             draft = draft.with_remarks(_missing(found))
         return replace(draft, entry={place: said.target, **options})
 
-    def _linked(self, draft: DraftDisk, found: DiskInConfig, options: Entry) -> DraftDisk:
+    def _linked(self, draft: DraftDisk, found: DiskInConfig, options: DomainEntry) -> DraftDisk:
         """A link that this collection's udev rule makes."""
         image = loop_link.linked_image(str(found.target))
         draft = replace(draft, entry=self._image(image, found.storage, options, loop=True))
@@ -187,7 +188,7 @@ class Adopter:
             return draft
         return draft.left_out(f"{image} {flaw}.", "To have that done:")
 
-    def _numbered(self, draft: DraftDisk, found: DiskInConfig, options: Entry) -> DraftDisk:
+    def _numbered(self, draft: DraftDisk, found: DiskInConfig, options: DomainEntry) -> DraftDisk:
         """A loop device by its number."""
         device, image = str(found.target), self.storages.image(found.storage)
         draft = replace(draft, entry={"target": device, **options})
@@ -203,9 +204,11 @@ class Adopter:
         choice = DiskChoice("To bind the image at every boot, and name it in the config:", named)
         return replace(draft.with_remarks(why), choices=(choice,))
 
-    def _at_path(self, draft: DraftDisk, found: DiskInConfig, options: Entry) -> DraftDisk:
+    def _at_path(self, draft: DraftDisk, found: DiskInConfig, options: DomainEntry) -> DraftDisk:
         """A file or a block device by its own name."""
         path, storage = str(found.target), self.storages.find(found.storage)
+        if not path.startswith("/"):
+            return replace(draft, entry={"target": path, **options})  # The plan says what to do.
         if storage is None and not _is_device(path) and options.get("format") is None:
             return _refused(draft, _missing(found))
         if storage is None:
@@ -220,10 +223,10 @@ class Adopter:
         return draft
 
     def _image(
-        self, path: str, storage: Optional[str], options: Entry, *, loop: bool
+        self, path: str, storage: Optional[str], options: DomainEntry, *, loop: bool
     ) -> Dict[str, Any]:
         """The entry of an image. ``loop``: whether the config names its loop device."""
-        entry: Entry = {"path": path}
+        entry: DomainEntry = {"path": path}
         if options.get("format", "raw") != "raw":
             return {**entry, **options}
         size = self.storages.size(storage)
@@ -257,7 +260,7 @@ class Adopter:
         return replace(left, choices=(*left.choices, DiskChoice(AS_IN_GUEST, theirs)))
 
     def _differences(
-        self, entry: Entry, found: DiskInConfig, attached: DiskInGuest
+        self, entry: DomainEntry, found: DiskInConfig, attached: DiskInGuest
     ) -> Iterator[str]:
         """How the running guest's disk differs from an entry of the config's, a clause each."""
         wanted = DiskSpec(**{key: entry[key] for key in OPTIONS if key in entry})
@@ -296,7 +299,7 @@ class Adopter:
             draft, entry=None, choices=(DiskChoice("To put it into the config:", entry),)
         )
 
-    def _of_guest(self, attached: DiskInGuest) -> Optional[Entry]:
+    def _of_guest(self, attached: DiskInGuest) -> Optional[DomainEntry]:
         """The entry of a disk as the running guest has it; None if nothing can say it."""
         if attached.backend_domid:
             return None
@@ -328,7 +331,7 @@ def is_garbled(text: str) -> bool:
     return "\\x" in text
 
 
-def _said_options(said: DiskSpec, foreign: bool) -> Entry:
+def _said_options(said: DiskSpec, foreign: bool) -> DomainEntry:
     """What a plan says of a disk beside its place, without xl's defaults. ``foreign``: whether its
     data look like another format than raw."""
     found = {key: getattr(said, key) for key in OPTIONS if key not in ("target", "vdev")}
@@ -349,7 +352,7 @@ def _said_options(said: DiskSpec, foreign: bool) -> Entry:
     }
 
 
-def _block_device(target: str) -> Entry:
+def _block_device(target: str) -> DomainEntry:
     """The place of a block device. A logical volume can be written as ``volume_group`` and
     ``volume`` here once the plan has these."""
     return {"target": target}
@@ -364,7 +367,7 @@ def _is_qdisk(attached: DiskInGuest) -> bool:
     return attached.backendtype == "qdisk" and attached.format == "raw"
 
 
-def _sector_size(bound: Sequence[LoopDevice]) -> Entry:
+def _sector_size(bound: Sequence[LoopDevice]) -> DomainEntry:
     sizes = {one.sector_size for one in bound} - {_SECTOR_SIZE}
     return {"sector_size": sizes.pop()} if len(sizes) == 1 else {}
 

@@ -13,9 +13,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.adopt.disks import (
     is_garbled,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.adopt.model import (
+    DomainEntry,
     DraftDisk,
     DraftDomain,
-    Entry,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options import read_name
@@ -131,8 +131,8 @@ class DomainDrafts:
             "xen_adopt_config_dirs."
         )
 
-    def _options(self, config: FoundConfig) -> Entry:
-        options: Entry = {"name": config.domain}
+    def _options(self, config: FoundConfig) -> DomainEntry:
+        options: DomainEntry = {"name": config.domain}
         if config.path != posixpath.join(self._config_dir, f"{config.domain}.cfg"):
             options["config_path"] = config.path
         if config.rendered:

@@ -10,7 +10,7 @@ from typing import Any, Dict, Optional, Tuple
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 
-Entry = Dict[str, Any]
+DomainEntry = Dict[str, Any]
 """The options of a disk in ``xen_domains``. Drafts have no name yet, and their vdev always."""
 
 LOOP_DEVICES, ATTACHED = "loop_devices", "attached"
@@ -29,7 +29,7 @@ class DiskChoice:
 
     what: str
     """What he gets with it: a clause, such as ``as in the running guest``."""
-    entry: Entry
+    entry: DomainEntry
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class DraftDisk:
     """As it is written."""
     where: str
     """Where it was found, for a note."""
-    entry: Optional[Entry] = None
+    entry: Optional[DomainEntry] = None
     """What is taken over; None if it is not."""
     remarks: Tuple[str, ...] = ()
     """What the user should know: why it is not taken over. A sentence each."""
@@ -51,8 +51,17 @@ class DraftDisk:
     """The disk in the config that must stay as it is; None if the config is to change."""
     text: Optional[str] = None
     """The same as it stands there."""
+    data: Optional[str] = None
+    """What its data are known by; None for an empty drive."""
     in_config: bool = False
     """Whether the config has the slot, so that it must be kept if nothing is taken over."""
+
+    @property
+    def stays(self) -> bool:
+        """Whether the config is to keep it although it is not taken over. A drive stays anyway,
+        whatever is in it."""
+        is_cd = self.written is not None and self.written.is_cd
+        return self.in_config and self.entry is None and not is_cd
 
     def with_remarks(self, *remarks: str) -> DraftDisk:
         """The same, and what else the user should know."""
@@ -76,7 +85,7 @@ class DraftDomain:
     """Where it comes from. A sentence each."""
     problems: Tuple[str, ...] = ()
     """Why it is not taken over at all. A sentence each."""
-    options: Entry = field(default_factory=dict)
+    options: DomainEntry = field(default_factory=dict)
     """Its options in ``xen_domains``, without its disks."""
     disks: Tuple[DraftDisk, ...] = ()
     is_rendered: bool = False
@@ -88,7 +97,7 @@ class DraftDomain:
         """The same with these disks."""
         return replace(self, disks=disks)
 
-    def with_options(self, options: Entry, *, is_rendered: bool) -> DraftDomain:
+    def with_options(self, options: DomainEntry, *, is_rendered: bool) -> DraftDomain:
         """The same with these options."""
         return replace(self, options=options, is_rendered=is_rendered)
 
@@ -108,7 +117,7 @@ class Adoption:
 
     domains: Tuple[DraftDomain, ...]
     """All, in the order of their names; their entries have names."""
-    plain: Tuple[Entry, ...]
+    plain: Tuple[DomainEntry, ...]
     """The value of ``xen_domains``: those that are taken over."""
     unread: Tuple[str, ...]
     """What could not be read of the host. A sentence each."""

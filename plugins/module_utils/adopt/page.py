@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import textwrap
 from datetime import datetime, timezone
-from typing import Callable, Iterable, Iterator, List, Mapping
+from typing import Callable, Iterator, List, Mapping
 
 from ansible_collections.xen.blockdev.plugins.module_utils.adopt.model import (
     Adoption,
+    DomainEntry,
     DraftDisk,
     DraftDomain,
-    Entry,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import Survey
 
@@ -76,12 +76,12 @@ class AdoptedPage:
                 for line in self._short_entry(choice.entry, indent)
             )
 
-    def _short_entry(self, entry: Entry, indent: str) -> List[str]:
+    def _short_entry(self, entry: DomainEntry, indent: str) -> List[str]:
         """An item of a list in one line if that is not too long."""
         line = f"{indent}- {self._dump(entry)}"
         return [line] if len(line) <= WIDTH else list(self._entry(entry, indent))
 
-    def _entry(self, entry: Entry, indent: str) -> Iterator[str]:
+    def _entry(self, entry: DomainEntry, indent: str) -> Iterator[str]:
         """An item of a list with a line for each key."""
         mark = "- "
         for key, value in entry.items():
@@ -97,7 +97,7 @@ class AdoptedPage:
         return self._dump(pair)[1:-1]
 
 
-def one_line(text: str) -> str:
+def commentable(text: str) -> str:
     """The text with everything escaped that is not printed, such as the end of a line."""
     return "".join(one if one.isprintable() else _escape(one) for one in text)
 
@@ -114,13 +114,15 @@ def _heading(survey: Survey) -> str:
     )
 
 
-def _comment(text: str, indent: str, hanging: str = "") -> Iterable[str]:
+def _comment(text: str, indent: str, hanging: str = "") -> List[str]:
     mark = f"{indent}# {hanging}"
-    return textwrap.wrap(
-        one_line(text),
+    lines = textwrap.wrap(
+        commentable(text),
         WIDTH,
         initial_indent=mark,
         subsequent_indent=f"{mark}  " if hanging else mark,
         break_long_words=False,
         break_on_hyphens=False,
     )
+    # No text of the host looks like an entry.
+    return [line.replace("# -", "#  -", 1) for line in lines]
