@@ -218,7 +218,7 @@ def test_texts_of_the_host_are_never_run_and_never_end_a_comment() -> None:
     assert loaded(page) == {
         "xen_domains": [{"config_path": "/etc/xen/0.cfg", "name": "a", "unlisted_disks": "keep"}]
     }
-    chosen = re.sub("^( *)# (- |disks:)", r"\1\2", page, flags=re.MULTILINE)
+    chosen = re.sub("^( *)# (- |disks:|  [a-z]+: )", r"\1\2", page, flags=re.MULTILINE)
     entries = loaded(chosen)["xen_domains"][0]["disks"]
     assert [entry.get("path") or entry["target"] for entry in entries] == [
         target,
