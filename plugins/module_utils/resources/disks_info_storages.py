@@ -255,7 +255,7 @@ def _device(rdev: int) -> StorageDevice:
         mapper_name=mapper.name if mapper else None,
         mapper_uuid=mapper.uuid if mapper else None,
         partition_of=disks[0] if disks else None,
-        on=tuple(path for path in below if path),
+        made_of=tuple(path for path in below if path),
         volume=_volume(rdev),
     )
 
