@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped]
 from ansible.errors import AnsibleFilterError
 from ansible_collections.xen.blockdev.plugins.module_utils.adopt import adoption as adopting
 from ansible_collections.xen.blockdev.plugins.module_utils.adopt.page import (
@@ -24,7 +24,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import 
 _TEMPLATE_MARKS = ("{{", "{%", "{#")
 
 
-class _Dumper(yaml.SafeDumper):
+class _Dumper(yaml.SafeDumper):  # type: ignore[misc]
     """Writes each text so that Ansible reads the same text, in one line, and runs nothing in it."""
 
 

@@ -145,7 +145,8 @@ class Adopter:
     # ---- what the config has ----
 
     def _configured(self, found: DiskInConfig, key: int) -> DraftDisk:
-        said = DiskSpec(**{name: (found.said or {}).get(name) for name in KEYS})
+        values: Dict[str, Any] = found.said or {}
+        said = DiskSpec(**{name: values[name] for name in KEYS if name in values})
         draft = DraftDisk(
             key=key,
             vdev=said.vdev,
