@@ -244,26 +244,27 @@ def _without_changes(domain: DraftDomain, planned: Sequence[PlannedDisk]) -> Opt
             disks[disk.key] = disk.left_out(why, BACK)
         if disk.written is None:
             continue
-        stays, would = _stays(domain, disk, one)
-        if not stays:
-            why = f"The config has it as {disk.text!r}, and a plan could only say {would!r}."
+        why = _why_changed(domain, disk.written, disk.text, one.spec)
+        if why is not None:
             disks[disk.key] = disk.left_out(why, "To have it so:")
     found = tuple(disks.values())
     return None if found == domain.disks else domain.with_disks(found)
 
 
-def _stays(domain: DraftDomain, disk: DraftDisk, planned: PlannedDisk) -> Tuple[bool, str]:
-    """Whether the config would stay as it is, and what the plan would write."""
-    written, spec = disk.written or DiskSpec(), planned.spec
-    if spec.target is not None:
-        spec = replace(spec, format=spec.format or "raw", access=spec.effective_access)
+def _why_changed(
+    domain: DraftDomain, written: DiskSpec, text: Optional[str], planned: DiskSpec
+) -> Optional[str]:
+    """Why the config would not stay as it is, with the disk as xen_domain_config would write it:
+    what the plan says, and what only the config says if this collection did not write that."""
+    both = planned if domain.is_rendered else planned.with_unsaid(written)
+    if both.target is not None:
+        both = replace(both, format=both.format or "raw", access=both.effective_access)
     try:
-        text = spec.render()
-        if domain.is_rendered:
-            return text == disk.text, text
-        return planned.spec.with_unsaid(written).meaning == written.meaning, text
+        would = both.render()
+        stays = would == text if domain.is_rendered else both.meaning == written.meaning
     except BlockdevError as error:
-        return False, str(error)
+        return f"The config has it as {text!r}, which provision refuses: {error}."
+    return None if stays else f"The config has it as {text!r}, and a plan could only say {would!r}."
 
 
 # ---- how people write it ----

@@ -24,6 +24,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     DiskStorage,
     FoundConfig,
     ImageFile,
+    LoopDevice,
     RunningGuest,
     StorageDevice,
     Survey,
@@ -190,6 +191,78 @@ def test_no_text_breaks_it(texts: list[str]) -> None:
     for domain in found["domains"]:
         number = int(re.findall(r"[0-9]+", domain["config_path"])[0])
         untouched(texts[number], domain)
+
+
+# ---- loop devices ----
+
+IMAGE = "/srv/xen/a/data.raw"
+LINK = "/dev/disk/by-loop-file" + IMAGE
+BOUND = LoopDevice(
+    *("/dev/loop3", IMAGE, False, LINK, 7, 3, IMAGES[IMAGE], 0, 0, 512, False, False, True, False),
+    marked=True,
+    storage=IMAGE,
+)
+USUAL = {"name": "data", "size": "1GiB"}
+
+
+def of_loop(target: str, form: str, *devices: LoopDevice, **options: Any) -> Any:
+    """What is taken over of a config with this target, and why the rest is not."""
+    survey = surveyed(f"name = 'a'\ndisk = [ '{target},,xvda,w' ]\n")
+    (disk,) = survey.disks
+    found = replace(disk.configured[0], target_form=form, storage=IMAGE, target_problem=None)
+    disks = (replace(disk, configured=(found,)),)
+    host = recorded(replace(survey, disks=disks, loop_devices=devices))
+    result = to_xen_domains(host, **options)
+    return result["domains"][0].get("disks", []), " ".join(result["notes"]), result["text"]
+
+
+def test_an_image_that_is_bound_at_every_boot_is_the_usual_one() -> None:
+    assert of_loop(LINK, "link", BOUND)[:2] == ([USUAL], "")
+    wide = replace(BOUND, sector_size=4096)
+    assert of_loop(LINK, "link", wide)[0] == [{**USUAL, "sector_size": 4096}]
+
+
+@pytest.mark.parametrize(
+    ("devices", "why"),
+    [
+        ((), "is not bound to a loop device"),
+        ((BOUND, BOUND), "is bound more than once"),
+        ((replace(BOUND, offset=512),), "is bound to /dev/loop3 only in part"),
+        ((replace(BOUND, size_limit=512),), "is bound to /dev/loop3 only in part"),
+        ((replace(BOUND, by_script=True),), "by Xen's script"),
+        ((replace(BOUND, autoclear=True),), "only as long as somebody uses that"),
+        ((replace(BOUND, size=512),), "has another size than /dev/loop3 shows"),
+        ((replace(BOUND, persistent=False),), "is not bound when the host boots"),
+    ],
+)
+def test_a_link_that_provision_would_have_to_mend_is_a_choice(
+    devices: tuple[LoopDevice, ...], why: str
+) -> None:
+    disks, note, page = of_loop(LINK, "link", *devices)
+    assert (disks, why in note) == ([], True)
+    assert "# - {name: data, size: 1GiB, vdev: xvda" in page
+    asked = of_loop(LINK, "link", *devices, changes=["loop_devices"])[0]
+    assert [disk["name"] for disk in asked] == ["data"]
+
+
+def test_the_number_of_a_loop_device_is_kept_and_its_image_offered() -> None:
+    disks, note, page = of_loop("/dev/loop3", "loop", BOUND)
+    assert disks == [{"name": "data", "target": "/dev/loop3"}]
+    assert f"/dev/loop3 is {IMAGE} now, and may be another image" in note
+    assert "# - {name: data, size: 1GiB, vdev: xvda}" in page
+    assert of_loop("/dev/loop3", "loop", BOUND, changes=["loop_devices"])[0] == [USUAL]
+    partial = replace(BOUND, offset=512)
+    disks, note, _page = of_loop("/dev/loop3", "loop", partial, changes=["loop_devices"])
+    assert disks == [{"name": "xvda", "target": "/dev/loop3"}]
+    assert f"/dev/loop3 shows a part of {IMAGE}." in note
+
+
+def test_a_file_that_this_collection_binds_is_a_choice() -> None:
+    disks, note, page = of_loop(IMAGE, "path", BOUND)
+    assert (disks, f"This collection binds {IMAGE}" in note) == ([], True)
+    assert "# - {name: data, size: 1GiB, vdev: xvda, loop: false}" in page
+    theirs = replace(BOUND, marked=False, persistent=False)
+    assert of_loop(IMAGE, "path", theirs)[0] == [{**USUAL, "loop": False}]
 
 
 NASTY = "{{ lookup('pipe', 'id') }}\n- x: #\u2028\x85\x07 é'\" \\ {% %}"

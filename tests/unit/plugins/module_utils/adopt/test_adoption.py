@@ -12,6 +12,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.adopt import adoption
 from ansible_collections.xen.blockdev.plugins.module_utils.adopt.model import Adoption
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks_info import survey_host
+from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import (
+    recorded,
+    survey_of,
+)
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.adopted_host import (
     MIB,
     AdoptedHost,
@@ -311,14 +315,39 @@ def test_disks_that_a_plan_cannot_have_stay_in_their_config(host: AdoptedHost) -
         f"{host.images}//vm/log.raw,,xvdb,w": "is not normalized",
         "/srv/gone.raw,,xvdb,w": "/srv/gone.raw",
         "/proc/self/x,,xvdb,w": "/proc/self/x",
+        f"{host.images}/vm/log.raw,empty,hdc,r,cdrom": "provision refuses: format: empty is for",
     }.items():
         host.config("vm", f"{image},,xvda,w", spec)
         (domain,) = host.proven()
         assert domain["unlisted_disks"] == "keep"
         assert [disk["name"] for disk in domain["disks"]] == ["data"]
         (note,) = host.adopted().notes
-        assert note.startswith("domain vm, xvdb: ")
+        assert note.startswith(("domain vm, xvdb: ", "domain vm, hdc: "))
         assert why in note
+
+
+def test_what_looks_like_another_format_is_said_to_be_raw(host: AdoptedHost) -> None:
+    image = host.image("vm/data.raw", content=b"QFI\xfb\0\0\0\3")
+    host.config("vm", f"{image},,xvda,w")
+    disk = {"name": "data", "size": "1MiB", "format": "raw", "loop": False}
+    assert host.proven() == [{"name": "vm", "disks": [disk]}]
+
+
+def test_a_drive_that_qemu_does_not_emulate_is_left_out(host: AdoptedHost) -> None:
+    cd = host.image("iso/os.iso")
+    host.xen.hvm_guest("hdc", hdc=cd)
+    host.xen.drives = {}
+    host.config("win", f"{cd},,hdc:cdrom,r", more="type = 'hvm'\n")
+    assert host.proven() == [{"name": "win", "unlisted_disks": "keep"}]
+    assert "a CD drive that QEMU in dom0 does not emulate" in notes(host.adopted())
+
+
+def test_names_that_are_not_utf_8_stay_in_their_config(host: AdoptedHost) -> None:
+    text = f"name = 'vm'\ndisk = [ '{host.images}/\udce9.raw,qcow2,xvda,w' ]\n"
+    (host.configs / "vm.cfg").write_bytes(text.encode("utf-8", "surrogateescape"))
+    found = adoption.adopt(survey_of(recorded(host.survey)), str(host.images), str(host.configs))
+    assert found.plain == ({"name": "vm", "unlisted_disks": "keep"},)
+    assert not host.provided(found.plain).changed
 
 
 def test_one_image_in_two_slots_stays_in_both(host: AdoptedHost) -> None:
