@@ -325,10 +325,12 @@ def _unread(survey: Survey) -> Iterator[str]:
 
 def _notes(domains: Sequence[DraftDomain], unread: Sequence[str]) -> Iterator[str]:
     for domain in domains:
-        yield from (f"domain {domain.name}: {problem}" for problem in domain.problems)
+        place = _place(domain)
         if domain.problems:
+            yield f"{place}: not taken over: {' '.join(domain.problems)}"
             continue
         for disk in domain.disks:
-            for remark in disk.remarks:
-                yield f"domain {domain.name}, {disk.vdev}: {remark}"
+            if disk.remarks:
+                left = "not taken over: " if disk.entry is None else ""
+                yield f"{place}, {disk.vdev}: {left}{' '.join(disk.remarks)}"
     yield from unread

@@ -184,7 +184,9 @@ def test_one_of_several_configs(host: AdoptedHost) -> None:
     host.config("b", "/dev/vg/d,,xvda,w", path="2.cfg")
     assert [domain["name"] for domain in host.proven()] == ["a"]
     assert host.proven()[0]["disks"][0]["target"] == "/dev/vg/new"
-    assert f"domain b: It has several configs, {host.configs}/1.cfg and " in notes(host.adopted())
+    assert f"domain b: not taken over: It has several configs, {host.configs}/1.cfg and " in notes(
+        host.adopted()
+    )
     (host.auto / "a").symlink_to(started)
     assert host.proven()[0]["disks"][0]["target"] == "/dev/vg/old"
 
@@ -266,9 +268,9 @@ def test_where_config_and_guest_disagree_both_are_shown(host: AdoptedHost) -> No
         [{"name": "c1", "target": "/dev/vg/c1", "vdev": "xvdc"}],
     ]
     assert adopted.notes == (
-        "domain web, xvda: The running guest has /dev/vg/c1 in xvda, not /dev/vg/a1.",
-        "domain web, xvdb: The running guest has /dev/vg/b1 in xvdb, with access: ro, not rw.",
-        "domain web, xvdc: The running guest does not have it.",
+        "domain web, xvda: not taken over: The running guest has /dev/vg/c1 in xvda, not /dev/vg/a1.",
+        "domain web, xvdb: not taken over: The running guest has /dev/vg/b1 in xvdb, with access: ro, not rw.",
+        "domain web, xvdc: not taken over: The running guest does not have it.",
     )
 
 
@@ -370,8 +372,8 @@ def test_configs_that_cannot_be_read_are_shown(host: AdoptedHost) -> None:
     (host.configs / "nameless.cfg").write_text("disk = []\n")
     assert [domain["name"] for domain in host.proven()] == ["good"]
     for why in (
-        "domain 12: Its name cannot be in a plan",
-        "domain bad: '/dev/vg/b,,xvd,w' in",
+        "domain 12: not taken over: Its name cannot be in a plan",
+        "domain bad: not taken over: '/dev/vg/b,,xvd,w' in",
         "domain twice: ",
         "2 disks in slot",
         "domain string: ",
