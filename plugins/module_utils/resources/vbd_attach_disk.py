@@ -10,6 +10,10 @@ from dataclasses import dataclass, replace
 from typing import Iterable, List, Mapping, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.disk import target as disk_target
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.attached import (
+    READ_BACK,
+    option_differences,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
@@ -32,10 +36,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Doma
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.xenstore import Store
 
 SHARING_HINT = "detach it there first, or attach it with access: ro in both places"
-
-READ_BACK = ("format", "backendtype", "devtype", "discard", "direct_io_safe", "specification")
-"""The options of an attached disk that xenstore has. ``backend`` is compared as part of the
-storage; ``trusted`` is in a node that the guest can write, so its value proves nothing."""
 
 VbdSlot = Tuple[int, int]
 """Domain id and devid: Xen's word for the number of a disk's slot, its name in xenstore."""
@@ -229,21 +229,7 @@ def differences(wanted: WantedVbd, found: AttachedDisk) -> List[str]:
         return [f"which {vbd.flaw}"]
     if not wanted.storage.is_same(found.storage):
         return [f"not {wanted.target}"]
-    pairs = {
-        "access": (vbd.access, wanted.access),
-        "script": (vbd.script, wanted.item.disk.script_path),
-        **{name: (getattr(vbd, name), getattr(wanted.item.disk, name)) for name in READ_BACK},
-        "format": (vbd.format, wanted.format),
-    }
-    return [
-        f"with {name}: {_shown(is_now)}, not {_shown(wanted_value)}"
-        for name, (is_now, wanted_value) in pairs.items()
-        if wanted_value is not None and wanted_value != is_now
-    ]
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return option_differences(vbd, wanted.item.disk)
 
 
 def taken(wanted: WantedVbd, found: AttachedDisk) -> str:

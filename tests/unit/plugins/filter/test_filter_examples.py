@@ -25,13 +25,14 @@ from ansible_collections.xen.blockdev.plugins.filter import (
     disk_plan,
     disk_spec,
     mirage_tests,
+    to_xen_domains,
 )
 from ansible_collections.xen.blockdev.plugins.test import device_number as device_number_test
 
 PLUGINS = Path(device_number.__file__).parents[1]
 FILTERS = [
     name
-    for plugins in (device_number, disk_plan, disk_spec, mirage_tests)
+    for plugins in (device_number, disk_plan, disk_spec, mirage_tests, to_xen_domains)
     for name in plugins.FilterModule().filters()
 ]
 DOCUMENTS = [
@@ -58,6 +59,7 @@ WRONG = {
     "'1' | xen.blockdev.from_disk_number": "a disk number is a whole number, not",
     "1 | xen.blockdev.from_disk_number(bus='vd')": "'vd' is not a bus",
     "{'vdev': 'xvda'} | xen.blockdev.xl_disk": "xen.blockdev.xl_disk: a disk needs a target",
+    "5 | xen.blockdev.to_xen_domains": "to_xen_domains: host is of type int",
     "5 | xen.blockdev.disk_plan": "domains: must be a list, not the number 5",
     "[{}] | xen.blockdev.domain_configs": "domain_configs: domains[0]: name is missing",
     "[] | xen.blockdev.disk_plan(query='[')": "query '['",

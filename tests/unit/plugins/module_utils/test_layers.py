@@ -36,6 +36,7 @@ ORDER = (
     "sharing",
     "survey",
     "inventory",
+    "adopt",
     "mirage",
     "resources",
 )
@@ -44,6 +45,12 @@ ORDER = (
 PURE = {
     "errors",
     "units",
+    "adopt/adoption",
+    "adopt/disks",
+    "adopt/domains",
+    "adopt/model",
+    "adopt/names",
+    "adopt/page",
     "config/disk_list",
     "config/disk_page",
     "config/drives",
@@ -57,6 +64,7 @@ PURE = {
     "console/transcript",
     "converge/pending",
     "converge/plan",
+    "disk/attached",
     "disk/device_number",
     "disk/emulation",
     "disk/hints",
