@@ -35,6 +35,7 @@ ORDER = (
     "sharing",
     "survey",
     "inventory",
+    "audit",
     "mirage",
     "resources",
 )
@@ -43,6 +44,8 @@ ORDER = (
 PURE = {
     "errors",
     "units",
+    "audit/codes",
+    "audit/report",
     "config/disk_list",
     "config/disk_page",
     "config/drives",
@@ -78,6 +81,7 @@ PURE = {
     "mirage/results",
     "mirage/tests",
     "resources/vbd_attach_item",
+    "sharing/compatible",
     "survey/model",
     "survey/record",
 }

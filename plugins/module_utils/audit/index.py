@@ -1,0 +1,223 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""A host's survey by the names in it, and who has each of its data. Made once for all rules."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import FindingPlace
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.compatible import can_write
+from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
+    BootUnitFile,
+    DiskInGuest,
+    DiskStorage,
+    FoundConfig,
+    LoopDevice,
+    Survey,
+    SurveyedDisk,
+    SurveyedDomain,
+)
+
+_CONNECTED = 4
+"""The state of a backend that serves its guest (xen/io/xenbus.h)."""
+
+
+NO_SLOT = "?"
+"""For a disk of a config whose slot cannot be read."""
+
+
+@dataclass(frozen=True)
+class DataUse:
+    """Some data as a domain has it, or will have it, through one of its slots."""
+
+    host: str
+    domain: str
+    slot: str
+    storage: DiskStorage
+    target: str
+    """As the guest or the config has it."""
+    role: Optional[str] = None
+    """What it is of that disk, such as its backing file; None for the disk itself."""
+    is_held: bool = False
+    """Whether a running or a saved domain has it."""
+    is_written: bool = False
+    """Whether that one writes to it."""
+    configs: Tuple[str, ...] = ()
+    """The paths of the configs that have it."""
+    is_written_later: bool = False
+    """Whether the domain will write to it by one of them."""
+    starts: bool = False
+    """Whether xendomains starts one of them."""
+
+    @property
+    def place(self) -> FindingPlace:
+        """Where it is."""
+        return FindingPlace(self.host, self.domain, self.slot, self.storage.name)
+
+    @property
+    def slot_id(self) -> Tuple[str, str, str]:
+        """By which uses of one slot are known."""
+        return self.host, self.domain, self.slot
+
+    def with_other(self, other: DataUse) -> DataUse:
+        """Both as one: they are of one slot."""
+        return replace(
+            self,
+            is_held=self.is_held or other.is_held,
+            is_written=self.is_written or other.is_written,
+            configs=(*self.configs, *other.configs),
+            is_written_later=self.is_written_later or other.is_written_later,
+            starts=self.starts or other.starts,
+        )
+
+    @property
+    def may_write(self) -> bool:
+        """Whether it writes to it, or will."""
+        return self.is_written or self.is_written_later
+
+    @property
+    def access(self) -> str:
+        """As xl calls it: what a domain has, or else what it will have."""
+        writes = self.is_written if self.is_held else self.is_written_later
+        return "rw" if writes else "ro"
+
+
+class HostIndex:
+    """What the survey of one host says, by names."""
+
+    def __init__(self, name: str, survey: Survey) -> None:
+        """``name``: of the host in the inventory."""
+        self.name = name
+        self.survey = survey
+        self.storages: Dict[str, DiskStorage] = {one.name: one for one in survey.storages}
+        self.configs: Dict[str, FoundConfig] = {one.path: one for one in survey.configs}
+        self.domains: Dict[str, SurveyedDomain] = {one.name: one for one in survey.domains}
+        self.loop_devices: Dict[str, LoopDevice] = {one.device: one for one in survey.loop_devices}
+
+    def at(
+        self,
+        domain: Optional[str] = None,
+        slot: Optional[str] = None,
+        path: Optional[str] = None,
+    ) -> FindingPlace:
+        """A place on this host."""
+        return FindingPlace(self.name, domain, slot, path)
+
+    def at_disk(self, disk: SurveyedDisk, path: Optional[str]) -> FindingPlace:
+        """The place of a disk."""
+        return self.at(disk.domain, disk.vdev, path)
+
+    def storage(self, name: Optional[str]) -> Optional[DiskStorage]:
+        """The storage with this name; None for no name."""
+        return None if name is None else self.storages.get(name)
+
+    def starts(self, config: str) -> bool:
+        """Whether xendomains starts the config with this path when the host boots."""
+        return config in self._started
+
+    @cached_property
+    def _started(self) -> Mapping[str, bool]:
+        return {
+            one.config: True
+            for one in self.survey.autostart
+            if one.config is not None and one.is_started and one.exists
+        }
+
+    @cached_property
+    def units(self) -> Mapping[str, Sequence[BootUnitFile]]:
+        """The boot units by the names of the storages that they bind."""
+        units: Dict[str, List[BootUnitFile]] = defaultdict(list)
+        for unit in self.survey.boot_units:
+            if unit.storage is not None:
+                units[unit.storage].append(unit)
+        return units
+
+    def is_bound_at_boot(self, storage: str) -> bool:
+        """Whether an enabled boot unit binds the image with this name."""
+        return any(unit.enabled for unit in self.units.get(storage, ()))
+
+    @cached_property
+    def uses(self) -> Mapping[str, Sequence[DataUse]]:
+        """By the name of a storage, all domains that have its data."""
+        uses: Dict[str, List[DataUse]] = defaultdict(list)
+        for disk in self.survey.disks:
+            for use in _merged(self._uses_of(disk)):
+                uses[use.storage.name].append(use)
+        return uses
+
+    def used(self) -> Iterator[Tuple[DiskStorage, Sequence[DataUse]]]:
+        """The storages that domains have, each with all of its uses."""
+        for name, uses in self.uses.items():
+            yield self.storages[name], uses
+
+    def _uses_of(self, disk: SurveyedDisk) -> Iterator[DataUse]:
+        """Its data and what is behind that: once for each guest, save file and config with it."""
+        slot = disk.vdev or NO_SLOT
+        for domain, target, access, name in _held(disk):
+            for storage, role, is_written in self._reached(name):
+                yield DataUse(
+                    self.name,
+                    domain,
+                    slot,
+                    storage,
+                    target,
+                    role,
+                    is_held=True,
+                    is_written=can_write(access) and is_written,
+                )
+        for one in disk.configured:
+            for storage, role, is_written in self._reached(one.storage):
+                yield DataUse(
+                    self.name,
+                    str(disk.domain),
+                    slot,
+                    storage,
+                    str(one.target),
+                    role,
+                    configs=(one.config,),
+                    is_written_later=can_write(one.access or "rw") and is_written,
+                    starts=self.starts(one.config),
+                )
+
+    def _reached(self, name: Optional[str]) -> Iterator[Tuple[DiskStorage, Optional[str], bool]]:
+        """The storage with this name and what is behind it, each with its role, and whether a write
+        to the disk may write to it."""
+        storage = self.storage(name)
+        if storage is None:
+            return
+        yield storage, None, True
+        for other in storage.behind:
+            behind = self.storage(other.storage)
+            if behind is not None:
+                yield behind, other.role, other.is_written
+
+
+def only_occupies(vbd: DiskInGuest) -> bool:
+    """Whether a disk in xenstore has no data open: only its slot is in use."""
+    return vbd.flaw is not None and not vbd.is_served and vbd.backend_state != _CONNECTED
+
+
+def _held(disk: SurveyedDisk) -> Iterator[Tuple[str, str, str, Optional[str]]]:
+    """Domain, target, access and storage of all that running and saved domains have there."""
+    for vbd in disk.attached:
+        if only_occupies(vbd):
+            continue
+        domain = disk.domain or f"with the id {vbd.domid}"
+        yield domain, vbd.target, vbd.access, vbd.storage
+        if vbd.medium_storage != vbd.storage:
+            yield domain, str(vbd.medium), "ro", vbd.medium_storage
+    for saved in disk.saved:
+        yield str(disk.domain), saved.target, saved.access, saved.storage
+
+
+def _merged(uses: Iterable[DataUse]) -> Iterable[DataUse]:
+    """The uses with one for each storage of a slot and its role."""
+    merged: Dict[Tuple[str, Optional[str]], DataUse] = {}
+    for use in uses:
+        key = (use.storage.name, use.role)
+        merged[key] = merged[key].with_other(use) if key in merged else use
+    return merged.values()
