@@ -44,6 +44,8 @@ class DataUse:
     """What it is of that disk, such as its backing file; None for the disk itself."""
     is_held: bool = False
     """Whether a running or a saved domain has it."""
+    save: Optional[str] = None
+    """The path of the save file, for a saved domain."""
     is_written: bool = False
     """Whether that one writes to it."""
     configs: Tuple[str, ...] = ()
@@ -68,6 +70,7 @@ class DataUse:
         return replace(
             self,
             is_held=self.is_held or other.is_held,
+            save=self.save or other.save,
             is_written=self.is_written or other.is_written,
             configs=(*self.configs, *other.configs),
             is_written_later=self.is_written_later or other.is_written_later,
@@ -157,7 +160,7 @@ class HostIndex:
     def _uses_of(self, disk: SurveyedDisk) -> Iterator[DataUse]:
         """Its data and what is behind that: once for each guest, save file and config with it."""
         slot = disk.vdev or NO_SLOT
-        for domain, target, access, name in _held(disk):
+        for domain, target, access, name, save in _held(disk):
             for storage, role, is_written in self._reached(name):
                 yield DataUse(
                     self.name,
@@ -167,6 +170,7 @@ class HostIndex:
                     target,
                     role,
                     is_held=True,
+                    save=save,
                     is_written=can_write(access) and is_written,
                 )
         for one in disk.configured:
@@ -201,17 +205,19 @@ def only_occupies(vbd: DiskInGuest) -> bool:
     return vbd.flaw is not None and not vbd.is_served and vbd.backend_state != _CONNECTED
 
 
-def _held(disk: SurveyedDisk) -> Iterator[Tuple[str, str, str, Optional[str]]]:
-    """Domain, target, access and storage of all that running and saved domains have there."""
+def _held(
+    disk: SurveyedDisk,
+) -> Iterator[Tuple[str, str, str, Optional[str], Optional[str]]]:
+    """Domain, target, access, storage and save file of all that running and saved domains have."""
     for vbd in disk.attached:
         if only_occupies(vbd):
             continue
         domain = disk.domain or f"with the id {vbd.domid}"
-        yield domain, vbd.target, vbd.access, vbd.storage
+        yield domain, vbd.target, vbd.access, vbd.storage, None
         if vbd.medium_storage != vbd.storage:
-            yield domain, str(vbd.medium), "ro", vbd.medium_storage
+            yield domain, str(vbd.medium), "ro", vbd.medium_storage, None
     for saved in disk.saved:
-        yield str(disk.domain), saved.target, saved.access, saved.storage
+        yield str(disk.domain), saved.target, saved.access, saved.storage, saved.save
 
 
 def _merged(uses: Iterable[DataUse]) -> Iterable[DataUse]:
