@@ -12,7 +12,10 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import FrozenSet, Iterator, List, Optional, Set, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
 LOOP_MAJOR = 7
 """Of loop devices: Documentation/admin-guide/devices.txt of Linux."""
@@ -55,6 +58,39 @@ def below(rdev: int) -> FrozenSet[int]:
         found |= news
         ahead += news
     return frozenset(found)
+
+
+@dataclass(frozen=True)
+class Mapper:
+    """What device-mapper says of a device that it made."""
+
+    name: str
+    """Below /dev/mapper."""
+    uuid: str
+    """Begins with who made it, such as ``LVM-``, ``CRYPT-`` or ``mpath-``; may be empty."""
+
+
+def mapper(rdev: int) -> Optional[Mapper]:
+    """What device-mapper says of a block device; None if it has not made it."""
+    name = _read(f"{sysfs(rdev)}/dm/name")
+    return None if name is None else Mapper(name, _read(f"{sysfs(rdev)}/dm/uuid") or "")
+
+
+def size(rdev: int) -> Optional[int]:
+    """The size of a block device in bytes; None if it is gone."""
+    sectors = _read(f"{sysfs(rdev)}/size") or ""
+    return int(sectors) * SECTOR if sectors.isdigit() else None
+
+
+def is_read_only(rdev: int) -> Optional[bool]:
+    """Whether a block device refuses writes; None if it is gone."""
+    text = _read(f"{sysfs(rdev)}/ro")
+    return None if text is None else text != "0"
+
+
+def directly_below(rdev: int) -> List[int]:
+    """The devices that this one is made of: see ``below``."""
+    return list(_next_below(rdev))
 
 
 def _next_below(rdev: int) -> Iterator[int]:

@@ -159,7 +159,7 @@ class Storages:
             target = Storage(vbd.target)
         if not vbd.physical_device:
             return target
-        device = self._of_device(vbd.target, os.makedev(*vbd.physical_device))
+        device = self.of_device(vbd.target, os.makedev(*vbd.physical_device))
         if device.file:
             return device
         # The loop device that xl's script made of a file may be younger than the bindings.
@@ -175,7 +175,7 @@ class Storages:
     def of_status(self, path: str, status: os.stat_result) -> Storage:
         """The storage at ``path``, a block device or a file, from whose inode ``status`` is."""
         if stat.S_ISBLK(status.st_mode):
-            return self._of_device(path, status.st_rdev)
+            return self.of_device(path, status.st_rdev)
         return self._with_files(Storage(path, file=file_id(status)), path, status)
 
     def files_of_binding(self, binding: Binding) -> Set[Identity]:
@@ -205,7 +205,8 @@ class Storages:
     def _is_unbound(self, rdev: int) -> bool:
         return os.major(rdev) == LOOP_MAJOR and rdev not in self._bindings
 
-    def _of_device(self, name: str, rdev: int) -> Storage:
+    def of_device(self, name: str, rdev: int) -> Storage:
+        """The storage of the block device with the number ``rdev``. ``name``: in messages."""
         bound = self._bindings.get(rdev)
         shown = bound.backing_rdev if bound and bound.backing_rdev else rdev
         own = self._ways_to([rdev, shown])

@@ -220,12 +220,12 @@ class SurveyedDisk:
     @property
     def storages(self) -> Iterator[str]:
         """The names of all data that it has."""
-        for one in (*self.configured, *self.attached, *self.saved):
-            if one.storage is not None:
-                yield one.storage
-        for vbd in self.attached:
-            if vbd.medium_storage is not None:
-                yield vbd.medium_storage
+        names = [
+            *(disk.storage for disk in self.configured),
+            *(name for disk in self.attached for name in (disk.storage, disk.medium_storage)),
+            *(disk.storage for disk in self.saved),
+        ]
+        yield from (name for name in names if name is not None)
 
 
 # ---- what stores their data ----
