@@ -35,7 +35,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.units import format_s
 def data_findings(host: HostIndex) -> Iterator[AuditFinding]:
     """All findings of this file."""
     for storage, uses in host.used():
-        yield from _used_by_dom0(storage, uses)
+        yield from _used_by_dom0(host, storage, uses)
         yield from _lost(host, storage, uses)
     for storage in host.survey.storages:
         yield from _bound_twice(host, storage)
@@ -47,7 +47,9 @@ def data_findings(host: HostIndex) -> Iterator[AuditFinding]:
 # ---- dom0 ----
 
 
-def _used_by_dom0(storage: DiskStorage, uses: Sequence[DataUse]) -> Iterator[AuditFinding]:
+def _used_by_dom0(
+    host: HostIndex, storage: DiskStorage, uses: Sequence[DataUse]
+) -> Iterator[AuditFinding]:
     held = [use for use in uses if use.is_held]
     if not held:
         kept = [one for one in storage.uses if one.kind in DOM0_USES]
@@ -55,12 +57,13 @@ def _used_by_dom0(storage: DiskStorage, uses: Sequence[DataUse]) -> Iterator[Aud
             yield _finding_of("used-while-off", uses, kept)
         return
     writes = any(use.is_written for use in held)
-    excluding = [one for one in storage.uses if _excludes(one, writes)]
+    domids = {domid for use in held for domid in host.domids(use.domain)}
+    others = [one for one in storage.uses if one.domid is None or one.domid not in domids]
+    excluding = [one for one in others if _excludes(one, writes)]
+    writing = [one for one in others if one.for_writing]
     if excluding:
         yield _finding_of("used-in-dom0", held, excluding)
-        return
-    writing = [one for one in storage.uses if one.for_writing]
-    if writing:
+    elif writing:
         yield _finding_of("written-in-dom0", held, writing)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import FindingPlace
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.compatible import can_write
@@ -118,6 +118,11 @@ class HostIndex:
         """The storage with this name; None for no name."""
         return None if name is None else self.storages.get(name)
 
+    def domids(self, domain: str) -> Sequence[int]:
+        """The ids of a domain, if it runs."""
+        found = self.domains.get(domain)
+        return found.domids if found else ()
+
     def starts(self, config: str) -> bool:
         """Whether xendomains starts the config with this path when the host boots."""
         return config in self._started
@@ -138,6 +143,30 @@ class HostIndex:
             if unit.storage is not None:
                 units[unit.storage].append(unit)
         return units
+
+    @cached_property
+    def with_unread_disks(self) -> FrozenSet[str]:
+        """The names of domains that may have disks in their configs which cannot be read."""
+        unread = {disk.domain for disk in self.survey.disks if disk.xenstore_key is None}
+        unread |= {one.domain for one in self.survey.configs if one.problems}
+        return frozenset(name for name in unread if name is not None)
+
+    @cached_property
+    def gaps(self) -> Sequence[str]:
+        """What could not be read and may name any disk: the paths or the sources."""
+        unread = [
+            one.subject or one.source
+            for one in self.survey.unread
+            if one.source in ("config", "autostart", "save", "xenstore")
+        ]
+        nameless = [one.path for one in self.survey.configs if one.domain is None and one.problems]
+        broken = [
+            one.config
+            for disk in self.survey.disks
+            for one in disk.configured
+            if one.problem is not None
+        ]
+        return tuple(dict.fromkeys([*unread, *nameless, *broken]))
 
     def is_bound_at_boot(self, storage: str) -> bool:
         """Whether an enabled boot unit binds the image with this name."""
