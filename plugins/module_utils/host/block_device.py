@@ -40,6 +40,16 @@ def sysfs(rdev: int) -> str:
     return f"{SYS_BLOCK_BY_NUMBER}/{os.major(rdev)}:{os.minor(rdev)}"
 
 
+def _directory(rdev: int) -> str:
+    """The same without the link that leads to it: the directory of a partition is in that of its
+    disk."""
+    path = sysfs(rdev)
+    with suppress(OSError):
+        # os.path.realpath would look at each directory on the way, none of which is a link.
+        return os.path.normpath(os.path.join(SYS_BLOCK_BY_NUMBER, os.readlink(path)))
+    return path
+
+
 def entries(path: str) -> List[str]:
     """The names in a directory of sysfs or /proc; none if it is not there or not readable."""
     try:
@@ -95,15 +105,19 @@ def directly_below(rdev: int) -> List[int]:
 
 def _next_below(rdev: int) -> Iterator[int]:
     """The disk of a partition, or what device-mapper or md has made a device of."""
-    device = os.path.realpath(sysfs(rdev))
-    yield from disk_of_partition(rdev)
+    device = _directory(rdev)
+    yield from _disk_above(device)
     for name in entries(f"{device}/slaves"):
         yield from _number_in(f"{device}/slaves/{name}")
 
 
 def disk_of_partition(rdev: int) -> Iterator[int]:
     """The disk of a partition; none of what is no partition."""
-    device = os.path.realpath(sysfs(rdev))
+    yield from _disk_above(_directory(rdev))
+
+
+def _disk_above(device: str) -> Iterator[int]:
+    """``device``: its directory in sysfs."""
     if os.path.exists(f"{device}/partition"):
         yield from _number_in(os.path.dirname(device))
 
@@ -116,10 +130,18 @@ def _number_in(directory: str) -> Iterator[int]:
 def partitions(rdev: int) -> Iterator[Tuple[str, int]]:
     """Path and device number of each partition of a block device."""
     path = sysfs(rdev)
-    for name in entries(path):
+    for name in _directories_in(path):
         if os.path.exists(f"{path}/{name}/partition"):
             with open(f"{path}/{name}/dev", encoding="ascii") as dev:
                 yield f"/dev/{name}", _number(dev.read())
+
+
+def _directories_in(path: str) -> List[str]:
+    """The names of the directories in one of sysfs, without links to others; none if it is not
+    there or not readable."""
+    with suppress(OSError), os.scandir(path) as found:
+        return sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+    return []
 
 
 def _number(text: str) -> int:
@@ -141,7 +163,7 @@ def units(rdev: int) -> FrozenSet[str]:
     """
     if os.major(rdev) == LOOP_MAJOR:
         return frozenset()
-    device = os.path.realpath(sysfs(rdev))
+    device = _directory(rdev)
     if not os.path.exists(f"{device}/partition"):
         return frozenset(_units_of_disk(device))
     start = _read(f"{device}/start")

@@ -16,7 +16,7 @@ import stat
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
@@ -113,6 +113,7 @@ class Storages:
         self._overlays = Overlays()
         self._vbds: Dict[Vbd, Storage] = {}
         self._units: Dict[int, FrozenSet[str]] = {}
+        self._below = lru_cache(maxsize=None)(block_device.below)
         self._bindings: Dict[int, Binding] = {one.rdev: one for one in bindings}
         self._loops: Mapping[Identity, Set[int]] = self._loops_by_data()
 
@@ -194,7 +195,7 @@ class Storages:
 
     def reached_by(self, rdev: int) -> FrozenSet[Identity]:
         """What a write to a block device may change: see Storage.identities."""
-        return self._ways_to(block_device.below(rdev) | {rdev})
+        return self._ways_to(self._below(rdev) | {rdev})
 
     def written_with(self, storage: Storage) -> FrozenSet[Identity]:
         """What a process must not write while a guest writes to the storage: all that leads to its
@@ -211,7 +212,7 @@ class Storages:
         shown = bound.backing_rdev if bound and bound.backing_rdev else rdev
         own = self._ways_to([rdev, shown])
         own = own.union(*(self._loops.get(one, ()) for one in own))
-        below = self._ways_to(block_device.below(shown))
+        below = self._ways_to(self._below(shown))
         storage = Storage(name, rdev, identities=own, below=below)
         if bound is None or bound.backing_rdev:
             return storage

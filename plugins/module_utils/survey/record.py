@@ -33,7 +33,8 @@ def recorded(value: Any) -> Any:
 
 
 def _recorded_fields(value: Any) -> Dict[str, Any]:
-    return {name: recorded(getattr(value, name)) for name in _field_names(type(value))}
+    kind: Any = type(value)
+    return {name: recorded(getattr(value, name)) for name in _field_names(kind)}
 
 
 def _printable(text: str) -> str:
