@@ -82,6 +82,7 @@ PURE = {
     "mirage/tests",
     "resources/vbd_attach_item",
     "sharing/compatible",
+    "sharing/promises",
     "survey/model",
     "survey/record",
 }
