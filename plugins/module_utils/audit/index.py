@@ -7,7 +7,18 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import (
+    Dict,
+    FrozenSet,
+    Iterable,
+    Iterator,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Tuple,
+)
 
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import FindingPlace
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.compatible import can_write
@@ -17,6 +28,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     DiskStorage,
     FoundConfig,
     LoopDevice,
+    RunningGuest,
     Survey,
     SurveyedDisk,
     SurveyedDomain,
@@ -42,6 +54,8 @@ class DataUse:
     """As the guest or the config has it."""
     role: Optional[str] = None
     """What it is of that disk, such as its backing file; None for the disk itself."""
+    format: Optional[str] = None
+    """That of the disk, as the guest or the config has it."""
     is_held: bool = False
     """Whether a running or a saved domain has it."""
     save: Optional[str] = None
@@ -99,6 +113,7 @@ class HostIndex:
         self.storages: Dict[str, DiskStorage] = {one.name: one for one in survey.storages}
         self.configs: Dict[str, FoundConfig] = {one.path: one for one in survey.configs}
         self.domains: Dict[str, SurveyedDomain] = {one.name: one for one in survey.domains}
+        self.guests: Dict[int, RunningGuest] = {one.domid: one for one in survey.guests or ()}
         self.loop_devices: Dict[str, LoopDevice] = {one.device: one for one in survey.loop_devices}
 
     def at(
@@ -112,7 +127,7 @@ class HostIndex:
 
     def at_disk(self, disk: SurveyedDisk, path: Optional[str]) -> FindingPlace:
         """The place of a disk."""
-        return self.at(disk.domain, disk.vdev, path)
+        return self.at(domain_of(disk), disk.vdev or NO_SLOT, path)
 
     def storage(self, name: Optional[str]) -> Optional[DiskStorage]:
         """The storage with this name; None for no name."""
@@ -188,29 +203,31 @@ class HostIndex:
 
     def _uses_of(self, disk: SurveyedDisk) -> Iterator[DataUse]:
         """Its data and what is behind that: once for each guest, save file and config with it."""
-        slot = disk.vdev or NO_SLOT
-        for domain, target, access, name, save in _held(disk):
-            for storage, role, is_written in self._reached(name):
+        domain, slot = domain_of(disk), disk.vdev or NO_SLOT
+        for had in _held(disk):
+            for storage, role, is_written in self._reached(had.storage):
                 yield DataUse(
                     self.name,
                     domain,
                     slot,
                     storage,
-                    target,
+                    had.target,
                     role,
+                    had.format,
                     is_held=True,
-                    save=save,
-                    is_written=can_write(access) and is_written,
+                    save=had.save,
+                    is_written=can_write(had.access) and is_written,
                 )
         for one in disk.configured:
             for storage, role, is_written in self._reached(one.storage):
                 yield DataUse(
                     self.name,
-                    str(disk.domain),
+                    domain,
                     slot,
                     storage,
                     str(one.target),
                     role,
+                    one.format,
                     configs=(one.config,),
                     is_written_later=can_write(one.access or "rw") and is_written,
                     starts=self.starts(one.config),
@@ -229,24 +246,43 @@ class HostIndex:
                 yield behind, other.role, other.is_written
 
 
+def is_served(vbd: DiskInGuest) -> bool:
+    """Whether a backend reads and writes the data for the guest."""
+    return bool(vbd.is_served) or vbd.backend_state == _CONNECTED
+
+
 def only_occupies(vbd: DiskInGuest) -> bool:
     """Whether a disk in xenstore has no data open: only its slot is in use."""
-    return vbd.flaw is not None and not vbd.is_served and vbd.backend_state != _CONNECTED
+    return vbd.flaw is not None and not is_served(vbd)
 
 
-def _held(
-    disk: SurveyedDisk,
-) -> Iterator[Tuple[str, str, str, Optional[str], Optional[str]]]:
-    """Domain, target, access, storage and save file of all that running and saved domains have."""
+class _HeldData(NamedTuple):
+    """What a running or a saved domain has in a slot."""
+
+    target: str
+    access: str
+    format: Optional[str]
+    storage: Optional[str]
+    save: Optional[str] = None
+
+
+def domain_of(disk: SurveyedDisk) -> str:
+    """The name of its domain, or words for one that is gone."""
+    if disk.domain is None and disk.attached:
+        return f"with the id {disk.attached[0].domid}"
+    return str(disk.domain)
+
+
+def _held(disk: SurveyedDisk) -> Iterator[_HeldData]:
+    """All that running and saved domains have there."""
     for vbd in disk.attached:
         if only_occupies(vbd):
             continue
-        domain = disk.domain or f"with the id {vbd.domid}"
-        yield domain, vbd.target, vbd.access, vbd.storage, None
+        yield _HeldData(vbd.target, vbd.access, vbd.format, vbd.storage)
         if vbd.medium_storage != vbd.storage:
-            yield domain, str(vbd.medium), "ro", vbd.medium_storage, None
-    for saved in disk.saved:
-        yield str(disk.domain), saved.target, saved.access, saved.storage, saved.save
+            yield _HeldData(str(vbd.medium), "ro", None, vbd.medium_storage)
+    for one in disk.saved:
+        yield _HeldData(one.target, one.access, one.format, one.storage, one.save)
 
 
 def _merged(uses: Iterable[DataUse]) -> Iterable[DataUse]:
