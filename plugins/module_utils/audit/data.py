@@ -54,7 +54,7 @@ def _used_by_dom0(
     if not held:
         kept = [one for one in storage.uses if one.kind in DOM0_USES]
         if kept:
-            yield _finding_of("used-while-off", uses, kept)
+            yield _dom0_finding("used-while-off", uses, kept)
         return
     writes = any(use.is_written for use in held)
     domids = {domid for use in held for domid in host.domids(use.domain)}
@@ -62,9 +62,9 @@ def _used_by_dom0(
     excluding = [one for one in others if _excludes(one, writes)]
     writing = [one for one in others if one.for_writing]
     if excluding:
-        yield _finding_of("used-in-dom0", held, excluding)
+        yield _dom0_finding("used-in-dom0", held, excluding)
     elif writing:
-        yield _finding_of("written-in-dom0", held, writing)
+        yield _dom0_finding("written-in-dom0", held, writing)
 
 
 def _excludes(use: HostUse, guest_writes: bool) -> bool:
@@ -74,7 +74,7 @@ def _excludes(use: HostUse, guest_writes: bool) -> bool:
     return process_excludes(bool(use.for_writing), has_lost_disk, guest_writes)
 
 
-def _finding_of(code: str, uses: Sequence[DataUse], by: Sequence[HostUse]) -> AuditFinding:
+def _dom0_finding(code: str, uses: Sequence[DataUse], by: Sequence[HostUse]) -> AuditFinding:
     places = [use.place for use in uses]
     return finding(
         code,

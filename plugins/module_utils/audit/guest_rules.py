@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from dataclasses import fields
 from typing import Dict, Iterator, List, Sequence, Tuple
@@ -42,7 +43,7 @@ def _judged(
     host: HostIndex, path: str, guest: Guest, disks: Sequence[Tuple[str, DiskInConfig]]
 ) -> Iterator[AuditFinding]:
     config = host.configs[path]
-    specs = [_spec_of(disk) for _slot, disk in disks]
+    specs = [_spec_in_config(disk) for _slot, disk in disks]
     found = drives.judge(guest, specs)
     for code, ones in (("unfit-disk", found.problems), ("unseen-disk", found.warnings)):
         for one in ones:
@@ -68,7 +69,7 @@ def _disks_by_config(host: HostIndex) -> Dict[str, List[Tuple[str, DiskInConfig]
     return found
 
 
-def _spec_of(disk: DiskInConfig) -> DiskSpec:
+def _spec_in_config(disk: DiskInConfig) -> DiskSpec:
     """The disk as the config says it: what it says was checked when it was read."""
     return DiskSpec(**{key: value for key, value in (disk.said or {}).items() if key in _SPEC_KEYS})
 
@@ -88,7 +89,7 @@ def _readable(host: HostIndex) -> Iterator[AuditFinding]:
             "readable-by-others",
             places[0],
             f"{file.path} has the mode {file.mode}, and every user may pass its directories",
-            f"chmod o= '{file.path}', or mode: '0600' for the disk in xen_domains",
+            f"chmod o= {shlex.quote(file.path)}, or mode: '0600' for the disk in xen_domains",
             others=places[1:],
         )
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Iterator
 
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.codes import finding
@@ -26,7 +27,7 @@ def leftover_findings(host: HostIndex) -> Iterator[AuditFinding]:
     if not host.gaps:
         yield from _images(host)
         yield from _volumes(host)
-        yield from _loop_devices(host)
+        yield from _loops(host)
         yield from _saves(host)
 
 
@@ -40,7 +41,7 @@ def _images(host: HostIndex) -> Iterator[AuditFinding]:
             "leftover-image",
             host.at(path=name),
             f"{_NOBODY}{size}",
-            f"rm '{name}' if nobody needs the data; or list it in xen_domains",
+            f"rm {shlex.quote(name)} if nobody needs the data; or list it in xen_domains",
             size=taken,
         )
 
@@ -64,7 +65,7 @@ def _volumes(host: HostIndex) -> Iterator[AuditFinding]:
         )
 
 
-def _loop_devices(host: HostIndex) -> Iterator[AuditFinding]:
+def _loops(host: HostIndex) -> Iterator[AuditFinding]:
     for name in host.survey.leftovers.loop_devices:
         device = host.loop_devices.get(name)
         bound = f"it is bound to {device.backing_file}, and " if device else ""
@@ -85,8 +86,8 @@ def _saves(host: HostIndex) -> Iterator[AuditFinding]:
             "leftover-save",
             host.at(save.domain, path=save.path),
             f"domain {save.domain} is saved in {save.path}, and no config has its name",
-            f"rm '{save.path}' if the domain is not needed, or restore it: xl restore "
-            f"'{save.path}'",
+            f"rm {shlex.quote(save.path)} if the domain is not needed, or restore it: xl restore "
+            f"{shlex.quote(save.path)}",
         )
 
 

@@ -159,9 +159,12 @@ def _line(host: HostIndex, disk: SurveyedDisk, findings: FindingsByPlace) -> Dis
 
 def _name_of_data(disk: SurveyedDisk) -> Optional[str]:
     """The name of what the running guest has there, or else of what it will have."""
-    attached = (name for one in disk.attached for name in (one.medium_storage, one.storage))
-    other = (one.storage for one in (*disk.saved, *disk.configured))
-    return next((name for name in (*attached, *other) if name is not None), None)
+    names = [
+        *(name for one in disk.attached for name in (one.medium_storage, one.storage)),
+        *(one.storage for one in disk.saved),
+        *(one.storage for one in disk.configured),
+    ]
+    return next((name for name in names if name is not None), None)
 
 
 def _storage(storage: DiskStorage) -> StorageLayer:

@@ -4,11 +4,16 @@
 
 from __future__ import annotations
 
-from typing import Iterator, List, Optional, Sequence, Tuple
+import shlex
+from collections import defaultdict
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.codes import finding
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.index import HostIndex
-from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import AuditFinding
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
+    AuditFinding,
+    FindingPlace,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     DiskInConfig,
@@ -34,8 +39,7 @@ def restart_findings(host: HostIndex) -> Iterator[AuditFinding]:
         yield from _not_in_config(host, disk)
         yield from _differs(host, disk)
         yield from _not_attached(host, disk)
-    for storage, _uses in host.used():
-        yield from _no_boot_unit(host, storage)
+    yield from _no_boot_units(host)
     for domain in host.survey.domains:
         yield from _saved_and_running(host, domain)
         yield from _no_config(host, domain)
@@ -150,7 +154,7 @@ def _not_in_config(host: HostIndex, disk: SurveyedDisk) -> Iterator[AuditFinding
         f"the guest has {live[0].target or 'an empty drive'} there, and {', '.join(configs)} does "
         "not",
         f"write it into the config ({_PROVISION}), or detach it: xl block-detach "
-        f"{disk.domain} {live[0].xenstore_key}",
+        f"{shlex.quote(str(disk.domain))} {live[0].xenstore_key}",
     )
 
 
@@ -175,7 +179,7 @@ def _differs(host: HostIndex, disk: SurveyedDisk) -> Iterator[AuditFinding]:
         if not disk.configured or vbd.devtype == "cdrom":
             continue
         there = host.storage(vbd.storage)
-        same = [one for one in disk.configured if _is_same(host, there, one)]
+        same = [one for one in disk.configured if _has_same_data(host, there, one)]
         first = (same or disk.configured)[0]
         if not same:
             seen = f"the guest has {vbd.target}, and {first.config} has {first.target}"
@@ -191,7 +195,7 @@ def _differs(host: HostIndex, disk: SurveyedDisk) -> Iterator[AuditFinding]:
         )
 
 
-def _is_same(host: HostIndex, there: Optional[DiskStorage], one: DiskInConfig) -> bool:
+def _has_same_data(host: HostIndex, there: Optional[DiskStorage], one: DiskInConfig) -> bool:
     """Whether the config has the same data; also if it is not known whether."""
     configured = host.storage(one.storage)
     if there is None or configured is None:
@@ -218,27 +222,23 @@ def _not_attached(host: HostIndex, disk: SurveyedDisk) -> Iterator[AuditFinding]
 # ---- the next boot ----
 
 
-def _no_boot_unit(host: HostIndex, storage: DiskStorage) -> Iterator[AuditFinding]:
+def _no_boot_units(host: HostIndex) -> Iterator[AuditFinding]:
     """Of images that a config has by the link of their loop device, which is there only once they
     are bound."""
-    if storage.file is None or host.is_bound_at_boot(storage.name):
-        return
-    uses = [
-        use
-        for use in host.uses.get(storage.name, ())
-        if use.role is None and use.configs and loop_link.is_link(use.target)
-    ]
-    if not uses:
-        return
-    units = host.units.get(storage.name, ())
-    places = [use.place for use in uses]
-    yield finding(
-        "no-boot-unit",
-        places[0],
-        f"the unit {units[0].name} is not enabled" if units else "no unit binds the image",
-        f"systemctl enable {units[0].name}" if units else _PROVISION,
-        others=places[1:],
-    )
+    linked: Dict[str, List[FindingPlace]] = defaultdict(list)
+    for disk in host.survey.disks:
+        for name in {one.storage for one in disk.configured if one.target_form == "link"}:
+            if name is not None and not host.is_bound_at_boot(name):
+                linked[name].append(host.at_disk(disk, name))
+    for name, places in linked.items():
+        units = host.units.get(name, ())
+        yield finding(
+            "no-boot-unit",
+            places[0],
+            f"the unit {units[0].name} is not enabled" if units else "no unit binds the image",
+            f"systemctl enable {units[0].name}" if units else _PROVISION,
+            others=places[1:],
+        )
 
 
 def _autostart(host: HostIndex) -> Iterator[AuditFinding]:
@@ -251,7 +251,7 @@ def _autostart(host: HostIndex) -> Iterator[AuditFinding]:
             f"{entry.path} leads to {entry.file}, which does not exist"
             if not entry.exists
             else f"xendomains passes over {entry.path} because of its name",
-            f"rm '{entry.path}', or put the config back"
+            f"rm {shlex.quote(entry.path)}, or put the config back"
             if not entry.exists
             else "rename it: without blanks and other special characters",
         )

@@ -46,10 +46,10 @@ _BY_VENDOR = re.compile(r"t10\.")
 """A unit whose name is only as unique as its vendor made it. The disks of all virtual machines may
 have the same, and the first LUN of all targets; so it is trusted on one host only."""
 
-_Key = Tuple[Hashable, ...]
+_GlobalKey = Tuple[Hashable, ...]
 
 
-def _key(host: str, identity: DataIdentity) -> _Key:
+def _key(host: str, identity: DataIdentity) -> _GlobalKey:
     """Equal for identities of the same data on any hosts."""
     is_known = identity.kind in EVERYWHERE and not _BY_VENDOR.match(identity.value)
     return ("" if is_known else host, identity.kind, identity.value)
@@ -102,7 +102,7 @@ class SharedData:
 def shared_data(hosts: Sequence[HostIndex]) -> Iterator[SharedData]:
     """The data of all hosts that more than one slot has."""
     groups = _groups(hosts)
-    owners: Dict[_Key, int] = {}
+    owners: Dict[_GlobalKey, int] = {}
     for number, group in enumerate(groups):
         for host, storage in group:
             owners.update((_key(host.name, one), number) for one in storage.identities)
@@ -122,7 +122,7 @@ def _groups(hosts: Sequence[HostIndex]) -> List[_Group]:
     joined = _DisjointSets()
     used = [(host, storage) for host in hosts for storage, _uses in host.used()]
     for host, storage in used:
-        name: _Key = (host.name, "name", storage.name)
+        name: _GlobalKey = (host.name, "name", storage.name)
         joined.join(name, (_key(host.name, one) for one in storage.identities))
     groups: Dict[Hashable, _Group] = defaultdict(list)
     for host, storage in used:
@@ -130,7 +130,7 @@ def _groups(hosts: Sequence[HostIndex]) -> List[_Group]:
     return list(groups.values())
 
 
-def _below(group: _Group, owners: Dict[_Key, int]) -> Set[int]:
+def _below(group: _Group, owners: Dict[_GlobalKey, int]) -> Set[int]:
     """The numbers of the groups with the data on which this one is."""
     keys = (_key(host.name, one) for host, storage in group for one in storage.below)
     return {owners[key] for key in keys if key in owners}
@@ -180,7 +180,7 @@ def _findings_of(data: SharedData) -> Iterator[AuditFinding]:
     """The worst that can be said of each slot."""
     now = data.only(lambda use: use.is_held).involved(lambda use: use.is_written)
     if now:
-        yield _finding_of(
+        yield _sharing_finding(
             "two-writers",
             now,
             f"{_list(now)} have it at the same time",
@@ -191,7 +191,7 @@ def _findings_of(data: SharedData) -> Iterator[AuditFinding]:
     said = {use.slot_id for use in now}
     for use, holders in _held_by_others(data, said):
         said.add(use.slot_id)
-        yield _finding_of(
+        yield _sharing_finding(
             "held-by-another",
             [use, *holders],
             f"{use.configs[0]} has it for domain {use.domain} ({use.access}), and {_list(holders)} "
@@ -203,7 +203,7 @@ def _findings_of(data: SharedData) -> Iterator[AuditFinding]:
     starting = _starting_together(left)
     if starting:
         said.update(use.slot_id for use in starting)
-        yield _finding_of(
+        yield _sharing_finding(
             "two-at-start",
             starting,
             f"{_list(starting)} start with it together",
@@ -213,7 +213,7 @@ def _findings_of(data: SharedData) -> Iterator[AuditFinding]:
     left = left.only(lambda use: use.slot_id not in said)
     later = left.involved(lambda use: use.is_written_later)
     if len({use.domain for use in later}) > 1:
-        yield _finding_of(
+        yield _sharing_finding(
             "two-configs",
             later,
             f"the configs of {_list(later)} have it",
@@ -256,7 +256,7 @@ def _starting_together(data: SharedData) -> List[DataUse]:
     return list({use.slot_id: use for use in found}.values())
 
 
-def _finding_of(code: str, uses: Sequence[DataUse], seen: str, remedy: str) -> AuditFinding:
+def _sharing_finding(code: str, uses: Sequence[DataUse], seen: str, remedy: str) -> AuditFinding:
     places = [use.place for use in uses]
     return finding(code, places[0], seen, remedy, others=places[1:])
 
