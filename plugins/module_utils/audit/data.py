@@ -11,6 +11,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.codes import fi
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.index import (
     DataUse,
     HostIndex,
+    is_lost,
     only_occupies,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
@@ -91,29 +92,38 @@ def _dom0_finding(code: str, uses: Sequence[DataUse], by: Sequence[HostUse]) -> 
 
 def _lost(host: HostIndex, storage: DiskStorage, uses: Sequence[DataUse]) -> Iterator[AuditFinding]:
     file = storage.file
-    if file is None or not (file.deleted or file.hidden):
+    if file is None or not is_lost(storage):
         return
-    places = [use.place for use in uses] or [host.at(path=storage.name)]
-    device = next(iter(storage.loop_devices), None)
-    source = f"from {device}" if device else "inside the guest, which still has it"
+    places = [use.place for use in uses]
+    kept_by = ", ".join(storage.loop_devices) or "what has it open"
+    rescue = _rescue(host, storage)
     if file.deleted:
         yield finding(
             "image-deleted",
             places[0],
-            f"{file.path} was deleted; its data lives on in "
-            f"{', '.join(storage.loop_devices) or 'the program that has it open'}",
-            f"shut the guest down without detaching the disk, or have it write to the disk no "
-            f"more, and copy the data {source} before anything is unbound or the host boots",
+            f"{file.path} was deleted; its data lives on in {kept_by}",
+            rescue,
             others=places[1:],
         )
-        return
-    yield finding(
-        "image-replaced",
-        places[0],
-        f"what is at {file.path} now is another file than the one in use, or nothing",
-        f"rename the files back or mount the file system again; or copy the data {source} before "
-        "anything is unbound or the host boots",
-        others=places[1:],
+    else:
+        yield finding(
+            "image-replaced",
+            places[0],
+            f"what is at {file.path} now is not the file in use, which lives on in {kept_by}",
+            f"rename the files back, or mount the file system again; or {rescue}",
+            others=places[1:],
+        )
+
+
+def _rescue(host: HostIndex, storage: DiskStorage) -> str:
+    """How to copy the data. A loop device that the script of Xen has bound goes with its guest."""
+    loops = [host.loop_devices[one] for one in storage.loop_devices if one in host.loop_devices]
+    stays = next((one for one in loops if not (one.by_script or one.autoclear)), None)
+    if stays is None:
+        return "copy the data inside the guest, and do not shut it down or detach the disk before"
+    return (
+        f"shut the guest down, which leaves {stays.device} bound, and copy the data from there "
+        f"(cp --sparse=always {stays.device} FILE) before anything is unbound or the host boots"
     )
 
 
@@ -155,7 +165,7 @@ def _formats(host: HostIndex, disk: SurveyedDisk) -> Iterator[AuditFinding]:
     said = set()
     for where, image_format, name in _said_formats(disk):
         storage = host.storage(name)
-        if storage is None or storage.file is None or storage.file.deleted or storage.file.hidden:
+        if storage is None or storage.file is None or is_lost(storage):
             continue
         looks_like, place = storage.file.signature, host.at_disk(disk, storage.name)
         if image_format == "raw" and looks_like is not None and "raw" not in said:

@@ -246,6 +246,11 @@ class HostIndex:
                 yield behind, other.role, other.is_written
 
 
+def is_lost(storage: DiskStorage) -> bool:
+    """Whether no path leads to the image: it lives on only because it is in use."""
+    return storage.file is not None and (storage.file.deleted or storage.file.hidden)
+
+
 def is_served(vbd: DiskInGuest) -> bool:
     """Whether a backend reads and writes the data for the guest."""
     return bool(vbd.is_served) or vbd.backend_state == _CONNECTED

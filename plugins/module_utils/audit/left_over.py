@@ -8,7 +8,7 @@ import shlex
 from typing import Iterator
 
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.codes import finding
-from ansible_collections.xen.blockdev.plugins.module_utils.audit.index import HostIndex
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.index import HostIndex, is_lost
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import AuditFinding
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_size
 
@@ -69,12 +69,18 @@ def _loops(host: HostIndex) -> Iterator[AuditFinding]:
     for name in host.survey.leftovers.loop_devices:
         device = host.loop_devices.get(name)
         bound = f"it is bound to {device.backing_file}, and " if device else ""
+        storage = host.storage(device.storage) if device else None
+        keep = "" if storage is None or not is_lost(storage) else f", after {_copy_of(name)}"
         yield finding(
             "leftover-loop-device",
             host.at(path=name),
             f"{bound}{_NOBODY}",
-            f"losetup --detach {name}",
+            f"losetup --detach {name}{keep}",
         )
+
+
+def _copy_of(device: str) -> str:
+    return f"a copy of it if anybody needs the data, which is nowhere else: cp {device} FILE"
 
 
 def _saves(host: HostIndex) -> Iterator[AuditFinding]:

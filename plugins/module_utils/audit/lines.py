@@ -10,6 +10,7 @@ from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.codes import LEFT
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.index import (
     HostIndex,
+    is_lost,
     is_served,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
@@ -175,7 +176,7 @@ def _storage(storage: DiskStorage) -> StorageLayer:
         size=storage.size,
         allocated=file.allocated if file else None,
         file_system=file.file_system if file else None,
-        is_lost=bool(file and (file.deleted or file.hidden)),
+        is_lost=is_lost(storage),
     )
 
 

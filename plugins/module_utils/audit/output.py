@@ -52,9 +52,7 @@ def _number(count: int, word: str) -> str:
 
 
 def _line_of(one: AuditFinding) -> str:
-    return (
-        f"{one.severity}: {one.code}: {_place(one.place)}: {one.seen}; {one.leads_to}; {one.remedy}"
-    )
+    return f"{one.severity}: {one.code}: {_place(one.place)}: {one.seen}"
 
 
 def _place(place: FindingPlace) -> str:

@@ -42,6 +42,8 @@ def reading_findings(host: HostIndex) -> Iterator[AuditFinding]:
         said.add(one.subject)
         source = f"{one.source}: " if one.source not in one.error else ""
         place = host.at(path=one.subject or one.source)
+        if one.source == "qemu":
+            place = host.at(one.subject)
         yield finding("unread", place, f"{source}{one.error}", _AGAIN)
     for config in host.survey.configs:
         if config.problems and config.path not in said:

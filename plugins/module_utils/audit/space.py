@@ -51,14 +51,17 @@ def space_findings(
 def _overcommitted(host: HostIndex, store: DiskStore) -> AuditFinding:
     is_nearly_full = store.free * NEARLY_FULL < store.size
     disks = sorted(store.disks, key=lambda disk: disk.left, reverse=True)
-    named = [disk.words for disk in disks[:MOST_NAMED] if disk.left]
+    open_ones = [disk for disk in disks if disk.left]
+    named, others = open_ones[:MOST_NAMED], open_ones[MOST_NAMED:]
+    words = [disk.words for disk in named]
+    if others:
+        words.append(f"{len(others)} more {format_about(sum(disk.left for disk in others))}")
     left = store.promised - store.taken
     return finding(
         "nearly-full" if is_nearly_full else "overcommitted",
         host.at(path=store.name),
         f"{format_about(store.free)} of {format_about(store.size)} are free, and guests may still "
-        f"take {format_about(left)} by the images on it: {', '.join(named)}"
-        + (f" and {len(disks) - len(named)} others" if len(disks) > len(named) else ""),
+        f"take {format_about(left)} by the images on it: {', '.join(words)}",
         _REMEDY,
         size=store.excess,
     )

@@ -97,6 +97,18 @@ def test_an_image_that_is_gone_and_not_bound() -> None:
     assert "inside the guest" in the_finding("image-deleted", host).remedy
 
 
+@pytest.mark.parametrize("loop", [{"by_script": True}, {"autoclear": True}])
+def test_an_image_that_is_gone_and_whose_loop_device_goes_with_its_guest(
+    loop: Dict[str, bool],
+) -> None:
+    host = AuditedXen()
+    host.image(BOOT, deleted=True)
+    host.config("web", [("xvda", BOOT)])
+    host.bind(BOOT, unit=False, **loop)
+    host.run("web", [("xvda", BOOT)])
+    assert "inside the guest" in the_finding("image-deleted", host).remedy
+
+
 # ---- formats ----
 
 

@@ -50,6 +50,13 @@ def test_a_loop_device() -> None:
     assert found.remedy == "losetup --detach /dev/loop0"
 
 
+def test_a_loop_device_whose_image_was_deleted() -> None:
+    host = AuditedXen(leftovers=Leftovers(loop_devices=("/dev/loop0",)))
+    host.image(OLD, deleted=True)
+    host.bind(OLD, unit=False)
+    assert "after a copy of it" in the_finding("leftover-loop-device", host).remedy
+
+
 @pytest.mark.parametrize(("pool", "size"), [(None, GiB), ("pool0", None)])
 def test_a_volume(pool: str, size: int) -> None:
     host = AuditedXen(leftovers=Leftovers(volumes=("/dev/vg0/old",)))

@@ -37,11 +37,18 @@ def test_a_plan_that_cannot_be_read() -> None:
 def test_a_part_that_could_not_be_read() -> None:
     host = usual_host()
     host.more["unread"] = (
-        Unread("qemu", "", "it does not answer"),
+        Unread("processes", "", "no permission"),
         Unread("xl", "", "xl list failed"),
     )
     found = the_findings_of(host)
-    assert found == {"qemu": "qemu: it does not answer", "xl": "xl list failed"}
+    assert found == {"processes": "processes: no permission", "xl": "xl list failed"}
+
+
+def test_a_qemu_that_does_not_answer() -> None:
+    host = usual_host()
+    host.more["unread"] = (Unread("qemu", "web", "it does not answer"),)
+    found = the_finding("unread", host)
+    assert (found.place.domain, found.place.path) == ("web", None)
 
 
 def the_findings_of(host: AuditedXen) -> dict[str, str]:

@@ -90,7 +90,7 @@ def test_a_sentence_names_the_largest() -> None:
         add(host, f"web{number}", number * 8 * GiB, 0)
     seen = the_finding("overcommitted", host).seen
     assert "take 224GiB by the images on it: /srv/xen/web7/data.raw (web7) 56GiB, " in seen
-    assert seen.endswith(" and 2 others")
+    assert seen.endswith(", 2 more 24GiB")
     assert "web2" not in seen
 
 
