@@ -106,7 +106,8 @@ class ConfigReader:
         try:
             settings = config_text.settings(text)
         except BlockdevError as error:
-            unreadable = FoundConfig(path, file, autostart=entries, problems=(str(error),))
+            problem = _without_password(str(error), text)
+            unreadable = FoundConfig(path, file, autostart=entries, problems=(problem,))
             return ReadConfig(unreadable, ()) if is_meant else None
         name = settings.pop("name", None)
         if not (is_meant or isinstance(name, str)):
@@ -129,6 +130,12 @@ class ConfigReader:
             ),
             [ListedDisk.read(spec) for spec in specs],
         )
+
+
+def _without_password(problem: str, text: str) -> str:
+    """The problem of a text, which quotes the line, without the quotation if there are passwords in
+    the text: the line may be that of one."""
+    return problem.partition(": ")[0] if "passwd" in text else problem
 
 
 def _tried(read: Callable[[Given], Found], given: Given, problems: List[str]) -> Optional[Found]:

@@ -18,9 +18,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources import loop
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks_info_gaps import Gaps
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks_info_storages import (
     StorageTable,
+    device_path,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_script
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import block_device_path
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     BootUnitFile,
@@ -121,7 +121,7 @@ class LayerReader:
             if stat.S_ISBLK(status.st_mode):
                 binding = bound.get(status.st_rdev)
                 storage = self._storages.add_binding(binding) if binding else None
-                return LoopLink(path, image, block_device_path(status.st_rdev), storage)
+                return LoopLink(path, image, device_path(status.st_rdev), storage)
         return LoopLink(path, image)
 
 

@@ -99,8 +99,7 @@ class StorageTable:
         """Add all active logical volumes."""
         for rdev in block_device.numbers():
             if _volume(rdev):
-                path = block_device_path(rdev)
-                self.add(self._usage.storages.of_device(path or str(rdev), rdev))
+                self.add(self._usage.storages.of_device(device_path(rdev), rdev))
 
     def all(self) -> Tuple[DiskStorage, ...]:
         """All storages, by name, each with what uses it in dom0."""
@@ -244,18 +243,23 @@ def _number(rdev: int) -> str:
 # ---- block devices ----
 
 
+def device_path(rdev: int) -> str:
+    """The path of a block device by the kernel's name of it, or by its number if it is gone."""
+    return block_device_path(rdev) or f"/dev/block/{_number(rdev)}"
+
+
 def _device(rdev: int) -> StorageDevice:
     mapper = block_device.mapper(rdev)
     disks = [block_device_path(disk) for disk in block_device.disk_of_partition(rdev)]
     below = map(block_device_path, block_device.directly_below(rdev))
     return StorageDevice(
-        path=block_device_path(rdev) or f"/dev/block/{_number(rdev)}",
+        path=device_path(rdev),
         number=_number(rdev),
         read_only=block_device.is_read_only(rdev),
         mapper_name=mapper.name if mapper else None,
         mapper_uuid=mapper.uuid if mapper else None,
         partition_of=disks[0] if disks else None,
-        on=tuple(path for path in below if path),
+        made_of=tuple(path for path in below if path),
         volume=_volume(rdev),
     )
 

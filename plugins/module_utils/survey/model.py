@@ -309,7 +309,7 @@ class StorageDevice:
     mapper_uuid: Optional[str] = None
     partition_of: Optional[str] = None
     """The path of its disk, for a partition."""
-    on: Tuple[str, ...] = ()
+    made_of: Tuple[str, ...] = ()
     """The paths of the devices directly below it: paths of a LUN, physical volumes."""
     volume: Optional[VolumeName] = None
 
@@ -499,8 +499,8 @@ class Unread:
     """Something that could not be read. The rest of the survey is complete without it."""
 
     source: str
-    """``xenstore``, ``xl``, ``qemu``, ``loop``, ``config``, ``autostart``, ``save``, ``images`` or
-    ``processes``."""
+    """``xenstore``, ``xl``, ``qemu``, ``loop``, ``config``, ``autostart``, ``save``, ``images``,
+    ``mounts`` or ``units``."""
     subject: str
     """What it is about: a path, a domain; empty for the whole source."""
     error: str
