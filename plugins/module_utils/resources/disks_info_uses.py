@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile, Process
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import DOM0_USES
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.compatible import DOM0_USES
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import HostUse, ImageFile
