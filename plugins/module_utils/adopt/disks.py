@@ -215,7 +215,7 @@ class Adopter:
         if storage is None:
             draft = draft.with_remarks(_missing(found))
         if _is_device(path) if storage is None else storage.kind != "file":
-            return replace(draft, entry={**_block_device(path), **options})
+            return replace(draft, entry={**_target_entry(path), **options})
         entry = self._image(path, found.storage, options, loop=False)
         draft = replace(draft, entry=entry)
         if self.storages.is_ours(found.storage) and "loop" in entry:
@@ -321,7 +321,7 @@ class Adopter:
         options = _said_options(said, self.storages.looks_foreign(attached.storage))
         image = self.storages.image(attached.storage)
         if said.script or image is None:
-            return {**_block_device(attached.target), **options}
+            return {**_target_entry(attached.target), **options}
         by_name = attached.target == image
         return self._image(image, attached.storage, options, loop=not by_name)
 
@@ -353,7 +353,7 @@ def _said_options(said: DiskSpec, foreign: bool) -> DomainEntry:
     }
 
 
-def _block_device(target: str) -> DomainEntry:
+def _target_entry(target: str) -> DomainEntry:
     """The place of a block device. A logical volume can be written as ``volume_group`` and
     ``volume`` here once the plan has these."""
     return {"target": target}

@@ -128,23 +128,23 @@ def shared_data(hosts: Sequence[HostIndex]) -> Iterator[SharedData]:
     return (one for one in found if len(one.all) > 1)
 
 
-_Group = List[Tuple[HostIndex, DiskStorage]]
+_SameData = List[Tuple[HostIndex, DiskStorage]]
 
 
-def _groups(hosts: Sequence[HostIndex]) -> List[_Group]:
+def _groups(hosts: Sequence[HostIndex]) -> List[_SameData]:
     """The used storages of all hosts, those of the same data in one group."""
     joined = _DisjointSets()
     used = [(host, storage) for host in hosts for storage, _uses in host.used()]
     for host, storage in used:
         name: _GlobalKey = (host.name, "name", storage.name)
         joined.join(name, _keys(host.name, storage))
-    groups: Dict[Hashable, _Group] = defaultdict(list)
+    groups: Dict[Hashable, _SameData] = defaultdict(list)
     for host, storage in used:
         groups[joined.find((host.name, "name", storage.name))].append((host, storage))
     return list(groups.values())
 
 
-def _below(group: _Group, owners: Dict[_GlobalKey, int]) -> Set[int]:
+def _below(group: _SameData, owners: Dict[_GlobalKey, int]) -> Set[int]:
     """The numbers of the groups with the data on which this one is."""
     keys = (_key(host.name, one) for host, storage in group for one in storage.below)
     return {owners[key] for key in keys if key in owners}
