@@ -354,8 +354,8 @@ def _said_options(said: DiskSpec, foreign: bool) -> DomainEntry:
 
 
 def _target_entry(target: str) -> DomainEntry:
-    """The place of a block device. A logical volume can be written as ``volume_group`` and
-    ``volume`` here once the plan has these."""
+    """The place of a block device. A logical volume is no more than that: with ``volume_group``,
+    the plan would take it for its own, and remove it with ``xen_remove_images``."""
     return {"target": target}
 
 
