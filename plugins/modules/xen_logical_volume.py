@@ -17,9 +17,9 @@ description:
   - No guest reads what another one has left in the extents of the group. A new volume is zeroed, and
     so are the extents by which a volume grows, before it has them. Thin volumes are accepted only in
     a pool that zeroes its blocks. See O(wipe).
-  - A new volume gets its name only when it is complete. If its creation fails, nothing is left
-    behind. If the module is killed, the next run that manages a volume of the group removes what it
-    has left.
+  - A new volume gets its name only when it is complete. If its creation fails, what there is of it is
+    removed. If the module is killed, or C(lvcreate) itself fails half-way, the next run that manages
+    a volume of the group removes what is left.
   - A volume can grow while a guest uses it.
   - The content of a volume that exists is never overwritten. It is shrunk only with O(shrink=true),
     and neither shrunk nor removed while a domain, a mount or another program uses it. The error names
