@@ -29,16 +29,12 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_it
     RawDiskItem,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
+    FILE_SYSTEM_REMEDY,
     DiskStore,
     PromisedDisk,
     problem_of_stores,
     smaller_limit,
     warnings_of_stores,
-)
-
-REMEDY = (
-    "enlarge the file system, free some of it, or make disks smaller (allocation: full takes the "
-    "space of a new disk at once)"
 )
 
 
@@ -73,7 +69,7 @@ class FileSystemSpace:
         return DiskStore(
             name=self.point,
             what=f"the file system of {self.point}",
-            remedy=REMEDY,
+            remedy=FILE_SYSTEM_REMEDY,
             size=self.size,
             free=self.free,
             disks=disks,

@@ -21,6 +21,13 @@ MOST_NAMED = 5
 """How many disks a message names; it counts the others."""
 
 
+FILE_SYSTEM_REMEDY = (
+    "enlarge the file system, free some of it, or make disks smaller (allocation: full takes the "
+    "space of a new disk at once)"
+)
+"""See DiskStore.remedy."""
+
+
 class PromiseError(BlockdevError):
     """A limit that makes no sense."""
 
@@ -123,16 +130,21 @@ class DiskStore:
             "increase max_overcommit"
         )
 
-    def _promises(self) -> str:
+    @property
+    def takers(self) -> str:
+        """For a message: the disks that may still take something, and how much; the most first."""
         disks = sorted(self.disks, key=lambda disk: disk.left, reverse=True)
         open_ones = [disk for disk in disks if disk.left]
         named, others = open_ones[:MOST_NAMED], open_ones[MOST_NAMED:]
         words = [disk.words for disk in named]
         if others:
             words.append(f"{len(others)} more {format_about(sum(disk.left for disk in others))}")
+        return ", ".join(words)
+
+    def _promises(self) -> str:
         return (
             f"{self.what} ({format_about(self.size)}, {format_about(self.free)} free) has promised "
-            f"{format_about(self.excess)} more than it has free: {', '.join(words)}"
+            f"{format_about(self.excess)} more than it has free: {self.takers}"
         )
 
 

@@ -18,13 +18,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import MountPoint
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import raw_disk_space
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_interface import (
     INTERFACE,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
     RawDiskItem,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
+    FILE_SYSTEM_REMEDY,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import MIB, image
@@ -91,7 +93,7 @@ def test_one_warning_for_a_file_system(tmp_path: Path, host: Host) -> None:
     assert images.warnings() == [
         "the file system of /srv (64MiB, 16MiB free) has promised 16MiB more than it has free: "
         f"{new['path']} (web) 24MiB, {old} 8MiB; a guest that fills its disk gets I/O errors; "
-        + raw_disk_space.REMEDY
+        + FILE_SYSTEM_REMEDY
     ]
     assert images.problem() is None
     assert planned({"path": old}, {**new, "size": "8M"}).warnings() == []
