@@ -3,8 +3,8 @@
 """Judge many hosts in this process, and tell what it took.
 
 Its argument is the number of hosts. Each has 100 domains, four of five run, with two images and two
-LUNs each. Of one in twenty domains, all of which run, a LUN is that of the domain of the same number
-on all hosts.
+LUNs each. Of one in twenty domains, all of which run, a LUN is that of the domain of the same
+number on all hosts.
 The last line is JSON: seconds to read the states of the hosts, to judge them and to write the
 report, and memory (bytes, at most).
 """
