@@ -259,6 +259,17 @@ def test_a_partition_whose_disk_only_a_config_has() -> None:
     assert codes(host) == ["held-by-another"]
 
 
+def test_partitions_whose_disk_only_a_config_has() -> None:
+    host = AuditedXen()
+    host.device("/dev/sdb", identities=[LUN])
+    for number in ("1", "2"):
+        host.device(f"/dev/sdb{number}", below=[LUN])
+        running(host, number, f"/dev/sdb{number}")
+    off(host, "all", "/dev/sdb")
+    found = the_finding("held-by-another", host)
+    assert [one.domain for one in found.others] == ["1", "2"]
+
+
 def test_backing_files_are_read_and_data_files_written() -> None:
     host = AuditedXen()
     host.image("/srv/base.raw")
