@@ -68,6 +68,16 @@ def format_size(size: int) -> str:
     return f"{size} bytes"
 
 
+def format_about(size: int) -> str:
+    """About that size, for a person who compares it with others: ``19.6GiB``. Below 1 KiB in bytes.
+    parse_size does not read it back."""
+    # What would be rounded to 1024.0 of a unit is 1.0 of the next.
+    for unit, factor in reversed(list(_UNITS.items())):
+        if size >= factor - factor // 20480:
+            return f"{size / factor:.1f}{unit}iB".replace(".0", "")
+    return f"{size} bytes"
+
+
 def _bytes(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
