@@ -40,16 +40,12 @@ def fleet(hosts: int, guests: int) -> Dict[str, Any]:
     report["findings"] = [one for one in found if one["reason"] is None]
     report["accepted"] = [one for one in found if one["reason"] is not None]
     report["findings"] += [one for one in known.values() if one["code"] == "host-unread"]
-    report["totals"] = {
-        key: sum(host["totals"][key] for host in made) for key in report["totals"]
-    }
+    report["totals"] = {key: sum(host["totals"][key] for host in made) for key in report["totals"]}
     report["counts"] = _counts([*report["findings"], *report["accepted"]])
     return report
 
 
-def _host(
-    model: Dict[str, Any], name: str, guests: int, known: Dict[str, Any]
-) -> Dict[str, Any]:
+def _host(model: Dict[str, Any], name: str, guests: int, known: Dict[str, Any]) -> Dict[str, Any]:
     numbers = itertools.count()
     parts = [
         _guest(model, domain, f"{domain['name']}-{n:03}", name, known, numbers, n % FLAWED == 0)
@@ -113,7 +109,10 @@ def _renamed(text: str, names: Dict[str, str], key: str) -> Any:
     made = json.loads(word.sub(lambda match: names[match[1]], text))
     for one in made["found"]:
         one["model"] = one["id"]
-    ids = {one["id"]: hashlib.sha256(f"{key}{one['id']}".encode()).hexdigest()[:12] for one in made["found"]}
+    ids = {
+        one["id"]: hashlib.sha256(f"{key}{one['id']}".encode()).hexdigest()[:12]
+        for one in made["found"]
+    }
     return _with_ids(made, ids)
 
 

@@ -6,6 +6,7 @@
 "use strict";
 
 const FOUND_AT_ONCE = 100; // disks of a search that are drawn before someone asks for more
+const MANY_GUESTS = 20; // of so many, the browser lays out only those that are on the screen
 const COLUMNS = ["storage", "loop device or volume", "slot", "what the guest has"];
 const LAYERS = ["storage", "binding", "slot", "guest"];
 const RANKS = ["error", "warning", "note", "accepted"];
@@ -37,6 +38,7 @@ const hosts = [...document.querySelectorAll("details.host")].map((element) => ({
   name: element.querySelector("h2").textContent,
   said: element.querySelector("summary").textContent,
   guests: null,
+  entries: null,
 }));
 
 function guestsOf(host) {
@@ -175,6 +177,7 @@ function draw(host) {
   if (place.childElementCount || host.element.classList.contains("unread")) return;
   const guests = guestsOf(host);
   const heads = COLUMNS.map((title) => element("span", {}, title));
+  place.classList.toggle("many", guests.length > MANY_GUESTS);
   place.append(element("div", { class: "columns", "aria-hidden": "true" }, ...heads));
   place.append(...guests.map((guest) => drawnGuest(guest, guest.disks, null)));
 }
@@ -182,32 +185,43 @@ function draw(host) {
 // ---- search ----
 
 // Texts that are searched, in small letters, with a line break around each field.
-let entries = null;
 let listed = null;
 
 function searchable(...fields) {
   return `\n${fields.join("\n")}\n`.toLowerCase();
 }
 
-function prepare() {
-  entries = entries || hosts.flatMap((host) =>
-    guestsOf(host).flatMap((guest) => {
-      const facts = guest.facts.split(/ · |, /).map((fact) => fact.replace(/^domain /, ""));
-      const names = [host.name, guest.name, guest.state, ...facts];
-      const found = { host, guest, isMarked: guest.findings.length > 0 };
-      if (!guest.disks.length) return [{ ...found, disk: null, text: searchable(...names) }];
-      return guest.disks.map((disk) => {
-        const parts = disk.layers.flatMap((layer) => [layer.name, ...layer.detail.split(" · ")]);
-        const isMarked = found.isMarked || disk.findings.length > 0;
-        return { ...found, disk, isMarked, text: searchable(...names, disk.slot, ...parts) };
-      });
-    }),
-  );
+// The disks of a host, and its guests that have none.
+function entriesOf(host) {
+  host.entries = host.entries || guestsOf(host).flatMap((guest) => {
+    const facts = guest.facts.split(/ · |, /).map((fact) => fact.replace(/^domain /, ""));
+    const names = [host.name, guest.name, guest.state, ...facts];
+    const entry = { host, guest, disk: null, isMarked: guest.findings.length > 0, text: searchable(...names) };
+    if (!guest.disks.length) return [entry];
+    return guest.disks.map((disk) => {
+      const parts = disk.layers.flatMap((layer) => [layer.name, ...layer.detail.split(" · ")]);
+      const isMarked = entry.isMarked || disk.findings.length > 0;
+      return { ...entry, disk, isMarked, text: searchable(...names, disk.slot, ...parts) };
+    });
+  });
+  return host.entries;
+}
+
+function findingsListed() {
   listed = listed || [...document.querySelectorAll("#findings li")].map((item) => ({
     item,
     group: item.closest("details"),
     text: searchable(item.textContent, item.closest("details").querySelector("h3").textContent),
   }));
+  return listed;
+}
+
+// While nobody needs the browser, so that the first search does not wait.
+function prepare(deadline) {
+  const next = hosts.find((host) => !host.entries);
+  if (!next) return;
+  if (deadline.timeRemaining() > 5) entriesOf(next);
+  requestIdleCallback(prepare);
 }
 
 const hasAll = (text, words) => words.every((word) => text.includes(word));
@@ -220,8 +234,6 @@ function search() {
   const isSearch = words.length > 0;
   document.body.classList.toggle("searching", isSearch);
   byId("results").hidden = !isSearch;
-  if (!isSearch && !entries) return;
-  prepare();
   found = isSearch ? matching(words) : [];
   drawn = 0;
   byId("found").replaceChildren();
@@ -241,6 +253,7 @@ function search() {
 
 // Those come first of which each word is a whole name or number.
 function matching(words) {
+  const entries = hosts.flatMap(entriesOf);
   const all = entries.filter((entry) => (entry.isMarked || !only.checked) && hasAll(entry.text, words));
   const whole = words.map((word) => `\n${word}\n`);
   const isExact = (entry) => hasAll(entry.text, whole);
@@ -265,7 +278,7 @@ function showMore() {
 
 function showFindings(words) {
   const groups = new Map();
-  for (const { item, group, text } of listed) {
+  for (const { item, group, text } of findingsListed()) {
     item.hidden = !hasAll(text, words);
     groups.set(group, (groups.get(group) || 0) + !item.hidden);
   }
@@ -309,9 +322,10 @@ function show(target) {
   }
   for (const host of hosts) if (host.element.open) draw(host);
   for (const other of document.querySelectorAll(".here")) other.classList.remove("here");
-  target.classList.add("here");
-  target.scrollIntoView({ block: "start" });
-  (target.tagName === "DETAILS" ? target.querySelector("summary") : target).focus({ preventScroll: true });
+  const place = target.tagName === "DETAILS" ? target.querySelector("summary") : target;
+  place.classList.add("here");
+  place.scrollIntoView({ block: "start" });
+  place.focus({ preventScroll: true });
 }
 
 // ---- start ----
@@ -355,5 +369,10 @@ document.addEventListener("keydown", (event) => {
   }
 });
 window.addEventListener("hashchange", follow);
-tools.hidden = false;
+byId("unfold").addEventListener("click", () => {
+  for (const host of hosts) host.element.open = true;
+});
+byId("no-script").hidden = true;
+for (const tool of [tools, byId("unfold")]) tool.hidden = false;
+if (window.requestIdleCallback) requestIdleCallback(prepare);
 if (location.hash) follow();
