@@ -4,10 +4,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
-from typing import Dict
+from typing import Dict, Optional, Sequence
 
-from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import ERROR, NOTE, WARNING
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
+    ERROR,
+    NOTE,
+    WARNING,
+    AuditFinding,
+    FindingPlace,
+)
 
 DATA, RESTART, SPACE, LEFT, RULES, READING = (
     "data in danger",
@@ -32,8 +39,8 @@ class FindingCode:
     """In some words."""
     leads_to: str
     """What will happen, a sentence without its full stop."""
-    layer: str = ""
-    """Where the line of the disk breaks, see AuditFinding.layer; empty for none."""
+    layer: Optional[str] = None
+    """See AuditFinding.layer."""
 
 
 _ALL = (
@@ -79,6 +86,14 @@ _ALL = (
         "storage",
     ),
     FindingCode(
+        "used-while-off",
+        DATA,
+        WARNING,
+        "dom0 uses the disk of a domain that does not run",
+        "if the domain starts before dom0 has released the disk, the data is destroyed",
+        "storage",
+    ),
+    FindingCode(
         "written-in-dom0",
         DATA,
         WARNING,
@@ -99,7 +114,7 @@ _ALL = (
         DATA,
         ERROR,
         "the path of an image leads to another file, or to none",
-        "the guest writes to a file that no path leads to, and has another one, or none, after a restart",
+        "the guest writes to a file that no path leads to, and loses it when it restarts",
         "storage",
     ),
     FindingCode(
@@ -115,7 +130,7 @@ _ALL = (
         DATA,
         ERROR,
         "two loop devices are bound to one image",
-        "each device has a cache of its own, and does not see what is written through the other one",
+        "each device has a cache of its own, and does not see what the other one writes",
         "binding",
     ),
     FindingCode(
@@ -224,9 +239,9 @@ _ALL = (
     FindingCode(
         "nearly-full",
         SPACE,
-        WARNING,
-        "a file system with sparse images is nearly full",
-        "guests get I/O errors as soon as they write where they have not written before",
+        ERROR,
+        "a file system has promised more than it has, and is nearly full",
+        "guests get I/O errors soon, as soon as they write where they have not written before",
     ),
     FindingCode(
         "old-size",
@@ -367,3 +382,38 @@ _ALL = (
 )
 
 CODES: Dict[str, FindingCode] = {one.name: one for one in _ALL}
+
+
+def finding(
+    code: str,
+    place: FindingPlace,
+    seen: str,
+    remedy: str,
+    *,
+    others: Sequence[FindingPlace] = (),
+    size: Optional[int] = None,
+) -> AuditFinding:
+    """A finding of this code.
+
+    ``seen``, ``remedy``: see AuditFinding. ``others``: the other places of the same finding.
+    ``size``: bytes, see AuditFinding.bytes.
+    """
+    kind = CODES[code]
+    return AuditFinding(
+        id=_id_of(code, place),
+        code=code,
+        severity=kind.severity,
+        group=kind.group,
+        place=place,
+        seen=seen,
+        leads_to=kind.leads_to,
+        remedy=remedy,
+        others=tuple(others),
+        layer=kind.layer,
+        bytes=size,
+    )
+
+
+def _id_of(code: str, place: FindingPlace) -> str:
+    parts = (code, place.host, place.domain, place.slot, place.path)
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:12]

@@ -174,7 +174,7 @@ class AutostartLinks:
             return []
         name = former[0] if former else os.path.basename(subject.path)
         link = links.link(name)
-        if not _STARTED_NAME.fullmatch(name):
+        if not is_started_name(name):
             raise AutostartError(
                 f"xendomains does not start {name!r}: the name begins with a dot or contains a "
                 f"blank, *, ? or [; create a link with another name in {links.path} yourself, "
@@ -268,6 +268,11 @@ def _refuse_taken(links: _Directory, name: str) -> None:
         f"cannot create the link {link}: it {is_link} a link to {entry.target}; remove that link, "
         f"or create one with another name in {links.path} yourself, which is kept"
     )
+
+
+def is_started_name(name: str) -> bool:
+    """Whether xendomains starts a config of this name in its directory."""
+    return _STARTED_NAME.fullmatch(name) is not None
 
 
 def visible_names(directory: str) -> List[str]:

@@ -117,14 +117,30 @@ class NamingConfigs:
 
 
 def _texts_in(directory: str) -> Iterator[Tuple[str, str]]:
-    """File and text of each possible config in the directory, without copies and hidden files."""
+    """File and text of each possible config in the directory."""
+    for path in possible_configs(directory):
+        file = os.path.realpath(path)
+        text = text_of_config(file)
+        if text is not None:
+            yield file, text
+
+
+def possible_configs(directory: str) -> Iterator[str]:
+    """The paths in a directory that may be configs: not hidden files, nor copies by editors or by
+    Ansible. None if there is no such directory; raises OSError if it cannot be read."""
     with suppress(FileNotFoundError, NotADirectoryError):
         for name in sorted(os.listdir(directory)):
-            file = os.path.realpath(os.path.join(directory, name))
-            if name.startswith(".") or name.endswith("~"):
-                continue
-            with suppress(FileNotFoundError):
-                status = os.stat(file)
-                if stat.S_ISREG(status.st_mode) and status.st_size <= config_text.MAX_SIZE:
-                    with open(file, encoding="utf-8", errors="surrogateescape") as config:
-                        yield file, config.read()
+            if not (name.startswith(".") or name.endswith("~")):
+                yield os.path.join(directory, name)
+
+
+def text_of_config(file: str) -> Optional[str]:
+    """What is in a file; None if there is none, or if it is no regular file or too large for a
+    config. Raises OSError if it cannot be read."""
+    with suppress(FileNotFoundError):
+        status = os.stat(file)
+        if stat.S_ISREG(status.st_mode) and status.st_size <= config_text.MAX_SIZE:
+            # newline: a carriage return is an error of the config, and must be seen.
+            with open(file, encoding="utf-8", errors="surrogateescape", newline="") as config:
+                return config.read()
+    return None

@@ -24,6 +24,7 @@ from typing import (
     Optional,
     Sequence,
     Tuple,
+    Union,
     cast,
 )
 
@@ -323,16 +324,15 @@ class QuietModule(AnsibleModule):  # type: ignore[misc]
         return {"invocation": {"module_args": shown}}
 
 
-def query(options: Spec, items: str, report: Callable[..., List[State]]) -> None:
+def query(options: Spec, key: str, report: Callable[..., Union[List[State], State]]) -> None:
     """Run an info module from its parameters to its exit.
 
-    ``report`` is called with the options, and ``warn``, and returns the list ``items`` of the
-    result.
+    ``report`` is called with the options, and ``warn``, and returns what the result has as ``key``.
     """
     module = AnsibleModule(argument_spec=options, supports_check_mode=True)
     require_root(module)
     try:
-        module.exit_json(changed=False, **{items: report(**module.params, warn=module.warn)})
+        module.exit_json(changed=False, **{key: report(**module.params, warn=module.warn)})
     except (BlockdevError, OSError) as error:
         module.fail_json(msg=str(error))
 

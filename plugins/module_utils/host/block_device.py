@@ -12,7 +12,10 @@ from __future__ import annotations
 import os
 import re
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import FrozenSet, Iterator, List, Optional, Set, Tuple
+
+from ansible_collections.xen.blockdev.plugins.module_utils.units import SECTOR
 
 LOOP_MAJOR = 7
 """Of loop devices: Documentation/admin-guide/devices.txt of Linux."""
@@ -37,6 +40,16 @@ def sysfs(rdev: int) -> str:
     return f"{SYS_BLOCK_BY_NUMBER}/{os.major(rdev)}:{os.minor(rdev)}"
 
 
+def _directory(rdev: int) -> str:
+    """The same without the link that leads to it: the directory of a partition is in that of its
+    disk."""
+    path = sysfs(rdev)
+    with suppress(OSError):
+        # os.path.realpath would look at each directory on the way, none of which is a link.
+        return os.path.normpath(os.path.join(SYS_BLOCK_BY_NUMBER, os.readlink(path)))
+    return path
+
+
 def entries(path: str) -> List[str]:
     """The names in a directory of sysfs or /proc; none if it is not there or not readable."""
     try:
@@ -57,17 +70,54 @@ def below(rdev: int) -> FrozenSet[int]:
     return frozenset(found)
 
 
+@dataclass(frozen=True)
+class Mapper:
+    """What device-mapper says of a device that it made."""
+
+    name: str
+    """Below /dev/mapper."""
+    uuid: str
+    """Begins with who made it, such as ``LVM-``, ``CRYPT-`` or ``mpath-``; may be empty."""
+
+
+def mapper(rdev: int) -> Optional[Mapper]:
+    """What device-mapper says of a block device; None if it has not made it."""
+    name = _read(f"{sysfs(rdev)}/dm/name")
+    return None if name is None else Mapper(name, _read(f"{sysfs(rdev)}/dm/uuid") or "")
+
+
+def size(rdev: int) -> Optional[int]:
+    """The size of a block device in bytes; None if it is gone."""
+    sectors = _read(f"{sysfs(rdev)}/size") or ""
+    return int(sectors) * SECTOR if sectors.isdigit() else None
+
+
+def is_read_only(rdev: int) -> Optional[bool]:
+    """Whether a block device refuses writes; None if it is gone."""
+    text = _read(f"{sysfs(rdev)}/ro")
+    return None if text is None else text != "0"
+
+
+def directly_below(rdev: int) -> List[int]:
+    """The devices that this one is made of: see ``below``."""
+    return list(_next_below(rdev))
+
+
 def _next_below(rdev: int) -> Iterator[int]:
     """The disk of a partition, or what device-mapper or md has made a device of."""
-    device = os.path.realpath(sysfs(rdev))
-    yield from disk_of_partition(rdev)
+    device = _directory(rdev)
+    yield from _disk_above(device)
     for name in entries(f"{device}/slaves"):
         yield from _number_in(f"{device}/slaves/{name}")
 
 
 def disk_of_partition(rdev: int) -> Iterator[int]:
     """The disk of a partition; none of what is no partition."""
-    device = os.path.realpath(sysfs(rdev))
+    yield from _disk_above(_directory(rdev))
+
+
+def _disk_above(device: str) -> Iterator[int]:
+    """``device``: its directory in sysfs."""
     if os.path.exists(f"{device}/partition"):
         yield from _number_in(os.path.dirname(device))
 
@@ -80,10 +130,18 @@ def _number_in(directory: str) -> Iterator[int]:
 def partitions(rdev: int) -> Iterator[Tuple[str, int]]:
     """Path and device number of each partition of a block device."""
     path = sysfs(rdev)
-    for name in entries(path):
+    for name in _directories_in(path):
         if os.path.exists(f"{path}/{name}/partition"):
             with open(f"{path}/{name}/dev", encoding="ascii") as dev:
                 yield f"/dev/{name}", _number(dev.read())
+
+
+def _directories_in(path: str) -> List[str]:
+    """The names of the directories in one of sysfs, without links to others; none if it is not
+    there or not readable."""
+    with suppress(OSError), os.scandir(path) as found:
+        return sorted(entry.name for entry in found if entry.is_dir(follow_symlinks=False))
+    return []
 
 
 def _number(text: str) -> int:
@@ -105,7 +163,7 @@ def units(rdev: int) -> FrozenSet[str]:
     """
     if os.major(rdev) == LOOP_MAJOR:
         return frozenset()
-    device = os.path.realpath(sysfs(rdev))
+    device = _directory(rdev)
     if not os.path.exists(f"{device}/partition"):
         return frozenset(_units_of_disk(device))
     start = _read(f"{device}/start")

@@ -8,31 +8,63 @@ import os
 import re
 import stat
 from contextlib import suppress
-from typing import Iterator, List, Optional, Tuple
+from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host import open_files
 
 SWAPS = "/proc/swaps"
 
 
+class MountEntry(NamedTuple):
+    """A mount, as proc_pid_mountinfo(5) describes it."""
+
+    device: int
+    """The number of its file system (st_dev), which may be one of the file system's own making."""
+    root: str
+    """The directory of the file system that is mounted."""
+    point: str
+    type: str
+    source: str
+    """A block device, what a server exports, or any other word."""
+    options: FrozenSet[str]
+    """Of the mount and of its file system."""
+
+    @property
+    def source_rdev(self) -> Optional[int]:
+        """The number of the block device that is its source; None if it is none."""
+        if self.source.startswith("/"):
+            with suppress(OSError, ValueError):
+                status = os.stat(self.source)
+                return status.st_rdev if stat.S_ISBLK(status.st_mode) else None
+        return None
+
+
+def all_in(mountinfo: str) -> Iterator[MountEntry]:
+    """The mounts in the file ``mountinfo``, oldest first. Raises OSError."""
+    with open(mountinfo, "rb") as lines:
+        for line in lines:
+            fields = os.fsdecode(line).rstrip("\n").split(" ")
+            kind = fields.index("-") + 1
+            major, minor = fields[2].split(":")
+            yield MountEntry(
+                device=os.makedev(int(major), int(minor)),
+                root=unescaped(fields[3]),
+                point=unescaped(fields[4]),
+                type=fields[kind],
+                source=unescaped(fields[kind + 1]),
+                options=frozenset([*fields[5].split(","), *fields[kind + 2].split(",")]),
+            )
+
+
 def read(mountinfo: str) -> Iterator[Tuple[int, str]]:
-    """Device number and mount point of each mount in ``mountinfo`` (proc_pid_mountinfo(5)).
+    """Device number and mount point of each mount in ``mountinfo``.
 
     btrfs shows a device number of its own making, so the mount's source counts as well.
     """
-    with open(mountinfo, "rb") as lines:
-        for line in lines:
-            fields = os.fsdecode(line).split(" ")
-            mount_point = unescaped(fields[4])
-            major, minor = fields[2].split(":")
-            rdevs = {os.makedev(int(major), int(minor))}
-            source = unescaped(fields[fields.index("-") + 2])
-            if source.startswith("/"):
-                with suppress(OSError, ValueError):
-                    status = os.stat(source)
-                    rdevs.update({status.st_rdev} if stat.S_ISBLK(status.st_mode) else ())
-            for rdev in rdevs:
-                yield rdev, mount_point
+    for mount in all_in(mountinfo):
+        source = mount.source_rdev
+        for rdev in {mount.device, mount.device if source is None else source}:
+            yield rdev, mount.point
 
 
 def read_other_namespaces() -> Iterator[Tuple[int, str, str]]:

@@ -6,6 +6,9 @@ from __future__ import annotations
 
 from typing import Optional
 
+IMAGES_DIR = "/srv/xen"
+"""Where images are that have no path of their own: ``<domain>/<disk>.raw`` below it."""
+
 KERNEL = ("/dev", "/proc", "/sys")
 """Created anew by the kernel and udev at every boot. If a path below them does not exist, it is
 most often that of an inactive volume."""

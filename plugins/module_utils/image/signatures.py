@@ -97,6 +97,12 @@ _TAILS: Tuple[Tuple[int, bytes, Signature], ...] = (
 )
 """Offset from the end, bytes and format."""
 
+_BY_FORMAT = {
+    one.format: one
+    for one in (*(head[2] for head in _HEADS), _compressed("bzip2"), *(tail[2] for tail in _TAILS))
+    if one is not TAR
+}
+
 
 def of_source(head: bytes, tail: bytes) -> Optional[Signature]:
     """The signature in a source with these first HEAD and last TAIL bytes, fewer if it is shorter;
@@ -116,3 +122,9 @@ def of_image(head: bytes, tail: bytes) -> Optional[Signature]:
     """The same for the disk of a guest, which may be a tar archive."""
     found = of_source(head, tail)
     return None if found is TAR else found
+
+
+def of_format(name: str) -> Optional[Signature]:
+    """The signature of a format by its name, of those that the disk of a guest may have; None for
+    a format that has none."""
+    return _BY_FORMAT.get(name)

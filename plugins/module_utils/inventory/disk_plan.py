@@ -27,6 +27,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils import units
 from ansible_collections.xen.blockdev.plugins.module_utils.config.drives import warnings_of
 from ansible_collections.xen.blockdev.plugins.module_utils.config.text import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
+from ansible_collections.xen.blockdev.plugins.module_utils.image import place as image_place
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.options import (
     ATTACH_OPTIONS,
     IMAGE_OPTIONS,
@@ -39,7 +40,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.inventory.reader impo
     chosen,
 )
 
-IMAGES_DIR = "/srv/xen"
+IMAGES_DIR = image_place.IMAGES_DIR
 
 PlanEntry = Dict[str, Any]
 """One disk of the plan: ``domain``, ``name``, ``xenstore_key``, ``vdev`` and, if it has them,

@@ -14,7 +14,7 @@ import re
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import List, Optional
+from typing import List, NamedTuple, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Action, Plan
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, explained
@@ -35,6 +35,9 @@ SYSTEMD_RUNS = "/run/systemd/system"
 """Exists if systemd is the init system (sd_booted(3))."""
 
 SYSTEMCTL_SECONDS = 120
+
+_NAME = re.compile(r"xen-loopdev-[A-Za-z0-9._-]*[0-9a-f]{12}\.service")
+_IMAGE = re.compile(r'^RequiresMountsFor="((?:[^"\\\n]|\\.)*)"$', re.MULTILINE)
 
 SHOWN_LENGTH = 100
 """How many characters of a path the name of its unit shows. systemd allows 255 bytes in a name, and
@@ -120,6 +123,24 @@ def _specifiers(text: str) -> str:
     return text.replace("%", "%%")
 
 
+def image_in(text: str) -> Optional[str]:
+    """The path of the image that a unit with this text binds; None if it has none."""
+    match = _IMAGE.search(text)
+    if match is None:
+        return None
+    return re.sub(r"\\(.)|%%", lambda one: one[1] or "%", match[1])
+
+
+class BootUnit(NamedTuple):
+    """A unit that was found."""
+
+    name: str
+    enabled: bool
+    """Whether systemd starts it at boot."""
+    image: Optional[str]
+    """See image_in."""
+
+
 class BootUnits:
     """The units of this host, as one module call changes them."""
 
@@ -133,6 +154,15 @@ class BootUnits:
     def has(self, path: str) -> bool:
         """Whether systemd is to bind the image at ``path``."""
         return self._has(name_of(os.path.realpath(path)))
+
+    def found(self) -> List[BootUnit]:
+        """All units of this collection, by name. Raises OSError."""
+        with suppress(FileNotFoundError):
+            names = sorted(filter(_NAME.fullmatch, os.listdir(self._directory)))
+            return [
+                BootUnit(name, self._has(name), image_in(self._read(name) or "")) for name in names
+            ]
+        return []
 
     def plan_written(self, path: str, sector_size: int, direct_io: bool) -> Plan:
         """What makes systemd bind the image at ``path`` at boot; to be added after its binding.

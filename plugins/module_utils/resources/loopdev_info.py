@@ -35,6 +35,20 @@ def state(binding: Binding) -> State:
     }
 
 
+def full_state(binding: Binding, units: BootUnits) -> State:
+    """What is shown of a bound device, but for its content. ``units``: those of this host."""
+    return {
+        **state(binding),
+        "persistent": units.has(binding.backing_file),
+        "backing_file": binding.backing_file,
+        "deleted": binding.deleted,
+        "offset": binding.offset,
+        "size_limit": binding.size_limit,
+        "sector_size": binding.sector_size,
+        "autoclear": binding.autoclear,
+    }
+
+
 def shown_bytes(image_size: int) -> int:
     """The bytes that the loop device of an image shows: whole sectors."""
     return image_size // SECTOR * SECTOR
@@ -52,15 +66,8 @@ def shown_devices(paths: Optional[List[str]], probe: bool, warn: Warn) -> List[S
     prober = Prober(warn, probe)
     return [
         {
-            **state(binding),
+            **full_state(binding, units),
             **prober.look(binding.device, binding.rdev, partial(_still_shows, binding)).as_state(),
-            "persistent": units.has(binding.backing_file),
-            "backing_file": binding.backing_file,
-            "deleted": binding.deleted,
-            "offset": binding.offset,
-            "size_limit": binding.size_limit,
-            "sector_size": binding.sector_size,
-            "autoclear": binding.autoclear,
         }
         for binding in loop_binding.scan()
         if files is None or binding.file in files

@@ -5,8 +5,8 @@
 from __future__ import annotations
 
 import os
-from functools import cached_property
-from typing import List, Optional, Sequence, Set
+from functools import cached_property, partial
+from typing import Callable, List, Optional, Sequence, Set
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
@@ -36,28 +36,40 @@ def describe_vbds(domains: Optional[List[str]], probe: bool, warn: Warn) -> List
     wanted = None if domains is None else {xen_state.find_domain(name, running) for name in domains}
     ids = None if wanted is None else {domain.domid for domain in wanted if domain}
     prober = Prober(warn, probe)
-    media = _Media(running, warn)
+    # Hosts without HVM guests need no look at the loop devices.
+    media = DrivesOfGuests(running, lambda: Storages(loop_binding.scan()), partial(_warn_of, warn))
     return [
-        {**_described(vbd), **media.describe(vbd), **_content(vbd, prober).as_state()}
+        {**vbd_state(vbd), **media.describe(vbd), **_content(vbd, prober).as_state()}
         for vbd in xen_state.vbds(store)
         if ids is None or vbd.domid in ids
     ]
 
 
-class _Media:
+def _warn_of(warn: Warn, vbd: Vbd, error: XenError) -> None:
+    warn(f"emulated and medium of domain {vbd.domain} are not known: {error}")
+
+
+class DrivesOfGuests:
     """What QEMU says of the disks that it emulates. The QEMU of each HVM domain is asked once."""
 
-    def __init__(self, domains: Sequence[Domain], warn: Warn) -> None:
+    def __init__(
+        self,
+        domains: Sequence[Domain],
+        storages: Callable[[], Storages],
+        silence: Callable[[Vbd, XenError], object],
+    ) -> None:
+        """``storages``: is called once, if there is an HVM guest. ``silence``: is told of the first
+        disk of a domain whose QEMU does not answer."""
         self._domains = domains
         self._types = {domain.domid: domain.type for domain in domains}
         self._silent: Set[int] = set()
         """Ids of the domains whose QEMU does not answer."""
-        self._warn = warn
+        self._storages = storages
+        self._silence = silence
 
     @cached_property
     def _drives(self) -> EmulatedDrives:
-        # Hosts without HVM guests need no look at the loop devices.
-        return EmulatedDrives(self._domains, Storages(loop_binding.scan()))
+        return EmulatedDrives(self._domains, self._storages())
 
     def describe(self, vbd: Vbd) -> State:
         """Whether a disk is emulated, None if that is not known, and what is in a CD drive."""
@@ -76,7 +88,7 @@ class _Media:
                 return self._drives.of_vbd(vbd)
             except XenError as error:
                 self._silent.add(vbd.domid)
-                self._warn(f"emulated and medium of domain {vbd.domain} are not known: {error}")
+                self._silence(vbd, error)
         return None
 
 
@@ -90,7 +102,8 @@ def _content(vbd: Vbd, prober: Prober) -> Content:
     return prober.look(vbd.target if os.path.isabs(vbd.target) else None)
 
 
-def _described(vbd: Vbd) -> State:
+def vbd_state(vbd: Vbd) -> State:
+    """What is shown of an attached disk, but for its content and what QEMU says of it."""
     return {
         "domain": vbd.domain,
         "domid": vbd.domid,

@@ -90,16 +90,10 @@ def wanted_claims(domain: str, specs: Iterable[str], host: Host, pending: Pendin
 
 
 def _storage(disk: DiskSpec, target: str, host: Host, pending: Pending) -> Storage:
-    """The storage of a target, as far as this host knows it. Only a hotplug script knows its own
-    targets, only a driver domain knows what it serves, and only QEMU what its protocols reach."""
-    if disk.script:
-        return Storage(target)
-    backend = disk.backend_domain
-    if backend is not None:
-        server = xen_state.find_domain(backend, host.domains)
-        return Storage(f"{target} of domain {server.domid if server else backend}")
-    if disk_target.is_left_to_others(disk):
-        return Storage(target)
+    """The storage of a target, as far as this host knows it."""
+    others = left_to_others(disk, target, host.domains)
+    if others:
+        return others
     try:
         if loop_link.is_link(target):
             _check_link(target, host.usage.bindings)
@@ -108,6 +102,21 @@ def _storage(disk: DiskSpec, target: str, host: Host, pending: Pending) -> Stora
         if loop_link.is_announced(target, pending):
             return Storage(target)
         raise
+
+
+def left_to_others(
+    disk: DiskSpec, target: str, running: Sequence[xen_state.Domain]
+) -> Optional[Storage]:
+    """The storage of a target that this host cannot find by itself; None for any other. Only a
+    hotplug script knows its own targets, only a driver domain, one of those ``running``, knows what
+    it serves, and only QEMU what its protocols reach."""
+    if disk.script:
+        return Storage(target)
+    backend = disk.backend_domain
+    if backend is not None:
+        server = xen_state.find_domain(backend, running)
+        return Storage(f"{target} of domain {server.domid if server else backend}")
+    return Storage(target) if disk_target.is_left_to_others(disk) else None
 
 
 def _check_link(link: str, bindings: Sequence[loop_binding.Binding]) -> None:

@@ -56,6 +56,13 @@ class Openers:
                 break
         return lasting or []
 
+    def at_once(self, identities: Collection[Identity]) -> List[OpenFile]:
+        """Everything through which one of ``identities`` is open at the first look, also if only
+        for a moment."""
+        look = next(self._wait_for_looks())
+        found = (one for identity in identities for one in look.get(identity, ()))
+        return list(dict.fromkeys(found))
+
     def _wait_for_looks(self) -> Iterator[OpenFiles]:
         for number, pause in enumerate((0, *RECHECK_SECONDS)):
             if number == len(self._looks):

@@ -13,6 +13,12 @@ from dataclasses import dataclass
 from typing import Iterable, Iterator, List, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.compatible import (
+    DOM0_USES,
+    can_write,
+    exclude_each_other,
+    process_excludes,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import (
     SAVED_REMEDY,
@@ -21,9 +27,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import 
     join,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
-
-DOM0_USES = ("mount", "swap", "holder")
-"""The kinds of uses by dom0 (see usage.User) that keep a guest from having the same disk."""
 
 LOCK = "vbds"
 """The lock (see locks.exclusive) that a run holds from reading the users of disks until a new disk
@@ -55,7 +58,7 @@ class Claim:
     @property
     def uses(self) -> Sequence[Use]:
         """What the domain reads and writes through it: the target, and the files behind that."""
-        writes = self.access != "ro"
+        writes = can_write(self.access)
         behind = (
             Use(one.storage, writes and one.is_written, one.role) for one in self.storage.behind
         )
@@ -86,7 +89,8 @@ def refuse_sharing(wanted: Claim, others: Iterable[Claim], hint: str) -> None:
     for other in others:
         for theirs in other.uses:
             for mine in uses:
-                if (mine.writes or theirs.writes) and mine.storage.overlaps(theirs.storage):
+                excluded = exclude_each_other(mine.writes, theirs.writes)
+                if excluded and mine.storage.overlaps(theirs.storage):
                     raise XenError(f"{_relation(wanted, mine, other, theirs)}; {hint}")
 
 
@@ -120,7 +124,10 @@ def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
                 "target; release it first"
             )
         _refuse_what_was_lost(use, usage)
-        writers = usage.writers(use.storage) if wanted.access != "ro" else ()
+        excluded = process_excludes(
+            True, has_lost_disk=False, guest_writes=can_write(wanted.access)
+        )
+        writers = usage.writers(use.storage) if excluded else ()
         if writers:
             raise XenError(f"{use.words} is {join(writers)} in dom0; release it first")
 
@@ -128,7 +135,8 @@ def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
 def _refuse_what_was_lost(use: Use, usage: Usage) -> None:
     """Raise XenError if a domain that has lost the disk may still read or write its data."""
     # A CD that was changed may stay open for reading, by the vbd that each drive has beside it.
-    left = usage.left_open(use.storage, for_writing=not use.writes)
+    readers_too = process_excludes(False, has_lost_disk=True, guest_writes=use.writes)
+    left = usage.left_open(use.storage, for_writing=not readers_too)
     if left:
         raise XenError(
             f"{use.words} is {join(left)}, though that domain no longer has it as a disk; shut "
@@ -148,7 +156,7 @@ def sharing_warnings(wanted: Claim, usage: Usage) -> List[str]:
     data, a sentence each."""
     place = f"{wanted.target} for domain {wanted.domain} as {wanted.vdev}"
     found = [f"{place}: {doubt}" for doubt in wanted.storage.doubts]
-    if wanted.access != "ro":
+    if can_write(wanted.access):
         return found
     return found + [
         f"{place}: {use.words} is {user.sentence}, so it may change while the guest reads it"

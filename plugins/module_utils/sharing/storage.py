@@ -16,7 +16,7 @@ import stat
 from collections import defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Dict, FrozenSet, Iterable, Iterator, List, Mapping, Optional, Set, Tuple, Union
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
@@ -113,6 +113,7 @@ class Storages:
         self._overlays = Overlays()
         self._vbds: Dict[Vbd, Storage] = {}
         self._units: Dict[int, FrozenSet[str]] = {}
+        self._below = lru_cache(maxsize=None)(block_device.below)
         self._bindings: Dict[int, Binding] = {one.rdev: one for one in bindings}
         self._loops: Mapping[Identity, Set[int]] = self._loops_by_data()
 
@@ -159,7 +160,7 @@ class Storages:
             target = Storage(vbd.target)
         if not vbd.physical_device:
             return target
-        device = self._of_device(vbd.target, os.makedev(*vbd.physical_device))
+        device = self.of_device(vbd.target, os.makedev(*vbd.physical_device))
         if device.file:
             return device
         # The loop device that xl's script made of a file may be younger than the bindings.
@@ -175,7 +176,7 @@ class Storages:
     def of_status(self, path: str, status: os.stat_result) -> Storage:
         """The storage at ``path``, a block device or a file, from whose inode ``status`` is."""
         if stat.S_ISBLK(status.st_mode):
-            return self._of_device(path, status.st_rdev)
+            return self.of_device(path, status.st_rdev)
         return self._with_files(Storage(path, file=file_id(status)), path, status)
 
     def files_of_binding(self, binding: Binding) -> Set[Identity]:
@@ -194,7 +195,7 @@ class Storages:
 
     def reached_by(self, rdev: int) -> FrozenSet[Identity]:
         """What a write to a block device may change: see Storage.identities."""
-        return self._ways_to(block_device.below(rdev) | {rdev})
+        return self._ways_to(self._below(rdev) | {rdev})
 
     def written_with(self, storage: Storage) -> FrozenSet[Identity]:
         """What a process must not write while a guest writes to the storage: all that leads to its
@@ -205,12 +206,13 @@ class Storages:
     def _is_unbound(self, rdev: int) -> bool:
         return os.major(rdev) == LOOP_MAJOR and rdev not in self._bindings
 
-    def _of_device(self, name: str, rdev: int) -> Storage:
+    def of_device(self, name: str, rdev: int) -> Storage:
+        """The storage of the block device with the number ``rdev``. ``name``: in messages."""
         bound = self._bindings.get(rdev)
         shown = bound.backing_rdev if bound and bound.backing_rdev else rdev
         own = self._ways_to([rdev, shown])
         own = own.union(*(self._loops.get(one, ()) for one in own))
-        below = self._ways_to(block_device.below(shown))
+        below = self._ways_to(self._below(shown))
         storage = Storage(name, rdev, identities=own, below=below)
         if bound is None or bound.backing_rdev:
             return storage

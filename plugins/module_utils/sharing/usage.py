@@ -102,9 +102,15 @@ def join(users: Iterable[User]) -> str:
 class Usage:
     """The users of this host's files and block devices. Each source is read once, when needed."""
 
-    def __init__(self, vbds: Optional[Sequence[xen_state.Vbd]] = None) -> None:
-        """``vbds``: the disks of all domains, if they were read already."""
+    def __init__(
+        self,
+        vbds: Optional[Sequence[xen_state.Vbd]] = None,
+        saved: Optional[Sequence[saved_domains.SavedDisk]] = None,
+    ) -> None:
+        """``vbds``: the disks of all domains, ``saved``: those of the saved ones, if they were read
+        already."""
         self._vbds = vbds
+        self._saved = saved
 
     def of_device(
         self, rdev: int, leaves: Leaves = lambda user: False, processes: bool = True
@@ -175,6 +181,11 @@ class Usage:
             for_writing=True,
             counts=lambda pid: not self._has_disk(Process(pid).domid, storage),
         )
+
+    def opened(self, storage: Storage) -> List[OpenFile]:
+        """What processes have open at this moment through which they reach ``storage``, the QEMUs
+        of domains that have it as a disk included."""
+        return self._openers.at_once(self.storages.written_with(storage))
 
     def left_open(self, storage: Storage, for_writing: bool = False) -> List[User]:
         """The QEMUs that keep something open, or open for writing, through which they reach
@@ -310,7 +321,7 @@ class Usage:
     def _saved_by(self) -> Dict[Identity, List[User]]:
         """The saved domains that have each storage as a disk, or behind one."""
         found: List[Tuple[Identity, User]] = []
-        for disk in saved_domains.saved_disks():
+        for disk in saved_domains.saved_disks() if self._saved is None else self._saved:
             # The link of an image that is not bound leads nowhere; the image itself counts.
             path = (
                 loop_link.linked_image(disk.target)

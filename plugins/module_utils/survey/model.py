@@ -220,12 +220,12 @@ class SurveyedDisk:
     @property
     def storages(self) -> Iterator[str]:
         """The names of all data that it has."""
-        for one in (*self.configured, *self.attached, *self.saved):
-            if one.storage is not None:
-                yield one.storage
-        for vbd in self.attached:
-            if vbd.medium_storage is not None:
-                yield vbd.medium_storage
+        names = [
+            *(disk.storage for disk in self.configured),
+            *(name for disk in self.attached for name in (disk.storage, disk.medium_storage)),
+            *(disk.storage for disk in self.saved),
+        ]
+        yield from (name for name in names if name is not None)
 
 
 # ---- what stores their data ----
@@ -309,7 +309,7 @@ class StorageDevice:
     mapper_uuid: Optional[str] = None
     partition_of: Optional[str] = None
     """The path of its disk, for a partition."""
-    on: Tuple[str, ...] = ()
+    made_of: Tuple[str, ...] = ()
     """The paths of the devices directly below it: paths of a LUN, physical volumes."""
     volume: Optional[VolumeName] = None
 
@@ -499,8 +499,8 @@ class Unread:
     """Something that could not be read. The rest of the survey is complete without it."""
 
     source: str
-    """``xenstore``, ``xl``, ``qemu``, ``loop``, ``config``, ``autostart``, ``save``, ``images`` or
-    ``processes``."""
+    """``xenstore``, ``xl``, ``qemu``, ``loop``, ``config``, ``autostart``, ``save``, ``images``,
+    ``mounts`` or ``units``."""
     subject: str
     """What it is about: a path, a domain; empty for the whole source."""
     error: str

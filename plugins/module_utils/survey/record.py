@@ -28,8 +28,13 @@ def recorded(value: Any) -> Any:
     if isinstance(value, dict):
         return {recorded(name): recorded(one) for name, one in value.items()}
     if is_dataclass(value):
-        return {name: recorded(getattr(value, name)) for name in _names(type(value))}
+        return _recorded_fields(value)
     return value
+
+
+def _recorded_fields(value: Any) -> Dict[str, Any]:
+    kind: Any = type(value)
+    return {name: recorded(getattr(value, name)) for name in _field_names(kind)}
 
 
 def _printable(text: str) -> str:
@@ -37,7 +42,7 @@ def _printable(text: str) -> str:
 
 
 @lru_cache(maxsize=None)
-def _names(kind: type) -> Tuple[str, ...]:
+def _field_names(kind: Any) -> Tuple[str, ...]:
     return tuple(one.name for one in fields(kind))
 
 
@@ -64,18 +69,23 @@ def read_plain(kind: Any, value: object, place: str, question: str) -> Any:
 
 def _read_as(kind: Any, value: Any, place: str) -> Any:
     """``value`` as the type ``kind``: a dataclass, Optional, Tuple, Dict or a plain type."""
-    origin, arguments = getattr(kind, "__origin__", None), getattr(kind, "__args__", ())
+    origin: Any = getattr(kind, "__origin__", None)
+    arguments: Any = getattr(kind, "__args__", ())
     if origin is Union:
         return None if value is None else _read_as(arguments[0], value, place)
     if origin is tuple:
         _require(list, value, place)
         return tuple(_read_as(arguments[0], one, f"{place}[{n}]") for n, one in enumerate(value))
     if is_dataclass(kind):
-        _require(Mapping, value, place)
-        return _reader(kind)(value, place)
+        return _record_as(kind, value, place)
     if kind is not Any:
         _require(dict if origin is dict else kind, value, place)
     return value
+
+
+def _record_as(kind: Any, value: Any, place: str) -> Any:
+    _require(Mapping, value, place)
+    return _reader(kind)(value, place)
 
 
 @lru_cache(maxsize=None)

@@ -15,7 +15,7 @@ import shlex
 import struct
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Iterator, List, Mapping
+from typing import Any, Iterator, List, Mapping, Optional, Sequence
 
 DEFAULT_DIR = "/var/lib/xen/save"
 SETTINGS = ("/etc/default/xendomains", "/etc/sysconfig/xendomains")
@@ -45,9 +45,25 @@ class SavedDisk:
     """The format of the target, as xl calls it."""
 
 
+@dataclass(frozen=True)
+class SavedDomain:
+    """A domain that is saved in a file."""
+
+    name: str
+    file: str
+    """The path of the save file."""
+    disks: Sequence[SavedDisk]
+    """Without empty drives."""
+
+
 def saved_disks() -> List[SavedDisk]:
     """The disks of all domains that xendomains will restore. Raises OSError."""
-    return [disk for path in _files(directory()) for disk in read(path)]
+    return [disk for domain in saved() for disk in domain.disks]
+
+
+def saved() -> List[SavedDomain]:
+    """All domains that xendomains will restore. Raises OSError."""
+    return [domain for domain in map(read_domain, _files(directory())) if domain]
 
 
 def directory() -> str:
@@ -81,11 +97,18 @@ def _files(path: str) -> Iterator[str]:
 def read(path: str) -> List[SavedDisk]:
     """The disks of the domain that is saved in the file at ``path``; none if it is not a save file
     or its configuration is not in JSON. Raises OSError."""
+    domain = read_domain(path)
+    return list(domain.disks) if domain else []
+
+
+def read_domain(path: str) -> Optional[SavedDomain]:
+    """The domain that is saved in the file at ``path``; None if it is not a save file or its
+    configuration is not in JSON. Raises OSError."""
     try:
-        with open(path, "rb") as saved:
-            return parse(saved.read(MAX_CONFIG), path)
+        with open(path, "rb") as file:
+            return parse_domain(file.read(MAX_CONFIG), path)
     except (*NOT_THERE, *NOT_SAVED):
-        return []
+        return None
 
 
 NOT_THERE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
@@ -102,9 +125,15 @@ _HEADER = struct.Struct("=32s4I")
 def parse(data: bytes, path: str) -> List[SavedDisk]:
     """The disks in the beginning of the save file at ``path``. Raises one of NOT_SAVED if it is not
     a save file."""
+    return list(parse_domain(data, path).disks)
+
+
+def parse_domain(data: bytes, path: str) -> SavedDomain:
+    """The domain in the beginning of the save file at ``path``. Raises one of NOT_SAVED."""
     config = json.loads(_configuration(data).decode("utf-8", "replace"))
-    domain = str(config["c_info"]["name"])
-    return [_disk(domain, disk, path) for disk in config.get("disks", ()) if disk.get("pdev_path")]
+    name = str(config["c_info"]["name"])
+    disks = [_disk(name, disk, path) for disk in config.get("disks", ()) if disk.get("pdev_path")]
+    return SavedDomain(name, path, disks)
 
 
 def _configuration(data: bytes) -> bytes:

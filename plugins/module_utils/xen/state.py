@@ -323,9 +323,23 @@ def vbds(store: Store) -> List[Vbd]:
     Raises XenError for a device of a kind that is not known and does not say what it opens: it may
     be a disk.
     """
+    found, errors = known_vbds(store)
+    if errors:
+        raise errors[0]
+    return found
+
+
+def known_vbds(store: Store) -> Tuple[List[Vbd], List[XenError]]:
+    """The same disks, and the errors for which ``vbds`` raises the first one. Only for a report:
+    what is not known may be the disk that matters."""
     names = {domain.domid: domain.name for domain in domains(store)}
-    slots = _slots(lambda paths: [store.children(path) for path in paths])
-    return [_vbd(store, names.get(slot.domid, str(slot.domid)), slot) for slot in slots]
+    found, errors = [], []
+    for slot in _slots(lambda paths: [store.children(path) for path in paths]):
+        try:
+            found.append(_vbd(store, names.get(slot.domid, str(slot.domid)), slot))
+        except XenError as error:
+            errors.append(error)
+    return found, errors
 
 
 def attached_devices() -> List[Vbd]:

@@ -13,6 +13,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     SECTOR,
     SizeError,
     checked_seconds,
+    format_about,
     format_size,
     parse_size,
     round_up,
@@ -168,3 +169,22 @@ def test_a_timeout_that_never_ends_or_never_begins(seconds: float) -> None:
 
 def test_a_timeout() -> None:
     assert [checked_seconds(value) for value in (0, 0.5, 30.0)] == [0, 0.5, 30.0]
+
+
+@pytest.mark.parametrize(
+    ("size", "text"),
+    [
+        (0, "0 bytes"),
+        (1023, "1023 bytes"),
+        (1024, "1KiB"),
+        (1536, "1.5KiB"),
+        (1048524, "1023.9KiB"),
+        (1048525, "1MiB"),
+        (1048576, "1MiB"),
+        (21 * 2**30 - 2**28, "20.8GiB"),
+        (100 * 2**40, "100TiB"),
+        (MAX_DISK_SIZE, "8EiB"),
+    ],
+)
+def test_that_a_size_is_shown_in_round_numbers(size: int, text: str) -> None:
+    assert format_about(size) == text

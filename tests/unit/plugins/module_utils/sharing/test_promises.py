@@ -1,0 +1,107 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is promised to disks against what there is, and what the user reads of it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
+    DiskStore,
+    PromisedDisk,
+    checked_limit,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+GIB = 1024**3
+WEB = PromisedDisk("/srv/xen/web/data.raw", 100 * GIB, 20 * GIB, ("web",))
+DB = PromisedDisk("/srv/xen/db/data.raw", 60 * GIB, 0, ("db", "standby"))
+FULL = PromisedDisk("/srv/full.raw", GIB, 2 * GIB)
+STORE = DiskStore(
+    name="/srv/xen",
+    what="the file system of /srv/xen",
+    remedy="free some of it",
+    size=500 * GIB,
+    free=20 * GIB,
+    disks=(DB, FULL, WEB),
+)
+PROMISES = (
+    "the file system of /srv/xen (500GiB, 20GiB free) has promised 120GiB more than it has free: "
+    "/srv/xen/web/data.raw (web) 80GiB, /srv/xen/db/data.raw (db, standby) 60GiB"
+)
+
+
+def test_what_it_says() -> None:
+    assert STORE.warning() == (
+        f"{PROMISES}; a guest that fills its disk gets I/O errors; free some of it"
+    )
+    assert STORE.problem(1.5) == (
+        f"{PROMISES}; its disks would have 162GiB in all, and max_overcommit: 1.5 allows 63GiB; "
+        "free some of it, or increase max_overcommit"
+    )
+    assert STORE.figures() == {
+        "name": "/srv/xen",
+        "size": 500 * GIB,
+        "free": 20 * GIB,
+        "taken": 22 * GIB,
+        "promised": 162 * GIB,
+        "overcommit": 3.86,
+    }
+
+
+@pytest.mark.parametrize("free", [140 * GIB, 141 * GIB])
+def test_a_store_that_keeps_its_promises(free: int) -> None:
+    store = replace(STORE, free=free)
+    assert (store.excess, store.warning(), store.problem(1)) == (0, None, None)
+    assert (store.overcommit or 0) <= 1
+
+
+def test_one_byte_less() -> None:
+    store = replace(STORE, free=140 * GIB - 1)
+    assert (store.excess, store.overcommit) == (1, 1.01)
+    assert store.problem(1) and store.warning()
+    assert store.problem(1.01) is None
+
+
+def test_nothing_left_at_all() -> None:
+    store = replace(STORE, free=0, disks=(DB,))
+    assert (store.excess, store.overcommit) == (60 * GIB, None)
+    assert "max_overcommit: 100 allows 0 bytes" in str(store.problem(100))
+
+
+def test_many_disks_are_counted() -> None:
+    disks = [PromisedDisk(f"/srv/{number}.raw", number * GIB, 0) for number in range(9)]
+    warning = str(replace(STORE, free=0, disks=disks).warning())
+    assert "36GiB more than it has free: /srv/8.raw 8GiB, /srv/7.raw 7GiB, " in warning
+    assert "/srv/4.raw 4GiB, 3 more 6GiB; a guest" in warning
+
+
+SIZES = st.integers(0, 2**50)
+
+
+@given(SIZES, st.lists(st.builds(PromisedDisk, st.just("a"), SIZES, SIZES)), SIZES)
+def test_writing_to_a_disk_changes_no_verdict(
+    free: int, disks: list[PromisedDisk], written: int
+) -> None:
+    """So a plan, which does not know what a copy takes, says what the next run says."""
+    before = replace(STORE, free=free, disks=disks)
+    for number, disk in enumerate(disks):
+        take = min(written, disk.left, free)
+        grown = [*disks[:number], replace(disk, taken=disk.taken + take), *disks[number + 1 :]]
+        after = replace(before, free=free - take, disks=grown)
+        assert (after.excess, after.overcommit) == (before.excess, before.overcommit)
+
+
+@pytest.mark.parametrize("limit", [None, 1, 1.0, 1.5, 20])
+def test_a_limit(limit: float | None) -> None:
+    assert checked_limit(limit) == limit
+
+
+@pytest.mark.parametrize("limit", [0, 0.99, -1, math.inf, math.nan])
+def test_no_limit(limit: float) -> None:
+    with pytest.raises(BlockdevError, match=f"^max_overcommit {limit} is less than 1 or no number"):
+        checked_limit(limit)
