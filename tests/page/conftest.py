@@ -4,52 +4,20 @@
 
 from __future__ import annotations
 
-import json
-import shutil
-import subprocess
 from pathlib import Path
-from typing import Any, Callable, Dict, Iterator, List
+from typing import Any, Dict, Iterator, List
 
 import pytest
+import rendering
 from fleet import fleet, recorded
 from playwright.sync_api import Browser, Page, sync_playwright
-
-PROJECT = Path(__file__).parents[2]
-TEMPLATE = PROJECT / "roles/audit/templates/xen-audit.html.j2"
-
-Rendered = Callable[[Dict[str, Any]], Path]
-AllRendered = Callable[[Dict[str, Any]], Dict[str, Path]]
-Opened = Callable[..., Page]
+from rendering import AllRendered, Opened, Rendered
 
 
 @pytest.fixture(scope="session")
 def all_rendered(tmp_path_factory: pytest.TempPathFactory) -> AllRendered:
-    """Make the pages of some reports, each with a name, as the role makes one."""
-
-    def render(reports: Dict[str, Any]) -> Dict[str, Path]:
-        directory = tmp_path_factory.mktemp("pages")
-        for name, report in reports.items():
-            (directory / f"{name}.json").write_text(json.dumps(report))
-        lookup = f"lookup('ansible.builtin.file', '{directory}/' ~ inventory_hostname ~ '.json')"
-        variables = {
-            "xen_audit_report": f"{{{{ {lookup} | from_json }}}}",
-            "ansible_python_interpreter": "{{ ansible_playbook_python }}",
-        }
-        done = subprocess.run(
-            [
-                *("ansible", "all", "--inventory", ",".join([*reports, ""])),
-                *("--connection", "local", "--extra-vars", json.dumps(variables)),
-                *("--module-name", "ansible.builtin.template"),
-                *("--args", f"src={TEMPLATE} dest={directory}/{{{{ inventory_hostname }}}}.html"),
-            ],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return {name: directory / f"{name}.html" for name in reports}
-
-    return render
+    """Make the pages of some reports, each with a name."""
+    return lambda reports: rendering.pages_of(reports, tmp_path_factory.mktemp("pages"))
 
 
 @pytest.fixture(scope="session")
@@ -65,18 +33,21 @@ def example(rendered: Rendered) -> Path:
 
 
 @pytest.fixture(scope="session")
-def large(rendered: Rendered) -> Path:
-    """The page of fifty hosts with a hundred guests each."""
-    return rendered(fleet(50, 100))
+def large_report() -> Dict[str, Any]:
+    """A report of fifty hosts with a hundred guests each."""
+    return fleet(50, 100)
+
+
+@pytest.fixture(scope="session")
+def large(rendered: Rendered, large_report: Dict[str, Any]) -> Path:
+    """Its page."""
+    return rendered(large_report)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    program = shutil.which("chromium")
-    assert program, "chromium not found: apt-get install --no-install-recommends chromium"
     with sync_playwright() as playwright:
-        # Chromium's own sandbox does not start for root.
-        running = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        running = rendering.launched(playwright)
         yield running
         running.close()
 

@@ -10,8 +10,8 @@ from typing import Any, Dict
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import Opened
 from playwright.sync_api import expect
+from rendering import Opened
 
 PHONE = {"viewport": {"width": 360, "height": 740}}
 VIEWS: Dict[str, Dict[str, Any]] = {

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, Callable, Dict
 
 import pytest
-from conftest import AllRendered, Opened, Rendered
 from fleet import recorded
 from playwright.sync_api import Browser, Page
+from rendering import AllRendered, Opened, Rendered
 
 FIXED = {"status", "severity", "kind", "state", "layer", "devtype", "fail_on", "access", "code"}
 """Keys whose values the judge chooses out of a list."""

@@ -5,6 +5,7 @@ script draws the guests of a host when someone opens it."""
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -17,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.page_bars impor
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.page_disks import (
     SHAPES,
+    DrawnGuest,
     disk_anchor,
     drawn_guests,
     guest_anchor,
@@ -39,7 +41,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
     FindingPlace,
     HostTotals,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import read_plain
+from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import (
+    SurveyError,
+    read_plain,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_about
 
 MOST_OPEN_FINDINGS = 40
@@ -152,18 +157,18 @@ class AuditPage:
 
 
 def audit_page_of(value: object, style: str, script: str) -> AuditPage:
-    """The page of a report, which is given as the plain values of xen-audit.json. ``style`` and
-    ``script`` are the texts of its elements of these names. Raises SurveyError if ``value`` is no
-    such report."""
+    """The page of a report, which is given as the text of xen-audit.json or as its plain values.
+    ``style`` and ``script`` are the texts of the elements of these names. Raises SurveyError if
+    ``value`` is no such report."""
     report: AuditReport = read_plain(
-        AuditReport, visible(value), "xen_audit_report", "is it from this version of xen.blockdev?"
+        AuditReport, visible(_plain(value)), "report", "is it from this version of xen.blockdev?"
     )
     known = {one.id: one for one in (*report.findings, *report.accepted)}
     marks = {one.id: _mark(one) for one in known.values()}
     by_host: Dict[Optional[str], List[AuditFinding]] = defaultdict(list)
     for one in known.values():
         by_host[one.place.host].append(one)
-    names = _Names(report.hosts)
+    anchors = _PageAnchors(report.hosts)
     is_small = report.totals.disks <= MOST_OPEN_DISKS
     return AuditPage(
         policy=content_policy(style, script),
@@ -173,10 +178,15 @@ def audit_page_of(value: object, style: str, script: str) -> AuditPage:
         time=_time(report.time),
         totals=_totals(report),
         counts=report.counts,
-        groups=tuple(_groups(report.findings, names)),
-        accepted=tuple(_groups(report.accepted, names)),
+        groups=tuple(_groups(report.findings, anchors)),
+        accepted=tuple(_groups(report.accepted, anchors)),
         hosts=tuple(
-            _shown_host(host, known, _own_marks(host, by_host[host.name], marks), is_open=is_small)
+            _page_host(
+                host,
+                drawn_guests(host, known, anchors.all),
+                _own_marks(host, by_host[host.name], marks),
+                is_open=is_small,
+            )
             for host in report.hosts
         ),
         marks=marks,
@@ -187,6 +197,15 @@ def audit_page_of(value: object, style: str, script: str) -> AuditPage:
             }
         ),
     )
+
+
+def _plain(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError as error:
+        raise SurveyError(f"report is no JSON: {error}") from error
 
 
 def _verdict(report: AuditReport) -> str:
@@ -217,30 +236,33 @@ def _numbers(totals: HostTotals) -> Tuple[Tuple[str, str], ...]:
 # ---- findings ----
 
 
-class _Names:
+class _PageAnchors:
     """What of a report can be led to."""
 
     def __init__(self, hosts: Iterable[AuditedHost]) -> None:
-        self._hosts: Set[Optional[str]] = set()
-        self._domains: Set[Tuple[Optional[str], Optional[str]]] = set()
-        self._disks: Set[Tuple[Optional[str], Optional[str], Optional[str]]] = set()
+        self.all: Set[str] = set()
+        """Of all hosts, domains and disks."""
         for host in hosts:
-            self._hosts.add(host.name)
-            self._domains.update((host.name, one.name) for one in host.domains)
-            self._disks.update((host.name, one.domain, one.slot) for one in host.disks)
+            self.all.add(anchor("host", host.name))
+            self.all.update(guest_anchor(host.name, one.name) for one in host.domains)
+            self.all.update(disk_anchor(host.name, one.domain, one.slot) for one in host.disks)
 
     def link(self, place: FindingPlace) -> PlaceLink:
         """Leads to the place as exactly as the page has it."""
-        host = anchor("host", place.host) if place.host in self._hosts else ""
-        nearest = host
-        if (place.host, place.domain, place.slot) in self._disks:
-            nearest = disk_anchor(place.host, place.domain, place.slot)
-        elif (place.host, place.domain) in self._domains:
-            nearest = guest_anchor(place.host, place.domain)
-        return PlaceLink(place_words(place) or "all hosts", nearest, host)
+        anchors = (
+            disk_anchor(place.host, place.domain, place.slot),
+            guest_anchor(place.host, place.domain),
+            anchor("host", place.host),
+        )
+        known = [one for one in anchors if one in self.all]
+        return PlaceLink(
+            name=place_words(place) or "all hosts",
+            anchor=known[0] if known else "",
+            host_anchor=known[-1] if known else "",
+        )
 
 
-def _groups(findings: Iterable[AuditFinding], names: _Names) -> List[FindingGroup]:
+def _groups(findings: Iterable[AuditFinding], anchors: _PageAnchors) -> List[FindingGroup]:
     """The findings in groups, in their order."""
     by_words: Dict[Tuple[str, str, str], List[AuditFinding]] = {}
     for one in findings:
@@ -248,11 +270,11 @@ def _groups(findings: Iterable[AuditFinding], names: _Names) -> List[FindingGrou
     groups, shown = [], 0
     for alike in by_words.values():
         shown += len(alike)
-        groups.append(_group(alike, names, is_open=shown <= MOST_OPEN_FINDINGS))
+        groups.append(_group(alike, anchors, is_open=shown <= MOST_OPEN_FINDINGS))
     return groups
 
 
-def _group(findings: List[AuditFinding], names: _Names, *, is_open: bool) -> FindingGroup:
+def _group(findings: List[AuditFinding], anchors: _PageAnchors, *, is_open: bool) -> FindingGroup:
     first = findings[0]
     code = CODES.get(first.code)
     return FindingGroup(
@@ -265,11 +287,11 @@ def _group(findings: List[AuditFinding], names: _Names, *, is_open: bool) -> Fin
         findings=tuple(
             ShownFinding(
                 anchor=anchor("finding", one.id),
-                where=names.link(one.place),
+                where=anchors.link(one.place),
                 path=one.place.path or "",
                 seen=one.seen,
                 remedy=one.remedy,
-                others=tuple(names.link(place) for place in one.others),
+                others=tuple(anchors.link(place) for place in one.others),
                 reason=one.reason or "",
             )
             for one in findings
@@ -293,14 +315,13 @@ def _mark(found: AuditFinding) -> FindingMark:
 # ---- hosts ----
 
 
-def _shown_host(
+def _page_host(
     host: AuditedHost,
-    findings: Mapping[str, AuditFinding],
+    guests: Tuple[DrawnGuest, ...],
     marks: Tuple[CountedMark, ...],
     *,
     is_open: bool,
 ) -> ShownHost:
-    guests = drawn_guests(host, findings)
     return ShownHost(
         name=host.name,
         anchor=anchor("host", host.name),

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Container, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.page_text import anchor
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
@@ -51,10 +51,11 @@ class DrawnLayer:
 
 @dataclass(frozen=True)
 class DrawnLink:
-    """The name of something in the page, and the anchor at which it is."""
+    """The name of something, and where it is in the page."""
 
     name: str
     anchor: str
+    """Empty if it is not in the page."""
 
 
 @dataclass(frozen=True)
@@ -94,9 +95,12 @@ class _Sharing:
     """Who has the same data on a host: by the names of storages, and by what findings say, which
     can name disks of other hosts."""
 
-    def __init__(self, host: AuditedHost, findings: Mapping[str, AuditFinding]) -> None:
+    def __init__(
+        self, host: AuditedHost, findings: Mapping[str, AuditFinding], anchors: Container[str]
+    ) -> None:
         self._host = host
         self._findings = findings
+        self._anchors = anchors
         self._by_data: Dict[str, Dict[str, str]] = defaultdict(dict)
         """Of each storage, the names of its disks by their anchors."""
         for line in host.disks:
@@ -113,7 +117,9 @@ class _Sharing:
             same.update(self._by_data[line.storage.name])
         for own in _named(self._place(line)):
             same.pop(own, None)
-        return [DrawnLink(name, where) for where, name in same.items()]
+        return [
+            DrawnLink(name, where if where in self._anchors else "") for where, name in same.items()
+        ]
 
     def _place(self, line: DiskLine) -> FindingPlace:
         return FindingPlace(self._host.name, line.domain, line.slot)
@@ -128,13 +134,15 @@ def _named(*places: FindingPlace) -> Dict[str, str]:
     }
 
 
-def drawn_guests(host: AuditedHost, findings: Mapping[str, AuditFinding]) -> Tuple[DrawnGuest, ...]:
+def drawn_guests(
+    host: AuditedHost, findings: Mapping[str, AuditFinding], anchors: Container[str]
+) -> Tuple[DrawnGuest, ...]:
     """The domains of a host in the order of the report; disks of none come last. ``findings`` are
-    those of all hosts, by their ids."""
+    those of all hosts, by their ids, and ``anchors`` those of all disks."""
     by_domain: Dict[Optional[str], List[DiskLine]] = defaultdict(list)
     for line in host.disks:
         by_domain[line.domain].append(line)
-    sharing = _Sharing(host, findings)
+    sharing = _Sharing(host, findings, anchors)
     known = [
         _drawn(host.name, domain, by_domain.pop(domain.name, []), sharing)
         for domain in host.domains
@@ -215,8 +223,10 @@ def _layers(line: DiskLine, domain: DomainLine) -> Tuple[DrawnLayer, ...]:
 
 def _storage(storage: Optional[StorageLayer], slot: Optional[SlotLayer]) -> DrawnLayer:
     if storage is None:
+        if slot is not None and slot.target is not None:
+            return DrawnLayer(ABSENT, slot.target, "not found")
         is_drive = slot is not None and slot.format == "empty"
-        return DrawnLayer(ABSENT, "empty drive" if is_drive else "no data found")
+        return DrawnLayer(ABSENT, "empty drive" if is_drive else "not known")
     taken = storage.allocated
     is_sparse = taken is not None and storage.size is not None and taken < storage.size
     detail = _joined(
@@ -229,7 +239,7 @@ def _storage(storage: Optional[StorageLayer], slot: Optional[SlotLayer]) -> Draw
 
 def _binding(binding: Optional[BindingLayer], storage: Optional[StorageLayer]) -> DrawnLayer:
     if binding is None:
-        return DrawnLayer(ABSENT, "") if storage is None else DrawnLayer(THROUGH, "none needed")
+        return DrawnLayer(ABSENT, "none") if storage is None else DrawnLayer(THROUGH, "none needed")
     at_boot = {True: "bound at boot", False: "not bound at boot", None: ""}[binding.at_boot]
     detail = _joined(
         binding.device if binding.device != binding.name else "",
@@ -259,10 +269,12 @@ def _configured(line: DiskLine, domain: DomainLine) -> DrawnLayer:
 
 def _target(target: Optional[str], storage: Optional[StorageLayer]) -> str:
     """How a config reaches the data, if that is not simply by its path."""
-    path = storage.name if storage is not None else ""
-    if storage is not None and storage.is_lost:
+    if target is None or storage is None:
+        return ""
+    path = storage.name
+    if storage.is_lost:
         path = path.rpartition(" (")[0]  # its name goes on with " (deleted)", or the like
-    if target in (None, path):
+    if target == path:
         return ""
     return "by its link" if target == loop_link.link_of(path) else f"target {target}"
 

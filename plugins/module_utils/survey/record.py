@@ -13,7 +13,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import V
 
 
 class SurveyError(BlockdevError):
-    """A value that is not the result of xen_disks_info."""
+    """A value that is not the record of what it should be, such as the result of xen_disks_info."""
 
 
 def recorded(value: Any) -> Any:

@@ -36,6 +36,7 @@ const marks = new Map(unpacked(general.marks).map((mark) => [mark.id, mark]));
 const hosts = [...document.querySelectorAll("details.host")].map((element) => ({
   element,
   name: element.querySelector("h2").textContent,
+  ownName: (element.querySelector(".own-name") || element.querySelector("h2")).textContent,
   said: element.querySelector("summary").textContent,
   guests: null,
   entries: null,
@@ -167,9 +168,12 @@ function drawnConnector(breaks, before, layer) {
 }
 
 function drawnSharing(disk) {
-  const links = disk.sharing.map((other) => element("a", { href: `#${other.anchor}` }, other.name));
-  const rest = disk.more_sharing ? element("span", {}, `and ${disk.more_sharing} more`) : null;
-  return element("span", { class: "sharing" }, icon("shared"), "same data: ", ...links, rest);
+  const others = disk.sharing.map((other) =>
+    other.anchor ? element("a", { href: `#${other.anchor}` }, other.name) : element("span", {}, other.name),
+  );
+  if (disk.more_sharing) others.push(element("span", {}, `${disk.more_sharing} more`));
+  const listed = others.flatMap((other, n) => (n ? [", ", other] : [other]));
+  return element("span", { class: "sharing" }, icon("shared"), "same data: ", ...listed);
 }
 
 function draw(host) {
@@ -195,7 +199,7 @@ function searchable(...fields) {
 function entriesOf(host) {
   host.entries = host.entries || guestsOf(host).flatMap((guest) => {
     const facts = guest.facts.split(/ · |, /).map((fact) => fact.replace(/^domain /, ""));
-    const names = [host.name, guest.name, guest.state, ...facts];
+    const names = [host.name, host.ownName, guest.name, guest.state, ...facts];
     const entry = { host, guest, disk: null, isMarked: guest.findings.length > 0, text: searchable(...names) };
     if (!guest.disks.length) return [entry];
     return guest.disks.map((disk) => {

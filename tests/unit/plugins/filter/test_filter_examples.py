@@ -21,6 +21,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 from ansible_collections.xen.blockdev.plugins.filter import (
+    audit_page,
     device_number,
     disk_plan,
     disk_spec,
@@ -31,7 +32,7 @@ from ansible_collections.xen.blockdev.plugins.test import device_number as devic
 PLUGINS = Path(device_number.__file__).parents[1]
 FILTERS = [
     name
-    for plugins in (device_number, disk_plan, disk_spec, mirage_tests)
+    for plugins in (audit_page, device_number, disk_plan, disk_spec, mirage_tests)
     for name in plugins.FilterModule().filters()
 ]
 DOCUMENTS = [
