@@ -213,6 +213,10 @@ page: $(VENV)/.run $(PAGE)/.installed | $(WORK) ## The audit's page in a browser
 	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(CACHE)/trees/work $(PAGE)/bin/pytest -r s --durations 5 \
 	    --override-ini pythonpath=tests/page tests/page
 
+.PHONY: page-pictures
+page-pictures: $(VENV)/.run $(PAGE)/.installed | $(WORK) ## The pictures of that page in the README
+	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(CACHE)/trees/work $(PAGE)/bin/python tests/page/pictures.py
+
 .PHONY: coverage
 coverage: $(VENV)/.test ## Lines and branches of the plugins that tests run (UNITS=1: unit tests alone)
 	@$(IN_TREE) tests/coverage $(if $(UNITS),units)

@@ -66,6 +66,7 @@ class PlaceLink:
     """Empty if the page does not even have its host."""
     host_anchor: str
     """That of its host, which is there without the script as well."""
+    path: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,6 @@ class ShownFinding:
 
     anchor: str
     where: PlaceLink
-    path: str
     seen: str
     remedy: str
     others: Tuple[PlaceLink, ...]
@@ -259,6 +259,7 @@ class _PageAnchors:
             name=place_words(place) or "all hosts",
             anchor=known[0] if known else "",
             host_anchor=known[-1] if known else "",
+            path=place.path or "",
         )
 
 
@@ -288,7 +289,6 @@ def _group(findings: List[AuditFinding], anchors: _PageAnchors, *, is_open: bool
             ShownFinding(
                 anchor=anchor("finding", one.id),
                 where=anchors.link(one.place),
-                path=one.place.path or "",
                 seen=one.seen,
                 remedy=one.remedy,
                 others=tuple(anchors.link(place) for place in one.others),

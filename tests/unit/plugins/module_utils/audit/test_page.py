@@ -113,7 +113,7 @@ def test_a_finding_leads_as_near_to_its_place_as_the_page_can(
     place: Any, name: str, anchor: str, host: str
 ) -> None:
     (group,) = made(finding(1, place=FindingPlace(*place), others=(FindingPlace(*place),))).groups
-    wanted = page.PlaceLink(name, anchor, host)
+    wanted = page.PlaceLink(name, anchor, host, "")
     assert group.findings[0].where == wanted
     assert group.findings[0].others == (wanted,)
 
