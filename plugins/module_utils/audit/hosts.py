@@ -9,6 +9,7 @@ can make a text of them for each host while others do the same for theirs.
 
 from __future__ import annotations
 
+import difflib
 import json
 from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
@@ -174,9 +175,10 @@ def _acceptance(place: str, written: object) -> Acceptance:
         if not isinstance(value, str):
             raise AuditInputError(f"{place}: {key} must be text, not {type_name(value)}")
     if written.get("code") not in CODES:
+        near = difflib.get_close_matches(str(written.get("code")), CODES, n=1)
+        hint = f"did you mean {near[0]}?" if near else "use that of the finding in the report"
         raise AuditInputError(
-            f"{place}: code {written.get('code')!r:.80} is none: they are in the guide to the "
-            "audit, and each finding has its own"
+            f"{place}: {written.get('code')!r:.80} is not the code of a finding: {hint}"
         )
     if not written.get("reason"):
         raise AuditInputError(f"{place}: say why, as reason: who reads the report must know")

@@ -183,6 +183,11 @@ class HostIndex:
         ]
         return tuple(dict.fromkeys([*unread, *nameless, *broken]))
 
+    @cached_property
+    def has_unread_units(self) -> bool:
+        """Whether there may be boot units that could not be read."""
+        return any(one.source == "units" for one in self.survey.unread)
+
     def is_bound_at_boot(self, storage: str) -> bool:
         """Whether an enabled boot unit binds the image with this name."""
         return any(unit.enabled for unit in self.units.get(storage, ()))

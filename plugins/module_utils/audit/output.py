@@ -22,7 +22,7 @@ MOST_LINES = 200
 
 def as_json(report: AuditReport) -> str:
     """The text of xen-audit.json."""
-    return json.dumps(recorded(report), indent=1) + "\n"
+    return json.dumps(recorded(report)) + "\n"
 
 
 # ---- for a person ----

@@ -52,7 +52,7 @@ def reading_findings(host: HostIndex) -> Iterator[AuditFinding]:
     for disk in host.survey.disks:
         for listed in disk.configured:
             if listed.problem is not None:
-                place = host.at(disk.domain, disk.vdev, f"{listed.config}, disk {listed.position}")
+                place = host.at_disk(disk, f"{listed.config}, disk {listed.position}")
                 yield finding("unread", place, f"{listed.text!r}: {listed.problem}", _AGAIN)
     for storage, uses in host.used():
         places = [use.place for use in uses]

@@ -39,7 +39,8 @@ def restart_findings(host: HostIndex) -> Iterator[AuditFinding]:
         yield from _not_in_config(host, disk)
         yield from _differs(host, disk)
         yield from _not_attached(host, disk)
-    yield from _no_boot_units(host)
+    if not host.has_unread_units:
+        yield from _no_boot_units(host)
     for domain in host.survey.domains:
         yield from _saved_and_running(host, domain)
         yield from _no_config(host, domain)

@@ -46,6 +46,11 @@ _BY_VENDOR = re.compile(r"t10\.")
 """A unit whose name is only as unique as its vendor made it. The disks of all virtual machines may
 have the same, and the first LUN of all targets; so it is trusted on one host only."""
 
+_MULTIPATH = re.compile(r"(?:part[0-9]+-)?mpath-(?:[23][0-9a-f]|eui\.|nvme\.|uuid\.).+")
+"""The UUID that multipath gives to a device, and kpartx to a partition of one: with the WWID of the
+LUN, as scsi_id(8) writes it. A WWID that begins with 0, 1 or S is only as unique as the vendor made
+it."""
+
 _GlobalKey = Tuple[Hashable, ...]
 
 
@@ -53,6 +58,15 @@ def _key(host: str, identity: DataIdentity) -> _GlobalKey:
     """Equal for identities of the same data on any hosts."""
     is_known = identity.kind in EVERYWHERE and not _BY_VENDOR.match(identity.value)
     return ("" if is_known else host, identity.kind, identity.value)
+
+
+def _keys(host: str, storage: DiskStorage) -> Iterator[_GlobalKey]:
+    """Everything by which this data is known. A multipath device has no unit of its own, but those
+    of its paths, which are below it."""
+    yield from (_key(host, one) for one in storage.identities)
+    uuid = storage.device.mapper_uuid if storage.device else None
+    if uuid and _MULTIPATH.fullmatch(uuid):
+        yield "", "multipath", uuid
 
 
 @dataclass
@@ -105,7 +119,7 @@ def shared_data(hosts: Sequence[HostIndex]) -> Iterator[SharedData]:
     owners: Dict[_GlobalKey, int] = {}
     for number, group in enumerate(groups):
         for host, storage in group:
-            owners.update((_key(host.name, one), number) for one in storage.identities)
+            owners.update((key, number) for key in _keys(host.name, storage))
     found = [SharedData(_by_slot(host.uses[one.name] for host, one in group)) for group in groups]
     for number, group in enumerate(groups):
         for lower in _below(group, owners) - {number}:
@@ -123,7 +137,7 @@ def _groups(hosts: Sequence[HostIndex]) -> List[_Group]:
     used = [(host, storage) for host in hosts for storage, _uses in host.used()]
     for host, storage in used:
         name: _GlobalKey = (host.name, "name", storage.name)
-        joined.join(name, (_key(host.name, one) for one in storage.identities))
+        joined.join(name, _keys(host.name, storage))
     groups: Dict[Hashable, _Group] = defaultdict(list)
     for host, storage in used:
         groups[joined.find((host.name, "name", storage.name))].append((host, storage))

@@ -122,7 +122,7 @@ def _texts_in(directory: str) -> Iterator[Tuple[str, str]]:
         file = os.path.realpath(path)
         text = text_of_config(file)
         if text is not None:
-            yield file, text
+            yield file, text.replace("\r\n", "\n")  # xl rejects it; what it names is clear.
 
 
 def possible_configs(directory: str) -> Iterator[str]:

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 from ansible_collections.xen.blockdev.plugins.filter import (
-    audit_page,
+    audit,
     device_number,
     disk_plan,
     disk_spec,
@@ -32,7 +32,7 @@ from ansible_collections.xen.blockdev.plugins.test import device_number as devic
 PLUGINS = Path(device_number.__file__).parents[1]
 FILTERS = [
     name
-    for plugins in (audit_page, device_number, disk_plan, disk_spec, mirage_tests)
+    for plugins in (audit, device_number, disk_plan, disk_spec, mirage_tests)
     for name in plugins.FilterModule().filters()
 ]
 DOCUMENTS = [
@@ -62,6 +62,8 @@ WRONG = {
     "5 | xen.blockdev.disk_plan": "domains: must be a list, not the number 5",
     "[{}] | xen.blockdev.domain_configs": "domain_configs: domains[0]: name is missing",
     "[] | xen.blockdev.disk_plan(query='[')": "query '['",
+    "5 | xen.blockdev.audit_host": "audit_host: info must be the result of xen_disks_info, not int",
+    "[] | xen.blockdev.audit_report": "audit_report: hosts must be a mapping of names to states",
     "'raw' | xen.blockdev.from_xl_disk": "xen.blockdev.from_xl_disk: disk specification 'raw'",
 }
 

@@ -242,6 +242,14 @@ def test_an_image_that_nothing_binds_at_boot() -> None:
     assert the_finding("no-boot-unit", host).seen == "no unit binds the image"
 
 
+def test_units_that_cannot_be_read() -> None:
+    host = AuditedXen(unread=(Unread("units", "/etc/systemd/system", "permission denied"),))
+    host.image(BOOT)
+    host.bind(BOOT, unit=False)
+    host.config("web", [("xvda", BOOT)])
+    assert codes(host) == ["unread"]
+
+
 def test_an_image_whose_unit_is_not_enabled() -> None:
     host = AuditedXen()
     host.image(BOOT)

@@ -123,6 +123,37 @@ def test_such_an_identity_is_good_enough_on_one_host() -> None:
     assert codes(host) == ["two-writers"]
 
 
+MULTIPATH = "mpath-36001405abc"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (MULTIPATH, MULTIPATH, ["two-writers"]),
+        (f"part1-{MULTIPATH}", f"part1-{MULTIPATH}", ["two-writers"]),
+        (f"part1-{MULTIPATH}", f"part2-{MULTIPATH}", []),
+        ("mpath-1IET     00010001", "mpath-1IET     00010001", []),
+        ("CRYPT-LUKS2-0123-a", "CRYPT-LUKS2-0123-b", []),
+        ("mpath-eui.0123", "mpath-eui.0124", []),
+    ],
+)
+def test_multipath_devices_of_two_hosts(first: str, second: str, expected: List[str]) -> None:
+    hosts = [AuditedXen("xen1"), AuditedXen("xen2")]
+    for host, uuid in zip(hosts, (first, second)):
+        host.device("/dev/mapper/a", below=[LUN], device={"mapper_uuid": uuid})
+        running(host, f"web-{host.name}", "/dev/mapper/a")
+    assert codes(*hosts) == expected
+
+
+def test_a_multipath_device_and_a_single_path_on_another_host() -> None:
+    one, other = AuditedXen("xen1"), AuditedXen("xen2")
+    one.device("/dev/mapper/a", below=[LUN], device={"mapper_uuid": MULTIPATH})
+    running(one, "web", "/dev/mapper/a")
+    other.device("/dev/sdb", identities=[LUN])
+    running(other, "db", "/dev/sdb")
+    assert codes(one, other) == ["two-writers"]
+
+
 def test_a_guest_that_runs_on_two_hosts_at_once() -> None:
     one, other = hosts_with_lun("xen1", "xen2")
     running(one, "web", "/dev/mapper/xen1")

@@ -88,3 +88,22 @@ def test_nvme_and_rbd(sys: Path) -> None:
     for node, text in nodes.items():
         (sys / "rbd" / "0" / node).write_text(f"{text}\n")
     assert block_device.units(os.makedev(252, 0)) == {"rbd vms//web@- of cluster c1"}
+
+
+def test_device_mapper_and_size(sys: Path) -> None:
+    disk(sys, "8:0", "sda", {"size": "2048\n", "ro": "1\n"})
+    above = {"dm/name": "vg-web\n", "dm/uuid": "LVM-x\n", "size": "8\n", "ro": "0\n"}
+    disk(sys, "253:0", "dm-0", {**above, "slaves/sda/dev": "8:0\n"})
+    mapped, gone = os.makedev(253, 0), os.makedev(9, 9)
+    assert block_device.mapper(mapped) == block_device.Mapper("vg-web", "LVM-x")
+    assert block_device.mapper(SDA) is None
+    assert [block_device.size(one) for one in (SDA, mapped, gone)] == [2**20, 4096, None]
+    assert [block_device.is_read_only(one) for one in (SDA, mapped, gone)] == [True, False, None]
+    assert (block_device.directly_below(mapped), block_device.directly_below(SDA)) == ([SDA], [])
+
+
+def test_that_a_link_in_a_device_is_no_partition(sys: Path) -> None:
+    directory = disk(sys, "8:0", "sda", {"queue/depth": "1\n"})
+    other = disk(sys, "8:17", "sdb1", {"partition": "1\n"})
+    (directory / "sdb1").symlink_to(other)
+    assert list(block_device.partitions(SDA)) == []

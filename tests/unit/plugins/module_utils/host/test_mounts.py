@@ -34,3 +34,11 @@ def test_swap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "/srv/a\\040swap file 9 0 -3\n"
     )
     assert mounts.swap_paths() == ["/dev/vda2", "/srv/a swap"]
+
+
+def test_what_is_said_of_a_mount(tmp_path: Path) -> None:
+    (tmp_path / "mountinfo").write_text(MOUNTINFO)
+    first, second, third = mounts.all_in(str(tmp_path / "mountinfo"))
+    assert first == (os.makedev(98, 0), "/mnt1", "/mnt2", "ext3", "none", {"rw", "noatime"})
+    assert (second.point, second.type, second.source_rdev) == ("/srv/a b", "btrfs", None)
+    assert (third.source, third.source_rdev) == ("/no/such device", None)

@@ -301,3 +301,21 @@ def test_host_without_systemd(
     (tmp_path / "units" / boot_unit.name_of("/srv/a.raw")).touch()
     run(units, planned(units, "/srv/a.raw", False))
     assert files(tmp_path) == []
+
+
+@given(st.sampled_from(ODD_PATHS) | st.text(st.characters(min_codepoint=32, max_codepoint=126)))
+def test_that_the_image_of_a_unit_is_read_back(path: str) -> None:
+    assert boot_unit.image_in(boot_unit.content(path, 512, False)) == path
+
+
+def test_which_units_are_found(tmp_path: Path) -> None:
+    units = BootUnits(str(tmp_path / "units"))
+    assert units.found() == []
+    wants = tmp_path / "units" / "multi-user.target.wants"
+    wants.mkdir(parents=True)
+    names = [boot_unit.name_of(path) for path in ("/srv/a.raw", "/srv/b.raw")]
+    (tmp_path / "units" / names[0]).write_text(boot_unit.content("/srv/a.raw", 512, True))
+    (tmp_path / "units" / names[1]).write_text("[Unit]\n")
+    (tmp_path / "units" / "xen-loopdev-other.service").write_text("[Unit]\n")
+    (wants / names[0]).symlink_to(tmp_path / "units" / names[0])
+    assert units.found() == [(names[0], True, "/srv/a.raw"), (names[1], False, None)]

@@ -204,7 +204,7 @@ def test_a_disk_through_all_layers(place: Place) -> None:
     nothing = survey.leftovers
     assert not (nothing.images or nothing.loop_devices or nothing.boot_units or nothing.links)
     assert place.xen.reads == 1
-    assert place.xen.commands() == ["list"]
+    assert place.xen.commands() == ["xl list"]
 
 
 def test_names_of_one_image(place: Place) -> None:

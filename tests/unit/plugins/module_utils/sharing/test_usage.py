@@ -282,3 +282,13 @@ def test_a_writer_of_the_disk_of_a_partition(
     used = Usage()
     assert len(used.writers(used.storages.of_status("/dev/sda1", part))) == 1
     assert used.of_device(partition) == []
+
+
+def test_what_is_open_at_this_moment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    qemu = Qemu(monkeypatch, tmp_path / "a.raw")
+    used = qemu.attached(qemu.vbd)
+    storage = used.storages.of_path(str(qemu.path))
+    assert [one.pid for one in used.opened(storage)] == ["12"]
+    other = tmp_path / "b.raw"
+    other.touch()
+    assert used.opened(used.storages.of_path(str(other))) == []
