@@ -7,7 +7,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 from rendering import Opened
 
 INPUT = """words => {
@@ -26,17 +26,22 @@ def test_the_file_is_small_enough_to_be_sent(large: Path) -> None:
     assert size < 15
 
 
-def test_it_opens_and_answers_at_once(large: Path, opened: Opened) -> None:
-    """From the start of the load until a search, the first of all, has its results."""
-    seconds = []
-    for _ in range(3):
+def test_it_opens_and_answers_at_once(large: Path, browser: Browser) -> None:
+    """From the start of the load until a search, the first of all, has its results. The time of the
+    browser's main thread is what counts: what else the machine does makes no difference to it."""
+    with browser.new_context(viewport={"width": 1400, "height": 900}) as context:
+        page = context.new_page()
+        session = context.new_cdp_session(page)
+        session.send("Performance.enable", {"timeDomain": "threadTicks"})
         started = time.monotonic()
-        page = opened(large)
+        page.goto(f"file://{large}")
         page.locator("#query").fill("xen40 -055")
         expect(page.locator("#found .guest")).to_have_count(1)
-        seconds.append(time.monotonic() - started)
-    print(seconds)
-    assert min(seconds) < 2
+        clock = time.monotonic() - started
+        metrics = session.send("Performance.getMetrics")["metrics"]
+    seconds = {one["name"]: one["value"] for one in metrics}["TaskDuration"]
+    print(f"{seconds:.2f} s of the main thread, {clock:.2f} s by the clock")
+    assert 0 < seconds < 2
 
 
 def test_a_search_does_not_make_wait(large: Path, opened: Opened) -> None:

@@ -103,7 +103,7 @@ FORBIDDEN = """async () => {
         () => document.body.setAttribute("onclick", "window.broken = 1"),
         () => document.body.click(),
         () => document.body.setAttribute("style", "color: red"),
-        () => eval("window.broken = 1"),
+        () => setTimeout("window.broken = 1"),
         () => {
             const frame = document.createElement("iframe");
             frame.src = "http://127.0.0.1:9/";
@@ -117,7 +117,9 @@ FORBIDDEN = """async () => {
         },
     ];
     for (const attempt of attempts) try { await attempt(); } catch {}
-    await new Promise((done) => setTimeout(done, 200));
+    for (let n = 0; n < 50 && !seen.includes("form-action"); n += 1) {
+        await new Promise((done) => setTimeout(done, 100));
+    }
     return seen;
 }"""
 
