@@ -20,6 +20,7 @@ REBOOT ?= yes
 COLLECTIONS := $(CACHE)/collections
 IMPORTER := $(CACHE)/importer-venv
 MUTATION := $(CACHE)/mutation
+PAGE := $(CACHE)/page-venv
 # Each step has one of its own, so that some can run at the same time.
 STEP ?= tree
 TREE = $(CACHE)/trees/$(STEP)/ansible_collections/xen/blockdev
@@ -118,6 +119,12 @@ $(MUTATION)/.installed: tests/mutation/requirements.txt
 	@$(MUTATION)/bin/pip install --quiet --disable-pip-version-check --requirement $<
 	@touch $@
 
+$(PAGE)/.installed: tests/page/requirements.txt
+	@echo "Setting up an environment that opens the audit's page in a browser"
+	@$(PYTHON) -m venv $(PAGE)
+	@$(PAGE)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 ## Demo
 
 .PHONY: demo
@@ -200,6 +207,15 @@ matrix: ## The Xen host's scenario with both versions of Xen
 .PHONY: versions
 versions: $(VENV)/.test ## Each ansible-core with each Python that is here (QUICK=1: the ends of both)
 	@$(TO_TREE) $(PYTHON) tests/versions.py $(if $(QUICK),--quick)
+
+.PHONY: page
+page: $(VENV)/.run $(PAGE)/.installed | $(WORK) ## The audit's page in a browser: found, followed, printed, attacked, measured (chromium)
+	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(CACHE)/trees/work $(PAGE)/bin/pytest -r s --durations 5 \
+	    --override-ini pythonpath=tests/page tests/page
+
+.PHONY: page-pictures
+page-pictures: $(VENV)/.run $(PAGE)/.installed | $(WORK) ## The pictures of that page in the README
+	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(CACHE)/trees/work $(PAGE)/bin/python tests/page/pictures.py
 
 .PHONY: coverage
 coverage: $(VENV)/.test ## Lines and branches of the plugins that tests run (UNITS=1: unit tests alone)

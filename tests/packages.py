@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 NEEDED = [
+    "chromium",
     "dmsetup",
     "dosfstools",
     "e2fsprogs",

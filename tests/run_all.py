@@ -53,6 +53,7 @@ DOCS = Step("docs", OK)
 TARGETS = r"^Running (?!setup_)\S+ integration test role"
 NO_LOOP_DEVICES = "no_loop_devices/"
 """The integration targets that can run beside all others, by what their files C(aliases) say."""
+PAGE = Step("page", PYTEST, ("chromium",))
 MOLECULE = Step("molecule", PYTEST, LOOP, is_for_root=True)
 
 STAGES: Dict[str, List[List[Step]]] = {
@@ -77,6 +78,7 @@ STAGES: Dict[str, List[List[Step]]] = {
     ],
     "test-all": [
         [LINT, SANITY, IMPORTER, DOCS],
+        [PAGE],
         [Step("unit EXHAUSTIVE=1", PYTEST)],
         [Step("coverage UNITS=1", f"{PYTEST}|{OK}")],
         [Step("coverage", f"{PYTEST}|{TARGETS}|{OK}", LOOP, is_for_root=True)],

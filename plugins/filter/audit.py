@@ -1,7 +1,7 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""Filters that judge the disks of all hosts."""
+"""Filters that judge the disks of all hosts, and show what came out."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from ansible.errors import AnsibleFilterError
 from ansible_collections.xen.blockdev.plugins.module_utils.audit import hosts as audit_hosts
 from ansible_collections.xen.blockdev.plugins.module_utils.audit import output
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.judge import audit
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.page import audit_page_of
 from ansible_collections.xen.blockdev.plugins.module_utils.config.text import CONFIG_DIR
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
 from ansible_collections.xen.blockdev.plugins.module_utils.inventory.disk_plan import IMAGES_DIR
+from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import recorded
 
 
 def audit_host(
@@ -48,8 +50,21 @@ def audit_report(hosts: Any, fail_on: str = "error") -> dict[str, Any]:
     }
 
 
+def audit_page(report: Any, style: str, script: str) -> dict[str, Any]:
+    """What the template of the page shows of a report."""
+    try:
+        page: dict[str, Any] = recorded(audit_page_of(report, style, script))
+    except BlockdevError as error:
+        raise AnsibleFilterError(f"xen.blockdev.audit_page: {error}") from error
+    return page
+
+
 class FilterModule:
     """Ansible's entry point."""
 
     def filters(self) -> dict[str, Callable[..., Any]]:
-        return {"audit_host": audit_host, "audit_report": audit_report}
+        return {
+            "audit_host": audit_host,
+            "audit_report": audit_report,
+            "audit_page": audit_page,
+        }

@@ -17,7 +17,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class SurveyError(BlockdevError):
-    """A value that is not the result of xen_disks_info."""
+    """A value that is not the record of what it should be, such as the result of xen_disks_info."""
 
 
 def recorded(value: Any) -> Any:
@@ -53,8 +53,17 @@ def survey_of(value: object) -> Survey:
             f"host: its version is {value['version']!r:.20}, and this collection reads {VERSION}: "
             "use the same version of xen.blockdev for the module and for what reads its result"
         )
-    survey: Survey = _read_as(Survey, value, "host")
+    survey: Survey = read_plain(Survey, value, "host", "is it from xen_disks_info, unchanged?")
     return survey
+
+
+def read_plain(kind: Any, value: object, place: str, question: str) -> Any:
+    """The ``kind``, a frozen dataclass, that ``recorded`` made ``value`` of. Raises SurveyError,
+    which begins with the ``place`` and ends in the ``question``, if it is none."""
+    try:
+        return _read_as(kind, value, place)
+    except SurveyError as error:
+        raise SurveyError(f"{error}: {question}") from error
 
 
 def _read_as(kind: Any, value: Any, place: str) -> Any:
@@ -88,7 +97,7 @@ def _reader(kind: Any) -> Callable[[Mapping[str, Any], str], Any]:
     def read(value: Mapping[str, Any], place: str) -> Any:
         missing: List[str] = [name for name in needed if needed[name] and name not in value]
         if missing:
-            raise SurveyError(f"{place} has no key {missing[0]}: is it from xen_disks_info?")
+            raise SurveyError(f"{place} has no key {missing[0]}")
         known: Dict[str, Any] = {
             name: _read_as(hints[name], value[name], f"{place}.{name}")
             for name in needed
@@ -102,6 +111,4 @@ def _reader(kind: Any) -> Callable[[Mapping[str, Any], str], Any]:
 def _require(kind: Any, value: Any, place: str) -> None:
     accepted = (int, float) if kind is float else kind
     if not isinstance(value, accepted) or (kind in (int, float) and isinstance(value, bool)):
-        raise SurveyError(
-            f"{place} is of type {type_name(value)}: is it from xen_disks_info, unchanged?"
-        )
+        raise SurveyError(f"{place} is of type {type_name(value)}")
