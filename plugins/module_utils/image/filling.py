@@ -49,11 +49,11 @@ class ContentOptions:
 class Room:
     """What a new disk takes its blocks from: a file system, a volume group or a thin pool."""
 
-    name: str
+    name: str = "the storage"
     """For messages: ``the file system of /srv``."""
-    size: Optional[int]
+    size: Optional[int] = None
     """Bytes in all; None if that is not known."""
-    free: Optional[int]
+    free: Optional[int] = None
     """Bytes; None if that is not known."""
     devices: AbstractSet[int] = frozenset()
     """The numbers (st_rdev) of the block devices that it is on, as far as they are known."""
@@ -71,10 +71,10 @@ class Destination:
     """Bytes that the user wants; None for as many as the content needs."""
     kind: str
     """What kind of disk, for the sentence of the action: ``sparse``."""
-    room: Callable[[], Room]
-    """Asked only if the content makes it matter."""
     rounded: Callable[[int], int] = int
     """From the bytes that are needed to the bytes that such a disk then has."""
+    room: Callable[[], Room] = Room
+    """Asked only if the content makes it matter."""
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ class RawImages(Resource[RawDiskItem]):
             directories = self._directories.plan(image.directory, item.parents)
         check_writable(existing, f"create {image.path}")
         room = partial(_room, existing)
-        new = Destination(image.path, image.file, item.size, item.allocation, room)
+        new = Destination(image.path, image.file, item.size, item.allocation, room=room)
         filling = image_filling.plan(item.content, new, self._deleted)
         file_actions.check_limit(image, existing, filling.size)
         if item.full:

@@ -211,7 +211,7 @@ def test_the_last_free_bytes_are_not_taken(tmp_path: Path, monkeypatch: pytest.M
 
 def planned(source: Path, room: Room, size: Optional[int] = None) -> Filling:
     file_system = FileSystemOptions(None, None, None, preserve=False)
-    new = Destination("/srv/a.raw", "/srv/a.raw", size, "sparse", lambda: room)
+    new = Destination("/srv/a.raw", "/srv/a.raw", size, "sparse", room=lambda: room)
     return filling.plan(ContentOptions(file_system, str(source), None), new, frozenset())
 
 
