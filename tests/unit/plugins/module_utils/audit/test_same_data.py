@@ -329,6 +329,17 @@ def test_a_sentence_names_some_and_counts_the_others() -> None:
     assert f"web{MOST_NAMED}" not in found.seen
 
 
+def test_a_guest_with_the_data_under_another_name_than_its_config() -> None:
+    host = AuditedXen()
+    for name in ("/dev/sda", "/dev/sdb"):
+        host.device(name, identities=[LUN])
+    running(host, "db", "/dev/sda")
+    host.config("web", [("xvda", "/dev/sda")])
+    host.run("web", [("xvda", "/dev/sdb")])
+    found = the_finding("two-writers", host)
+    assert [one.domain for one in (found.place, *found.others)] == ["db", "web"]
+
+
 def test_data_that_is_the_same_by_a_third_name() -> None:
     """Two names that have nothing in common, and one that has something of both."""
     host = AuditedXen()
