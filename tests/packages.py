@@ -10,7 +10,6 @@ import subprocess
 from pathlib import Path
 
 NEEDED = [
-    "chromium",
     "dmsetup",
     "dosfstools",
     "e2fsprogs",
@@ -28,18 +27,21 @@ NEEDED = [
     "xorriso",
     "zstd",
 ]
+ONLY_FOR_ALL = ["chromium"]
+"""What only C(test-all) needs: it is large."""
+
 XL_PARSER = {"bookworm": "libxenmisc4.17", "trixie": "libxenmisc4.20"}
 """Debian's release to its package with libxlutil, with which our parsers are compared."""
 
 OS_RELEASE = Path("/etc/os-release")
 
 
-def install() -> bool:
+def install(*, for_all: bool) -> bool:
     """Install what is missing, where that can be done; otherwise say what is.
 
     Whether this machine can run every test from then on.
     """
-    wanted, are_all = _wanted()
+    wanted, are_all = _wanted([*NEEDED, *ONLY_FOR_ALL] if for_all else NEEDED)
     missing = [name for name in wanted if not _is_installed(name)]
     if os.geteuid() != 0:
         if missing:
@@ -63,14 +65,14 @@ def _install(missing: list[str]) -> None:
     subprocess.run(command, check=True, env=environ, stdout=subprocess.DEVNULL)
 
 
-def _wanted() -> tuple[list[str], bool]:
+def _wanted(needed: list[str]) -> tuple[list[str], bool]:
     """Those that this machine's system has, by their names there, and whether these are all."""
     system = _system()
     if system.get("ID") != "debian":
         print(f"This is {system.get('NAME', 'no Debian')}: no packages are installed.", flush=True)
         return [], False
     parser = XL_PARSER.get(system.get("VERSION_CODENAME", ""))
-    return ([*NEEDED, parser], True) if parser else (NEEDED, False)
+    return ([*needed, parser], True) if parser else (needed, False)
 
 
 def _system() -> dict[str, str]:

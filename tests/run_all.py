@@ -206,10 +206,11 @@ def run_stage(steps: Sequence[Step]) -> Iterator[Result]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("stages", choices=STAGES)
-    stages = STAGES[parser.parse_args().stages]
+    name = parser.parse_args().stages
+    stages = STAGES[name]
     # What all steps share is made once, before any of them runs, and without Debian's packages.
     with subprocess.Popen(["make", "--no-print-directory", "environments"]) as environments:
-        is_complete = packages.install()
+        is_complete = packages.install(for_all=name == "test-all")
     if environments.returncode:
         sys.exit(environments.returncode)
     if IS_ROOT and not mounted_root.is_mounted():
