@@ -150,11 +150,11 @@ def test_bars_show_what_is_promised_beyond_what_is_there(example: Path, opened: 
         part.get_attribute("class"): part.bounding_box()["width"]
         for part in store.locator("rect").all()
     }
-    whole, bar = widths["whole"], store.locator("svg.bar").bounding_box()["width"]
+    whole, full = widths["whole"], store.locator("svg.bar").bounding_box()["width"]
     # Some have a border, of which half is beside them.
     assert widths["others"] + widths["taken"] + widths["owed"] == pytest.approx(whole, abs=3)
-    assert whole + widths["beyond"] == pytest.approx(bar, abs=5)
-    assert widths["beyond"] / bar == pytest.approx(44 / 544, abs=0.01)
+    assert whole + widths["beyond"] == pytest.approx(full, abs=5)
+    assert widths["beyond"] / full == pytest.approx(44 / 544, abs=0.01)
     expect(store.get_by_role("link", name="error: nearly full")).to_be_visible()
 
 

@@ -78,9 +78,9 @@ def as_metrics(report: AuditReport) -> str:
     """A file for the textfile collector of node exporter."""
     read = [one for one in report.hosts if one.status == "read"]
     bars = [
-        ({"host": host.name, "mount_point": bar.mount_point}, bar)
+        ({"host": host.name, "mount_point": system.mount_point}, system)
         for host in read
-        for bar in host.file_systems
+        for system in host.file_systems
     ]
     metrics: Sequence[Tuple[str, str, _Samples]] = (
         ("time_seconds", "When the audit was made, since 1970.", [({}, report.time)]),
@@ -99,12 +99,12 @@ def as_metrics(report: AuditReport) -> str:
         (
             "file_system_free_bytes",
             "What guests can still take of a file system with images.",
-            [(labels, bar.free) for labels, bar in bars if bar.free is not None],
+            [(labels, system.free) for labels, system in bars if system.free is not None],
         ),
         (
             "file_system_promised_bytes",
             "What guests may still take of it by the images on it.",
-            [(labels, bar.promised - bar.taken) for labels, bar in bars],
+            [(labels, system.promised - system.taken) for labels, system in bars],
         ),
     )
     return "".join(

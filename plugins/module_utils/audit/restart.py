@@ -79,7 +79,7 @@ def _target_missing(host: HostIndex, disk: SurveyedDisk) -> Iterator[AuditFindin
     ]
     for target in dict.fromkeys(target for target, _file, _problem in missing):
         files = [file for one, file, _problem in missing if one == target]
-        problem = next(problem for one, _file, problem in missing if one == target)
+        problem = {one: problem for one, _file, problem in reversed(missing)}[target]
         yield finding(
             "target-missing",
             host.at_disk(disk, target),

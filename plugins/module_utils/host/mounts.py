@@ -106,9 +106,10 @@ def read(mountinfo: str) -> Iterator[Tuple[int, str]]:
     btrfs shows a device number of its own making, so the mount's source counts as well.
     """
     for mount in all_in(mountinfo):
+        yield mount.device, mount.point
         source = mount.source_rdev
-        for rdev in {mount.device, mount.device if source is None else source}:
-            yield rdev, mount.point
+        if source is not None and source != mount.device:
+            yield source, mount.point
 
 
 def read_other_namespaces() -> Iterator[Tuple[int, str, str]]:

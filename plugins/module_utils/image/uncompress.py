@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from typing import Any, Callable, Dict, Iterator
+from typing import Any, BinaryIO, Callable, Dict, Iterator, cast
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
@@ -137,9 +137,9 @@ def _by_zstd(descriptor: int) -> Iterator[bytes]:
     """Python has no zstd before version 3.14."""
     process = programs.start([ZSTD.name, "-dcq"], stdin=descriptor)
     try:
-        assert process.stdout
+        output = cast(BinaryIO, process.stdout)
         while True:
-            piece = process.stdout.read(COPY_CHUNK)
+            piece = output.read(COPY_CHUNK)
             if not piece:
                 break
             yield piece

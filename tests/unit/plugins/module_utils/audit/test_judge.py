@@ -41,7 +41,7 @@ def with_findings(name: str = "xen1") -> AuditedXen:
     return host
 
 
-HOSTS = [with_findings("xen2"), with_findings("xen1")]
+HOSTS = (with_findings("xen2"), with_findings("xen1"))
 
 
 def report(*accepted: Acceptance, on: str = "error", hosts: Any = HOSTS) -> AuditReport:

@@ -170,10 +170,10 @@ def test_a_small_report_is_open_at_first() -> None:
 def test_the_script_gets_the_guests_and_what_it_needs_to_read_them() -> None:
     shown = made(finding(1))
     general = json.loads(shown.data)
-    _, (shape, *fields) = json.loads(shown.hosts[0].data)
+    _count, (shape, *fields) = json.loads(shown.hosts[0].data)
     guest = dict(zip(general["shapes"][shape], fields))
     assert (guest["name"], guest["anchor"]) == ("web", "guest/xen1/web")
-    _, (shape, *fields) = general["marks"]
+    _count, (shape, *fields) = general["marks"]
     assert dict(zip(general["shapes"][shape], fields)) == {
         "id": "f1",
         "severity": "warning",

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 GIB = 2**30
 
 
-def bar(**values: Any) -> Any:
+def drawn_bar(**values: Any) -> Any:
     """The bar of a file system of 100 GiB, all sizes in GiB."""
     sizes = {"size": 100, "free": 40, "taken": 20, "promised": 20, **values}
     numbers = {key: value if value is None else value * GIB for key, value in sizes.items()}
@@ -31,7 +31,7 @@ def figures(made: Any) -> Dict[str, str]:
 
 
 def test_a_bar_begins_with_what_is_taken() -> None:
-    made = bar(promised=50)
+    made = drawn_bar(promised=50)
     assert parts(made) == [("others", 0, 40), ("taken", 40, 20), ("owed", 60, 30)]
     assert made.end == 100
     assert figures(made) == {
@@ -45,7 +45,7 @@ def test_a_bar_begins_with_what_is_taken() -> None:
 
 
 def test_what_is_promised_beyond_the_end_makes_the_bar_longer() -> None:
-    made = bar(promised=160)  # 140 still to come, of which 40 fit
+    made = drawn_bar(promised=160)  # 140 still to come, of which 40 fit
     assert parts(made) == [
         ("others", 0, 20),
         ("taken", 20, 10),
@@ -58,16 +58,16 @@ def test_what_is_promised_beyond_the_end_makes_the_bar_longer() -> None:
 
 
 def test_images_that_share_blocks_take_no_more_than_is_used() -> None:
-    assert parts(bar(taken=90, promised=90)) == [("taken", 0, 60)]
+    assert parts(drawn_bar(taken=90, promised=90)) == [("taken", 0, 60)]
 
 
 def test_images_that_take_more_than_their_size_owe_nothing() -> None:
-    assert figures(bar(taken=20, promised=10))["owed"] == "0 bytes"
+    assert figures(drawn_bar(taken=20, promised=10))["owed"] == "0 bytes"
 
 
 @pytest.mark.parametrize("unknown", [{"size": None}, {"free": None}, {"size": 0}])
 def test_there_is_no_bar_without_sizes(unknown: Dict[str, Any]) -> None:
-    made = bar(promised=50, **unknown)
+    made = drawn_bar(promised=50, **unknown)
     assert made.parts == ()
     assert figures(made) == {"taken": "20GiB", "owed": "30GiB"}
 

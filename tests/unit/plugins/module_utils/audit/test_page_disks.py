@@ -227,7 +227,7 @@ def test_findings_name_disks_of_other_hosts() -> None:
 def test_of_many_that_share_a_few_are_named() -> None:
     lines = [line(slot=f"xvd{letter}") for letter in "abcdefg"]
     (guest,) = drawn(*lines)
-    assert [name for name, _ in others(guest.disks[6])] == [
+    assert [name for name, _anchor in others(guest.disks[6])] == [
         "xen1 / web / xvda",
         "xen1 / web / xvdb",
         "xen1 / web / xvdc",

@@ -75,8 +75,8 @@ def test_images_that_take_nothing_more() -> None:
     # How large its guest sees it is not known.
     add(host, "db", 10 * GiB, 0, signature="qcow2")
     assert codes(host) == []
-    (bar,) = report_on(host).hosts[0].file_systems
-    assert (bar.images, bar.promised, bar.taken) == (1, 0, 0)
+    (drawn,) = report_on(host).hosts[0].file_systems
+    assert (drawn.images, drawn.promised, drawn.taken) == (1, 0, 0)
 
 
 def test_backing_files_take_nothing() -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import struct
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Iterator, List, Optional
@@ -68,7 +69,7 @@ class Place:
         monkeypatch.setattr(saved_domains, "SETTINGS", ())
         monkeypatch.setattr(saved_domains, "DEFAULT_DIR", str(home / "save"))
         monkeypatch.setattr(loop_link, "LINK_DIR", str(home / "links"))
-        units = lambda: BootUnits(str(home / "units"))  # noqa: E731
+        units = partial(BootUnits, str(home / "units"))
         monkeypatch.setattr(disks_info_layers, "BootUnits", units)
         monkeypatch.setattr(disks_info_file_systems, "BY_UUID", str(home / "by-uuid"))
         monkeypatch.setattr(open_files, "all_open", list)
