@@ -194,7 +194,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             pool = _pool_of(item, group)
         stripes = item.stripes or 1
         room, rounded = partial(_room, group, pool), partial(group.rounded, stripes=stripes)
-        new = Destination(item.path, item.path, item.size, item.kind, room, rounded)
+        new = Destination(item.path, item.path, item.size, item.kind, rounded, room)
         filling = image_filling.plan(item.content, new, frozenset())
         if pool is None:
             with explained(f"cannot create {item.path}"):
