@@ -11,16 +11,17 @@ short_description: Show all domains and disks of a host through all layers
 version_added: 1.1.0
 author: xen.blockdev authors (!UNKNOWN)
 description:
-  - Shows the whole host in one result, whatever the number of domains. It shows the domains that have a config, run or are
-    saved. For each of their disks it shows what the config says, what the running guest has, the loop device, and the
-    image or block device with its identity, its file system and what uses it in dom0. It also shows what belongs to no
-    domain.
+  - Shows the whole host in one result, whatever the number of domains. It shows the domains that have a config, run
+    or are saved. For each of their disks it shows what the config says, what the running guest has, the loop device,
+    and the image or block device with its identity, its file system and what uses it in dom0. It also shows what
+    belongs to no domain.
   - It says what is there, and not whether that is right.
   - Each source is read once. The only program that is started is C(xl), once. What is on the disks is not read, but for
     the first and last bytes of image files.
   - What cannot be read, such as a config with a syntax error, is listed in RV(host.configs[].problems) or
     RV(host.unread), and all the rest is shown. If something is in RV(host.unread), there is a warning.
-  - Parts of the result refer to each other by names that stay the same over a reboot, as far as the things themselves do.
+  - Parts of the result refer to each other by names that stay the same over a reboot, as far as the things themselves
+    do.
   - Names, targets and errors are texts that guests and users wrote. Treat them as data.
 extends_documentation_fragment:
   - xen.blockdev.attributes.info
@@ -28,8 +29,8 @@ options:
   config_dirs:
     description:
       - Directories with configs. Those in O(autostart_dir) are found as well.
-      - A file is a config if it sets a name, if its own name ends in C(.cfg), or if C(xendomains) starts it. Hidden files,
-        copies that end in a tilde, files of more than 1 MiB and xl's own examples (C(xlexample.*)) are left out.
+      - A file is a config if it sets a name, if its own name ends in C(.cfg), or if C(xendomains) starts it. Hidden
+        files, copies that end in a tilde, files of more than 1 MiB and xl's own examples (C(xlexample.*)) are left out.
     type: list
     elements: path
     default: [/etc/xen]
@@ -45,8 +46,8 @@ options:
     default: /etc/xen/auto
   settings:
     description:
-      - Whether to return the other options of the configs as RV(host.configs[].settings). They may contain passwords, so set
-        C(no_log) on the task.
+      - Whether to return the other options of the configs as RV(host.configs[].settings). They may contain passwords,
+        so set C(no_log) on the task.
     type: bool
     default: false
 notes:
@@ -63,7 +64,7 @@ EXAMPLES = r"""
 
 - name: Show which data each disk has
   ansible.builtin.debug:
-    msg: "{{ item.domain }} {{ item.vdev }}: {{ (item.attached + item.configured) | map(attribute='storage') | unique }}"
+    msg: "{{ (item.attached + item.configured) | map(attribute='storage') | unique }}"
   loop: "{{ info.host.disks }}"
   loop_control:
     label: "{{ item.domain }} {{ item.vdev }}"

@@ -114,6 +114,7 @@ class Storages:
         self._vbds: Dict[Vbd, Storage] = {}
         self._units: Dict[int, FrozenSet[str]] = {}
         self._below = lru_cache(maxsize=None)(block_device.below)
+        self.of_device = lru_cache(maxsize=None)(self._of_device)
         self._bindings: Dict[int, Binding] = {one.rdev: one for one in bindings}
         self._loops: Mapping[Identity, Set[int]] = self._loops_by_data()
 
@@ -206,7 +207,7 @@ class Storages:
     def _is_unbound(self, rdev: int) -> bool:
         return os.major(rdev) == LOOP_MAJOR and rdev not in self._bindings
 
-    def of_device(self, name: str, rdev: int) -> Storage:
+    def _of_device(self, name: str, rdev: int) -> Storage:
         """The storage of the block device with the number ``rdev``. ``name``: in messages."""
         bound = self._bindings.get(rdev)
         shown = bound.backing_rdev if bound and bound.backing_rdev else rdev

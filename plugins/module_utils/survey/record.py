@@ -4,12 +4,16 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import MISSING, fields, is_dataclass
 from functools import lru_cache
-from typing import Any, Callable, Dict, List, Mapping, Tuple, Union, get_type_hints
+from typing import Any, Callable, Dict, List, Mapping, Match, Union, get_type_hints
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, type_name
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import VERSION, Survey
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""A code that is no character: no result can hold it."""
 
 
 class SurveyError(BlockdevError):
@@ -19,31 +23,26 @@ class SurveyError(BlockdevError):
 def recorded(value: Any) -> Any:
     """A value of survey/model.py as dictionaries, lists and plain values.
 
-    Bytes of a name that are not UTF-8, which no result can hold, become text such as ``\\xe9``.
+    Bytes of a name that are not UTF-8 become text such as ``\\xe9``.
     """
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
     if isinstance(value, str):
         return value if value.isascii() else _printable(value)
     if isinstance(value, (tuple, list)):
         return [recorded(one) for one in value]
-    if isinstance(value, dict):
-        return {recorded(name): recorded(one) for name, one in value.items()}
-    if is_dataclass(value):
-        return _recorded_fields(value)
-    return value
-
-
-def _recorded_fields(value: Any) -> Dict[str, Any]:
-    kind: Any = type(value)
-    return {name: recorded(getattr(value, name)) for name in _field_names(kind)}
+    found = value if isinstance(value, dict) else vars(value)
+    return {recorded(name): recorded(one) for name, one in found.items()}
 
 
 def _printable(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    return _SURROGATE.sub(_escaped, text)
 
 
-@lru_cache(maxsize=None)
-def _field_names(kind: Any) -> Tuple[str, ...]:
-    return tuple(one.name for one in fields(kind))
+def _escaped(match: Match[str]) -> str:
+    code = ord(match[0])
+    is_byte = 0xDC80 <= code <= 0xDCFF  # as os.fsdecode keeps it (PEP 383)
+    return f"\\x{code - 0xDC00:02x}" if is_byte else f"\\u{code:04x}"
 
 
 def survey_of(value: object) -> Survey:

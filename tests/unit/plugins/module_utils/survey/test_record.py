@@ -65,7 +65,8 @@ def test_that_it_is_read_back(text: str) -> None:
 def test_that_bytes_which_are_no_text_stay_apart() -> None:
     texts = [recorded(name.decode("utf-8", "surrogateescape")) for name in (b"a\xe9", b"a\xea")]
     assert texts == ["a\\xe9", "a\\xea"]
-    json.dumps(recorded(with_everything("\udce9"))).encode("utf-8")
+    assert recorded("ü\ud800\udce9") == "ü\\ud800\\xe9"
+    json.dumps(recorded(with_everything("\ud800")), ensure_ascii=False).encode("utf-8")
 
 
 @pytest.mark.parametrize(
