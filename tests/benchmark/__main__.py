@@ -31,6 +31,7 @@ PARTS = {
         parts.domains,
         parts.hosts,
         parts.planning,
+        parts.auditing,
         remote.ssh,
         remote.attach,
         remote.read,

@@ -333,3 +333,22 @@ def planning(bench: Bench) -> None:
             bench.samples.add(f"configs of them, {count} disks", Cost(rendered, rendered, 0))
     costs = [bench.samples.typical(f"disk_plan, {count} disks") for count in (10000, 1000)]
     bench.goals.append(Goal("planning 10,000 disks against 1,000", 12, ratio(*costs)))
+
+
+# ---- auditing ----
+
+
+def auditing(bench: Bench) -> None:
+    """What the controller does to judge 5 and 50 hosts, each with 100 domains and 400 disks."""
+    for _run in range(bench.runs):
+        for count in (5, 50):
+            spent = json.loads(_output([sys.executable, str(HERE / "auditing.py"), str(count)]))
+            memory = spent.pop("memory")
+            for step, seconds in {**spent, "in all": sum(spent.values())}.items():
+                label = f"audit of {count * 400} disks, {step}"
+                bench.samples.add(label, Cost(seconds, seconds, memory))
+    costs = [bench.samples.typical(f"audit of {count} disks, in all") for count in (20000, 2000)]
+    bench.goals += [
+        Goal("auditing 20,000 disks of 50 hosts against 2,000 of 5", 15, ratio(*costs)),
+        Goal("auditing 20,000 disks of 50 hosts", 20, costs[0] and costs[0].wall, "s"),
+    ]

@@ -4,11 +4,15 @@
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.hosts import Acceptance
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.judge import NEVER
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import SEVERITIES
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks import STEPS
 
 PROJECT = Path(__file__).parents[2]
@@ -39,3 +43,12 @@ def test_the_playbooks_and_the_role_know_every_step() -> None:
     specs = yaml.safe_load((ROLES / "disks/meta/argument_specs.yml").read_text())
     steps = specs["argument_specs"]["main"]["options"]["xen_steps"]
     assert steps["choices"] == list(STEPS)
+
+
+def test_the_audit_knows_the_severities_and_what_can_be_accepted() -> None:
+    specs = yaml.safe_load((ROLES / "audit/meta/argument_specs.yml").read_text())
+    options = specs["argument_specs"]["main"]["options"]
+    assert options["xen_audit_fail_on"]["choices"] == [*SEVERITIES, NEVER]
+    accepted = options["xen_audit_accepted"]["options"]
+    needed = {one.name: one.default is MISSING for one in fields(Acceptance)}
+    assert {name: one.get("required", False) for name, one in accepted.items()} == needed

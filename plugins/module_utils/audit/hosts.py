@@ -149,7 +149,6 @@ def _planned(
     return [
         PlannedSlot(domain.name, disk.name, disk.vdev, disk.slot.xenstore_key, disk.storage)
         for domain in reading.domains
-        if not domain.absent
         for disk in domain.present
         if disk.storage is not None and not disk.is_cd
     ], None

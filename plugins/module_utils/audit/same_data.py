@@ -18,7 +18,6 @@ from typing import (
     Iterable,
     Iterator,
     List,
-    Optional,
     Sequence,
     Set,
     Tuple,
@@ -81,27 +80,14 @@ class SharedData:
 
     def involved(self, writes: Callable[[DataUse], bool]) -> List[DataUse]:
         """The uses that another one here excludes. ``writes``: whether a use writes."""
+        if len(self.all) < 2:
+            return []
+        below = any(map(writes, self.uses))
+        anywhere = below or any(map(writes, self.above))
         return [
-            use
-            for use, others_write in (*self._of_data(writes), *self._of_above(writes))
-            if others_write is not None and exclude_each_other(writes(use), others_write)
+            *(use for use in self.uses if exclude_each_other(writes(use), anywhere)),
+            *(use for use in self.above if self.uses and exclude_each_other(writes(use), below)),
         ]
-
-    def _of_data(
-        self, writes: Callable[[DataUse], bool]
-    ) -> Iterator[Tuple[DataUse, Optional[bool]]]:
-        """Each use of the data, and whether one of the others writes; None if there are none."""
-        writers = sum(map(writes, (*self.uses, *self.above)))
-        count = len(self.uses) + len(self.above)
-        for use in self.uses:
-            yield use, writers > writes(use) if count > 1 else None
-
-    def _of_above(
-        self, writes: Callable[[DataUse], bool]
-    ) -> Iterator[Tuple[DataUse, Optional[bool]]]:
-        others_write = any(map(writes, self.uses)) if self.uses else None
-        for use in self.above:
-            yield use, others_write
 
     def only(self, counts: Callable[[DataUse], bool]) -> SharedData:
         """It with these uses only."""
@@ -122,7 +108,7 @@ def shared_data(hosts: Sequence[HostIndex]) -> Iterator[SharedData]:
             owners.update((key, number) for key in _keys(host.name, storage))
     found = [SharedData(_by_slot(host.uses[one.name] for host, one in group)) for group in groups]
     for number, group in enumerate(groups):
-        for lower in _below(group, owners) - {number}:
+        for lower in _below(group, owners):
             slots = {use.slot_id for use in found[lower].uses}
             found[lower].above += [use for use in found[number].uses if use.slot_id not in slots]
     return (one for one in found if len(one.all) > 1)

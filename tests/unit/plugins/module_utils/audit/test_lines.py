@@ -98,6 +98,15 @@ def test_a_medium_is_the_data_of_its_drive() -> None:
     assert (line.storage.name, line.guest.medium) == ("/srv/a.iso", "/srv/a.iso")
 
 
+def test_the_medium_that_qemu_has_counts() -> None:
+    host = AuditedXen()
+    old, new = host.image("/srv/old.iso"), host.image("/srv/new.iso")
+    host.attach("win", "hdc", old, devtype="cdrom", medium=new, medium_storage=new)
+    storage = lines(host)["win", "hdc"].storage
+    assert storage
+    assert storage.name == new
+
+
 def test_an_empty_drive_has_no_data() -> None:
     host = AuditedXen()
     host.configured("win", "hdc", None, devtype="cdrom")

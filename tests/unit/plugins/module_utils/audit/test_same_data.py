@@ -259,6 +259,17 @@ def test_a_partition_whose_disk_only_a_config_has() -> None:
     assert codes(host) == ["held-by-another"]
 
 
+def test_partitions_whose_disk_only_a_config_has() -> None:
+    host = AuditedXen()
+    host.device("/dev/sdb", identities=[LUN])
+    for number in ("1", "2"):
+        host.device(f"/dev/sdb{number}", below=[LUN])
+        running(host, number, f"/dev/sdb{number}")
+    off(host, "all", "/dev/sdb")
+    found = the_finding("held-by-another", host)
+    assert [one.domain for one in found.others] == ["1", "2"]
+
+
 def test_backing_files_are_read_and_data_files_written() -> None:
     host = AuditedXen()
     host.image("/srv/base.raw")
@@ -316,6 +327,17 @@ def test_a_sentence_names_some_and_counts_the_others() -> None:
     assert len(found.others) == MOST_NAMED + 2
     assert " and 3 more have it at the same time" in found.seen
     assert f"web{MOST_NAMED}" not in found.seen
+
+
+def test_a_guest_with_the_data_under_another_name_than_its_config() -> None:
+    host = AuditedXen()
+    for name in ("/dev/sda", "/dev/sdb"):
+        host.device(name, identities=[LUN])
+    running(host, "db", "/dev/sda")
+    host.config("web", [("xvda", "/dev/sda")])
+    host.run("web", [("xvda", "/dev/sdb")])
+    found = the_finding("two-writers", host)
+    assert [one.domain for one in (found.place, *found.others)] == ["db", "web"]
 
 
 def test_data_that_is_the_same_by_a_third_name() -> None:

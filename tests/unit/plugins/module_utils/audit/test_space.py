@@ -59,6 +59,8 @@ def test_a_file_system_that_is_nearly_full() -> None:
     host = with_space(100 * GiB, 5 * GiB - 1)
     add(host, "web", 10 * GiB, 0)
     assert the_finding("nearly-full", host).severity == "error"
+    host.file_systems = [replace(host.file_systems[0], free=5 * GiB)]
+    assert codes(host) == ["overcommitted"]
 
 
 def test_a_full_file_system_whose_images_are_complete() -> None:

@@ -114,3 +114,18 @@ def test_remedy(magic: bytes, remedy: str) -> None:
 def test_any_bytes(data: bytes) -> None:
     for found in (signatures.of_source(data, data), signatures.of_image(data, data)):
         assert found is None or found.words.endswith((found.format, "image", "archive"))
+
+
+@pytest.mark.parametrize("name", sorted({name for _offset, _magic, name in HEADS}))
+def test_a_signature_by_the_name_of_its_format(name: str) -> None:
+    found = signatures.of_format(name)
+    assert found
+    assert found.format == name
+
+
+def test_formats_without_a_signature() -> None:
+    assert signatures.of_format("raw") is None
+    assert signatures.of_format("tar") is None
+    dmg, vhd = signatures.of_format("dmg"), signatures.of_format("vhd")
+    assert dmg
+    assert vhd is signatures.VHD
