@@ -343,8 +343,9 @@ def _own_marks(
 ) -> Tuple[CountedMark, ...]:
     """Those of the host's findings that are beside nothing of it."""
     beside: Set[str] = set()
-    for part in (*host.domains, *host.disks, *host.file_systems):
-        beside.update(part.findings)
+    beside.update(*(one.findings for one in host.domains))
+    beside.update(*(one.findings for one in host.disks))
+    beside.update(*(one.findings for one in host.file_systems))
     by_code: Dict[Tuple[str, str], List[FindingMark]] = defaultdict(list)
     for one in findings:
         if one.id not in beside:

@@ -5,10 +5,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple
+from typing import List, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import FileSystemBar
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_about
+
+Figures = Tuple[Tuple[str, str], ...]
+"""Kinds of parts, and ``left`` and ``free``, with their sizes in words."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,7 @@ class StoreBar:
     """None if its size or what is free is not known."""
     end: float
     """Where the store ends, in percent: below 100 if it has promised more than it has."""
-    figures: Tuple[Tuple[str, str], ...]
-    """Kinds of parts, and ``left``, with their sizes in words."""
+    figures: Figures
     findings: Tuple[str, ...] = ()
 
 
@@ -43,14 +45,23 @@ def store_bar(store: FileSystemBar) -> StoreBar:
     """The bar of a file system."""
     where = "of" if store.is_network else "on"
     about = f"{store.type} {where} {store.source}, {store.images} image" + "s" * (store.images != 1)
-    if not store.size or store.free is None:
-        figures = (("taken", format_about(store.taken)), ("owed", format_about(_owed(store))))
-        size = "size not known" if store.size is None else format_about(store.size)
-        return StoreBar(store.mount_point, about, size, (), 100.0, figures, store.findings)
-    parts, end, figures = _measured(store, store.size, store.free)
+    if store.size and store.free is not None:
+        parts, end, figures = _measured(store, store.size, store.free)
+    else:
+        parts, end, figures = (), 100.0, _unmeasured(store)
     return StoreBar(
-        store.mount_point, about, format_about(store.size), parts, end, figures, store.findings
+        name=store.mount_point,
+        about=about,
+        size="size not known" if store.size is None else format_about(store.size),
+        parts=parts,
+        end=end,
+        figures=figures,
+        findings=store.findings,
     )
+
+
+def _unmeasured(store: FileSystemBar) -> Figures:
+    return (("taken", format_about(store.taken)), ("owed", format_about(_owed(store))))
 
 
 def _owed(store: FileSystemBar) -> int:
@@ -60,7 +71,7 @@ def _owed(store: FileSystemBar) -> int:
 
 def _measured(
     store: FileSystemBar, size: int, free: int
-) -> Tuple[Tuple[BarPart, ...], float, Tuple[Tuple[str, str], ...]]:
+) -> Tuple[Tuple[BarPart, ...], float, Figures]:
     used = max(size - free, 0)
     # Blocks that images share with other files count for each of them.
     taken = min(store.taken, used)
@@ -73,12 +84,13 @@ def _measured(
         ("owed", fits),
         ("beyond", owed - fits),
     )
-    parts, start = [], 0
+    parts: List[BarPart] = []
+    start = 0
     for kind, length in lengths:
         if length > 0:
             parts.append(BarPart(kind, _percent(start, full), _percent(length, full)))
         start += length
-    beyond: Optional[int] = owed - fits
+    beyond = owed - fits
     figures = (
         ("others", format_about(used - taken)),
         ("taken", format_about(taken)),
