@@ -1,0 +1,109 @@
+# SPDX-FileCopyrightText: 2026 The xen.blockdev authors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Logical volumes of the real LVM, on a disk that is full of what another guest has written."""
+
+from __future__ import annotations
+
+import pytest
+from hot_disk import HotDisk
+
+DISK = "/srv/full.raw"
+GROUP = "guests-ssd"
+WORDS = "the secret of another guest"
+MIB = 2**20
+SIZE = 4 * MIB
+GROWN = 6 * MIB
+THICK = {"volume_group": GROUP, "volume": "web-data"}
+THIN = {"volume_group": GROUP, "volume": "web-log", "thin_pool": "pool"}
+
+
+def path_of(volume):
+    """The device of a volume."""
+    return f"/dev/{GROUP}/{volume['volume']}"
+
+
+@pytest.fixture(scope="module")
+def group(xen):
+    """A group with a thin pool; all that is free in it has the words of another guest."""
+    xen.shell(
+        f"yes '{WORDS}' | head -c {64 * MIB} > {DISK}; "
+        f"device=$(losetup --find --show {DISK}) && "
+        f"vgcreate -q --physicalextentsize 1M {GROUP} $device && "
+        f"lvcreate -q -y --type thin-pool -L 16M --poolmetadatasize 2M -n pool {GROUP}"
+    )
+    yield
+    xen.shell(f"vgremove -q -y {GROUP}; losetup --detach $(losetup -nO NAME -j {DISK}); rm {DISK}")
+
+
+def volumes(xen, *wanted, check=False, changed=None):
+    """Run the module for some volumes: what it says of each, which it must have C(changed)."""
+    result = xen.module("xen_logical_volume", check, volumes=list(wanted))
+    assert not result["failed"], result
+    assert result["changed"] is changed
+    return result["volumes"]
+
+
+def refused(xen, *words, **volume):
+    """In check mode and in a run, with a message that has these words."""
+    for check in (True, False):
+        result = xen.module("xen_logical_volume", check, volumes=[volume])
+        assert (result["failed"], result["changed"]) == (True, False), result
+        for word in words:
+            assert word in result["msg"]
+
+
+def brought(xen, *wanted):
+    """Bring volumes to a size: check mode says what a run does, and a second run does nothing."""
+    planned = volumes(xen, *wanted, check=True, changed=True)
+    done = volumes(xen, *wanted, changed=True)
+    assert [volume["actions"] for volume in done] == [volume["actions"] for volume in planned]
+    assert volumes(xen, *wanted, changed=False) and not leftovers(xen)
+    return done
+
+
+def names(xen):
+    """The volumes of the group as LVM lists them, also those that are hidden otherwise."""
+    listed = xen.shell(f"lvs --noheadings -a -o lv_name {GROUP}")
+    return {name.strip().strip("[]") for name in listed.splitlines()}
+
+
+def leftovers(xen):
+    """The volumes that no test and no pool has made."""
+    pool = {"pool", "pool_tdata", "pool_tmeta", "lvol0_pmspare"}
+    return names(xen) - pool - {THICK["volume"], THIN["volume"], "snap"}
+
+
+def count_words(xen, path):
+    """How often the words of the other guest are there."""
+    return int(xen.shell(f"grep -a -o '{WORDS}' %s | wc -l", path))
+
+
+def test_volumes_as_disks(xen, group):
+    """From nothing to a disk that has grown while its guest ran, and back to nothing."""
+    wanted = [{**volume, "size": SIZE} for volume in (THICK, THIN)]
+    done = brought(xen, *wanted)
+    assert [(volume["path"], volume["size"]) for volume in done] == [
+        (path_of(volume), SIZE) for volume in wanted
+    ]
+    disks = [
+        HotDisk(xen, "second", vdev, path_of(volume))
+        for vdev, volume in (("xvdn", THICK), ("xvdo", THIN))
+    ]
+    zeros = xen.shell(f"head -c {SIZE} /dev/zero | sha256sum").split()[0]
+    for disk in disks:
+        assert disk.attach()["sha256"] == zeros
+        disk.write("of this guest")
+    refused(xen, "attached to domain second as xvdn", state="absent", **THICK)
+
+    brought(xen, *({**volume, "size": GROWN} for volume in (THICK, THIN)))
+    for disk in disks:
+        disk.seen(GROWN)
+        assert count_words(xen, disk.target) == 0
+        assert xen.shell("head -n 1 %s", disk.target) == "of this guest"
+        disk.detach()
+
+    absent = [{**volume, "state": "absent"} for volume in (THICK, THIN)]
+    brought(xen, *absent)
+    assert names(xen) == {"pool", "pool_tdata", "pool_tmeta", "lvol0_pmspare"}
+    # There was something to be seen.
+    assert count_words(xen, DISK) > 0
