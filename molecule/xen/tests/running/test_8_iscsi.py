@@ -1,7 +1,10 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""A LUN of an iSCSI target as a disk: it grows, its target is lost and comes back. That the host logs
-in at boot before guests start is seen in C(tests/rebooted), where the domain third has another LUN."""
+"""A LUN of an iSCSI target as a disk: it grows, its target is lost and comes back.
+
+That the host logs in at boot, before guests start, is seen in C(tests/rebooted), where the domain
+third has another LUN.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from hot_disk import HotDisk
 BY_PATH = "/dev/disk/by-path/ip-127.0.0.1:3260-iscsi-iqn.2026-01.example.lab:disks-lun-1"
 IMAGE = "/srv/targets/second.raw"
 ENABLED = "/sys/kernel/config/target/iscsi/iqn.2026-01.example.lab:disks/tpgt_1/enable"
-LOGGED_IN = "test \"$(cat /sys/class/iscsi_session/session*/state)\" = LOGGED_IN"
+LOGGED_IN = 'test "$(cat /sys/class/iscsi_session/session*/state)" = LOGGED_IN'
 SIZE = 2 * 2**20
 GROWN = 3 * 2**20
 
