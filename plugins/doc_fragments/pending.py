@@ -26,7 +26,14 @@ options:
           - Images that would be created, grown or truncated, from M(xen.blockdev.xen_raw_disk),
             with C(path) and C(size). If C(size) is V(none), the image would be deleted.
           - An entry without C(size) announces that something would exist at C(path). You can use
-            this in your own tasks, for instance to announce a logical volume.
+            this in your own tasks, for instance to announce a block device.
+        type: list
+        elements: dict
+      volumes:
+        description:
+          - Logical volumes that would be created or resized, from
+            M(xen.blockdev.xen_logical_volume), with C(path) and C(size). If C(size) is V(none),
+            the volume would be removed.
         type: list
         elements: dict
       devices:

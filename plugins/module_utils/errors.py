@@ -28,6 +28,10 @@ class ImageError(BlockdevError):
     """An image cannot be read, created, changed or deleted."""
 
 
+class VolumeError(BlockdevError):
+    """A logical volume cannot be read, created, changed or removed."""
+
+
 @contextmanager
 def explained(words: str) -> Iterator[None]:
     """Put ``words`` and a colon before the errors of the block: ``cannot bind /srv/a.raw``."""

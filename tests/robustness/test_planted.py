@@ -34,11 +34,12 @@ WATCHED = tuple(
         "config/target_images.py",
         "host/files.py",
         "image/file_actions.py",
+        "image/filling.py",
+        "image/new_disk.py",
         "image/path.py",
         "image/source.py",
         "resources/domain_config.py",
         "resources/raw_disk.py",
-        "resources/raw_disk_filling.py",
     )
 )
 """What plans and changes files."""

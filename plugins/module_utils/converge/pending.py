@@ -18,6 +18,7 @@ PendingOption = Mapping[str, Optional[List[Announced]]]
 
 KEYS = {
     "disks": "path",
+    "volumes": "path",
     "devices": "path",
     "configs": "path",
     "domains": "name",
@@ -42,8 +43,8 @@ class Pending:
 
     check_mode: bool = False
     sizes: Mapping[str, Optional[int]] = field(default_factory=dict)
-    """Bytes of the images, and of whatever else would be created or resized, by their paths; None
-    if that is not known."""
+    """Bytes of the images and logical volumes, and of whatever else would be created or resized, by
+    their paths; None if that is not known."""
     bound: FrozenSet[str] = frozenset()
     """Paths of the images that would have a loop device."""
     unbound: FrozenSet[str] = frozenset()
@@ -60,10 +61,10 @@ class Pending:
         """From the option. Raises BlockdevError for what no module returns, also
         without check mode, in which nothing is pending."""
         changed = {name: _changed(name, (option or {}).get(name) or ()) for name in KEYS}
-        disks, devices, configs, domains, vbds = (changed[name] for name in KEYS)
+        disks, volumes, devices, configs, domains, vbds = (changed[name] for name in KEYS)
         announced = cls(
             check_mode=True,
-            sizes={one["path"]: _size(one) for one in disks if _stays(one)},
+            sizes={one["path"]: _size(one) for one in (*disks, *volumes) if _stays(one)},
             bound=frozenset(one["path"] for one in devices if _stays(one)),
             unbound=frozenset(one["path"] for one in devices if not _stays(one)),
             configs=frozenset(one["path"] for one in configs if one.get("rendered", True)),

@@ -19,6 +19,7 @@ SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
 PACKAGES = {
     "blkid": "util-linux",
     "fallocate": "util-linux",
+    "lvm": "lvm2",
     "mcopy": "mtools",
     "mdir": "mtools",
     "mke2fs": "e2fsprogs",

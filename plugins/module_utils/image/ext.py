@@ -19,6 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system imp
     FILL_SECONDS,
     FileSystem,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_size
 
@@ -136,14 +137,12 @@ class Ext(FileSystem):
         if size < max(least, self._data * BLOCK if self.directory else 0):
             raise self._too_small(size)
 
-    def _write(self, new: int, size: int, source: Optional[OpenDirectory]) -> None:
-        blocks = size // BLOCK
-        descriptors = {new: "the new image"}
+    def _write(self, disk: NewDisk, source: Optional[OpenDirectory]) -> None:
+        blocks = disk.size // BLOCK
+        descriptors = {disk.descriptor: disk.name}
         arguments = ["-q", "-F", "-t", self.kind, "-b", str(BLOCK), "-I", str(INODE), "-m", "0"]
         arguments += ["-N", str(self._inodes(blocks))]
-        # Holes of the image read as zeros, so neither mke2fs nor later the guest's kernel needs to
-        # write zeros to the inode tables or to the journal (which mke2fs still writes for ext3).
-        arguments += ["-E", "root_owner=0:0,discard,lazy_itable_init=0,lazy_journal_init=1"]
+        arguments += ["-E", f"root_owner=0:0,lazy_journal_init=1,{_zeros(disk)}"]
         if self._journal(blocks):
             arguments += ["-J", f"size={self._journal(blocks)}"]
         if self.label:
@@ -151,14 +150,25 @@ class Ext(FileSystem):
         if source:
             descriptors[source.descriptor] = source.directory.path
             arguments += ["-d", by_number(source.descriptor)]
-        arguments += [by_number(new), str(blocks)]
+        arguments += [by_number(disk.descriptor), str(blocks)]
         try:
             MKE2FS.run(*arguments, timeout=FILL_SECONDS, descriptors=descriptors)
         except ImageError as error:
-            if size >= self.size:
+            if disk.size >= self.size:
                 raise
             words = " ".join(str(error).split())
             raise ImageError(f"{words}; {format_size(self.size)} is enough for it") from None
+
+
+def _zeros(disk: NewDisk) -> str:
+    """The extended options for a disk that reads as zeros, so that neither mke2fs nor the guest's
+    kernel needs to write zeros to the inode tables, nor to the journal (mke2fs still does for an
+    ext3)."""
+    if not disk.is_device:
+        return "discard,lazy_itable_init=0"
+    # What a device reads as once its blocks are discarded is up to it. Without that, mke2fs does
+    # not know of the zeros. So the guest's kernel writes the tables in the background.
+    return "nodiscard,lazy_itable_init=1"
 
 
 def _check_ext_label(label: Optional[str]) -> None:

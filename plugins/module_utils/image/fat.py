@@ -26,6 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system imp
     FILL_SECONDS,
     FileSystem,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.units import (
     MIRAGE_BLOCK,
@@ -203,10 +204,10 @@ class Fat(FileSystem):
         )
         return directories + sum(-(-entry.size // cluster) for entry in self.directory.entries)
 
-    def _write(self, new: int, size: int, source: Optional[OpenDirectory]) -> None:
-        image = {new: "the new image"}
+    def _write(self, disk: NewDisk, source: Optional[OpenDirectory]) -> None:
+        new, image = disk.descriptor, {disk.descriptor: disk.name}
         label = ["-n", self.label] if self.label else []
-        arguments = [*self._geometry(size).arguments, *label, by_number(new)]
+        arguments = [*self._geometry(disk.size).arguments, *label, by_number(new)]
         MKFS.run(*arguments, timeout=FILL_SECONDS, descriptors=image)
         if source is None:
             return

@@ -26,6 +26,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     opened_directory,
     opened_real,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk, NewFile
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import file_id
@@ -60,25 +61,13 @@ Smaller files fit every file system that is made for disk images (ext4 with bloc
 # ---- new images ----
 
 
-def create(image: ImagePath, fill: Callable[[int], None]) -> None:
-    """Create the image; ``fill`` gets a descriptor of the new file. The caller syncs the directory
-    (see files.sync_directories)."""
+def create(image: ImagePath, size: int, full: bool, fill: Callable[[NewDisk], None]) -> None:
+    """Create the image of ``size`` bytes, with all blocks preallocated if it is ``full``, and let
+    ``fill`` write to it. The caller syncs the directory (see files.sync_directories)."""
     with opened_real(image.directory) as directory, _nameless(directory) as new:
-        fill(new)
+        fill(NewFile(new, size, full))
         os.fsync(new)
         _link(new, directory, image)
-
-
-def set_size(descriptor: int, size: int, full: bool) -> None:
-    """Give a new file ``size`` bytes: preallocated (``full``), or sparse, which may truncate it.
-
-    No other process may write to it: if the file system cannot preallocate blocks, the C library
-    writes zeros, which would overwrite that process's data.
-    """
-    if full:
-        os.posix_fallocate(descriptor, 0, size)
-    else:
-        os.ftruncate(descriptor, size)
 
 
 def check_limit(image: ImagePath, directory: str, size: int) -> None:

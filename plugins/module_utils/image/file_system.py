@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all file systems and archives for a new image have in common."""
+"""What all file systems and archives for a new disk have in common."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree 
     DirectoryTree,
     OpenDirectory,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file_actions import set_size
+from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_size
 
 FILL_SECONDS = 12 * 3600
-"""How long a program may take to fill an image."""
+"""How long a program may take to fill a disk."""
 
 
 class FileSystem:
-    """A file system or archive for a new image, with the content of a directory or empty."""
+    """A file system or archive for a new disk, with the content of a directory or empty."""
 
     noun = "file system"
     preposition = "from"
@@ -40,32 +40,29 @@ class FileSystem:
 
     @property
     def size(self) -> int:
-        """Bytes, a multiple of 4096, of an image that is large enough for the content."""
+        """Bytes, a multiple of 4096, of a disk that is large enough for the content."""
         raise NotImplementedError
 
     def check(self, size: int) -> None:
-        """Raise ImageError if an image of ``size`` bytes is too small or too large."""
+        """Raise ImageError if a disk of ``size`` bytes is too small or too large."""
         raise NotImplementedError
 
     def warnings(self, size: int) -> List[str]:
-        """What the user should know of such an image of ``size`` bytes."""
+        """What the user should know of such a disk of ``size`` bytes."""
         del size
         return []
 
-    def fill(self, new: int, size: int, full: bool) -> None:
-        """Make the new, empty file with the descriptor ``new`` an image of ``size`` bytes.
-
-        ``full``: whether all of its blocks are preallocated. Raises ImageError if the directory was
-        changed after it was read, and OSError such as ENOSPC.
-        """
+    def fill(self, disk: NewDisk) -> None:
+        """Write it to a new disk. Raises ImageError if the directory was changed after it was read,
+        and OSError such as ENOSPC."""
         # Before anything is written, so that a full disk is noticed early.
-        set_size(new, size, full)
+        disk.begin()
         with self._opened() as source:
-            self._write(new, size, source)
+            self._write(disk, source)
             if source:
                 source.directory.check_unchanged(source.descriptor)
         # Again, because mke2fs releases blocks that it does not write.
-        set_size(new, size, full)
+        disk.end()
 
     @contextmanager
     def _opened(self) -> Iterator[Optional[OpenDirectory]]:
@@ -75,7 +72,7 @@ class FileSystem:
         with self.directory.opened() as descriptor:
             yield OpenDirectory(self.directory, descriptor)
 
-    def _write(self, new: int, size: int, source: Optional[OpenDirectory]) -> None:
+    def _write(self, disk: NewDisk, source: Optional[OpenDirectory]) -> None:
         """``source``: the directory; None for an empty file system."""
         raise NotImplementedError
 

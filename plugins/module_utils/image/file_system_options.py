@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, Optional
+from typing import Any, Mapping, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.image import directory_tree
@@ -31,7 +31,7 @@ class FileSystemOptions:
     preserve: bool
 
     @classmethod
-    def read(cls, options: Dict[str, Any]) -> FileSystemOptions:
+    def read(cls, options: Mapping[str, Any]) -> FileSystemOptions:
         """From the checked options of an item."""
         return cls(
             kind=options["filesystem"],

@@ -19,7 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageEr
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
 from ansible_collections.xen.blockdev.plugins.module_utils.image import signatures
-from ansible_collections.xen.blockdev.plugins.module_utils.image.file_actions import set_size
+from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.image.raw_content import head_and_tail
 from ansible_collections.xen.blockdev.plugins.module_utils.image.signatures import Signature
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tool import Tool
@@ -74,26 +74,27 @@ def read(path: str, source_format: Optional[str], status: os.stat_result) -> Sou
         raise ImageError(f"cannot read {path}: {error.strerror}") from None
 
 
-def copy(source: Source, new: int, size: int, full: bool) -> None:
-    """Copy the source to the new, empty file with the descriptor ``new``, of ``size`` bytes.
+def copy(source: Source, disk: NewDisk) -> None:
+    """Copy the source to a new disk that is large enough.
 
-    Holes of the source remain holes, unless all blocks are preallocated (``full``). Raises
-    ImageError if the source was changed after it was read, and OSError such as ENOSPC.
+    Holes of the source are not written. Raises ImageError if the source was changed after it was
+    read, and OSError such as ENOSPC.
     """
+    new = disk.descriptor
     with opened(source.path, os.O_RDONLY) as old:
         _check_unchanged(source, old)
         if source.format != "raw":
-            _convert(source, old, new)
-        elif full:
+            _convert(source, old, disk)
+        elif disk.full:
             # Before the copy, so that a full disk is noticed early. Shared blocks would not be
             # preallocated.
-            set_size(new, size, full)
+            disk.begin()
             _copy_data(old, new, _copy_chunk)
         elif not _share_blocks(old, new):
             _copy_data(old, new, _copy_in_kernel)
         # If the source was truncated during the copy, its end was read as a hole.
         _check_unchanged(source, old)
-    set_size(new, size, full)
+    disk.end()
 
 
 def _check_unchanged(source: Source, descriptor: int) -> None:
@@ -177,10 +178,15 @@ def _qemu_img(timeout: float, *arguments: str, descriptors: Mapping[int, str]) -
     return QEMU_IMG.run(*arguments, timeout=timeout, descriptors=descriptors, action=action)
 
 
-def _convert(source: Source, old: int, new: int) -> None:
-    paths = by_number(old), by_number(new)
-    arguments = ("convert", "-f", _qemu_format(source.format), "-O", "raw", *paths)
-    _qemu_img(CONVERT_SECONDS, *arguments, descriptors={old: source.path, new: "the new image"})
+def _convert(source: Source, old: int, disk: NewDisk) -> None:
+    arguments = ["convert", "-f", _qemu_format(source.format), "-O", "raw"]
+    if disk.is_device:
+        disk.begin()
+        # Such a target is not created, and what the source has no data for is not written.
+        arguments += ["-n", "--target-is-zero"]
+    arguments += [by_number(old), by_number(disk.descriptor)]
+    descriptors = {old: source.path, disk.descriptor: disk.name}
+    _qemu_img(CONVERT_SECONDS, *arguments, descriptors=descriptors)
 
 
 def _share_blocks(old: int, new: int) -> bool:

@@ -19,6 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree 
     walk,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import FileSystem
+from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.image.source import COPY_CHUNK
 from ansible_collections.xen.blockdev.plugins.module_utils.units import MIRAGE_BLOCK, round_up
 
@@ -53,10 +54,10 @@ class TarArchive(FileSystem):
         if size < self.size:
             raise self._too_small(size)
 
-    def _write(self, new: int, size: int, source: Optional[OpenDirectory]) -> None:
+    def _write(self, disk: NewDisk, source: Optional[OpenDirectory]) -> None:
         if source is None:
             return
-        position = 0
+        new, position = disk.descriptor, 0
         found = walk(source.descriptor, source.directory.status.st_dev)
         for expected in self._entries:
             parent, entry = next(found, (source.descriptor, None))

@@ -6,16 +6,9 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
-from functools import cached_property, lru_cache, partial
-from typing import Dict, Iterator, List, Set
+from functools import cached_property, partial
+from typing import Dict, Iterator, List, Optional, Set
 
-from ansible_collections.xen.blockdev.plugins.module_utils.config import config_file
-from ansible_collections.xen.blockdev.plugins.module_utils.config.config_file import Config
-from ansible_collections.xen.blockdev.plugins.module_utils.config.former import FormerConfigs
-from ansible_collections.xen.blockdev.plugins.module_utils.config.slots import (
-    TO_LOSSES,
-    ConfigSlots,
-)
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
@@ -23,8 +16,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     Resource,
     State,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk
-from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     Directories,
@@ -33,11 +24,15 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     sync_directories,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
+from ansible_collections.xen.blockdev.plugins.module_utils.image import filling as image_filling
 from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
+from ansible_collections.xen.blockdev.plugins.module_utils.image.filling import Destination, Filling
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import File, file_id
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import raw_disk_filling
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.intended_slots import (
+    IntendedSlots,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
     RawDiskItem,
 )
@@ -63,9 +58,7 @@ class RawImages(Resource[RawDiskItem]):
     def __init__(self, usage: Usage, pending: Pending) -> None:
         self._users = ImageUsers(usage, pending)
         self._former_names = FormerNames(usage, emptied(pending))
-        self._former_configs = FormerConfigs()
-        self._slots = ConfigSlots(lambda: usage.bindings)
-        self._configs = lru_cache(maxsize=None)(self._configs_of)
+        self._slots = IntendedSlots(usage)
         self._space = FreeSpace()
         self._directories = Directories()
         self._wanted: Dict[object, str] = {}
@@ -110,24 +103,25 @@ class RawImages(Resource[RawDiskItem]):
         with explained(f"cannot create {image.path}"):
             self._refuse_deleted(image)
             self._former_names.refuse_new(image.file)
-            self._refuse_slots(item, image)
+            self._slots.refuse(item.slots, image.path)
         existing = nearest(image.directory)
         image_path.check_place(image, existing, item.volatile)
         with explained(f"cannot create {image.path}"):
             directories = self._directories.plan(image.directory, item.parents)
         check_writable(existing, f"create {image.path}")
-        filling = raw_disk_filling.plan(item, image, self._deleted)
+        new = Destination(image.path, image.file, item.size, item.allocation)
+        filling = image_filling.plan(item.content, new, self._deleted)
         file_actions.check_limit(image, existing, filling.size)
         if item.full:
             self._space.reserve(image, existing, filling.size)
         self._changed.add(image.directory)
-        create = Action(filling.sentence, partial(file_actions.create, image, filling.fill))
+        create = partial(file_actions.create, image, filling.size, item.full, filling.fill)
         of_copy = self._users.warnings_of_copy(filling.source) if filling.source else []
         return Plan(
             before=_no_state(),
-            after={"size": filling.size, "allocated": filling.allocated},
+            after={"size": filling.size, "allocated": _allocated(item, filling)},
             read_back=partial(_read_image, image, filling.size),
-            actions=[*directories, create],
+            actions=[*directories, Action(filling.sentence, create)],
             warnings=[*filling.warnings, *of_copy, *_warnings_of_size(item, image, filling.size)],
             file=image.file,
         )
@@ -138,19 +132,6 @@ class RawImages(Resource[RawDiskItem]):
         device = self._deleted_images.get(image.file)
         if device:
             raise ImageError(loop_binding.lives_on(image.file, device))
-
-    def _refuse_slots(self, item: RawDiskItem, image: ImagePath) -> None:
-        """Raise BlockdevError if a config has another disk in a slot that the image is for: the
-        image could not be added to that config later."""
-        for slot in item.slots:
-            disk = ListedDisk.of(DiskSpec(vdev=slot.vdev, target=image.path))
-            for config in self._configs(slot.domain, slot.config, item.autostart_dir):
-                with explained(config.file):
-                    self._slots.refuse(slot.domain, config, [disk], TO_LOSSES)
-
-    def _configs_of(self, domain: str, path: str, autostart_dir: str) -> List[Config]:
-        """The configs that say which disks the domain has."""
-        return self._former_configs.or_itself(domain, config_file.find(path), autostart_dir)
 
     @cached_property
     def _deleted_images(self) -> Dict[str, str]:
@@ -249,6 +230,13 @@ def _from_to(image: Image, size: int) -> str:
 
 
 # ---- states ----
+
+
+def _allocated(item: RawDiskItem, filling: Filling) -> Optional[int]:
+    """Bytes that a new image then has allocated; None if that is not known."""
+    if item.full:
+        return filling.size
+    return 0 if filling.is_empty else None
 
 
 def _no_state() -> State:

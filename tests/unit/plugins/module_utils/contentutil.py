@@ -13,6 +13,7 @@ from typing import Any, Dict, Optional, Union
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files
 from ansible_collections.xen.blockdev.plugins.module_utils.image.file_system import FileSystem
+from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewFile
 
 SBIN = "/usr/local/sbin:/usr/sbin:/sbin"
 
@@ -46,7 +47,7 @@ def filled(
     file_system: FileSystem, new: Path, size: Optional[int] = None, full: bool = False
 ) -> Path:
     with files.opened(str(new), os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
-        file_system.fill(descriptor, file_system.size if size is None else size, full)
+        file_system.fill(NewFile(descriptor, file_system.size if size is None else size, full))
     return new
 
 

@@ -31,6 +31,7 @@ ORDER = (
     "loop",
     "lab",
     "image",
+    "volume",
     "config",
     "sharing",
     "inventory",
@@ -76,7 +77,10 @@ PURE = {
     "loop/link",
     "mirage/results",
     "mirage/tests",
+    "resources/logical_volume_space",
     "resources/vbd_attach_item",
+    "volume/names",
+    "volume/report",
 }
 ANSIBLE = {"converge/run", "converge/file_attributes"}
 """The files that import Ansible."""

@@ -18,6 +18,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files
 from ansible_collections.xen.blockdev.plugins.module_utils.image import source as image_source
+from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewFile
 from ansible_collections.xen.blockdev.plugins.module_utils.image.source import FORMATS, Source
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
     MIB,
@@ -41,7 +42,7 @@ def refused(path: Path, source_format: Optional[str] = None) -> str:
 
 def copied(source: Source, new: Path, size: Optional[int] = None, full: bool = False) -> Path:
     with files.opened(str(new), os.O_RDWR | os.O_CREAT | os.O_EXCL) as descriptor:
-        image_source.copy(source, descriptor, size or source.size, full)
+        image_source.copy(source, NewFile(descriptor, size or source.size, full))
     return new
 
 

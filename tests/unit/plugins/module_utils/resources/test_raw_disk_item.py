@@ -38,9 +38,9 @@ def slot(**changes: Any) -> Dict[str, Any]:
 def test_defaults() -> None:
     item = read()
     assert item.present
-    assert (item.size, item.source, item.slots) == (None, None, ())
+    assert (item.size, item.content.source, item.slots) == (None, None, ())
     assert (item.full, item.allocation, item.is_raw) == (False, "sparse", False)
-    assert item.file_system.kind is None
+    assert item.content.file_system.kind is None
 
 
 def test_values() -> None:
@@ -48,7 +48,7 @@ def test_values() -> None:
     assert not item.present
     assert item.size == 16 * 1024**2
     assert (item.full, item.allocation, item.is_raw) == (True, "full", True)
-    assert item.file_system.kind == "ext4"
+    assert item.content.file_system.kind == "ext4"
 
 
 @pytest.mark.parametrize("state", ["present", "absent"])
@@ -58,7 +58,7 @@ def test_size_that_is_none(state: str) -> None:
 
 @pytest.mark.parametrize("source", ["/srv/base.raw", "/srv/content/", "/srv/content/.", "/"])
 def test_source_of_a_file_or_directory(source: str) -> None:
-    assert read(source=source, filesystem="tar").source == source
+    assert read(source=source, filesystem="tar").content.source == source
 
 
 @pytest.mark.parametrize("source", ["base.raw", "./content/", "", "/srv/a\0b", "/\ud800", 5])
@@ -71,8 +71,8 @@ def test_source_that_is_none(source: object, filesystem: Any) -> None:
 def test_slots() -> None:
     configs = [slot(), slot(vdev="51728", config="/srv/web.cfg")]
     assert read(slots=configs).slots == (
-        IntendedSlot("web", "xvda", "/etc/xen/web.cfg"),
-        IntendedSlot("web", "51728", "/srv/web.cfg"),
+        IntendedSlot("web", "xvda", "/etc/xen/web.cfg", "/etc/xen/auto"),
+        IntendedSlot("web", "51728", "/srv/web.cfg", "/etc/xen/auto"),
     )
     assert read(slots=configs, allow_slot_change=True).slots == ()
 
@@ -85,4 +85,4 @@ def test_slot_that_is_none(changes: Dict[str, Any], named: str) -> None:
 
 
 def test_an_item_opens_nothing(tmp_path: Path) -> None:
-    assert read(path=f"{tmp_path}/no/a.raw", source="/no/such/source").source == "/no/such/source"
+    assert read(path=f"{tmp_path}/no/a.raw", source="/no/such/source").content.source
