@@ -13,6 +13,13 @@ WORDS = "the secret of another guest"
 MIB = 2**20
 SIZE = 4 * MIB
 GROWN = 6 * MIB
+KILLING = """\
+#!/bin/sh
+[ "$1" != lvrename ] || kill -KILL $PPID
+exec /run/real/lvm "$@"
+"""
+"""In place of lvm: it kills who renames a volume by it."""
+
 THICK = {"volume_group": GROUP, "volume": "web-data"}
 THIN = {"volume_group": GROUP, "volume": "web-log", "thin_pool": "pool"}
 
@@ -118,12 +125,10 @@ def with_snapshot(xen):
 
 @pytest.mark.long
 def test_run_that_is_killed(xen, group):
-    """Before the new volume gets its name. The next run takes away what it has left, and makes it."""
-    xen.shell(
-        "mkdir -p /run/real && cp -L /sbin/lvm /run/real/lvm && "
-        """printf '#!/bin/sh\n[ "$1" != lvrename ] || kill -KILL $PPID\nexec /run/real/lvm "$@"\n' """
-        "> /run/killing && chmod +x /run/killing && mount --bind /run/killing $(readlink -f /sbin/lvm)"
-    )
+    """Before the new volume gets its name. The next run takes away what it has left."""
+    xen.shell("mkdir -p /run/real && cp -L /sbin/lvm /run/real/lvm")
+    xen.shell("printf '%%s' %s > /run/killing && chmod +x /run/killing", KILLING)
+    xen.shell("mount --bind /run/killing $(readlink -f /sbin/lvm)")
     wanted = {**THICK, "size": SIZE}
     try:
         assert not xen.run_elsewhere("xen_logical_volume", wanted)
