@@ -53,7 +53,7 @@ def read(names: Iterable[str]) -> LvmReport:
     _require_device_mapper()
     # LVM fails if a single group is not there, and reports the others all the same.
     groups = volume_report.groups_in(done.stdout) if done.stdout.strip() else {}
-    return LvmReport(groups, _errors(done))
+    return LvmReport(groups, _errors(done) if done.code else "")
 
 
 def run_change(command: str, *arguments: str) -> None:

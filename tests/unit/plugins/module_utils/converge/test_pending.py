@@ -34,6 +34,12 @@ def test_images() -> None:
     assert read(disks=[{"path": A, "size": "4KiB"}]).sizes == {A: 4096}
 
 
+def test_volumes_are_like_images() -> None:
+    volumes = [{"path": "/dev/vg0/a", "size": 4096}, {"path": "/dev/vg0/b", "size": None}]
+    pending = read(volumes=volumes, disks=[{"path": A}])
+    assert pending.sizes == {A: None, "/dev/vg0/a": 4096}
+
+
 def test_loop_devices() -> None:
     bound = {"path": A, "device": None, "size": 512}
     pending = read(devices=[bound, {"path": B}, {"path": C, "device": None, "size": None}])
