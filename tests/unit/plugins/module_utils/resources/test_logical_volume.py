@@ -28,10 +28,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.volume import lvm as 
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import report as volume_report
 from ansible_collections.xen.blockdev.plugins.module_utils.volume.report import Volume
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.saved_domains import SavedDisk
+from ansible_collections.xen.blockdev.tests.lvm_host import SECRET
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.lvmhost import (
     EXTENT,
     MIB,
-    SECRET,
     LvmHost,
 )
 

@@ -11,7 +11,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import HostErr
 from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import lvm as volume_lvm
 from ansible_collections.xen.blockdev.tests.fake_lvm import FakeLvm
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.lvmhost import fake_lvm
+from ansible_collections.xen.blockdev.tests.lvm_host import fake_lvm
 
 
 @pytest.fixture
