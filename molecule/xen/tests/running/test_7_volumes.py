@@ -140,3 +140,50 @@ def test_run_that_is_killed(xen, group):
     assert count_words(xen, path_of(THICK)) == 0
     assert volumes_of_group(xen) == {"web-data"}
     volumes(xen, {**THICK, "state": "absent"}, changed=True)
+
+
+@pytest.mark.long
+def test_extents_in_two_places(xen, group):
+    """A volume grows into what is free between others. Only what it gets is wiped."""
+    wanted = {**THICK, "size": 2 * MIB}
+    xen.shell(
+        "for name in one two three; do lvcreate -q -y -Wn -Zn -L 2M -n $name %s; done; "
+        "lvcreate -q -y -Wn -Zn -l 100%%FREE -n rest %s && lvremove -q -y %s/one %s/three",
+        *[GROUP] * 4,
+    )
+    try:
+        assert min(count_words(xen, f"/dev/{GROUP}/{name}") for name in ("two", "rest")) > 0
+        brought(xen, wanted)
+        refused(xen, "it needs 3MiB more, but 2MiB are free", **{**wanted, "size": 5 * MIB})
+        brought(xen, {**wanted, "size": 4 * MIB})
+        assert xen.shell(f"lvs --noheadings -o seg_count {path_of(THICK)}").strip() == "2"
+        xen.shell(f"cmp -n {4 * MIB} {path_of(THICK)} /dev/zero")
+        assert min(count_words(xen, f"/dev/{GROUP}/{name}") for name in ("two", "rest")) > 0
+        # What the group had there can be seen if nothing is wiped.
+        brought(xen, {**THICK, "state": "absent"})
+        xen.shell(f"lvremove -q -y {GROUP}/two")
+        brought(xen, {**wanted, "wipe": False, "size": 6 * MIB})
+        assert count_words(xen, path_of(THICK)) > 0
+    finally:
+        xen.shell(f"lvremove -q -y {GROUP}/two {GROUP}/rest || true")
+        xen.module("xen_logical_volume", **THICK, state="absent")
+
+
+@pytest.mark.long
+def test_thin_volumes(xen, group):
+    """One with a snapshot that goes on without it, one that is not active, a pool that is wrong."""
+    wanted = {**THIN, "size": SIZE}
+    brought(xen, wanted)
+    path = path_of(THIN)
+    xen.shell(f"yes words | head -c {MIB} > {path}")
+    before = xen.sha256(path)
+    xen.shell(f"lvcreate -q -y -s -kn -n snap {GROUP}/{THIN['volume']}")
+    xen.shell(f"lvchange -q -an {GROUP}/{THIN['volume']}")
+    (done,) = brought(xen, wanted)
+    assert done["actions"] == [f"activate {path}"]
+    assert xen.sha256(path) == before
+    brought(xen, {**THIN, "state": "absent"})
+    assert xen.sha256(f"/dev/{GROUP}/snap") == before
+    xen.shell(f"lvremove -q -y {GROUP}/snap && lvchange -q --zero n {GROUP}/pool")
+    refused(xen, f"lvchange --zero y {GROUP}/pool", **wanted)
+    xen.shell(f"lvchange -q --zero y {GROUP}/pool")
