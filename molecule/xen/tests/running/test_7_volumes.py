@@ -11,12 +11,12 @@ DISK = "/srv/full.raw"
 GROUP = "guests-ssd"
 WORDS = "the secret of another guest"
 MIB = 2**20
-SIZE = 4 * MIB
-GROWN = 6 * MIB
+SIZE = 2 * MIB
+GROWN = 3 * MIB
 KILLING = """\
 #!/bin/sh
-[ "$1" != lvrename ] || kill -KILL $PPID
-exec /run/real/lvm "$@"
+[ "$1" != lvrename ] || { kill -KILL $PPID; exit 1; }
+exec /srv/real/lvm "$@"
 """
 """In place of lvm: it kills who renames a volume by it."""
 
@@ -86,49 +86,59 @@ def test_volumes_as_disks(xen, group):
     assert [(volume["path"], volume["size"]) for volume in done] == [
         (path_of(volume), SIZE) for volume in (THICK, THIN)
     ]
-    disks = [
-        HotDisk(xen, "second", vdev, path_of(volume))
-        for vdev, volume in (("xvdn", THICK), ("xvdo", THIN))
-    ]
+    thick = HotDisk(xen, "second", "xvdn", path_of(THICK))
+    thin = HotDisk(xen, "second", "xvdo", path_of(THIN))
     zeros = xen.shell(f"head -c {SIZE} /dev/zero | sha256sum").split()[0]
-    for disk in disks:
-        assert disk.attach()["sha256"] == zeros
+    assert thick.attach()["sha256"] == zeros
+    assert thin.attach_only()["sha256"] == zeros
+    for disk in (thick, thin):
         disk.write("of this guest")
     refused(xen, "attached to domain second as xvdn", state="absent", **THICK)
 
     brought(xen, *({**volume, "size": GROWN} for volume in (THICK, THIN)))
-    for disk in disks:
+    for disk in (thick, thin):
         disk.seen(GROWN)
         assert count_words(xen, disk.target) == 0
         assert xen.shell("head -n 1 %s", disk.target) == "of this guest"
 
-    with_snapshot(xen)
-    for disk in disks:
-        disk.detach()
+    thick.detach()
+    thin.detach()
     brought(xen, *({**volume, "state": "absent"} for volume in (THICK, THIN)))
     assert volumes_of_group(xen) == set()
     # There was something to be seen.
     assert count_words(xen, DISK) > 0
 
 
-def with_snapshot(xen):
-    """A guest reads a snapshot of the volume that another one writes to. The volume cannot be
-    resized or removed as long as it is there."""
+@pytest.mark.long
+def test_snapshot(xen, group):
+    """One guest reads the snapshot of a volume to which another writes. As long as it is there, the
+    volume is neither resized nor removed.
+    """
+    wanted = {**THICK, "size": SIZE}
+    snapshot = {**THICK, "volume": "snap"}
+    volumes(xen, wanted, changed=True)
+    origin = HotDisk(xen, "second", "xvdn", path_of(THICK))
+    origin.attach_only()
     xen.shell(f"lvcreate -q -y -s -L 1M -n snap {GROUP}/{THICK['volume']}")
-    snapshot = HotDisk(xen, "pv", "xvdn", f"/dev/{GROUP}/snap")
-    assert snapshot.attach(access="ro")["access"] == "ro"
-    refused(xen, "snapshots (snap)", **THICK, size=GROWN + MIB)
-    refused(xen, "attached to domain pv as xvdn", state="absent", **{**THICK, "volume": "snap"})
-    snapshot.detach()
-    volumes(xen, {**THICK, "volume": "snap", "state": "absent"}, changed=True)
+    disk = HotDisk(xen, "pv", "xvdn", path_of(snapshot))
+    before = disk.attach(access="ro")["sha256"]
+    origin.write("after the snapshot")
+    assert xen.ask_again("pv")[disk.key]["sha256"] == before
+    refused(xen, "snapshots (snap)", **{**wanted, "size": GROWN})
+    refused(xen, "attached to domain pv as xvdn", **{**snapshot, "state": "absent"})
+    origin.detach()
+    refused(xen, "snapshots with it (snap)", **{**THICK, "state": "absent"})
+    disk.detach()
+    for volume in (snapshot, THICK):
+        volumes(xen, {**volume, "state": "absent"}, changed=True)
 
 
 @pytest.mark.long
 def test_run_that_is_killed(xen, group):
     """Before the new volume gets its name. The next run takes away what it has left."""
-    xen.shell("mkdir -p /run/real && cp -L /sbin/lvm /run/real/lvm")
-    xen.shell("printf '%%s' %s > /run/killing && chmod +x /run/killing", KILLING)
-    xen.shell("mount --bind /run/killing $(readlink -f /sbin/lvm)")
+    xen.shell("mkdir -p /srv/real && cp -L /sbin/lvm /srv/real/lvm")
+    xen.shell("printf '%%s' %s > /srv/killing && chmod +x /srv/killing", KILLING)
+    xen.shell("mount --bind /srv/killing $(readlink -f /sbin/lvm)")
     wanted = {**THICK, "size": SIZE}
     try:
         assert not xen.run_elsewhere("xen_logical_volume", wanted)
