@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
@@ -19,6 +19,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.units import format_a
 
 MOST_NAMED = 5
 """How many disks a message names; it counts the others."""
+
+
+FILE_SYSTEM_REMEDY = (
+    "enlarge the file system, free some of it, or make disks smaller (allocation: full takes the "
+    "space of a new disk at once)"
+)
+"""See DiskStore.remedy."""
 
 
 class PromiseError(BlockdevError):
@@ -65,6 +72,10 @@ class DiskStore:
     free: int
     """Bytes that the disks can still take."""
     disks: Sequence[PromisedDisk] = ()
+    added: int = 0
+    """Bytes that the plans of a call promise more than before; negative for less."""
+    limit: Optional[float] = None
+    """The option ``max_overcommit`` of what is added, see smaller_limit."""
 
     @cached_property
     def taken(self) -> int:
@@ -100,32 +111,40 @@ class DiskStore:
         }
 
     def warning(self) -> Optional[str]:
-        """What the user should know; None if all disks can be filled."""
-        if not self.excess:
+        """What the user should know; None if all disks can be filled, and if that is an error."""
+        if not self.excess or self.problem():
             return None
         return f"{self._promises()}; a guest that fills its disk gets I/O errors; {self.remedy}"
 
-    def problem(self, limit: float) -> Optional[str]:
-        """The error if more is promised than ``limit`` times what there is for disks."""
-        allowed = int((self.taken + self.free) * limit)
+    def problem(self) -> Optional[str]:
+        """The error if more is promised than the limit allows. A call that promises no more than
+        before does no harm: a host that is as it was can be provisioned again."""
+        if self.limit is None or self.added <= 0:
+            return None
+        allowed = int((self.taken + self.free) * self.limit)
         if self.promised <= allowed:
             return None
         return (
             f"{self._promises()}; its disks would have {format_about(self.promised)} in all, and "
-            f"max_overcommit: {limit:g} allows {format_about(allowed)}; {self.remedy}, or increase "
-            "max_overcommit"
+            f"max_overcommit: {self.limit:g} allows {format_about(allowed)}; {self.remedy}, or "
+            "increase max_overcommit"
         )
 
-    def _promises(self) -> str:
+    @property
+    def takers(self) -> str:
+        """For a message: the disks that may still take something, and how much; the most first."""
         disks = sorted(self.disks, key=lambda disk: disk.left, reverse=True)
         open_ones = [disk for disk in disks if disk.left]
         named, others = open_ones[:MOST_NAMED], open_ones[MOST_NAMED:]
         words = [disk.words for disk in named]
         if others:
             words.append(f"{len(others)} more {format_about(sum(disk.left for disk in others))}")
+        return ", ".join(words)
+
+    def _promises(self) -> str:
         return (
             f"{self.what} ({format_about(self.size)}, {format_about(self.free)} free) has promised "
-            f"{format_about(self.excess)} more than it has free: {', '.join(words)}"
+            f"{format_about(self.excess)} more than it has free: {self.takers}"
         )
 
 
@@ -137,3 +156,18 @@ def checked_limit(limit: Optional[float]) -> Optional[float]:
             "1.5 half as much again"
         )
     return limit
+
+
+def smaller_limit(first: Optional[float], second: Optional[float]) -> Optional[float]:
+    """Of the limits of two disks on a store, the one that counts; None is no limit."""
+    return min((one for one in (first, second) if one is not None), default=None)
+
+
+def warnings_of_stores(stores: Iterable[DiskStore]) -> List[str]:
+    """For Resource.warnings: one for each store whose disks cannot all be filled."""
+    return list(filter(None, (store.warning() for store in stores)))
+
+
+def problem_of_stores(stores: Iterable[DiskStore]) -> Optional[str]:
+    """For Resource.problem: the errors of all stores, a line each."""
+    return "\n".join(filter(None, (store.problem() for store in stores))) or None

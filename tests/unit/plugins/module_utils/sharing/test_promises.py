@@ -13,6 +13,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises impo
     DiskStore,
     PromisedDisk,
     checked_limit,
+    problem_of_stores,
+    smaller_limit,
+    warnings_of_stores,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,11 +38,15 @@ PROMISES = (
 )
 
 
+def refusal(store: DiskStore, limit: float, added: int = 1) -> str | None:
+    return replace(store, limit=limit, added=added).problem()
+
+
 def test_what_it_says() -> None:
     assert STORE.warning() == (
         f"{PROMISES}; a guest that fills its disk gets I/O errors; free some of it"
     )
-    assert STORE.problem(1.5) == (
+    assert refusal(STORE, 1.5) == (
         f"{PROMISES}; its disks would have 162GiB in all, and max_overcommit: 1.5 allows 63GiB; "
         "free some of it, or increase max_overcommit"
     )
@@ -56,21 +63,21 @@ def test_what_it_says() -> None:
 @pytest.mark.parametrize("free", [140 * GIB, 141 * GIB])
 def test_a_store_that_keeps_its_promises(free: int) -> None:
     store = replace(STORE, free=free)
-    assert (store.excess, store.warning(), store.problem(1)) == (0, None, None)
+    assert (store.excess, store.warning(), refusal(store, 1)) == (0, None, None)
     assert (store.overcommit or 0) <= 1
 
 
 def test_one_byte_less() -> None:
     store = replace(STORE, free=140 * GIB - 1)
     assert (store.excess, store.overcommit) == (1, 1.01)
-    assert store.problem(1) and store.warning()
-    assert store.problem(1.01) is None
+    assert refusal(store, 1) and store.warning()
+    assert refusal(store, 1.01) is None
 
 
 def test_nothing_left_at_all() -> None:
     store = replace(STORE, free=0, disks=(DB,))
     assert (store.excess, store.overcommit) == (60 * GIB, None)
-    assert "max_overcommit: 100 allows 0 bytes" in str(store.problem(100))
+    assert "max_overcommit: 100 allows 0 bytes" in str(refusal(store, 100))
 
 
 def test_many_disks_are_counted() -> None:
@@ -78,6 +85,28 @@ def test_many_disks_are_counted() -> None:
     warning = str(replace(STORE, free=0, disks=disks).warning())
     assert "36GiB more than it has free: /srv/8.raw 8GiB, /srv/7.raw 7GiB, " in warning
     assert "/srv/4.raw 4GiB, 3 more 6GiB; a guest" in warning
+
+
+@pytest.mark.parametrize("added", [0, -1])
+def test_what_is_no_worse_than_before_is_only_a_warning(added: int) -> None:
+    store = replace(STORE, limit=1, added=added)
+    assert (store.problem(), store.warning()) == (None, STORE.warning())
+    worse = replace(store, added=1)
+    assert (worse.problem() is None, worse.warning()) == (False, None)
+    assert replace(worse, limit=None).warning() == STORE.warning()
+
+
+def test_several_stores() -> None:
+    fits, warns = replace(STORE, free=140 * GIB), replace(STORE, what="another")
+    refused, also = (replace(STORE, what=what, limit=1, added=1) for what in ("this", "that"))
+    assert warnings_of_stores([fits, STORE, refused, warns]) == [STORE.warning(), warns.warning()]
+    assert problem_of_stores([fits, STORE, warns]) is None
+    assert problem_of_stores([refused, fits, also]) == f"{refused.problem()}\n{also.problem()}"
+
+
+def test_the_limit_that_counts() -> None:
+    assert smaller_limit(None, None) is None
+    assert [smaller_limit(*pair) for pair in ((2, None), (None, 2), (3, 2), (2, 3))] == [2] * 4
 
 
 SIZES = st.integers(0, 2**50)
