@@ -159,6 +159,14 @@ _ALL = (
         "storage",
     ),
     FindingCode(
+        "target-missing-while-off",
+        RESTART,
+        WARNING,
+        "the target of a disk leads nowhere, and its domain is off",
+        "the domain cannot start unless somebody puts the target there first",
+        "storage",
+    ),
+    FindingCode(
         "not-of-its-format",
         RESTART,
         ERROR,

@@ -143,12 +143,12 @@ class HostIndex:
         return config in self._started
 
     @cached_property
-    def _started(self) -> Mapping[str, bool]:
-        return {
-            one.config: True
+    def _started(self) -> FrozenSet[str]:
+        return frozenset(
+            one.config
             for one in self.survey.autostart
             if one.config is not None and one.is_started and one.exists
-        }
+        )
 
     @cached_property
     def units(self) -> Mapping[str, Sequence[BootUnitFile]]:
@@ -277,10 +277,12 @@ class _HeldData(NamedTuple):
 
 
 def domain_of(disk: SurveyedDisk) -> str:
-    """The name of its domain, or words for one that is gone."""
-    if disk.domain is None and disk.attached:
+    """The name of its domain, or words for one that is gone or whose config sets no name."""
+    if disk.domain is not None:
+        return disk.domain
+    if disk.attached:
         return f"with the id {disk.attached[0].domid}"
-    return str(disk.domain)
+    return f"of {disk.configured[0].config}" if disk.configured else "without a name"
 
 
 def _held(disk: SurveyedDisk) -> Iterator[_HeldData]:

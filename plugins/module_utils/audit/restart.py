@@ -68,26 +68,31 @@ def _loop_by_number(host: HostIndex, disk: SurveyedDisk) -> Iterator[AuditFindin
 
 def _target_missing(host: HostIndex, disk: SurveyedDisk) -> Iterator[AuditFinding]:
     """One finding for each target, although configs and save files may have it."""
-    missing: List[Tuple[str, str, str]] = [
-        (str(one.target), one.config, one.target_problem)
-        for one in disk.configured
-        if one.target_problem is not None
-    ] + [
-        (one.target, one.save, one.target_problem)
-        for one in disk.saved
-        if one.target_problem is not None
-    ]
-    for target in dict.fromkeys(target for target, _file, _problem in missing):
-        files = [file for one, file, _problem in missing if one == target]
-        problem = {one: problem for one, _file, problem in reversed(missing)}[target]
+    missing: Dict[str, List[Tuple[str, str]]] = defaultdict(list)
+    for config in disk.configured:
+        if config.target_problem is not None:
+            missing[str(config.target)].append((config.config, config.target_problem))
+    for save in disk.saved:
+        if save.target_problem is not None:
+            missing[save.target].append((save.save, save.target_problem))
+    for target, found in missing.items():
+        files = ", ".join(file for file, _problem in found)
+        is_link = loop_link.is_link(target)
         yield finding(
-            "target-missing",
+            "target-missing" if _is_needed(host, disk.domain) else "target-missing-while-off",
             host.at_disk(disk, target),
-            f"{', '.join(files)}: {problem}",
+            f"{files}: {found[0][1]}",
             f"bind the image, or start its boot unit ({_PROVISION})"
-            if loop_link.is_link(target)
+            if is_link
             else "put it back or activate it, or remove the disk from the config",
         )
+
+
+def _is_needed(host: HostIndex, domain: Optional[str]) -> bool:
+    """Whether the domain runs, is saved or starts when the host boots. Of one that does none of it,
+    the disks may be in use on another host."""
+    found = host.domains.get(domain or "")
+    return found is not None and bool(found.domids or found.saves or found.autostart)
 
 
 # ---- saved domains ----

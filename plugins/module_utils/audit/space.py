@@ -11,7 +11,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.codes import fi
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.index import HostIndex
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import AuditFinding
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
-    MOST_NAMED,
+    FILE_SYSTEM_REMEDY,
     DiskStore,
     PromisedDisk,
 )
@@ -22,11 +22,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.units import format_a
 
 NEARLY_FULL = 20
 """A file system is nearly full if less than one part of so many is free."""
-
-_REMEDY = (
-    "enlarge the file system, free some of it, or make disks smaller (allocation: full takes the "
-    "space of a new disk at once)"
-)
 
 
 def space_findings(
@@ -50,19 +45,13 @@ def space_findings(
 
 def _overcommitted(host: HostIndex, store: DiskStore) -> AuditFinding:
     is_nearly_full = store.free * NEARLY_FULL < store.size
-    disks = sorted(store.disks, key=lambda disk: disk.left, reverse=True)
-    open_ones = [disk for disk in disks if disk.left]
-    named, others = open_ones[:MOST_NAMED], open_ones[MOST_NAMED:]
-    words = [disk.words for disk in named]
-    if others:
-        words.append(f"{len(others)} more {format_about(sum(disk.left for disk in others))}")
     left = store.promised - store.taken
     return finding(
         "nearly-full" if is_nearly_full else "overcommitted",
         host.at(path=store.name),
         f"{format_about(store.free)} of {format_about(store.size)} are free, and guests may still "
-        f"take {format_about(left)} by the images on it: {', '.join(words)}",
-        _REMEDY,
+        f"take {format_about(left)} by the images on it: {store.takers}",
+        store.remedy,
         size=store.excess,
     )
 
@@ -97,4 +86,11 @@ def _store(
     file_system: MountedFileSystem, size: int, free: int, disks: Sequence[PromisedDisk]
 ) -> DiskStore:
     point = file_system.mount_point
-    return DiskStore(point, f"the file system of {point}", _REMEDY, size, free, disks)
+    return DiskStore(
+        name=point,
+        what=f"the file system of {point}",
+        remedy=FILE_SYSTEM_REMEDY,
+        size=size,
+        free=free,
+        disks=disks,
+    )

@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.hosts import HostState
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.judge import judged
@@ -91,3 +93,12 @@ def test_data_that_others_may_reach() -> None:
     host.config("web")
     host.configured("web", "xvda", "/srv/a.qcow2", format="qcow2")
     assert the_finding("cannot-tell", host).seen == "one doubt; another"
+
+
+def test_the_disk_of_a_config_that_sets_no_name() -> None:
+    host = AuditedXen()
+    host.image("/srv/a.raw", read_by_others=True)
+    host.configured("x", "xvda", "/srv/a.raw", config="/etc/xen/x.cfg")
+    host.disks = {("x", "xvda"): replace(host.disks["x", "xvda"], domain=None)}
+    found = the_finding("readable-by-others", host)
+    assert found.place.domain == "of /etc/xen/x.cfg"

@@ -53,7 +53,7 @@ def test_a_loop_device_that_is_not_bound() -> None:
         format="raw",
         target_problem="it is not bound",
     )
-    assert codes(host) == ["loop-by-number", "target-missing"]
+    assert codes(host) == ["loop-by-number", "target-missing-while-off"]
 
 
 def test_an_image_that_no_link_can_name() -> None:
@@ -70,12 +70,21 @@ def test_an_image_that_no_link_can_name() -> None:
 )
 def test_a_target_that_leads_nowhere(target: str, remedy: str) -> None:
     host = AuditedXen()
-    host.config("web")
+    host.config("web", autostart=True)
     host.configured("web", "xvda", None, target=target, format="raw", target_problem="no such file")
     found = the_finding("target-missing", host)
     assert found.place.path == target
     assert found.seen == "/etc/xen/web.cfg: no such file"
     assert found.remedy.startswith(remedy)
+
+
+def test_a_target_that_is_perhaps_on_another_host() -> None:
+    host = AuditedXen()
+    host.config("web")
+    host.configured("web", "xvda", None, target="/dev/x", format="raw", target_problem="gone")
+    assert the_finding("target-missing-while-off", host).severity == "warning"
+    host.run("web")
+    assert codes(host) == ["target-missing", "not-attached"]
 
 
 def test_a_target_that_a_saved_domain_needs() -> None:
