@@ -26,7 +26,7 @@ def pages_of(reports: Dict[str, Any], directory: Path) -> Dict[str, Path]:
         (directory / f"{name}.json").write_text(json.dumps(report))
     lookup = f"lookup('ansible.builtin.file', '{directory}/' ~ inventory_hostname ~ '.json')"
     variables = {
-        "xen_audit_report": f"{{{{ {lookup} }}}}",
+        "audit_report": f"{{{{ {lookup} }}}}",
         "ansible_python_interpreter": "{{ ansible_playbook_python }}",
     }
     done = subprocess.run(
