@@ -10,7 +10,7 @@ from typing import List, Tuple
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import FileSystemBar
 from ansible_collections.xen.blockdev.plugins.module_utils.units import format_about
 
-Figures = Tuple[Tuple[str, str], ...]
+StoreFigures = Tuple[Tuple[str, str], ...]
 """Kinds of parts, and ``left`` and ``free``, with their sizes in words."""
 
 
@@ -37,7 +37,7 @@ class StoreBar:
     """None if its size or what is free is not known."""
     end: float
     """Where the store ends, in percent: below 100 if it has promised more than it has."""
-    figures: Figures
+    figures: StoreFigures
     findings: Tuple[str, ...] = ()
 
 
@@ -60,7 +60,7 @@ def store_bar(store: FileSystemBar) -> StoreBar:
     )
 
 
-def _unmeasured(store: FileSystemBar) -> Figures:
+def _unmeasured(store: FileSystemBar) -> StoreFigures:
     return (("taken", format_about(store.taken)), ("owed", format_about(_owed(store))))
 
 
@@ -71,7 +71,7 @@ def _owed(store: FileSystemBar) -> int:
 
 def _measured(
     store: FileSystemBar, size: int, free: int
-) -> Tuple[Tuple[BarPart, ...], float, Figures]:
+) -> Tuple[Tuple[BarPart, ...], float, StoreFigures]:
     used = max(size - free, 0)
     # Blocks that images share with other files count for each of them.
     taken = min(store.taken, used)
