@@ -215,13 +215,21 @@ class Lvm:
     # ---- extents ----
 
     def allocated(
-        self, group: State, extents: int, stripes: int, ranges: Sequence[str] = ()
+        self,
+        group: State,
+        extents: int,
+        stripes: int,
+        ranges: Sequence[str] = (),
+        growing: bool = False,
     ) -> List[State]:
         """Segments for a new part of a volume, from the free extents, or those in ``ranges``."""
         free = _free(group)
         if ranges:
             allowed = {one for words in ranges for one in _extents_in(words)}
             free = [one for one in free if one in allowed]
+        elif growing:
+            # LVM may take any, and not those that were free last.
+            free.reverse()
         if stripes > len(group["disks"]):
             raise LvmError(
                 f"Number of stripes ({stripes}) must not exceed number of physical volumes "
@@ -361,7 +369,7 @@ class Lvm:
         more = int(options.extents[1:])
         stripes = volume["segments"][-1]["stripes"]
         more = -(-more // stripes) * stripes
-        segments = self.allocated(group, more, stripes, options.names[1:])
+        segments = self.allocated(group, more, stripes, options.names[1:], growing=True)
         volume["segments"] += segments
         volume["size"] += more * group["extent_size"]
         with device.open("ab") as file:

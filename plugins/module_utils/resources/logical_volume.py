@@ -8,7 +8,7 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Iterable, Iterator, List, Mapping, Optional, Sequence, Set, Tuple
+from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
@@ -79,8 +79,8 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
         self._slots = IntendedSlots(usage)
         self._space = FreeExtents()
         self._report = LvmReport({}, "")
-        self._after: Mapping[str, Group] = {}
-        """The groups once the actions have run."""
+        self._after = LvmReport({}, "")
+        """The same once the actions have run."""
         self._planned: Set[Tuple[str, str]] = set()
         """Group and name of all planned volumes."""
         self._swept: Set[str] = set()
@@ -122,16 +122,11 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
 
     def settle(self) -> None:
         """See Resource.settle. Reads all groups once for all items."""
-        self._after = volume_lvm.read(self._report.groups).groups
+        self._after = volume_lvm.read(self._report.groups)
 
     def _group(self, item: LogicalVolumeItem) -> Group:
-        group = self._report.groups.get(item.group)
-        if group is None:
-            said = f" ({self._report.complaint})" if self._report.complaint else ""
-            raise VolumeError(
-                f"{item.path}: this host has no volume group {item.group}{said}; `vgs` lists those "
-                "that it has"
-            )
+        with explained(item.path):
+            group = self._report.group(item.group)
         if group.problem:
             raise VolumeError(f"{item.path}: the volume group {group.name}: {group.problem}")
         return group
@@ -164,6 +159,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             self._former_names.refuse_new(item.path)
             self._slots.refuse(item.slots, item.path)
             _refuse_place(item.path)
+            self._refuse_taken(group, volume_names.new_name(item.name))
             pool = _pool_of(item, group)
         stripes = item.stripes or 1
         rounded = partial(group.rounded, stripes=stripes)
@@ -190,6 +186,15 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             actions=[Action(filling.sentence, partial(volume_actions.create, volume))],
             warnings=[*filling.warnings, *self._warnings_of_copy(filling)],
         )
+
+    def _refuse_taken(self, group: Group, temporary: str) -> None:
+        """Raise VolumeError if a volume that stays has the name of one that is not complete."""
+        volume = group.volumes.get(temporary)
+        if volume and (group.is_shared or volume not in _leftovers(group)):
+            raise VolumeError(
+                f"there is {volume.path}, and it is not known who has left it there or works on "
+                "it; if it is not needed, remove it (lvremove)"
+            )
 
     def _warnings_of_copy(self, filling: Filling) -> List[str]:
         return self._sources.warnings_of_copy(filling.source) if filling.source else []
@@ -238,6 +243,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
                         f"its new extents cannot be wiped before it has them, because it is "
                         f"{volume.words}; set wipe: false if they may have data of others"
                     )
+                self._refuse_taken(group, volume_names.room_name(volume.name))
                 more = (size - volume.size) // group.extent_size
                 self._space.reserve(group, more, volume.stripes if volume.is_thick else 1)
         return Action(sentence, partial(volume_actions.extend, group, volume, size, item.wipe))
@@ -283,8 +289,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
     # ---- what is there afterwards ----
 
     def _found(self, item: LogicalVolumeItem) -> Optional[Volume]:
-        group = self._after.get(item.group)
-        return group.volumes.get(item.name) if group else None
+        return self._after.group(item.group).volumes.get(item.name)
 
     def _read_volume(self, item: LogicalVolumeItem, size: int) -> State:
         """The state of a volume that should have ``size`` bytes now. Raises VolumeError if not."""

@@ -60,8 +60,8 @@ def create(new: NewVolume) -> None:
         _make(new, new.name)
         return
     temporary = volume_names.new_name(new.name)
+    _make(new, temporary)
     with _removed_on_error(group, temporary):
-        _make(new, temporary)
         with volume_device.opened_volume(group, temporary) as descriptor:
             if new.wipe:
                 volume_device.wipe(descriptor)
@@ -120,8 +120,8 @@ def _wiped(group: Group, volume: Volume, size: int) -> Tuple[str, ...]:
     them again; nothing but that is left to chance.
     """
     room = volume_names.room_name(volume.name)
+    _make(NewVolume(group, room, size, None, volume.stripes, (volume_names.TAG,), True), room)
     with _removed_on_error(group.name, room):
-        _make(NewVolume(group, room, size, None, volume.stripes, (volume_names.TAG,), True), room)
         with volume_device.opened_volume(group.name, room) as descriptor:
             volume_device.wipe(descriptor)
             os.fsync(descriptor)
@@ -131,10 +131,10 @@ def _wiped(group: Group, volume: Volume, size: int) -> Tuple[str, ...]:
 
 
 def _found(group: str, name: str) -> Volume:
-    groups = volume_lvm.read([group]).groups
-    if group not in groups or name not in groups[group].volumes:
+    found = volume_lvm.read([group]).group(group).volumes.get(name)
+    if found is None:
         raise VolumeError(f"another program removed the volume {group}/{name}; run again")
-    return groups[group].volumes[name]
+    return found
 
 
 def reduce(volume: Volume, extents: int, refuse_users: Callable[[Volume], None]) -> None:
@@ -170,7 +170,11 @@ def remove(volume: Volume) -> None:
 
 @contextmanager
 def _removed_on_error(group: str, name: str) -> Iterator[None]:
-    """Remove the volume, one of ours, if the block ends with an error."""
+    """Remove the volume, which this run has made, if the block ends with an error.
+
+    If lvcreate itself fails, LVM takes back what it has done: the name may be that of a volume of
+    another host, which must stay.
+    """
     try:
         yield
     except BaseException:

@@ -40,6 +40,15 @@ class LvmReport:
     complaint: str
     """What LVM says of the others, in one line."""
 
+    def group(self, name: str) -> Group:
+        """The group with this name. Raises VolumeError if it is not reported."""
+        if name not in self.groups:
+            said = f" ({self.complaint})" if self.complaint else ""
+            raise VolumeError(
+                f"this host has no volume group {name}{said}; `vgs` lists those that it has"
+            )
+        return self.groups[name]
+
 
 def read(names: Iterable[str]) -> LvmReport:
     """The groups with these names.

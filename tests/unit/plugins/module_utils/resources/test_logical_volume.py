@@ -605,10 +605,35 @@ def test_in_a_shared_group_it_is_only_named(host: LvmHost) -> None:
 
 def test_a_volume_without_our_tag_is_not_removed(host: LvmHost) -> None:
     left_over(host, tags=["other"])
+    host.fake.volume("b", 1)
+    for name in ("a", "b"):
+        words = host.refused({"volume": name, "size": 4 * EXTENT})
+        assert (
+            f"there is /dev/vg0/xen.blockdev.{'new' if name == 'a' else 'room'}.{name}, " in words
+        )
+
+
+def test_what_another_host_works_on_is_not_removed(host: LvmHost) -> None:
+    host.fake.group("vg1", lock_type="sanlock", attr="wz--ns")
+    host.fake.volume("xen.blockdev.new.a", 1, "vg1", tags=["xen.blockdev"])
+    words = host.refused({"volume": "a", "volume_group": "vg1", "size": EXTENT})
+    assert "it is not known who has left it there or works on it" in words
+
+
+def test_a_name_that_another_host_takes_meanwhile_stays_its_own(
+    host: LvmHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_change = volume_lvm.run_change
+
+    def another_is_faster(*arguments: str) -> None:
+        host.fake.volume("xen.blockdev.new.a", 1, tags=["xen.blockdev"])
+        real_change(*arguments)
+
+    monkeypatch.setattr(volume_lvm, "run_change", another_is_faster)
     outcome = host.run({"volume": "a", "size": EXTENT})
     assert outcome.error
     assert 'Logical Volume "xen.blockdev.new.a" already exists' in outcome.error
-    assert "xen.blockdev.room.b" in host.fake.volumes()
+    assert sorted(host.fake.volumes()) == ["xen.blockdev.new.a"]
 
 
 @pytest.mark.parametrize("command", ["lvcreate", "lvrename"])
@@ -620,8 +645,12 @@ def test_a_volume_that_cannot_be_created_leaves_nothing(
     outcome = host.run({"volume": "a", "size": EXTENT}, {"volume": "b", "size": EXTENT})
     assert outcome.error
     assert f"{command} failed: device-mapper: it did not work" in outcome.error
-    renamed = ["a", "b"] if (command, after) == ("lvrename", True) else []
-    assert sorted(host.fake.volumes()) == renamed
+    left = {
+        # LVM takes back what it has not done; what it has done nevertheless, the next run removes.
+        ("lvcreate", True): ["xen.blockdev.new.a", "xen.blockdev.new.b"],
+        ("lvrename", True): ["a", "b"],
+    }
+    assert sorted(host.fake.volumes()) == left.get((command, after), [])
 
 
 def fails(host: LvmHost, monkeypatch: pytest.MonkeyPatch, command: str, after: bool) -> None:
@@ -680,6 +709,19 @@ def test_what_lvm_reports_is_believed_and_not_its_success(
     host.fake.volume("c", 4, active=False)
     assert "is not active" in str(host.run({"volume": "c"}).error)
     assert "is still there" in str(host.run({"volume": "b", "state": "absent"}).error)
+
+
+def test_says_so_if_what_it_has_done_cannot_be_read_back(
+    host: LvmHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = host.fake.behave
+    last = len(CREATED)
+    monkeypatch.setattr(host.fake, "behave", lambda: original(at=last, act="fail"))
+    outcome = host.run({"volume": "a", "size": EXTENT})
+    assert outcome.changed
+    assert outcome.error
+    assert "this host has no volume group vg0 (device-mapper: it did not work)" in outcome.error
+    assert sorted(host.fake.volumes()) == ["a"]
 
 
 def test_two_runs_do_not_share_the_lock(host: LvmHost) -> None:

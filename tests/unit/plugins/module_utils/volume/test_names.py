@@ -11,7 +11,7 @@ from typing import Dict
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import VolumeError
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import names
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 RECORDED = json.loads(
@@ -121,6 +121,7 @@ def test_paths() -> None:
     )
 
 
+@settings(deadline=None)
 @given(plain_names, plain_names, plain_names, plain_names)
 def test_no_two_volumes_have_one_name_for_device_mapper(
     group: str, volume: str, other_group: str, other_volume: str
@@ -135,6 +136,7 @@ def test_no_two_volumes_have_one_name_for_device_mapper(
         assert not plain or (mapped[0] == mapped[1]) == same
 
 
+@settings(deadline=None)
 @given(plain_names, plain_names)
 def test_a_name_that_is_taken_fits_with_all_its_hyphens(group: str, part: str) -> None:
     name = part * 12

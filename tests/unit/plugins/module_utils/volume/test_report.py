@@ -19,12 +19,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.volume.report import 
     Volume,
     groups_in,
 )
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 RECORDED = (Path(__file__).parents[3] / "data" / "recorded-lvm-2.03.16.json").read_text(
     encoding="utf-8"
 )
+TWO = groups_in(RECORDED)["vg0"].volumes["two"]
 MIB = 1024**2
 
 
@@ -34,8 +35,7 @@ def group() -> Group:
 
 
 def volume(**more: Any) -> Volume:
-    plain = groups_in(RECORDED)["vg0"].volumes["two"]
-    return replace(plain, **more)
+    return replace(TWO, **more)
 
 
 def test_group(group: Group) -> None:
@@ -179,6 +179,7 @@ def test_columns_that_were_asked_for_are_those_that_are_read() -> None:
 sizes = st.integers(1, 1 << 40).map(lambda sectors: sectors * 512)
 
 
+@settings(deadline=None)
 @given(sizes, st.integers(1, 8))
 def test_a_new_volume_is_as_small_as_it_can_be(size: int, stripes: int) -> None:
     one = Group("vg0", "wz--n-", 4 * MIB, 9, 9, "")
@@ -188,6 +189,7 @@ def test_a_new_volume_is_as_small_as_it_can_be(size: int, stripes: int) -> None:
     assert one.extents_for(size, stripes) * 4 * MIB == rounded
 
 
+@settings(deadline=None)
 @given(st.integers(1, 99), sizes.filter(lambda size: size < 1 << 30), st.integers(0, 5))
 def test_a_resized_volume(present: int, size: int, stripes: int) -> None:
     one = Group("vg0", "wz--n-", 4 * MIB, 9, 9, "")
