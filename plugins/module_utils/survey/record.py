@@ -63,7 +63,7 @@ def read_plain(kind: Any, value: object, place: str, question: str) -> Any:
     try:
         return _read_as(kind, value, place)
     except SurveyError as error:
-        raise SurveyError(f"{error}: {question}") from error
+        raise SurveyError(f"{error}: {question}") from None
 
 
 def _read_as(kind: Any, value: Any, place: str) -> Any:
