@@ -211,7 +211,7 @@ versions: $(VENV)/.test ## Each ansible-core with each Python that is here (QUIC
 .PHONY: page
 page: $(VENV)/.run $(PAGE)/.installed | $(WORK) ## The audit's page in a browser: found, followed, printed, attacked, measured (chromium)
 	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(CACHE)/trees/work $(PAGE)/bin/pytest -r s --durations 5 \
-	    --override-ini pythonpath=tests/page tests/page
+	    --confcutdir tests/page --override-ini pythonpath=tests/page tests/page
 
 .PHONY: page-pictures
 page-pictures: $(VENV)/.run $(PAGE)/.installed | $(WORK) ## The pictures of that page in the README
