@@ -14,8 +14,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from rendering import AllRendered, Opened, Rendered
 
 PATIENCE = 60_000
-"""Milliseconds that a browser on a busy machine may take for a step; test_fleet.py measures how long
-it works."""
+"""Milliseconds that a browser on a busy machine may take for a step; test_fleet.py measures how
+long it works."""
 
 expect.set_options(timeout=PATIENCE)
 
