@@ -10,8 +10,14 @@ from typing import Any, Dict, Iterator, List
 import pytest
 import rendering
 from fleet import fleet, recorded
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from rendering import AllRendered, Opened, Rendered
+
+PATIENCE = 60_000
+"""Milliseconds that a browser on a busy machine may take for a step; test_fleet.py measures how
+long it works."""
+
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +69,7 @@ def opened(browser: Browser) -> Iterator[Opened]:
         context = browser.new_context(**{"viewport": {"width": 1400, "height": 900}, **options})
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(5000)
+        page.set_default_timeout(PATIENCE)
         page.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
         page.on("pageerror", lambda error: said.append(f"error: {error}"))
         page.on("dialog", lambda dialog: said.append(f"dialog: {dialog.message}"))
