@@ -45,7 +45,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import survey_of
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains
-from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import FakeHost
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
+    FakeHost,
+    binding,
+)
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound, image
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xen.test_saved_domains import (  # noqa: E501
     saved,
@@ -284,7 +287,7 @@ def qcow2_over(base: Path) -> bytes:
 
 
 def test_formats(place: Place) -> None:
-    base = place.image("base.raw")
+    base = image(place.home / "base.raw")  # In no directory for images.
     top = place.image("top.qcow2", content=qcow2_over(base))
     place.config("web", f"{top},qcow2,xvda,rw", f"{top},raw,xvdb,ro")
     survey = place.read()
@@ -292,6 +295,7 @@ def test_formats(place: Place) -> None:
     assert found.file
     assert found.file.signature == "qcow2"
     assert [(one.storage, one.role) for one in found.behind] == [(str(base), "backing file")]
+    assert storage(survey, base).size == MIB
     assert survey.leftovers.images == ()
 
 
@@ -357,6 +361,18 @@ def test_volumes(place: Place) -> None:
     assert DataIdentity("volume", "b" * 64) in above.below
     assert found.overlaps(above)
     assert survey.leftovers.volumes == ("/dev/vg/old",)
+
+
+def test_a_loop_device_over_a_block_device(place: Place) -> None:
+    volume = place.mapped(1, "vg-web", f"LVM-{'b' * 64}")
+    place.xen.bindings = [binding(3, 0, backing_rdev=os.makedev(253, 1))]
+    place.xen.device("/dev/loop3", 7, 3)
+    place.config("web", f"{volume},raw,xvda,rw", "/dev/loop3,raw,xvdb,rw")
+    survey = place.read()
+    names = [only(disk_of(survey, "web", key).configured).storage for key in (51712, 51728)]
+    assert names == ["/dev/vg/web", "/dev/vg/web"]
+    assert storage(survey, "/dev/vg/web").loop_devices == ("/dev/loop3",)
+    assert only(survey.loop_devices).storage == "/dev/vg/web"
 
 
 def test_two_ways_to_one_unit(place: Place) -> None:
