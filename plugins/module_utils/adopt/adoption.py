@@ -244,9 +244,9 @@ def _without_changes(domain: DraftDomain, planned: Sequence[PlannedDisk]) -> Opt
             disks[disk.key] = disk.left_out(why, BACK)
         if disk.written is None:
             continue
-        why = _why_changed(domain, disk.written, disk.text, one.spec)
-        if why is not None:
-            disks[disk.key] = disk.left_out(why, "To have it so:")
+        changes = _why_changed(domain, disk.written, disk.text, one.spec)
+        if changes is not None:
+            disks[disk.key] = disk.left_out(changes, "To have it so:")
     found = tuple(disks.values())
     return None if found == domain.disks else domain.with_disks(found)
 

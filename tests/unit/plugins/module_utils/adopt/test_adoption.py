@@ -268,8 +268,10 @@ def test_where_config_and_guest_disagree_both_are_shown(host: AdoptedHost) -> No
         [{"name": "c1", "target": "/dev/vg/c1", "vdev": "xvdc"}],
     ]
     assert adopted.notes == (
-        "domain web, xvda: not taken over: The running guest has /dev/vg/c1 in xvda, not /dev/vg/a1.",
-        "domain web, xvdb: not taken over: The running guest has /dev/vg/b1 in xvdb, with access: ro, not rw.",
+        "domain web, xvda: not taken over: The running guest has /dev/vg/c1 in xvda, not "
+        "/dev/vg/a1.",
+        "domain web, xvdb: not taken over: The running guest has /dev/vg/b1 in xvdb, with access: "
+        "ro, not rw.",
         "domain web, xvdc: not taken over: The running guest does not have it.",
     )
 
