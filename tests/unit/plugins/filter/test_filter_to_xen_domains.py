@@ -305,6 +305,23 @@ def test_texts_of_the_host_are_never_run_and_never_end_a_comment() -> None:
     ]
 
 
+def test_a_line_break_in_a_name_ends_no_comment() -> None:
+    survey = surveyed("name = 'a'\n")
+    vbd = DiskInGuest(
+        *("a", 1, 51712, "xvda", "disk", "/dev/a\nb", None, None, "raw", "phy", "rw"),
+        *(4, 4, None, None, None, None),
+    )
+    survey = replace(
+        survey,
+        guests=(RunningGuest(1, "a"),),
+        domains=(replace(survey.domains[0], domids=(1,)),),
+        disks=(SurveyedDisk("a", 51712, "xvda", attached=(vbd,)),),
+    )
+    page = to_xen_domains(recorded(survey))["text"]
+    assert '# - {name: xvda, target: "/dev/a\\nb", vdev: xvda}\n' in page
+    assert loaded(page) == {"xen_domains": [{"name": "a", "config_path": "/etc/xen/0.cfg"}]}
+
+
 def test_long_entries_have_a_line_for_each_key() -> None:
     path = "/srv/" + "long/" * 20 + "a.qcow2"
     survey = surveyed(f"name = 'a'\ndisk = [ '{path},qcow2,xvda,w' ]\n")

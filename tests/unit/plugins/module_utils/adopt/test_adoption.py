@@ -286,6 +286,14 @@ def test_a_guest_without_a_config_is_shown(host: AdoptedHost) -> None:
     assert domain.disks[0].where == "xvda: /dev/vg/x in the running guest"
 
 
+def test_two_guests_with_one_name_are_left_to_the_user(host: AdoptedHost) -> None:
+    host.start("web", 1)
+    host.start("web", 4)
+    host.config("web", "/dev/vg/x,,xvda,w")
+    assert host.proven() == []
+    assert "Two running domains have this name (1 and 4)." in notes(host.adopted())
+
+
 def test_cd_drives(host: AdoptedHost) -> None:
     cd, other = host.image("iso/os.iso"), host.image("iso/other.iso")
     host.xen.device("/dev/sr0", 11, 0)
