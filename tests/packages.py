@@ -25,6 +25,7 @@ NEEDED = [
     "udev",
     "xfsprogs",
     "xorriso",
+    "xz-utils",
     "zstd",
 ]
 ONLY_FOR_ALL = ["chromium"]

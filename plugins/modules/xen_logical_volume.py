@@ -221,7 +221,6 @@ seealso:
   - module: xen.blockdev.xen_raw_disk
   - module: xen.blockdev.xen_disks
   - module: xen.blockdev.xen_vbd_attach
-  - module: community.general.lvg
 """
 
 EXAMPLES = r"""
