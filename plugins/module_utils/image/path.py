@@ -7,11 +7,11 @@ from __future__ import annotations
 import os
 import stat
 from dataclasses import dataclass
+from typing import AbstractSet
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     is_file_path,
-    mounted_types,
     opened_real,
     resolved,
 )
@@ -117,14 +117,14 @@ def _kind(mode: int) -> str:
     return kinds.get(stat.S_IFMT(mode), "a special file")
 
 
-def check_place(image: ImagePath, existing: str, volatile: bool) -> None:
+def check_place(image: ImagePath, existing: str, types: AbstractSet[str], volatile: bool) -> None:
     """Raise ImageError if the image may not be created there, or would be lost at the next boot
     and ``volatile`` does not allow that. ``existing``: its directory, or the nearest one above that
-    exists."""
+    exists. ``types``: of the file system there, see mounted_types."""
     problem = image_place.problem_of_kernel(image.file)
     if problem:
         raise ImageError(f"cannot create {image.path}: {problem}")
-    in_memory = mounted_types(os.stat(existing).st_dev) & image_place.IN_MEMORY
+    in_memory = types & image_place.IN_MEMORY
     if not volatile and (in_memory or image_place.is_emptied(image.file)):
         where = "it is below /run"
         if in_memory:

@@ -22,6 +22,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import block_dev
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     Directories,
     check_writable,
+    mounted_types,
     nearest,
     sync_directories,
 )
@@ -73,6 +74,8 @@ class RawImages(Resource[RawDiskItem]):
         self._slots = IntendedSlots(usage)
         self._space = ImageSpace(pending)
         self._directories = Directories()
+        self._types: Dict[int, Set[str]] = {}
+        """Those of file systems, by the st_dev of their files."""
         self._wanted: Dict[object, str] = {}
         """The paths of all planned images, by the file or its path."""
         self._deleted: Set[File] = set()
@@ -129,7 +132,7 @@ class RawImages(Resource[RawDiskItem]):
             self._former_names.refuse_new(image.file)
             self._slots.refuse(item.slots, image.path)
         existing = nearest(image.directory)
-        image_path.check_place(image, existing, item.volatile)
+        image_path.check_place(image, existing, self._types_at(existing), item.volatile)
         with explained(f"cannot create {image.path}"):
             directories = self._directories.plan(image.directory, item.parents)
         check_writable(existing, f"create {image.path}")
@@ -152,6 +155,13 @@ class RawImages(Resource[RawDiskItem]):
             warnings=[*filling.warnings, *of_copy, *_warnings_of_size(item, image, filling.size)],
             file=image.file,
         )
+
+    def _types_at(self, directory: str) -> Set[str]:
+        """The types of the file system of a directory, which are read once for each."""
+        device = os.stat(directory).st_dev
+        if device not in self._types:
+            self._types[device] = mounted_types(device)
+        return self._types[device]
 
     def _refuse_deleted(self, image: ImagePath) -> None:
         """Raise ImageError if a loop device still has a deleted image of this path: its link would

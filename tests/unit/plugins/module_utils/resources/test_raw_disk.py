@@ -28,6 +28,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image import file_act
 from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
+from ansible_collections.xen.blockdev.plugins.module_utils.resources import raw_disk
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
     RawDiskItem,
@@ -214,7 +215,7 @@ def test_no_image_where_the_kernel_makes_things(tmp_path: Path, path: str) -> No
 
 
 def test_an_image_below_run_is_gone_at_every_boot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(image_path, "mounted_types", lambda _device: {"overlay"})
+    monkeypatch.setattr(raw_disk, "mounted_types", lambda _device: {"overlay"})
     path = "/run/xen-blockdev-test/a.raw"
     assert "it is below /run, so the image would be lost" in refused(path, size=MIB, parents=True)
     assert planned(path, size=MIB, parents=True, volatile=True).actions
