@@ -9,5 +9,5 @@ import os
 EXHAUSTIVE = bool(os.environ.get("XEN_BLOCKDEV_EXHAUSTIVE"))
 """Set by C(make test-all), or C(EXHAUSTIVE=1) of a target."""
 
-STRIDE = 1 if EXHAUSTIVE else 3
+STRIDE = 1 if EXHAUSTIVE else 5
 """Of so many points that a test goes through, one is tried."""

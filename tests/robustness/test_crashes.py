@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Operations are killed, and a step of them fails, where they touch the system.
 
-At every such point where tests are exhaustive, otherwise at one of three.
+At every such point where tests are exhaustive, otherwise at one of five.
 """
 
 from __future__ import annotations

@@ -85,7 +85,7 @@ def test_grub_guest_sees_exactly_its_disks(xen):
         )
         head = xen.shell("head --bytes=%s %s | sha256sum", HASHED_SECTORS * 512, path)
         assert said == [head.split()[0]]
-    # It waits for keys by asking for them all the time, and nobody asks it for an answer after this.
+    # It waits for keys by asking for them all the time, and needs to answer no more.
     xen.shell("xl sched-credit2 --domain=grub --cap=1")
 
 
