@@ -339,7 +339,8 @@ class Lvm:
                 raise LvmError("Invalid stripes.", 3)
             extents = -(-int(options.extents) // stripes) * stripes
             volume.update(stripes=stripes, size=extents * group["extent_size"])
-            volume["segments"] = self.allocated(group, extents, stripes)
+            ranges = options.names[1:]
+            volume["segments"] = self.allocated(group, extents, stripes, ranges)
         group["volumes"][name] = volume
         self.activate(group, volume)
         if options.zero == "y":

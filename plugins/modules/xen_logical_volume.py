@@ -90,8 +90,9 @@ options:
     description:
       - V(present) creates the volume, or changes the size of an existing one to O(size). V(absent)
         removes it.
-      - A volume is not removed if LVM would remove snapshots with it, or if it is a pool, a part of
-        another volume, or made of others, such as a cached one.
+      - A volume is not removed if LVM would remove snapshots with it that the same call does not
+        remove, or if it is a pool, a part of another volume, or made of others, such as a cached
+        one.
     type: str
     choices: [present, absent]
     default: present
@@ -214,7 +215,8 @@ requirements:
   - For thin volumes, C(thin_check) (package C(thin-provisioning-tools) on Debian).
 notes:
   - Until a new volume is complete, it is called C(xen.blockdev.new.<volume>). The extents by which a
-    volume is about to grow are called C(xen.blockdev.room.<volume>) while they are wiped.
+    volume is about to grow are called C(xen.blockdev.room.<volume>) while they are wiped. So are
+    those of four or more new volumes without content, which are wiped together.
   - In a group that several hosts share, what an interrupted run has left is only named in a warning,
     since another host may be at work on it.
 seealso:

@@ -182,6 +182,39 @@ def test_each_call_of_lvm_fails(fake: FakeLvm, operation: Operation) -> None:
         harness.count("points failed at")
 
 
+@pytest.mark.parametrize("act", ["kill", "fail"])
+def test_many_new_volumes_while_lvm_goes_wrong(fake: FakeLvm, act: str) -> None:
+    """They are wiped together. What has its name is whole, and the next run does the rest."""
+    volumes = [{**A, "volume": f"v{number}", "size": EXTENT} for number in range(5)]
+    begin(fake, OPERATIONS["create"])
+    fake.behave()
+    assert harness.call("xen_logical_volume", volumes=volumes).changed
+    calls = len(fake.calls)
+    assert calls == len(volumes) + 5, "they are made one by one"
+    points = [(at, after) for at in range(1, calls + 1) for after in (False, True)]
+    for at, after in points[::STRIDE]:
+        begin(fake, OPERATIONS["create"])
+        fake.behave(at=at, act=act, after=after)
+        outcome = harness.call("xen_logical_volume", volumes=volumes)
+        assert outcome.killed if act == "kill" else outcome.result, f"{at}, {after}: {outcome.said}"
+        assert_only_zeros(fake, volumes)
+        fake.behave()
+        outcome = harness.call("xen_logical_volume", volumes=volumes)
+        assert outcome.result, outcome.said
+        assert not outcome.failed, outcome.message
+        assert set(fake.volumes()) == {"other", *(one["volume"] for one in volumes)}
+        assert_only_zeros(fake, volumes)
+        assert not harness.call("xen_logical_volume", volumes=volumes).changed
+        harness.count(f"points {'killed' if act == 'kill' else 'failed'} at")
+
+
+def assert_only_zeros(fake: FakeLvm, volumes: List[Dict[str, Any]]) -> None:
+    """Those of the volumes that are there have nothing of others."""
+    there = fake.volumes()
+    for name in (one["volume"] for one in volumes if one["volume"] in there):
+        assert fake.device(name).read_bytes() == bytes(EXTENT), name
+
+
 def test_killed_while_it_wipes_and_fills(fake: FakeLvm, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(DATA)
     options = {"source": str(tmp_path / "source"), "size": 2 * EXTENT}
@@ -231,7 +264,8 @@ def test_two_runs_at_once(fake: FakeLvm) -> None:
     outcomes = at_once({"volumes": volumes}, {"volumes": volumes[::-1]})
     assert [outcome.failed for outcome in outcomes] == [False, False], outcomes
     assert sorted(outcome.changed for outcome in outcomes) == [False, True]
-    assert fake.commands.count("lvcreate") == 4
+    # One more for the extents that are wiped together.
+    assert fake.commands.count("lvcreate") == 5
     for number in range(4):
         assert fake.device(f"v{number}").read_bytes() == bytes(EXTENT)
 

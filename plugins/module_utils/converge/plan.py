@@ -152,7 +152,7 @@ class Resource(Generic[Item]):
         raise NotImplementedError
 
     def expect(self, items: Sequence[Item]) -> None:
-        """Look at all items, before the first of them is planned."""
+        """Look at all items, before they are ranked and the first of them is planned."""
 
     def warnings(self) -> List[str]:
         """What the user should know about things that are no item, once all items are planned."""

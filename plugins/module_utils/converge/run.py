@@ -372,9 +372,9 @@ def _plan(
             run.item = interface.read(run.options)
         except BlockdevError as error:
             run.error = str(error)
-    readable = _in_order([run for run in runs if run.error is None], resource)
+    readable = [run for run in runs if run.error is None]
     resource.expect([_item(run) for run in readable])
-    for run in readable:
+    for run in _in_order(readable, resource):
         try:
             plan = resource.plan(_item(run))
             attributes = file_attributes.plan(module, run.options, plan.file)

@@ -35,6 +35,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.intended_sl
     IntendedSlots,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_volume_actions import (
+    EmptyVolumes,
     NewVolume,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_volume_item import (
@@ -92,11 +93,14 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
         self._slots = IntendedSlots(usage)
         self._space = FreeExtents()
         self._pools = PoolSpace()
+        self._empty = EmptyVolumes()
         self._report = LvmReport({}, "")
         self._after = LvmReport({}, "")
         """The same once the actions have run."""
         self._planned: Set[Tuple[str, str]] = set()
         """Group and name of all planned volumes."""
+        self._removed: Set[Tuple[str, str]] = set()
+        """Group and name of those that a plan removes."""
         self._swept: Set[str] = set()
         """The groups whose leftovers a plan removes."""
 
@@ -107,8 +111,15 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             self._report = volume_lvm.read(names)
 
     def rank(self, item: LogicalVolumeItem) -> int:
-        """See Resource.rank."""
-        return int(item.present)
+        """See Resource.rank. A snapshot is removed before its origin, which could not be otherwise.
+        New volumes that are wiped together come last, one after the other, see EmptyVolumes."""
+        group = self._report.groups.get(item.group)
+        volume = group.volumes.get(item.name) if group else None
+        if not item.present:
+            return 0 if volume and volume.origin else 1
+        if volume:
+            return 2
+        return 4 if item.takes_any_wiped_extents else 3
 
     def plan(self, item: LogicalVolumeItem) -> Plan:
         """See Resource.plan."""
@@ -191,6 +202,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             self._slots.refuse(item.slots, item.path)
             _refuse_place(item.path)
             self._refuse_taken(group, volume_names.new_name(item.name))
+            self._refuse_taken(group, volume_names.room_name(item.name))
             pool = _pool_of(item, group)
         stripes = item.stripes or 1
         room, rounded = partial(_room, group, pool), partial(group.rounded, stripes=stripes)
@@ -212,11 +224,15 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             wipe=item.wipe and pool is None,
             fill=None if filling.is_empty else filling.fill,
         )
+        create = volume_actions.create
+        if item.takes_any_wiped_extents:
+            self._empty.expect(volume)
+            create = self._empty.create
         return Plan(
             before=_no_volume(item),
             after=_entry(item, filling.size, item.thin_pool, tags),
             read_back=partial(self._read_volume, item, filling.size),
-            actions=[Action(filling.sentence, partial(volume_actions.create, volume))],
+            actions=[Action(filling.sentence, partial(create, volume))],
             warnings=[*filling.warnings, *self._warnings_of_copy(filling)],
         )
 
@@ -268,7 +284,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
     def _growth(self, item: LogicalVolumeItem, group: Group, volume: Volume, size: int) -> Action:
         sentence = f"grow {_resizing(volume, size)}"
         with explained(f"cannot {sentence}"):
-            _refuse_resizing(group, volume)
+            self._refuse_resizing(group, volume)
             if volume.is_thin:
                 if item.wipe:
                     _require_zeroing(group, volume.pool)
@@ -293,7 +309,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
                 "true to allow it, or omit size"
             )
         with explained(f"cannot {sentence}"):
-            _refuse_resizing(group, volume)
+            self._refuse_resizing(group, volume)
             if not (volume.is_thick or volume.is_thin):
                 raise VolumeError(f"it is {volume.words}; shrink it by hand (lvreduce)")
         self._users.refuse_shrinking(volume)
@@ -311,8 +327,9 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             return Plan(_no_volume(item), _no_volume(item), partial(_no_volume, item))
         sentence = f"remove {volume.path}"
         with explained(f"cannot {sentence}"):
-            _refuse_removal(group, volume)
+            self._refuse_removal(group, volume)
         self._users.refuse_removal(item, volume)
+        self._removed.add((group.name, volume.name))
         self._space.release(group, volume)
         self._pools.release(group, volume)
         return Plan(
@@ -321,6 +338,41 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             read_back=partial(self._read_removed, item),
             actions=[Action(sentence, partial(volume_actions.remove, volume))],
         )
+
+    # ---- snapshots ----
+
+    def _snapshots_of(self, group: Group, volume: Volume) -> List[str]:
+        """Those that LVM would remove together with it, and that no plan removes before."""
+        return [name for name in group.lost_with(volume) if (group.name, name) not in self._removed]
+
+    def _refuse_resizing(self, group: Group, volume: Volume) -> None:
+        if volume.occupation:
+            raise VolumeError(f"{volume.occupation}; wait until that has ended (`lvs`)")
+        if volume.is_thick_snapshot:
+            raise VolumeError(
+                f"it is a snapshot of {volume.origin}, and as large as that; omit size (lvextend "
+                "gives a snapshot more room for what changes)"
+            )
+        snapshots = self._snapshots_of(group, volume)
+        if snapshots:
+            raise VolumeError(
+                f"it has snapshots ({', '.join(snapshots)}), and LVM cannot resize it while it is "
+                "active; remove them first (lvremove)"
+            )
+
+    def _refuse_removal(self, group: Group, volume: Volume) -> None:
+        if not volume.is_disk:
+            raise VolumeError(f"it {_no_disk(volume)}; remove it by hand (lvremove)")
+        if volume.occupation:
+            raise VolumeError(f"{volume.occupation}; wait until that has ended (`lvs`)")
+        snapshots = self._snapshots_of(group, volume)
+        if snapshots:
+            raise VolumeError(
+                f"LVM would remove its snapshots with it ({', '.join(snapshots)}); remove them "
+                "first, or in the same call"
+            )
+        if not (volume.is_thick or volume.is_thin or volume.is_thick_snapshot or volume.is_raid):
+            raise VolumeError(f"it is {volume.words}; remove it by hand (lvremove)")
 
     # ---- what is there afterwards ----
 
@@ -436,36 +488,6 @@ def _no_disk(volume: Volume) -> str:
     if volume.is_pool:
         return "is a thin pool, not a disk"
     return "is a part of another volume, or has others in it"
-
-
-def _refuse_resizing(group: Group, volume: Volume) -> None:
-    if volume.occupation:
-        raise VolumeError(f"{volume.occupation}; wait until that has ended (`lvs`)")
-    if volume.is_thick_snapshot:
-        raise VolumeError(
-            f"it is a snapshot of {volume.origin}, and as large as that; omit size (lvextend gives "
-            "a snapshot more room for what changes)"
-        )
-    snapshots = group.lost_with(volume)
-    if snapshots:
-        raise VolumeError(
-            f"it has snapshots ({', '.join(snapshots)}), and LVM cannot resize it while it is "
-            "active; remove them first (lvremove)"
-        )
-
-
-def _refuse_removal(group: Group, volume: Volume) -> None:
-    if not volume.is_disk:
-        raise VolumeError(f"it {_no_disk(volume)}; remove it by hand (lvremove)")
-    if volume.occupation:
-        raise VolumeError(f"{volume.occupation}; wait until that has ended (`lvs`)")
-    snapshots = group.lost_with(volume)
-    if snapshots:
-        raise VolumeError(
-            f"LVM would remove its snapshots with it ({', '.join(snapshots)}); remove them first"
-        )
-    if not (volume.is_thick or volume.is_thin or volume.is_thick_snapshot or volume.is_raid):
-        raise VolumeError(f"it is {volume.words}; remove it by hand (lvremove)")
 
 
 def _warnings_of_stripes(item: LogicalVolumeItem, volume: Volume) -> List[str]:

@@ -3,7 +3,8 @@
 """Creating, growing, shrinking and removing logical volumes, each completely or not at all.
 
 A volume gets its name last, once it holds nothing of its extents' former owners and all of its
-content. Until then it has a name that the next run takes it away by.
+content. Until then it, or the room that its extents are wiped in, has a name that the next run
+takes it away by.
 
 ``--yes`` answers LVM's questions. They are whether what these commands destroy may be lost, which
 the plan has found out in more ways than LVM has, and whether signatures in new extents may be
@@ -15,13 +16,14 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Callable, Iterator, List, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, VolumeError
 from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDevice, NewDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import device as volume_device
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import lvm as volume_lvm
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import names as volume_names
+from ansible_collections.xen.blockdev.plugins.module_utils.volume.extents import dealt
 from ansible_collections.xen.blockdev.plugins.module_utils.volume.report import Group, Volume
 
 
@@ -71,7 +73,8 @@ def create(new: NewVolume) -> None:
         volume_lvm.run_change("lvrename", group, temporary, new.name)
 
 
-def _make(new: NewVolume, name: str) -> None:
+def _make(new: NewVolume, name: str, ranges: Sequence[str] = ()) -> None:
+    """Run lvcreate. ``ranges``: the extents that it may take; without them LVM chooses."""
     tags = [argument for tag in new.tags for argument in ("--addtag", tag)]
     allocation: Sequence[str]
     if new.pool is not None:
@@ -79,7 +82,8 @@ def _make(new: NewVolume, name: str) -> None:
         allocation = ["--type", "thin", "--virtualsize", f"{new.size}b", "--thinpool", new.pool]
     else:
         allocation = [*_extents(new.group, new.size, new.stripes), *_QUIET]
-    volume_lvm.run_change("lvcreate", "--yes", *allocation, *tags, "--name", name, new.group.name)
+    where = ["--name", name, new.group.name, *ranges]
+    volume_lvm.run_change("lvcreate", "--yes", *allocation, *tags, *where)
 
 
 _QUIET = ("--zero", "y", "--wipesignatures", "y")
@@ -90,6 +94,63 @@ another guest had there could be taken for an array or a physical volume, and be
 def _extents(group: Group, size: int, stripes: int) -> List[str]:
     kind = ["--type", "striped", "--stripes", str(stripes)] if stripes > 1 else ["--type", "linear"]
     return [*kind, "--extents", str(size // group.extent_size)]
+
+
+AT_ONCE = 64
+"""So many new volumes get extents that are wiped together. What _wiped leaves to chance lasts until
+the last of them is made."""
+
+WORTH_IT = 4
+"""From so many on, that needs fewer programs: one for each volume in place of two, and three and a
+report for all of them."""
+
+
+class EmptyVolumes:
+    """The new volumes of one call that are linear, wiped, and get no content.
+
+    Their extents are wiped together and given to the volumes, which are complete at once then and
+    need no other name first.
+    """
+
+    def __init__(self) -> None:
+        self._expected: List[NewVolume] = []
+        self._given: Dict[str, Tuple[str, ...]] = {}
+        """Wiped extents, by the path of the volume that will have them."""
+        self._is_refused = False
+        """Whether extents could not be wiped for several volumes."""
+
+    def expect(self, new: NewVolume) -> None:
+        """A volume will be made, after those that are expected already."""
+        self._expected.append(new)
+
+    def create(self, new: NewVolume) -> None:
+        """Make one of them. Raises BlockdevError and OSError, and leaves nothing then."""
+        if new.path not in self._given and not self._is_refused:
+            self._wipe_from(new)
+        ranges = self._given.pop(new.path, ())
+        if ranges:
+            with suppress(VolumeError):
+                _make(new, new.name, ranges)
+                return
+            # Another program has got some of them, and LVM takes no others in their place. What
+            # comes now may take those of the other volumes.
+            self._given.clear()
+        create(new)
+
+    def _wipe_from(self, first: NewVolume) -> None:
+        """Wipe extents for a volume and those that come after it."""
+        group = first.group
+        after = self._expected[self._expected.index(first) :]
+        volumes = [one for one in after if one.group.name == group.name][:AT_ONCE]
+        if len(volumes) < WORTH_IT:
+            return
+        counts = [one.size // group.extent_size for one in volumes]
+        try:
+            ranges = _wiped(group, first.name, sum(one.size for one in volumes), stripes=1)
+            self._given.update(zip([one.path for one in volumes], dealt(ranges, counts)))
+        except (BlockdevError, OSError, ValueError):
+            # Each is made on its own, which may work, or tells what is in the way.
+            self._is_refused = True
 
 
 def extend(group: Group, volume: Volume, size: int, wipe: bool) -> None:
@@ -103,7 +164,8 @@ def extend(group: Group, volume: Volume, size: int, wipe: bool) -> None:
     if volume.is_thin:
         _lvextend(volume, "--size", f"{size}b")
     elif wipe:
-        _lvextend(volume, "--extents", f"+{extents}", *_wiped(group, volume, size - volume.size))
+        ranges = _wiped(group, volume.name, size - volume.size, volume.stripes)
+        _lvextend(volume, "--extents", f"+{extents}", *ranges)
     else:
         _lvextend(volume, "--extents", f"+{extents}")
 
@@ -113,14 +175,15 @@ def _lvextend(volume: Volume, *arguments: str) -> None:
     volume_lvm.run_change("lvextend", option, size, f"{volume.group}/{volume.name}", *ranges)
 
 
-def _wiped(group: Group, volume: Volume, size: int) -> Tuple[str, ...]:
-    """Free extents that read as zeros, as lvextend takes them.
+def _wiped(group: Group, name: str, size: int, stripes: int) -> Tuple[str, ...]:
+    """Free extents that read as zeros, as lvcreate and lvextend take them. ``name``: of the volume
+    that gets them, or the first one.
 
-    Between their release and lvextend another program could get them, write to them and release
+    Between their release and that command another program could get them, write to them and release
     them again; nothing but that is left to chance.
     """
-    room = volume_names.room_name(volume.name)
-    _make(NewVolume(group, room, size, None, volume.stripes, (volume_names.TAG,), True), room)
+    room = volume_names.room_name(name)
+    _make(NewVolume(group, room, size, None, stripes, (volume_names.TAG,), True), room)
     with _removed_on_error(group.name, room):
         with volume_device.opened_volume(group.name, room) as descriptor:
             volume_device.wipe(descriptor)

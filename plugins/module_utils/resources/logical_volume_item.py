@@ -101,6 +101,12 @@ class LogicalVolumeItem:
         return self.content.source is not None or self.content.file_system.kind is not None
 
     @property
+    def takes_any_wiped_extents(self) -> bool:
+        """Whether a new volume is nothing but zeros, wherever they are."""
+        is_linear = self.thin_pool is None and self.stripes in (None, 1)
+        return is_linear and self.wipe and not self.has_content
+
+    @property
     def kind(self) -> str:
         """What kind of volume is made, for a sentence."""
         if self.thin_pool is not None:

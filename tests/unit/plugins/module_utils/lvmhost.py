@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import Outcome, run_items
@@ -67,12 +67,18 @@ class LvmHost:
             monkeypatch.setattr(module, "Usage", KnownUsage)
 
     def run(
-        self, *volumes: Dict[str, Any], check: bool = False, pending: Any = None, **common: Any
+        self,
+        *volumes: Dict[str, Any],
+        check: bool = False,
+        pending: Any = None,
+        fault: Optional[Dict[str, Any]] = None,
+        **common: Any,
     ) -> Outcome:
-        """What the module does with the volumes, each in vg0 unless it says otherwise."""
+        """What the module does with the volumes, each in vg0 unless it says otherwise. ``fault``:
+        see FakeLvm.behave."""
         items = [{"volume_group": "vg0", **volume} for volume in volumes]
         params = INTERFACE.checked_params({"volumes": items, "pending": pending, **common})
-        self.fake.behave()
+        self.fake.behave(**(fault or {}))
         return run_items(None, INTERFACE, open_volumes, params, check)  # type: ignore[arg-type]
 
     def done(self, *volumes: Dict[str, Any], **options: Any) -> Sequence[Dict[str, Any]]:

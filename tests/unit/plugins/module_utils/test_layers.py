@@ -113,6 +113,7 @@ PURE = {
     "sharing/promises",
     "survey/model",
     "survey/record",
+    "volume/extents",
     "volume/names",
     "volume/report",
 }

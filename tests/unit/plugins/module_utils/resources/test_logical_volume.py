@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
+    logical_volume_actions,
     logical_volume_users,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_volume import (
@@ -103,11 +104,92 @@ def test_stripes(host: LvmHost) -> None:
     assert len(disks) == 2
 
 
-def test_many_volumes_are_three_programs_each_and_two_reports(host: LvmHost) -> None:
+ROOM = ["lvcreate", "fullreport", "lvremove"]
+"""How extents are wiped for several volumes."""
+
+
+def many(number: int, extents: int = 1) -> List[Dict[str, Any]]:
+    return [{"volume": f"v{one}", "size": extents * EXTENT} for one in range(number)]
+
+
+def test_many_empty_volumes_are_one_program_each(host: LvmHost) -> None:
+    """They are wiped together, and those of another group on their own."""
+    host.fake.volume("hole", 3)
+    host.fake.volume("behind", 2)
     host.fake.group("vg1", pattern=SECRET)
-    volumes = [{"volume": f"v{number}", "size": EXTENT} for number in range(8)]
-    host.done(*volumes, {"volume": "v0", "volume_group": "vg1", "size": EXTENT})
-    assert commands(host) == ["fullreport", *["lvcreate", "lvrename"] * 9, "fullreport"]
+    with host.fake.changed() as state:
+        del state["groups"]["vg0"]["volumes"]["hole"]
+    host.done(*many(8, 2), {"volume": "v0", "volume_group": "vg1", "size": EXTENT})
+    assert commands(host) == [
+        *("fullreport", *ROOM, *["lvcreate"] * 8),
+        *("lvcreate", "lvrename", "fullreport"),
+    ]
+    for number in range(8):
+        assert content(host, f"v{number}") == bytes(2 * EXTENT)
+    assert host.fake.device("v0", "vg1").read_bytes() == bytes(EXTENT)
+    # Nothing else was wiped.
+    assert content(host, "behind") == SECRET * (2 * EXTENT // len(SECRET))
+
+
+def test_few_empty_volumes_are_each_on_their_own(host: LvmHost) -> None:
+    host.done(*many(3))
+    assert commands(host) == ["fullreport", *["lvcreate", "lvrename"] * 3, "fullreport"]
+
+
+def test_not_all_volumes_of_a_call_are_wiped_together(
+    host: LvmHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logical_volume_actions, "AT_ONCE", 5)
+    host.done(*many(11))
+    rooms = [*ROOM, *["lvcreate"] * 5]
+    assert commands(host) == ["fullreport", *rooms, *rooms, "lvcreate", "lvrename", "fullreport"]
+    assert [content(host, f"v{number}") for number in range(11)] == [bytes(EXTENT)] * 11
+
+
+def test_volumes_with_content_or_stripes_are_not_wiped_together(
+    host: LvmHost, tmp_path: Path
+) -> None:
+    (tmp_path / "s.raw").write_bytes(b"base" * 1024)
+    host.done(
+        *many(2),
+        {"volume": "copy", "source": str(tmp_path / "s.raw")},
+        {"volume": "wide", "size": 2 * EXTENT, "stripes": 2},
+        {"volume": "as-it-is", "size": EXTENT, "wipe": False},
+        *({**one, "volume": f"more-{one['volume']}"} for one in many(2)),
+    )
+    assert commands(host).count("lvrename") == 2
+    assert content(host, "copy") == b"base" * 1024 + bytes(EXTENT - 4096)
+    for name in ("v0", "v1", "more-v0", "more-v1"):
+        assert content(host, name) == bytes(EXTENT)
+
+
+def test_many_volumes_where_lvm_gives_no_room_for_all(host: LvmHost) -> None:
+    """Each is made on its own then."""
+    outcome = host.run(*many(6), fault={"at": 2, "act": "fail"})
+    assert (outcome.error, outcome.changed) == (None, True)
+    assert host.fake.changes == ["lvcreate", *["lvcreate", "lvrename"] * 6]
+    assert [content(host, f"v{number}") for number in range(6)] == [bytes(EXTENT)] * 6
+
+
+def test_another_program_takes_an_extent_that_was_wiped(
+    host: LvmHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No volume gets others than the wiped ones; the one that lacks some is made on its own."""
+    remove = logical_volume_actions.remove
+
+    def removed(volume: Volume) -> None:
+        remove(volume)
+        if volume.name.endswith(".v0"):
+            host.fake.volume("intruder", 1)
+
+    monkeypatch.setattr(logical_volume_actions, "remove", removed)
+    outcome = host.run(*many(6))
+    assert (outcome.error, outcome.changed) == (None, True)
+    assert host.fake.changes == [
+        *("lvcreate", "lvremove", "lvcreate", "lvcreate", "lvrename"),
+        *("lvcreate", "lvremove", *["lvcreate"] * 5),
+    ]
+    assert [content(host, f"v{number}") for number in range(6)] == [bytes(EXTENT)] * 6
 
 
 def test_no_volumes_need_no_lvm(host: LvmHost) -> None:
@@ -455,7 +537,10 @@ def test_shrinking_makes_room_for_what_comes_after_it(host: LvmHost) -> None:
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("plain", "LVM would remove its snapshots with it (snap); remove them first"),
+        (
+            "plain",
+            "LVM would remove its snapshots with it (snap); remove them first, or in the same call",
+        ),
         ("pool0", "it is a thin pool, not a disk; remove it by hand (lvremove)"),
         ("cached", "it is cache; remove it by hand (lvremove)"),
         ("moving", "its extents are being moved (pvmove); wait until that has ended (`lvs`)"),
@@ -469,6 +554,37 @@ def test_volumes_that_are_not_removed(host: LvmHost, name: str, words: str) -> N
     host.fake.volume("moving", 4, occupied="pvmove")
     path = f"/dev/vg0/{name}"
     assert host.refused({"volume": name, "state": "absent"}) == f"cannot remove {path}: {words}"
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_snapshots_are_removed_before_their_origin(host: LvmHost, order: int) -> None:
+    host.fake.volume("plain", 4)
+    for name in ("one", "two"):
+        host.fake.volume(name, 1, kind="snapshot", origin="plain")
+    absent = [{"volume": name, "state": "absent"} for name in ("plain", "one", "two")]
+    words = host.refused(*absent[:2])
+    assert "LVM would remove its snapshots with it (two)" in words
+    host.done(*absent[::order])
+    assert commands(host) == ["fullreport", *["lvremove"] * 3, "fullreport"]
+    assert host.fake.volumes() == {}
+
+
+def test_an_origin_grows_once_its_snapshot_is_removed(host: LvmHost) -> None:
+    host.fake.volume("plain", 4)
+    host.fake.volume("snap", 1, kind="snapshot", origin="plain")
+    host.done({"volume": "plain", "size": 8 * EXTENT}, {"volume": "snap", "state": "absent"})
+    assert set(host.fake.volumes()) == {"plain"}
+
+
+def test_an_origin_stays_with_a_snapshot_that_cannot_be_removed(host: LvmHost) -> None:
+    host.fake.volume("plain", 4)
+    host.fake.volume("snap", 1, kind="snapshot", origin="plain")
+    in_use(host, "snap", VBD)
+    words = host.refused(
+        {"volume": "plain", "state": "absent"}, {"volume": "snap", "state": "absent"}
+    )
+    assert "attached to domain web as xvdb" in words
+    assert "LVM would remove its snapshots with it (snap)" in words
 
 
 def test_a_snapshot_and_a_raid_are_removed(host: LvmHost) -> None:
