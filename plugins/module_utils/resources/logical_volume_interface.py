@@ -8,7 +8,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import I
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_volume_item import (
     LogicalVolumeItem,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.new_disk_options import (
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.new_disk_interface import (
     NEW_DISK_OPTIONS,
 )
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.run import Interface
-from ansible_collections.xen.blockdev.plugins.module_utils.resources.new_disk_options import (
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.new_disk_interface import (
     NEW_DISK_OPTIONS,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
