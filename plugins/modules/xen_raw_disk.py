@@ -161,11 +161,12 @@ options:
         topmost directory belongs to root. They need C(mke2fs) on the managed host (package
         C(e2fsprogs)).
       - V(vfat) is FAT16, which needs at least 16 MiB with sectors of 4096 bytes and 2076 KiB with
-        sectors of 512. From about 2 GiB on, or with more than 65524 clusters in use, it is FAT32,
+        sectors of 512. From about 2 GiB on, or with more than 65518 clusters in use, it is FAT32,
         with a warning because MirageOS cannot read that. It has no owners and modes; all times are
         those of its creation. Symbolic links are rejected, and so are names that FAT does not allow,
         or that differ only by case. Every name is kept as it is, also for MirageOS, which compares
-        names exactly. It needs C(mkfs.vfat) (package C(dosfstools)).
+        names exactly. With sectors of 4096 bytes, a warning names those that MirageOS does not find.
+        It needs C(mkfs.vfat) (package C(dosfstools)).
       - V(xfs) is always empty, since it cannot be filled without being mounted. It needs at least
         300 MiB, of which about 65 MiB are allocated at once, even in a sparse image, and
         C(mkfs.xfs) (package C(xfsprogs)).
@@ -184,7 +185,7 @@ options:
       - The label of a new file system, at most 16 bytes for V(ext2), V(ext3) and V(ext4), 12 for V(xfs),
         and 15 for V(swap). For V(iso9660), at most 32 ASCII characters. For V(vfat), at most 11 ASCII
         characters without any of C("*+,./:;<=>?[\]|); lower case is kept, although some systems do not
-        expect it.
+        expect it, and MirageOS cannot list the topmost directory then.
       - The label of a file system that exists is not changed; if it is another one, a warning says so.
     type: str
   fat_sector_size:

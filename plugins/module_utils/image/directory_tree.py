@@ -153,7 +153,9 @@ class DirectoryTree:
 
     def refuse(self, problems: Mapping[str, Iterable[str]]) -> None:
         """Raise ImageError if there are problems: by problem, the names that have it."""
-        clauses = [f"{problem}: {_listed(names)}" for problem, names in problems.items() if names]
+        clauses = [
+            f"{problem}: {listed_names(names)}" for problem, names in problems.items() if names
+        ]
         if clauses:
             raise ImageError(f"{self.path} cannot be copied into an image: {'; '.join(clauses)}")
 
@@ -284,10 +286,11 @@ def _problems_of_any_image(directory: DirectoryTree) -> Dict[str, List[str]]:
     return problems
 
 
-def _listed(names: Iterable[str]) -> str:
-    listed = [_printable(name) for name in names]
-    more = len(listed) - NAMES_IN_ERROR
-    words = ", ".join(listed[:NAMES_IN_ERROR])
+def listed_names(names: Iterable[str]) -> str:
+    """The first of the names, for a sentence, and how many more there are."""
+    found = [_printable(name) for name in names]
+    more = len(found) - NAMES_IN_ERROR
+    words = ", ".join(found[:NAMES_IN_ERROR])
     return f"{words} (and {more} more)" if more > 0 else words
 
 

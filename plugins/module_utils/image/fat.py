@@ -4,8 +4,9 @@
 
 The number of clusters decides between FAT12, FAT16 and FAT32. To Linux and others, fewer than 4085
 are FAT12; MirageOS's ocaml-fat (fat_boot_sector.ml) does not know FAT12 and needs at least 4087 for
-FAT16. Here a file system has at least 4087 clusters, so that all agree on FAT16; it is FAT32 only
-if FAT16 cannot have enough clusters.
+FAT16. It takes numbers from 65520 on for bad clusters (fat_entry.ml), so the last of 65518 clusters
+is the last that it can read. Here a file system has 4087 to 65518 clusters, so that all agree on
+FAT16; it is FAT32 only if FAT16 cannot have enough clusters.
 
 The content lies in the order of the directory's entries, each file and directory in one piece.
 """
@@ -26,6 +27,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree 
     DirectoryTree,
     OpenDirectory,
     TreeEntry,
+    listed_names,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.fat_format import (
     DEVICE_NAMES,
@@ -56,7 +58,7 @@ FAT_LABEL = re.compile(r'(?! )[^\x00-\x1f"*+,./:;<=>?\[\\\]|\x7f-\U0010ffff]{1,1
 NO_LABEL = "NO NAME"
 """What a file system without a label has in its place."""
 
-FAT16_CLUSTERS = (4087, 65524)
+FAT16_CLUSTERS = (4087, 65518)
 FAT32_CLUSTERS = (65525, 268435444)
 
 MAX_CLUSTER = 32768
@@ -163,9 +165,26 @@ class Fat(FileSystem):
 
     def warnings(self, size: int) -> List[str]:
         """See FileSystem.warnings."""
-        if self._geometry(size).bits == 16:
-            return []
-        return [f"the {self.words} is so large that it is FAT32, which MirageOS cannot read"]
+        if self._geometry(size).bits == 32:
+            return [f"the {self.words} is so large that it is FAT32, which MirageOS cannot read"]
+        return self._not_found_by_mirage() if self._sector == MIRAGE_BLOCK else []
+
+    def _not_found_by_mirage(self) -> List[str]:
+        """What is lost on a unikernel, which is what sectors of this size are for."""
+        warnings = []
+        entries = self.directory.entries if self.directory else ()
+        lost = [one.path for one in entries if not fat_format.is_found_by_mirage(one.name)]
+        if lost:
+            warnings.append(
+                f"MirageOS will neither find {listed_names(lost)} in the {self.words} nor list the "
+                "directories that have these names; give them ASCII names with a lower-case letter"
+            )
+        if self.label and self.label != self.label.upper():
+            warnings.append(
+                f"MirageOS will not list the topmost directory of the {self.words}, because the "
+                "label has lower-case letters; write it in capital letters"
+            )
+        return warnings
 
     def _geometry(self, size: int) -> Geometry:
         """The one with the smallest clusters that has room. Raises ImageError if none has."""

@@ -3,9 +3,13 @@
 """What FAT file systems have on disk: names, directories, the allocation table, the boot sector.
 
 The layout is that of Microsoft's "FAT32 File System Specification", version 1.03. MirageOS's
-ocaml-fat compares names exactly, and does not know the flags by which Windows NT keeps the lower
-case of a short name without a long one. So here each name that is not a short one as it stands has
-a long entry, and no entry has these flags.
+ocaml-fat (fat_name.ml) compares names exactly, and does not know the flags by which Windows NT
+keeps the lower case of a short name without a long one. So here each name that is not a short one
+as it stands has a long entry, and no entry has these flags.
+
+ocaml-fat also expects a zero after every long name. The specification has none if the name fills
+its last entry. Here an entry that holds only this zero follows then, as ocaml-fat writes it itself.
+Linux, Windows (dirsup.c of its driver) and mtools end a name at the first zero.
 """
 
 from __future__ import annotations
@@ -34,6 +38,7 @@ DEVICE_NAMES = re.compile(r"con|prn|aux|nul|com[0-9]|lpt[0-9]", re.IGNORECASE)
 _CHARACTERS = r"A-Z0-9!#$%&'()\-@^_`{}~"
 _SHORT = re.compile(rf"([{_CHARACTERS}]{{1,8}})(?:\.([{_CHARACTERS}]{{1,3}}))?")
 _NOT_SHORT = re.compile(f"[^{_CHARACTERS}]")
+_SHORT_TO_MIRAGE = re.compile(rf"\.?[{_CHARACTERS} ]{{0,8}}(?:\.[{_CHARACTERS} ]{{0,3}})?")
 
 _ENTRY = struct.Struct("<11sBxxHHHHHHHI")
 _LONG = struct.Struct("<B10sBBB12sH4s")
@@ -90,7 +95,14 @@ def length(name: str) -> int:
 
 def count(name: str) -> int:
     """How many entries of a directory a name takes."""
-    return 1 if is_short(name) else 1 + -(-length(name) // LONG_CHARACTERS)
+    return 1 if is_short(name) else 2 + length(name) // LONG_CHARACTERS
+
+
+def is_found_by_mirage(name: str) -> bool:
+    """Whether ocaml-fat finds the name. It takes each byte of UTF-8 for a character, which is right
+    only for ASCII. It looks for a name of capital letters only among the short ones, even if the
+    name is not short because it has a space or begins with a dot."""
+    return is_short(name) or (name.isascii() and not _SHORT_TO_MIRAGE.fullmatch(name))
 
 
 def short_names(names: Sequence[str]) -> List[bytes]:
@@ -174,10 +186,9 @@ def _entry(short: bytes, attributes: int, cluster: int, size: int, stamp: Stamp)
 
 def _long_entries(name: str, short: bytes) -> Iterator[bytes]:
     """The end of the name comes first; each entry has the number of its part."""
-    encoded, step = _encoded(name), 2 * LONG_CHARACTERS
+    encoded, step = _encoded(name) + b"\0\0", 2 * LONG_CHARACTERS
     parts = [encoded[at : at + step] for at in range(0, len(encoded), step)]
-    if len(parts[-1]) < step:
-        parts[-1] = (parts[-1] + b"\0\0").ljust(step, b"\xff")
+    parts[-1] = parts[-1].ljust(step, b"\xff")
     check = checksum(short)
     for number in range(len(parts), 0, -1):
         last = 0x40 if number == len(parts) else 0

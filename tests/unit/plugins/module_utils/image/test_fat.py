@@ -180,7 +180,7 @@ class Decoder:
         units = b"".join(part for _number, _check, part in reversed(long))
         name, _end, padding = units.decode("utf-16-le").partition("\0")
         assert not padding.strip("\uffff")
-        assert len(units) - 2 * len(name) < 26
+        assert 0 < len(units) - 2 * len(name) <= 26
         return name
 
 
@@ -279,7 +279,7 @@ def test_content_for_fat32(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sector", SECTORS)
-@pytest.mark.parametrize("clusters", [65520, 65524, 65525, 70000])
+@pytest.mark.parametrize("clusters", [65510, 65518, 65519, 65525, 70000])
 def test_size_near_the_end_of_fat16(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sector: int, clusters: int
 ) -> None:
@@ -288,8 +288,37 @@ def test_size_near_the_end_of_fat16(
     monkeypatch.setattr(Fat, "_clusters", lambda _self, _geometry: clusters)
     geometry = file_system._geometry(file_system.size)
     assert geometry.clusters(file_system.size) >= clusters
-    assert geometry.bits == (16 if clusters <= 65524 else 32) or (clusters, sector) == (65524, 512)
-    assert checked(filled(file_system, tmp_path / "a.raw")) >= clusters
+    assert geometry.bits == (16 if clusters <= 65510 else 32) or clusters == 65518
+    found = checked(filled(file_system, tmp_path / "a.raw"))
+    assert found >= clusters
+    # MirageOS takes the entries from 0xFFF0 on for bad clusters, and 0 and 1 are none.
+    assert geometry.bits == 32 or found <= 0xFFF0 - 2
+
+
+# ---- what MirageOS does not find ----
+
+
+def test_names_that_mirage_does_not_find(tmp_path: Path) -> None:
+    path = directory(tmp_path / "f", {"grüße.txt": b"", "sub/A B": b"", "settings.json": b""})
+    file_system = fat(path)
+    assert file_system.warnings(file_system.size) == [
+        "MirageOS will neither find grüße.txt, sub/A B in the vfat file system from "
+        f"{path} nor list the directories that have these names; give them ASCII names with a "
+        "lower-case letter"
+    ]
+    assert fat(path, 512).warnings(file_system.size) == []
+
+
+@pytest.mark.parametrize(("label", "sector"), [("CIDATA", 4096), ("cidata", 512)])
+def test_label_that_needs_no_warning(label: str, sector: int) -> None:
+    assert fat(None, sector, label).warnings(16 * MIB) == []
+
+
+def test_label_for_which_mirage_does_not_list_the_directory() -> None:
+    assert fat(None, 4096, "Data").warnings(16 * MIB) == [
+        "MirageOS will not list the topmost directory of the vfat file system Data, because the "
+        "label has lower-case letters; write it in capital letters"
+    ]
 
 
 # ---- names ----

@@ -57,8 +57,9 @@ def test_name_that_is_short_as_it_stands(name: str) -> None:
         ("con.txt", "CON~1   TXT", 2),
         ("LPT1.lpt1", "LPT1~1  LPT", 2),
         (". x", "X~1", 2),
-        ("thirteen-char", "THIRTE~1", 2),
+        ("thirteen-char", "THIRTE~1", 3),
         ("fourteen-chars", "FOURTE~1", 3),
+        ("x" * 247, "XXXXXX~1", 21),
         ("x" * 255, "XXXXXX~1", 21),
     ],
 )
@@ -118,12 +119,36 @@ def test_entries_of_a_long_name() -> None:
     assert fat_format.checksum(b"ALONGN~1TEX") == 0xBD
 
 
-def test_name_that_fills_its_last_part_has_no_end() -> None:
+def test_name_that_fills_its_last_part_has_an_end_of_its_own() -> None:
+    """As ocaml-fat writes it; otherwise it would not find the name."""
     data = fat_format.directory_data([Member("thirteen-char", True, 5, 0)], STAMP)
-    assert len(data) == 64
-    assert data[0] == 0x41
-    assert data[28:32] == "ar".encode("utf-16-le")
-    assert data[32 + 11] == 0x10
+    assert len(data) == 96
+    check = bytes([fat_format.checksum(b"THIRTE~1   ")])
+    rest = b"\xff" * 8
+    assert data[:32] == b"\x42\0\0" + rest + b"\x0f\0" + check + b"\xff" * 12 + b"\0\0" + rest[:4]
+    assert data[32] == 1
+    assert data[60:64] == "ar".encode("utf-16-le")
+    assert data[64 + 11] == 0x10
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("A", "HELLO.TXT", "hello.txt", "a b", "A b", ".git", "A+B", "A.B.C", "A..B", "LONG.JSON"),
+        *("NINELETTE", "ABCDEFG HI", ".NINELETTE", "..ABCD", "x" * 13, "X" * 13, "x" * 255),
+    ],
+)
+def test_name_that_mirage_finds(name: str) -> None:
+    """This and the next are what ocaml-fat 0.15.1 has answered."""
+    assert fat_format.is_found_by_mirage(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["A B", "A B.TXT", "A.T T", " A", ".GIT", ".A.B", "..ABC", ". A", "é", "Ä", "x é", "日本"],
+)
+def test_name_that_mirage_does_not_find(name: str) -> None:
+    assert not fat_format.is_found_by_mirage(name)
 
 
 def test_dots() -> None:
