@@ -21,6 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
     FindingCounts,
     FindingPlace,
     HostTotals,
+    VolumeStoreBar,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import (
     SurveyError,
@@ -46,6 +47,7 @@ HOST = AuditedHost(
     domains=(DomainLine("web", "running", 1),),
     disks=(DiskLine("web", "xvda", 51712, findings=("f1",)),),
     file_systems=(FileSystemBar("/srv", "ext4", "/dev/sda1", findings=("f2",)),),
+    volume_stores=(VolumeStoreBar("group", "vg0", "vg0", 2**30, 0, findings=("f3",)),),
 )
 
 
