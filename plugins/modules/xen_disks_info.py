@@ -594,7 +594,9 @@ host:
           returned: success
           contains:
             kind:
-              description: V(mount), V(swap), V(holder) (device-mapper or md) or V(process).
+              description:
+                - V(mount), V(swap), V(holder) (device-mapper or md), V(process), or V(claim), by something that shows nowhere
+                  else but holds the device exclusively, such as btrfs, ZFS or an iSCSI target.
               type: str
               returned: success
             sentence: {description: The use in words., type: str, returned: success}

@@ -328,7 +328,8 @@ class HostUse:
     """Something in dom0, beside the guests' disks and loop devices, that has the data in use."""
 
     kind: str
-    """``mount``, ``swap``, ``holder`` (device-mapper or md) or ``process``."""
+    """``mount``, ``swap``, ``holder`` (device-mapper or md), ``process``, or ``claim``: something
+    that shows nowhere else holds it exclusively."""
     sentence: str
     """The use, for a message: ``mounted on /mnt``."""
     pid: Optional[int] = None

@@ -31,6 +31,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
     disks_info_file_systems,
     disks_info_layers,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     DataIdentity,
     DiskInConfig,
@@ -752,6 +753,19 @@ def test_uses_in_dom0(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         ("process", 4000001, False),
     ]
     assert uses[0].sentence == "mounted on /mnt"
+    assert survey.leftovers.images == survey.leftovers.loop_devices == ()
+
+
+def test_what_an_iscsi_target_serves(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing shows it, but that the device cannot be opened exclusively."""
+    path = place.image("a.raw")
+    place.xen.bindings = [bound(path)]
+    rdev = place.xen.bindings[0].rdev
+    monkeypatch.setattr(Usage, "is_claimed", lambda _usage, number: number == rdev)
+    survey = place.read()
+    (use,) = storage(survey, path).uses
+    assert (use.kind, use.for_writing) == ("claim", None)
+    assert use.sentence == "held exclusively (O_EXCL), e.g. for btrfs, ZFS or an iSCSI target"
     assert survey.leftovers.images == survey.leftovers.loop_devices == ()
 
 
