@@ -45,7 +45,7 @@ class StoreBar:
     findings: Tuple[str, ...] = ()
 
 
-_Store = Union[FileSystemBar, VolumeStoreBar]
+_StoreInReport = Union[FileSystemBar, VolumeStoreBar]
 
 
 def file_system_bar(store: FileSystemBar) -> StoreBar:
@@ -69,7 +69,7 @@ def _counted(number: int, word: str) -> str:
     return f"{number} {word}" + "s" * (number != 1)
 
 
-def _bar(store: _Store, name: str, about: str) -> StoreBar:
+def _bar(store: _StoreInReport, name: str, about: str) -> StoreBar:
     if store.size and store.free is not None:
         parts, end, figures = _measured(store, store.size, store.free)
     else:
@@ -85,17 +85,17 @@ def _bar(store: _Store, name: str, about: str) -> StoreBar:
     )
 
 
-def _unmeasured(store: _Store) -> StoreFigures:
+def _unmeasured(store: _StoreInReport) -> StoreFigures:
     return (("taken", format_about(store.taken)), ("owed", format_about(_owed(store))))
 
 
-def _owed(store: _Store) -> int:
+def _owed(store: _StoreInReport) -> int:
     """Bytes that its disks may still take."""
     return max(store.promised - store.taken, 0)
 
 
 def _measured(
-    store: _Store, size: int, free: int
+    store: _StoreInReport, size: int, free: int
 ) -> Tuple[Tuple[BarPart, ...], float, StoreFigures]:
     used = max(size - free, 0)
     # Blocks that images share with other files count for each of them. What a group has given its

@@ -19,6 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises impo
     pool_store,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
+    DiskInGuest,
     DiskStorage,
     MountedFileSystem,
     ThinPool,
@@ -62,10 +63,24 @@ def space_findings(host: HostIndex, stores: HostStores) -> Iterator[AuditFinding
                 yield finding(
                     "occupied-slot",
                     host.at_disk(disk, vbd.storage or vbd.target),
-                    vbd.flaw + (f": {vbd.hotplug_error}" if vbd.hotplug_error else ""),
+                    _flaw(vbd),
                     "xen.blockdev.provision detaches what is left over from a failed attach; a "
-                    "guest that does not release the disk needs --force, or a restart",
+                    "guest that does not release the disk needs --force, or a restart"
+                    if disk.domain is not None
+                    else "the domain is gone, so nothing needs what is left in xenstore; the next "
+                    f"boot removes it, or xenstore-rm {_backend(vbd)}",
                 )
+
+
+def _flaw(vbd: DiskInGuest) -> str:
+    error = vbd.hotplug_error
+    return f"{vbd.flaw}: {error}" if error and error not in str(vbd.flaw) else str(vbd.flaw)
+
+
+def _backend(vbd: DiskInGuest) -> str:
+    """Its place in xenstore (libxl__device_backend_path)."""
+    kind = "qdisk" if vbd.backendtype == "qdisk" else "vbd"
+    return f"/local/domain/{vbd.backend_domid}/backend/{kind}/{vbd.domid}/{vbd.xenstore_key}"
 
 
 def _overcommitted(host: HostIndex, store: DiskStore, by: str) -> AuditFinding:

@@ -148,8 +148,9 @@ class DiskStore:
         words = [disk.words for disk in named]
         if others:
             words.append(f"{len(others)} more {format_about(sum(disk.left for disk in others))}")
-        shared = self.promised - self.taken - sum(disk.left for disk in open_ones)
-        if shared > 0:
+        left = self.promised - self.taken
+        shared = left - sum(disk.left for disk in open_ones)
+        if shared * 100 > left:  # What LVM says of a volume is rounded.
             words.append(f"what snapshots and their origins share {format_about(shared)}")
         return ", ".join(words)
 

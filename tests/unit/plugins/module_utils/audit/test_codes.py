@@ -19,7 +19,7 @@ GUIDE = (PROJECT / "docs/docsite/rst/guide_audit.rst").read_text()
 ROW = re.compile(r"^``([a-z0-9-]+)`` +(error|warning|note) +(.+)$", re.MULTILINE)
 HEADING = re.compile(r"^``([a-z0-9-]+)``\n\^+$", re.MULTILINE)
 GROUP = re.compile(r"^([A-Z].+)\n-+$", re.MULTILINE)
-ON_THE_LAB = (PROJECT / "molecule/xen/tests/running/test_9_audit.py").read_text()
+ON_THE_LAB = (PROJECT / "molecule/xen/tests/running/test_0_audit.py").read_text()
 TESTS = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
 
 

@@ -21,6 +21,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.auditedhos
     GiB,
     MiB,
     codes,
+    found_on,
     report_on,
     the_finding,
 )
@@ -222,3 +223,24 @@ def test_a_slot_that_is_only_occupied() -> None:
     )
     found = the_finding("occupied-slot", host)
     assert found.seen == "left over from a failed attach: no loop device"
+    assert "xen.blockdev.provision" in found.remedy
+
+
+def test_what_a_domain_that_is_gone_has_left() -> None:
+    host = AuditedXen()
+    for domid in (7, 8):
+        host.attach(
+            str(domid),
+            "xvda",
+            None,
+            domid=domid,
+            flaw="left over from a failed attach (no loop device)",
+            hotplug_error="no loop device",
+            is_served=False,
+            backend_state=1,
+        )
+    host.disks = {key: replace(disk, domain=None) for key, disk in host.disks.items()}
+    found = found_on(host)
+    assert [one.place.domain for one in found] == ["with the id 7", "with the id 8"]
+    assert found[0].seen == "left over from a failed attach (no loop device)"
+    assert found[0].remedy.endswith("xenstore-rm /local/domain/0/backend/vbd/7/51712")

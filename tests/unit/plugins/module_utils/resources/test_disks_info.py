@@ -769,6 +769,14 @@ def test_what_an_iscsi_target_serves(place: Place, monkeypatch: pytest.MonkeyPat
     assert survey.leftovers.images == survey.leftovers.loop_devices == ()
 
 
+def test_slots_that_domains_have_left(place: Place) -> None:
+    """They are gone, and have nothing to do with each other."""
+    for domid in (7, 8):
+        place.vbd(domid, 51712, params="/a", dev="xvda", state="1", hotplug_error="timed out")
+    left = [disk for disk in place.read().disks if disk.domain is None]
+    assert [only(disk.attached).domid for disk in left] == [7, 8]
+
+
 def test_hostile_texts_are_data(place: Place) -> None:
     name = "web{{ x }}\n\x1b[31m"
     place.xen.store = {**place.xen.store, "/local/domain/1/name": name}
