@@ -86,7 +86,7 @@ bound hidden/hidden.raw
 domain image-replaced pvh \\
     format=raw,vdev=xvda,target=/dev/disk/by-loop-file{HOME}/hidden/hidden.raw
 domain unfit-disk hvm format=raw,vdev=xvda,access=ro,target={HOME}/unfit.raw
-domain unseen-disk hvm format=raw,vdev=xvde,devtype=cdrom,target={HOME}/unseen.raw
+domain unseen-disk hvm format=raw,vdev=5632,devtype=cdrom,target={HOME}/unseen.raw
 chmod 644 readable.raw
 domain readable-by-others pvh format=raw,vdev=xvda,target={HOME}/readable.raw
 qemu-img create -q -u -f qcow2 -b /srv/gone.raw -F raw doubtful.qcow2 1M
@@ -174,7 +174,7 @@ MADE = {
     ("image-replaced", "image-replaced", "xvda"),
     ("no-boot-unit", "image-replaced", "xvda"),
     ("unfit-disk", "unfit-disk", "xvda"),
-    ("unseen-disk", "unseen-disk", "xvde"),
+    ("unseen-disk", "unseen-disk", "5632"),
     ("readable-by-others", "readable-by-others", "xvda"),
     ("cannot-tell", "cannot-tell", "xvda"),
     ("cannot-tell", "not-of-its-format", "xvda"),
