@@ -349,7 +349,8 @@ def _own_marks(
     beside: Set[str] = set()
     beside.update(*(one.findings for one in host.domains))
     beside.update(*(one.findings for one in host.disks))
-    beside.update(*(one.findings for one in (*host.file_systems, *host.volume_stores)))
+    beside.update(*(one.findings for one in host.file_systems))
+    beside.update(*(one.findings for one in host.volume_stores))
     by_code: Dict[Tuple[str, str], List[FindingMark]] = defaultdict(list)
     for one in findings:
         if one.id not in beside:
