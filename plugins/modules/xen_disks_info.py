@@ -16,7 +16,8 @@ description:
     and the image or block device with its identity, its file system and what uses it in dom0. It also shows what
     belongs to no domain.
   - It says what is there, and not whether that is right.
-  - Each source is read once. The only program that is started is C(xl), once. What is on the disks is not read, but for
+  - Each source is read once. The only programs that are started are C(xl), and C(lvm) if there are active logical volumes,
+    each once. What is on the disks is not read, but for
     the first and last bytes of image files.
   - What cannot be read, such as a config with a syntax error, is listed in RV(host.configs[].problems) or
     RV(host.unread), and all the rest is shown. If something is in RV(host.unread), there is a warning.
@@ -593,7 +594,9 @@ host:
           returned: success
           contains:
             kind:
-              description: V(mount), V(swap), V(holder) (device-mapper or md) or V(process).
+              description:
+                - V(mount), V(swap), V(holder) (device-mapper or md), V(process), or V(claim), by something that shows nowhere
+                  else but holds the device exclusively, such as btrfs, ZFS or an iSCSI target.
               type: str
               returned: success
             sentence: {description: The use in words., type: str, returned: success}
@@ -631,6 +634,52 @@ host:
         size: {description: Its size in bytes., type: int, returned: success}
         free: {description: Its free bytes., type: int, returned: success}
         available: {description: Its free bytes without those that are reserved for root., type: int, returned: success}
+    volume_groups:
+      description:
+        - The LVM volume groups with an active logical volume, from one report of LVM. LVM is not started if there is none.
+        - Empty if the program C(lvm) is not installed.
+      type: list
+      elements: dict
+      returned: success
+      contains:
+        name:
+          description: Its name. See C(device.volume.group) in RV(host.storages).
+          type: str
+          returned: success
+        size: {description: Its size in bytes., type: int, returned: success}
+        free: {description: Bytes that no volume has., type: int, returned: success}
+        pools:
+          description: Its thin pools.
+          type: list
+          elements: dict
+          returned: success
+          contains:
+            path:
+              description: Its path.
+              type: str
+              returned: success
+              sample: /dev/vg0/pool
+            size: {description: Its size in bytes., type: int, returned: success}
+            used: {description: Bytes that its volumes have taken. V(none) if it is not active., type: int, returned: success}
+            metadata_percent:
+              description: How full its metadata is. V(none) if it is not active.
+              type: float
+              returned: success
+            volumes:
+              description: The volumes in it, active or not.
+              type: list
+              elements: dict
+              returned: success
+              contains:
+                path:
+                  description: Its path, which is the C(name) in RV(host.storages) if the volume is active.
+                  type: str
+                  returned: success
+                size: {description: Its size in bytes., type: int, returned: success}
+                taken:
+                  description: Bytes that it takes of the pool. What it shares with a snapshot counts. V(none) if it is not active.
+                  type: int
+                  returned: success
     loop_devices:
       description:
         - The bound loop devices, by number. The keys that M(xen.blockdev.xen_loopdev_info) has as well are the same
@@ -753,7 +802,7 @@ host:
       contains:
         source:
           description:
-            - V(xenstore), V(xl), V(qemu), V(loop), V(config), V(autostart), V(save), V(images), V(mounts) or V(units).
+            - V(xenstore), V(xl), V(qemu), V(loop), V(config), V(autostart), V(save), V(images), V(mounts), V(units) or V(lvm).
           type: str
           returned: success
         subject:

@@ -369,12 +369,12 @@ stores:
       returned: always
       sample: 429496729600
     taken:
-      description: Bytes that its volumes have taken. What a snapshot shares with its origin counts for both.
+      description: Bytes that its volumes have taken. What a snapshot shares with its origin counts once.
       type: int
       returned: always
       sample: 107374182400
     promised:
-      description: Bytes that its volumes take when all of them are full.
+      description: Bytes that its volumes take when all of them are full, and nothing in snapshots is shared any more.
       type: int
       returned: always
       sample: 1073741824000

@@ -141,7 +141,7 @@ def test_bars_show_what_is_promised_beyond_what_is_there(example: Path, opened: 
     store = row(page, "host/xen1").locator(".stores li")
     assert store.locator(".figures div").all_inner_texts() == [
         "other data\n477GiB",
-        "taken by images\n3GiB",
+        "taken by disks\n3GiB",
         "promised, not taken yet\n64GiB",
         "more than there is\n44GiB",
         "free now\n20GiB",
@@ -156,6 +156,22 @@ def test_bars_show_what_is_promised_beyond_what_is_there(example: Path, opened: 
     assert whole + widths["beyond"] == pytest.approx(full, abs=5)
     assert widths["beyond"] / full == pytest.approx(44 / 544, abs=0.01)
     expect(store.get_by_role("link", name="error: nearly full")).to_be_visible()
+
+
+def test_groups_and_pools_have_bars(example: Path, opened: Opened) -> None:
+    page = opened(example)
+    group, pool = row(page, "host/xen2").locator(".stores li").all()[1:]
+    expect(group.locator(".name")).to_have_text("vg0 500GiB volume group, 2 volumes in use")
+    expect(pool.locator(".name")).to_have_text(
+        "/dev/vg0/pool 300GiB thin pool of vg0, 4 volumes, metadata 12.5 % full"
+    )
+    assert pool.locator(".figures div").all_inner_texts() == [
+        "other data\n0 bytes",
+        "taken by disks\n50GiB",
+        "promised, not taken yet\n300GiB",
+        "more than there is\n50GiB",
+        "free now\n250GiB",
+    ]
 
 
 def test_a_host_that_was_not_read_says_why(example: Path, opened: Opened) -> None:

@@ -107,11 +107,14 @@ class Xen:
         return ended.returncode == 0
 
     def playbook(self, name, domains, *words):
+        """The same for a playbook that gets these domains."""
+        return self.play(name, *words, xen_domains=domains)
+
+    def play(self, name, *words, **variables):
         """Run a playbook of the collection. Its output, whether it succeeded, and what changed."""
         inventory = os.environ["MOLECULE_INVENTORY_FILE"]
-        variables = json.dumps({"xen_domains": domains})
-        command = ["ansible-playbook", "-i", inventory, f"xen.blockdev.{name}", "-e", variables]
-        ended = run([*command, *words])
+        command = ["ansible-playbook", "-i", inventory, f"xen.blockdev.{name}"]
+        ended = run([*command, "-e", json.dumps(variables), *words])
         said = ended.stdout + ended.stderr  # errors are on either, as it is configured
         print(f"\n    {name} {' '.join(words)}\n{said[-3000:]}", flush=True)
         changed = re.search(r" changed=(\d+) ", ended.stdout)

@@ -244,7 +244,8 @@ def _without_changes(domain: DraftDomain, planned: Sequence[PlannedDisk]) -> Opt
             disks[disk.key] = disk.left_out(why, BACK)
         if disk.written is None:
             continue
-        changes = _why_changed(domain, disk.written, disk.text, one.spec)
+        said = replace(one.spec, access=one.options.get("access"))  # That of a drive is not said.
+        changes = _why_changed(domain, disk.written, disk.text, said)
         if changes is not None:
             disks[disk.key] = disk.left_out(changes, "To have it so:")
     found = tuple(disks.values())
@@ -257,8 +258,7 @@ def _why_changed(
     """Why the config would not stay as it is, with the disk as xen_domain_config would write it:
     what the plan says, and what only the config says if this collection did not write that."""
     both = planned if domain.is_rendered else planned.with_unsaid(written)
-    if both.target is not None:
-        both = replace(both, format=both.format or "raw", access=both.effective_access)
+    both = both.with_defaults()
     try:
         would = both.render()
         stays = would == text if domain.is_rendered else both.meaning == written.meaning

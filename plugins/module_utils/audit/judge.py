@@ -41,16 +41,13 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.restart import restart_findings
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.same_data import sharing_findings
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.space import (
+    HostStores,
     space_findings,
     stores_of,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import DiskStore
-from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import MountedFileSystem
 
 NEVER = "never"
 """In place of a severity from which on an audit fails."""
-
-Stores = Sequence[Tuple[MountedFileSystem, DiskStore]]
 
 
 def audit(hosts: Mapping[str, object], time: float, fail_on: str) -> AuditReport:
@@ -103,7 +100,7 @@ def judged(states: Sequence[HostState], time: float, fail_on: str) -> AuditRepor
 
 
 def _all_findings(
-    states: Sequence[HostState], indexes: Sequence[HostIndex], stores: Mapping[str, Stores]
+    states: Sequence[HostState], indexes: Sequence[HostIndex], stores: Mapping[str, HostStores]
 ) -> Iterator[AuditFinding]:
     planned = {one.name: one.planned for one in states}
     yield from sharing_findings(indexes)

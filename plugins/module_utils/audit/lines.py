@@ -1,11 +1,12 @@
 # SPDX-FileCopyrightText: 2026 The xen.blockdev authors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What a host has, as a report shows it: its domains, a line for each disk, its file systems."""
+"""What a host has, as a report shows it: its domains, a line for each disk, its file systems
+and volume groups."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Dict, Iterable, Iterator, List, Optional, Sequence, Tuple
+from typing import Dict, Iterable, Iterator, List, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.codes import LEFT
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.index import (
@@ -29,7 +30,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
     HostTotals,
     SlotLayer,
     StorageLayer,
+    VolumeStoreBar,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.space import HostStores
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import DiskStore
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     DiskInGuest,
@@ -37,6 +40,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     MountedFileSystem,
     SurveyedDisk,
     SurveyedDomain,
+    ThinPool,
 )
 
 
@@ -73,7 +77,7 @@ def _keys(place: FindingPlace) -> Iterator[Tuple[Optional[str], ...]]:
 
 def shown_host(
     host: HostIndex,
-    stores: Sequence[Tuple[MountedFileSystem, DiskStore]],
+    stores: HostStores,
     findings: FindingsByPlace,
     left_over: int,
 ) -> AuditedHost:
@@ -96,7 +100,8 @@ def shown_host(
         ),
         domains=tuple(_domain(host, one, findings) for one in survey.domains),
         disks=disks,
-        file_systems=tuple(_bar(host, one, store, findings) for one, store in stores),
+        file_systems=tuple(_bar(host, one, store, findings) for one, store in stores.file_systems),
+        volume_stores=tuple(_volume_stores(host, stores, findings)),
     )
 
 
@@ -224,7 +229,7 @@ def _guest(vbd: DiskInGuest) -> GuestLayer:
     )
 
 
-# ---- file systems ----
+# ---- what disks take their space from ----
 
 
 def _bar(
@@ -242,4 +247,39 @@ def _bar(
         promised=store.promised,
         is_network=one.is_network,
         findings=findings.of_path(host.name, one.mount_point),
+    )
+
+
+def _volume_stores(
+    host: HostIndex, stores: HostStores, findings: FindingsByPlace
+) -> Iterator[VolumeStoreBar]:
+    for group, store in stores.groups:
+        pools = [
+            _volume_bar("pool", group.name, one, findings.of_path(host.name, pool.path), pool)
+            for its, pool, one in stores.pools
+            if its is group
+        ]
+        about_pools = tuple(found for pool in pools for found in pool.findings)
+        yield _volume_bar("group", group.name, store, about_pools)
+        yield from pools
+
+
+def _volume_bar(
+    kind: str,
+    group: str,
+    store: DiskStore,
+    findings: Tuple[str, ...],
+    pool: Optional[ThinPool] = None,
+) -> VolumeStoreBar:
+    return VolumeStoreBar(
+        kind=kind,
+        name=store.name,
+        group=group,
+        size=store.size,
+        free=store.free,
+        disks=len(store.disks),
+        taken=store.taken,
+        promised=store.promised,
+        metadata_percent=pool.metadata_percent if pool else None,
+        findings=findings,
     )

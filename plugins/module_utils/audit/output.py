@@ -13,6 +13,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
     AuditFinding,
     AuditReport,
     FindingPlace,
+    VolumeStoreBar,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import recorded
 
@@ -82,6 +83,9 @@ def as_metrics(report: AuditReport) -> str:
         for host in read
         for system in host.file_systems
     ]
+    volume_stores = [
+        ({"host": host.name, **_labels(one)}, one) for host in read for one in host.volume_stores
+    ]
     metrics: Sequence[Tuple[str, str, _Samples]] = (
         ("time_seconds", "When the audit was made, since 1970.", [({}, report.time)]),
         ("failed", "Whether the audit has failed.", [({}, int(report.has_failed))]),
@@ -106,10 +110,34 @@ def as_metrics(report: AuditReport) -> str:
             "What guests may still take of it by the images on it.",
             [(labels, system.promised - system.taken) for labels, system in bars],
         ),
+        (
+            "volume_store_free_bytes",
+            "What a volume group or a thin pool has not given to volumes yet.",
+            [(labels, store.free) for labels, store in volume_stores],
+        ),
+        (
+            "volume_store_promised_bytes",
+            "What its volumes may still take of it.",
+            [(labels, store.promised - store.taken) for labels, store in volume_stores],
+        ),
+        (
+            "thin_pool_metadata_percent",
+            "How full the metadata of a thin pool is.",
+            [
+                (labels, store.metadata_percent)
+                for labels, store in volume_stores
+                if store.metadata_percent is not None
+            ],
+        ),
     )
     return "".join(
         line for name, words, samples in metrics for line in _metric(name, words, samples)
     )
+
+
+def _labels(store: VolumeStoreBar) -> _Labels:
+    """Those of a group have no pool, as Prometheus has it: an empty label is none."""
+    return {"volume_group": store.group, "pool": store.name if store.kind == "pool" else ""}
 
 
 def _metric(name: str, words: str, samples: _Samples) -> Iterator[str]:

@@ -14,7 +14,8 @@ from typing import Dict, Iterable, List, Mapping, Optional, Set, Tuple
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.codes import CODES
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.page_bars import (
     StoreBar,
-    store_bar,
+    file_system_bar,
+    volume_store_bar,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.page_disks import (
     SHAPES,
@@ -332,7 +333,10 @@ def _page_host(
         counts=host.counts,
         facts=_host_facts(host),
         is_open=is_open,
-        stores=tuple(store_bar(store) for store in host.file_systems),
+        stores=(
+            *map(file_system_bar, host.file_systems),
+            *map(volume_store_bar, host.volume_stores),
+        ),
         marks=marks,
         data=script_data(packed(guests, SHAPES)),
     )
@@ -346,6 +350,7 @@ def _own_marks(
     beside.update(*(one.findings for one in host.domains))
     beside.update(*(one.findings for one in host.disks))
     beside.update(*(one.findings for one in host.file_systems))
+    beside.update(*(one.findings for one in host.volume_stores))
     by_code: Dict[Tuple[str, str], List[FindingMark]] = defaultdict(list)
     for one in findings:
         if one.id not in beside:

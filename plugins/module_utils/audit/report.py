@@ -207,6 +207,33 @@ class FileSystemBar:
 
 
 @dataclass(frozen=True)
+class VolumeStoreBar:
+    """A volume group or a thin pool, and what its volumes may still take of it."""
+
+    kind: str
+    """``group`` or ``pool``."""
+    name: str
+    """Of a pool its path."""
+    group: str
+    """The name of the group."""
+    size: int
+    """Bytes."""
+    free: int
+    """Bytes that its volumes can take."""
+    disks: int = 0
+    """How many volumes are in a pool; how many volumes of domains and pools are in a group."""
+    taken: int = 0
+    """Bytes that these have taken."""
+    promised: int = 0
+    """Bytes that they take when all of them are full. For a group, a pool takes what its volumes
+    do."""
+    metadata_percent: Optional[float] = None
+    """How full the metadata of a pool is."""
+    findings: Tuple[str, ...] = ()
+    """For a group, those about its pools."""
+
+
+@dataclass(frozen=True)
 class HostTotals:
     """What there is, in numbers."""
 
@@ -243,6 +270,8 @@ class AuditedHost:
     disks: Tuple[DiskLine, ...] = ()
     """In the order of the domains, and in these of the slots."""
     file_systems: Tuple[FileSystemBar, ...] = ()
+    volume_stores: Tuple[VolumeStoreBar, ...] = ()
+    """The groups, each followed by its pools."""
 
 
 # ---- the whole ----

@@ -142,6 +142,13 @@ class DiskSpec:
         """Whether the guest may write it, ``rw``, or not, ``ro``. xl makes a cdrom read-only."""
         return "ro" if self.is_cd else self.access or "rw"
 
+    def with_defaults(self) -> DiskSpec:
+        """It as a config that this collection writes has it: with xl's defaults for its target, so
+        that a reader need not know them. An empty drive has no target."""
+        if self.target is None:
+            return self
+        return replace(self, format=self.format or "raw", access=self.effective_access)
+
     @property
     def backend_domain(self) -> Optional[str]:
         """The driver domain that serves it; None if dom0 does."""

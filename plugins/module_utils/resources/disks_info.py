@@ -3,7 +3,7 @@
 """A host's domains and disks through all layers, as xen_disks_info shows them.
 
 Each source is read once for all of them: xenstore, sysfs, the configs, the mounts, the open files.
-Only one process is started: xl, for what it knows of domains.
+Only two processes are started: xl, for what it knows of domains, and LVM if there are volumes.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks_info_
     FileSystems,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks_info_gaps import Gaps
+from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks_info_groups import (
+    volume_groups,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks_info_guests import (
     GuestReader,
 )
@@ -105,6 +108,7 @@ def survey_host(
         disks=all_disks,
         storages=all_storages,
         file_systems=file_systems.all(),
+        volume_groups=volume_groups(all_storages, gaps),
         loop_devices=loop_devices,
         boot_units=boot_units,
         links=links,

@@ -165,8 +165,10 @@ class DiskTable:
         for vbd in self._guests.vbds:
             drive = media.describe(vbd)
             medium = drive["medium"]
-            domain = vbd.domain if self._guests.is_known(vbd.domid) else None
-            parts = self._slots[domain, vbd.xenstore_key, ""]
+            is_known = self._guests.is_known(vbd.domid)
+            # Several domains that are gone may have left something in the same slot.
+            slot = (vbd.domain, "") if is_known else (None, f"domain {vbd.domid}")
+            parts = self._slots[slot[0], vbd.xenstore_key, slot[1]]
             parts.vdevs.insert(0, vbd.vdev)
             parts.attached.append(
                 DiskInGuest(

@@ -10,7 +10,11 @@ from contextlib import suppress
 from typing import Dict, Iterator, List, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile, Process
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.compatible import DOM0_USES
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.compatible import (
+    CLAIM,
+    CLAIMED_FOR,
+    DOM0_USES,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storage
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage, User
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import HostUse, ImageFile
@@ -20,6 +24,8 @@ def host_uses(storage: Storage, image: Optional[ImageFile], usage: Usage) -> Tup
     """What dom0 uses the storage for. ``image``: the file, if it is one."""
     users = [user for user in _users(storage, image, usage) if user.kind in DOM0_USES]
     uses = [HostUse(user.kind, user.sentence) for user in dict.fromkeys(users)]
+    if not uses and any(map(usage.is_claimed, sorted(storage.devices))):
+        uses = [HostUse(CLAIM, f"held {CLAIMED_FOR}")]
     return (*uses, *_processes(usage.opened(storage)))
 
 

@@ -64,7 +64,7 @@ class DisksOfConfig:
                 wanted = found = self._slots.with_unsaid(config, found)
                 wanted.check()
         else:
-            wanted = _with_defaults(found)
+            wanted = found.with_defaults()
         self._slots.refuse_foreign(config, replace(found, target=disk.target))
         return wanted
 
@@ -99,10 +99,3 @@ class DisksOfConfig:
         # The script marks none, so xenstore is rarely needed.
         is_ours = any(one.marked for one in bound)
         return not is_ours and block_script.has(file, bound, self._scripts())
-
-
-def _with_defaults(disk: DiskSpec) -> DiskSpec:
-    """The disk with xl's defaults for its target, so that a reader need not know them."""
-    if disk.target is None:
-        return disk
-    return replace(disk, format=disk.format or "raw", access=disk.effective_access)

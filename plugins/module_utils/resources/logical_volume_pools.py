@@ -14,15 +14,14 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_vol
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
     DiskStore,
     PromisedDisk,
+    pool_store,
     smaller_limit,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.volume.report import Group, Volume
-
-REMEDY = "enlarge the pool (lvextend), remove volumes or snapshots, or make disks smaller"
-
-METADATA_PERCENT = 90
-"""How full the metadata of a pool may be without a warning. If it is full, the pool fails as a
-whole."""
+from ansible_collections.xen.blockdev.plugins.module_utils.volume.report import (
+    METADATA_PERCENT,
+    Group,
+    Volume,
+)
 
 
 @dataclass
@@ -89,8 +88,7 @@ class PoolSpace:
         """The pools as the plans leave them."""
         return [
             replace(
-                _store(one.pool, one.disks),
-                free=(one.pool.free or 0) + one.freed,
+                _store(one.pool, one.disks, one.freed),
                 added=one.added,
                 limit=one.limit,
             )
@@ -123,21 +121,16 @@ class PoolSpace:
                 yield _store(pool, _volumes_in(group, pool, one.domains))
 
 
-def _store(pool: Volume, disks: Mapping[str, PromisedDisk]) -> DiskStore:
-    return DiskStore(
-        name=pool.path,
-        what=f"the thin pool {pool.path}",
-        remedy=REMEDY,
-        size=pool.size,
-        free=pool.free or 0,
-        disks=list(disks.values()),
-    )
+def _store(pool: Volume, disks: Mapping[str, PromisedDisk], freed: int = 0) -> DiskStore:
+    """``freed``: bytes that will no longer be used."""
+    used = max((pool.used or 0) - freed, 0)
+    return pool_store(pool.path, pool.size, used, list(disks.values()))
 
 
 def _volumes_in(
     group: Group, pool: Volume, domains: Mapping[str, Tuple[str, ...]]
 ) -> Dict[str, PromisedDisk]:
-    """The volumes in the pool. What a snapshot shares with its origin counts for both."""
+    """The volumes in the pool."""
     return {
         one.name: PromisedDisk(one.path, one.size, one.used or 0, domains.get(one.name, ()))
         for one in group.volumes.values()

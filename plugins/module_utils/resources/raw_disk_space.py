@@ -12,7 +12,7 @@ import os
 import stat
 from collections import defaultdict
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Dict, Iterator, List, Optional, Sequence, Set, Tuple
 
@@ -29,9 +29,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_it
     RawDiskItem,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises import (
-    FILE_SYSTEM_REMEDY,
     DiskStore,
     PromisedDisk,
+    file_system_store,
     problem_of_stores,
     smaller_limit,
     warnings_of_stores,
@@ -66,16 +66,8 @@ class FileSystemSpace:
 
     def store(self, disks: Sequence[PromisedDisk]) -> DiskStore:
         """It with these images, to be judged."""
-        return DiskStore(
-            name=self.point,
-            what=f"the file system of {self.point}",
-            remedy=FILE_SYSTEM_REMEDY,
-            size=self.size,
-            free=self.free,
-            disks=disks,
-            added=self.added,
-            limit=self.limit,
-        )
+        store = file_system_store(self.point, self.size, self.free, disks)
+        return replace(store, added=self.added, limit=self.limit)
 
 
 class ImageSpace:

@@ -9,7 +9,13 @@ audit finds by them what is there already.
 
 from __future__ import annotations
 
-DOM0_USES = ("mount", "swap", "holder")
+CLAIM = "claim"
+"""The kind of a use that shows only in that the device is opened exclusively."""
+
+CLAIMED_FOR = "exclusively (O_EXCL), e.g. for btrfs, ZFS or an iSCSI target"
+"""For a message."""
+
+DOM0_USES = ("mount", "swap", "holder", CLAIM)
 """The kinds of uses by dom0 (see usage.User) that keep a guest from having the same disk."""
 
 

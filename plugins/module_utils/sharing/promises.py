@@ -27,6 +27,9 @@ FILE_SYSTEM_REMEDY = (
 )
 """See DiskStore.remedy."""
 
+POOL_REMEDY = "enlarge the pool (lvextend), remove volumes or snapshots, or make disks smaller"
+"""The same for a thin pool."""
+
 
 class PromiseError(BlockdevError):
     """A limit that makes no sense."""
@@ -76,10 +79,16 @@ class DiskStore:
     """Bytes that the plans of a call promise more than before; negative for less."""
     limit: Optional[float] = None
     """The option ``max_overcommit`` of what is added, see smaller_limit."""
+    taken_together: Optional[int] = None
+    """Bytes that the disks have taken, if that is not the sum of theirs. What a snapshot shares
+    with its origin is taken once, and both may still take all of it: as soon as one of them writes
+    there, it takes space of its own."""
 
     @cached_property
     def taken(self) -> int:
         """Bytes that the disks have taken."""
+        if self.taken_together is not None:
+            return self.taken_together
         return sum(disk.taken for disk in self.disks)
 
     @cached_property
@@ -139,6 +148,10 @@ class DiskStore:
         words = [disk.words for disk in named]
         if others:
             words.append(f"{len(others)} more {format_about(sum(disk.left for disk in others))}")
+        left = self.promised - self.taken
+        shared = left - sum(disk.left for disk in open_ones)
+        if shared * 100 > left:  # What LVM says of a volume is rounded.
+            words.append(f"what snapshots and their origins share {format_about(shared)}")
         return ", ".join(words)
 
     def _promises(self) -> str:
@@ -146,6 +159,33 @@ class DiskStore:
             f"{self.what} ({format_about(self.size)}, {format_about(self.free)} free) has promised "
             f"{format_about(self.excess)} more than it has free: {self.takers}"
         )
+
+
+def pool_store(path: str, size: int, used: int, disks: Sequence[PromisedDisk]) -> DiskStore:
+    """The thin pool at ``path``, of ``size`` bytes of which ``used`` are used, with its volumes."""
+    return DiskStore(
+        name=path,
+        what=f"the thin pool {path}",
+        remedy=POOL_REMEDY,
+        size=size,
+        free=size - used,
+        disks=disks,
+        taken_together=used,
+    )
+
+
+def file_system_store(
+    point: str, size: int, free: int, disks: Sequence[PromisedDisk] = ()
+) -> DiskStore:
+    """The file system at a mount point, with the images on it. Sizes in bytes."""
+    return DiskStore(
+        name=point,
+        what=f"the file system of {point}",
+        remedy=FILE_SYSTEM_REMEDY,
+        size=size,
+        free=free,
+        disks=disks,
+    )
 
 
 def checked_limit(limit: Optional[float]) -> Optional[float]:

@@ -14,6 +14,7 @@ from typing import Iterable, Iterator, List, Optional, Sequence
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.compatible import (
+    CLAIMED_FOR,
     DOM0_USES,
     can_write,
     exclude_each_other,
@@ -119,10 +120,7 @@ def refuse_use_by_dom0(wanted: Claim, usage: Usage) -> None:
             if user.kind == "saved" and (use.writes or not user.read_only):
                 raise XenError(f"{use.words} is {user.sentence}; {SAVED_REMEDY}")
         if any(map(usage.is_claimed, use.storage.devices)):
-            raise XenError(
-                f"dom0 holds {use.words} exclusively (O_EXCL), e.g. for btrfs, ZFS or an iSCSI "
-                "target; release it first"
-            )
+            raise XenError(f"dom0 holds {use.words} {CLAIMED_FOR}; release it first")
         _refuse_what_was_lost(use, usage)
         excluded = process_excludes(
             True, has_lost_disk=False, guest_writes=can_write(wanted.access)

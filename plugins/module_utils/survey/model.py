@@ -328,7 +328,8 @@ class HostUse:
     """Something in dom0, beside the guests' disks and loop devices, that has the data in use."""
 
     kind: str
-    """``mount``, ``swap``, ``holder`` (device-mapper or md) or ``process``."""
+    """``mount``, ``swap``, ``holder`` (device-mapper or md), ``process``, or ``claim``: something
+    that shows nowhere else holds it exclusively."""
     sentence: str
     """The use, for a message: ``mounted on /mnt``."""
     pid: Optional[int] = None
@@ -406,6 +407,44 @@ class MountedFileSystem:
     free: Optional[int] = None
     available: Optional[int] = None
     """Free for users other than root; the rest is reserved."""
+
+
+@dataclass(frozen=True)
+class ThinVolume:
+    """A volume in a thin pool, which need not be active."""
+
+    path: str
+    """``/dev/vg0/web``: the name of its storage, if it is active."""
+    size: int
+    """Bytes, as the next."""
+    taken: Optional[int] = None
+    """What it takes of the pool, with what it shares with others; None if it is not active."""
+
+
+@dataclass(frozen=True)
+class ThinPool:
+    """A thin pool of a volume group."""
+
+    path: str
+    """``/dev/vg0/pool``."""
+    size: int
+    """Bytes, as the next."""
+    used: Optional[int] = None
+    """None if it is not active."""
+    metadata_percent: Optional[float] = None
+    """How full its metadata is."""
+    volumes: Tuple[ThinVolume, ...] = ()
+
+
+@dataclass(frozen=True)
+class VolumeGroup:
+    """A volume group with an active volume."""
+
+    name: str
+    size: int
+    """Bytes, as the next."""
+    free: int
+    pools: Tuple[ThinPool, ...] = ()
 
 
 # ---- what binds images to loop devices ----
@@ -500,7 +539,7 @@ class Unread:
 
     source: str
     """``xenstore``, ``xl``, ``qemu``, ``loop``, ``config``, ``autostart``, ``save``, ``images``,
-    ``mounts`` or ``units``."""
+    ``mounts``, ``units`` or ``lvm``."""
     subject: str
     """What it is about: a path, a domain; empty for the whole source."""
     error: str
@@ -529,6 +568,7 @@ class Survey:
     disks: Tuple[SurveyedDisk, ...] = ()
     storages: Tuple[DiskStorage, ...] = ()
     file_systems: Tuple[MountedFileSystem, ...] = ()
+    volume_groups: Tuple[VolumeGroup, ...] = ()
     loop_devices: Tuple[LoopDevice, ...] = ()
     boot_units: Tuple[BootUnitFile, ...] = ()
     links: Tuple[LoopLink, ...] = ()

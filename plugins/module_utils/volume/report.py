@@ -49,6 +49,10 @@ HEALTH = {
 }
 """The ninth letter of a volume's attributes, where it means that it cannot be used (lvs(8))."""
 
+METADATA_PERCENT = 90
+"""How full the metadata of a thin pool may be without a warning. If it is full, the pool fails as a
+whole."""
+
 
 @dataclass(frozen=True)
 class Segment:

@@ -39,6 +39,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     Survey,
     SurveyedDisk,
     SurveyedDomain,
+    VolumeGroup,
 )
 
 MiB = 2**20
@@ -62,6 +63,7 @@ class AuditedXen:
         self.loops: List[LoopDevice] = []
         self.units: List[BootUnitFile] = []
         self.file_systems = [MountedFileSystem("/srv", "ext4", "/dev/sda1", "8:1")]
+        self.volume_groups: List[VolumeGroup] = []
         self.configs: Dict[str, FoundConfig] = {}
         self.entries: List[AutostartEntry] = []
         self.guests: List[RunningGuest] = []
@@ -323,6 +325,7 @@ class AuditedXen:
             "disks": tuple(self.disks.values()),
             "storages": tuple(self.storages.values()),
             "file_systems": tuple(self.file_systems),
+            "volume_groups": tuple(self.volume_groups),
             "loop_devices": tuple(self.loops),
             "boot_units": tuple(self.units),
             "leftovers": Leftovers(),

@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.adopt import adoption
 from ansible_collections.xen.blockdev.plugins.module_utils.adopt.model import Adoption
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
+from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks_info import survey_host
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import (
     recorded,
@@ -314,6 +315,15 @@ def test_cd_drives(host: AdoptedHost) -> None:
     shown = next(disk for disk in host.adopted().domains if disk.name == "win").disks[2]
     assert [one.entry.get("path") for one in shown.choices] == [cd, other]
     assert "with " + other + " in the drive" in shown.remarks[0]
+
+
+def test_an_empty_drive_in_a_config_of_this_collection(host: AdoptedHost) -> None:
+    """It is written without access, which a drive has no choice of."""
+    drive = DiskSpec(vdev="hdc", devtype="cdrom").with_defaults().render()
+    (host.configs / "win.cfg").write_text(config_text.render("win", {"type": "hvm"}, [drive]))
+    (win,) = host.proven()
+    assert win["disks"] == [{"name": "cd", "devtype": "cdrom"}]
+    assert "unlisted_disks" not in win
 
 
 # ---- what cannot be taken over ----

@@ -19,6 +19,7 @@ GUIDE = (PROJECT / "docs/docsite/rst/guide_audit.rst").read_text()
 ROW = re.compile(r"^``([a-z0-9-]+)`` +(error|warning|note) +(.+)$", re.MULTILINE)
 HEADING = re.compile(r"^``([a-z0-9-]+)``\n\^+$", re.MULTILINE)
 GROUP = re.compile(r"^([A-Z].+)\n-+$", re.MULTILINE)
+ON_THE_LAB = (PROJECT / "molecule/xen/tests/running/test_0_audit.py").read_text()
 TESTS = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
 
 
@@ -40,6 +41,7 @@ def test_the_guide_has_a_section_for_each_code_in_its_group() -> None:
 @pytest.mark.parametrize("code", CODES.values(), ids=lambda one: one.name)
 def test_each_code_has_a_test_and_good_words(code: FindingCode) -> None:
     assert f'"{code.name}"' in TESTS
+    assert f'"{code.name}"' in ON_THE_LAB, "see NOT_MADE there"
     assert re.fullmatch("[a-z]+(-[a-z0-9]+)*", code.name)
     for words in (code.title, code.leads_to):
         assert words

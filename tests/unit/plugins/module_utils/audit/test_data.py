@@ -41,7 +41,13 @@ def process(for_writing: bool, domid: Optional[int] = None) -> HostUse:
 
 @pytest.mark.parametrize("access", ["ro", "rw"])
 @pytest.mark.parametrize(
-    "use", [MOUNT, HostUse("swap", "used as swap"), HostUse("holder", "held by /dev/dm-1")]
+    "use",
+    [
+        MOUNT,
+        HostUse("swap", "used as swap"),
+        HostUse("holder", "held by /dev/dm-1"),
+        HostUse("claim", "held exclusively"),
+    ],
 )
 def test_what_dom0_uses_itself(use: HostUse, access: str) -> None:
     found = the_finding("used-in-dom0", using(BOOT, use, use, access=access))

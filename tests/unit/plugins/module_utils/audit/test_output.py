@@ -17,6 +17,11 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.output import (
     as_metrics,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import AuditReport
+from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
+    ThinPool,
+    ThinVolume,
+    VolumeGroup,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import recorded
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.auditedhosts import (
     NOW,
@@ -25,6 +30,7 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.auditedhos
     usual_host,
 )
 
+IN_POOL = 'host="xen1",volume_group="vg0",pool="/dev/vg0/pool"'
 SAMPLE = re.compile(
     r'xen_audit_[a-z_]+(\{([a-z_]+="([^"\\\n]|\\["\\n])*",?)+\})? [0-9.e+-]+',
 )
@@ -42,6 +48,8 @@ def a_report() -> AuditReport:
         replace(host.file_systems[0], mount_point=mount, size=9 * GiB, free=5 * GiB)
         for mount in ("/srv", '/mnt/"a\\b\n')
     ]
+    pool = ThinPool("/dev/vg0/pool", 4 * GiB, GiB, 1.5, (ThinVolume("/dev/vg0/a", 3 * GiB, GiB),))
+    host.volume_groups = [VolumeGroup("vg0", 9 * GiB, 5 * GiB, (pool,))]
     accepted = (Acceptance("readable-by-others", "public", slot="xvdb"),)
     unread = HostState("xen2", "unreachable", error="no route to host")
     return judged([host.state(accepted=accepted), unread], NOW, "error")
@@ -89,6 +97,9 @@ def test_metrics() -> None:
         'xen_audit_domains{host="xen1"} 2',
         'xen_audit_running_domains{host="xen1"} 1',
         'xen_audit_disks{host="xen1"} 4',
+        f'xen_audit_volume_store_free_bytes{{host="xen1",volume_group="vg0",pool=""}} {5 * GiB}',
+        f"xen_audit_volume_store_promised_bytes{{{IN_POOL}}} {2 * GiB}",
+        f"xen_audit_thin_pool_metadata_percent{{{IN_POOL}}} 1.5",
         'xen_audit_left_over_bytes{host="xen1"} 0',
         f'xen_audit_file_system_free_bytes{{host="xen1",mount_point="/srv"}} {5 * GiB}',
         f'xen_audit_file_system_promised_bytes{{host="xen1",mount_point="/srv"}} {3 * GiB}',

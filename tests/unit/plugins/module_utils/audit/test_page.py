@@ -21,6 +21,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
     FindingCounts,
     FindingPlace,
     HostTotals,
+    VolumeStoreBar,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import (
     SurveyError,
@@ -46,6 +47,7 @@ HOST = AuditedHost(
     domains=(DomainLine("web", "running", 1),),
     disks=(DiskLine("web", "xvda", 51712, findings=("f1",)),),
     file_systems=(FileSystemBar("/srv", "ext4", "/dev/sda1", findings=("f2",)),),
+    volume_stores=(VolumeStoreBar("group", "vg0", "vg0", 2**30, 0, findings=("f6",)),),
 )
 
 
@@ -123,6 +125,7 @@ def test_a_host_has_the_marks_that_are_nowhere_else() -> None:
     (host,) = made(
         finding(1),  # beside the disk
         finding(2, "overcommitted", place=place),  # beside the file system
+        finding(6, "overcommitted", place=place),  # beside the volume group
         finding(3, "leftover-image", place=place),
         finding(4, "leftover-image", place=replace(place, path="/srv/older.raw")),
         finding(5, "leftover-image", place=replace(place, host="xen2")),

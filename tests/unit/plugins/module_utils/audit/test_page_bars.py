@@ -4,11 +4,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Dict, List, Tuple
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils.audit.page_bars import store_bar
-from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import FileSystemBar
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.page_bars import (
+    file_system_bar,
+    volume_store_bar,
+)
+from ansible_collections.xen.blockdev.plugins.module_utils.audit.report import (
+    FileSystemBar,
+    VolumeStoreBar,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,7 +26,7 @@ def drawn_bar(**values: Any) -> Any:
     """The bar of a file system of 100 GiB, all sizes in GiB."""
     sizes = {"size": 100, "free": 40, "taken": 20, "promised": 20, **values}
     numbers = {key: value if value is None else value * GIB for key, value in sizes.items()}
-    return store_bar(FileSystemBar("/srv", "ext4", "/dev/sda1", images=2, **numbers))
+    return file_system_bar(FileSystemBar("/srv", "ext4", "/dev/sda1", images=2, **numbers))
 
 
 def parts(made: Any) -> List[Tuple[str, float, float]]:
@@ -73,8 +80,21 @@ def test_there_is_no_bar_without_sizes(unknown: Dict[str, Any]) -> None:
 
 
 def test_a_server_is_named_as_that() -> None:
-    made = store_bar(FileSystemBar("/srv", "nfs4", "nas:/srv", images=1, is_network=True))
+    made = file_system_bar(FileSystemBar("/srv", "nfs4", "nas:/srv", images=1, is_network=True))
     assert (made.about, made.size) == ("nfs4 of nas:/srv, 1 image", "size not known")
+
+
+def test_a_group_and_its_pool() -> None:
+    sizes = {"size": 100 * GIB, "free": 40 * GIB, "taken": 20 * GIB, "promised": 30 * GIB}
+    group = volume_store_bar(VolumeStoreBar("group", "vg0", "vg0", disks=1, **sizes))
+    assert (group.name, group.about) == ("vg0", "volume group, 1 volume in use")
+    assert parts(group) == parts(drawn_bar(promised=30))
+    pool = VolumeStoreBar("pool", "/dev/vg0/pool", "vg0", disks=2, **sizes)
+    assert volume_store_bar(pool).about == "thin pool of vg0, 2 volumes"
+    pool = replace(pool, metadata_percent=12.5, findings=("f1",))
+    drawn = volume_store_bar(pool)
+    assert drawn.about == "thin pool of vg0, 2 volumes, metadata 12.5 % full"
+    assert (drawn.name, drawn.findings) == ("/dev/vg0/pool", ("f1",))
 
 
 NUMBER = st.integers(0, 10**15)
@@ -84,7 +104,7 @@ NUMBER = st.integers(0, 10**15)
 def test_the_parts_of_any_bar_are_beside_each_other(
     size: int, free: int, taken: int, promised: int
 ) -> None:
-    made = store_bar(
+    made = file_system_bar(
         FileSystemBar("/", "xfs", "/dev/sda1", size=size, free=free, taken=taken, promised=promised)
     )
     end = 0.0

@@ -31,6 +31,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources import (
     disks_info_file_systems,
     disks_info_layers,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import Usage
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     DataIdentity,
     DiskInConfig,
@@ -42,15 +43,22 @@ from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     Survey,
     SurveyedDisk,
     SurveyedDomain,
+    ThinPool,
+    ThinVolume,
+    VolumeGroup,
     VolumeName,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.record import survey_of
+from ansible_collections.xen.blockdev.plugins.module_utils.volume import names as volume_names
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains
+from ansible_collections.xen.blockdev.tests.fake_lvm import FakeLvm
+from ansible_collections.xen.blockdev.tests.lvm_host import fake_lvm
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.fake_xen_host import (
     FakeHost,
     binding,
 )
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import bound, image
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.lvmhost import run_here
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.xen.test_saved_domains import (  # noqa: E501
     saved,
 )
@@ -358,10 +366,73 @@ def test_volumes(place: Place) -> None:
     assert found.device.volume == VolumeName("vg", "web-data", "b" * 64, "pool")
     assert (found.size, found.device.made_of) == (MIB, ("/dev/dm-0",))
     assert DataIdentity("volume", "b" * 64) in found.identities
+    assert survey.volume_groups == (), "LVM is not installed"
     above = storage(survey, "/dev/mapper/crypt")
     assert DataIdentity("volume", "b" * 64) in above.below
     assert found.overlaps(above)
     assert survey.leftovers.volumes == ("/dev/vg/old",)
+
+
+@pytest.fixture
+def lvm(place: Place, monkeypatch: pytest.MonkeyPatch) -> FakeLvm:
+    """A host with two groups, of which vg has active volumes."""
+    fake = fake_lvm(place.home / "lvm", monkeypatch)
+    run_here(fake, monkeypatch)
+    monkeypatch.setattr(volume_names, "DEV", "/dev")
+    fake.group("vg", (64, 64))
+    fake.group("other")
+    fake.volume("pool", 16, "vg", kind="pool", data_percent=50.0, metadata=12.5)
+    fake.volume("web", 12, "vg", kind="thin", pool="pool", data_percent=25.0)
+    fake.volume("asleep", 4, "vg", kind="thin", pool="pool", active=False)
+    fake.volume("old", 10, "vg")
+    place.mapped(0, "vg-pool-tpool", f"LVM-{'a' * 64}-tpool")
+    place.mapped(1, "vg-web", f"LVM-{'b' * 64}", 0)
+    place.mapped(2, "vg-old", f"LVM-{'c' * 64}")
+    return fake
+
+
+EXTENT = 65536
+
+
+def test_groups_and_pools(place: Place, lvm: FakeLvm) -> None:
+    survey = place.read()
+    pool = ThinPool(
+        "/dev/vg/pool",
+        16 * EXTENT,
+        8 * EXTENT,
+        12.5,
+        (
+            ThinVolume("/dev/vg/web", 12 * EXTENT, 3 * EXTENT),
+            ThinVolume("/dev/vg/asleep", 4 * EXTENT),
+        ),
+    )
+    assert survey.volume_groups == (VolumeGroup("vg", 128 * EXTENT, 102 * EXTENT, (pool,)),)
+    assert lvm.commands == ["fullreport"]
+    assert storage(survey, "/dev/vg/web").name in [one.path for one in pool.volumes]
+
+
+def test_no_lvm_process_without_volumes(place: Place, lvm: FakeLvm) -> None:
+    for number in (0, 1, 2):
+        (Path(block_device.SYS_BLOCK_BY_NUMBER) / f"253:{number}/dm/uuid").write_text("CRYPT-x\n")
+    assert place.read().volume_groups == ()
+    assert lvm.calls == []
+
+
+def test_a_group_that_lvm_does_not_report(place: Place, lvm: FakeLvm) -> None:
+    place.mapped(3, "gone-web", f"LVM-{'d' * 64}")
+    survey = place.survey()
+    assert [one.name for one in survey.volume_groups] == ["vg"]
+    assert (only(survey.unread).source, only(survey.unread).subject) == ("lvm", "gone")
+    assert 'Volume group "gone" not found' in only(survey.unread).error
+
+
+def test_lvm_that_fails(place: Place, lvm: FakeLvm) -> None:
+    lvm.behave(command="fullreport", act="fail", words="no space in /run/lock")
+    survey = place.survey()
+    assert survey.volume_groups == ()
+    (gap,) = survey.unread
+    assert (gap.source, gap.subject) == ("lvm", "vg")
+    assert "no space in /run/lock" in gap.error
 
 
 def test_a_loop_device_over_a_block_device(place: Place) -> None:
@@ -683,6 +754,27 @@ def test_uses_in_dom0(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     ]
     assert uses[0].sentence == "mounted on /mnt"
     assert survey.leftovers.images == survey.leftovers.loop_devices == ()
+
+
+def test_what_an_iscsi_target_serves(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing shows it, but that the device cannot be opened exclusively."""
+    path = place.image("a.raw")
+    place.xen.bindings = [bound(path)]
+    rdev = place.xen.bindings[0].rdev
+    monkeypatch.setattr(Usage, "is_claimed", lambda _usage, number: number == rdev)
+    survey = place.read()
+    (use,) = storage(survey, path).uses
+    assert (use.kind, use.for_writing) == ("claim", None)
+    assert use.sentence == "held exclusively (O_EXCL), e.g. for btrfs, ZFS or an iSCSI target"
+    assert survey.leftovers.images == survey.leftovers.loop_devices == ()
+
+
+def test_slots_that_domains_have_left(place: Place) -> None:
+    """They are gone, and have nothing to do with each other."""
+    for domid in (7, 8):
+        place.vbd(domid, 51712, params="/a", dev="xvda", state="1", hotplug_error="timed out")
+    left = [disk for disk in place.read().disks if disk.domain is None]
+    assert [only(disk.attached).domid for disk in left] == [7, 8]
 
 
 def test_hostile_texts_are_data(place: Place) -> None:

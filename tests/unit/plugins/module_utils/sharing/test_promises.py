@@ -13,6 +13,8 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.promises impo
     DiskStore,
     PromisedDisk,
     checked_limit,
+    file_system_store,
+    pool_store,
     problem_of_stores,
     smaller_limit,
     warnings_of_stores,
@@ -134,3 +136,22 @@ def test_a_limit(limit: float | None) -> None:
 def test_no_limit(limit: float) -> None:
     with pytest.raises(BlockdevError, match=f"^max_overcommit {limit} is less than 1 or no number"):
         checked_limit(limit)
+
+
+def test_what_snapshots_share_is_taken_once() -> None:
+    """And may be taken once more by each of them."""
+    disks = [PromisedDisk(f"/dev/vg0/{name}", 8 * GIB, 8 * GIB) for name in ("web", "snap")]
+    store = pool_store("/dev/vg0/pool", 12 * GIB, 8 * GIB, disks)
+    assert (store.taken, store.promised, store.free) == (8 * GIB, 16 * GIB, 4 * GIB)
+    assert (store.excess, store.overcommit) == (4 * GIB, 1.34)
+    assert store.warning() == (
+        "the thin pool /dev/vg0/pool (12GiB, 4GiB free) has promised 4GiB more than it has free: "
+        "what snapshots and their origins share 8GiB; a guest that fills its disk gets I/O errors; "
+        "enlarge the pool (lvextend), remove volumes or snapshots, or make disks smaller"
+    )
+
+
+def test_images_that_share_blocks() -> None:
+    """Of a file system it is not known how much of that is shared."""
+    disks = [PromisedDisk(f"/srv/{name}", 8 * GIB, 8 * GIB) for name in ("a", "copy")]
+    assert file_system_store("/srv", 12 * GIB, 4 * GIB, disks).excess == 0
