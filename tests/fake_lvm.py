@@ -86,7 +86,9 @@ class FakeLvm:
         **more: Any,
     ) -> None:
         """A group whose physical volumes have as many extents each. ``pattern``: of 16 bytes, what
-        is all over them. ``more``: ``attr``, ``lock_type``, and ``missing``, a list of disks."""
+        is all over them. ``more``: ``attr``, ``lock_type``, ``missing``, a list of disks, and
+        ``discards``: whether LVM discards extents that it frees, on disks that have anything there
+        afterwards."""
         with self.changed() as state:
             number = sum(len(group["disks"]) for group in state["groups"].values())
             paths = [f"/dev/fake/{name}{number + index}" for index in range(len(disks))]
@@ -94,6 +96,7 @@ class FakeLvm:
                 "attr": "wz--n-",
                 "lock_type": "",
                 "missing": [],
+                "discards": False,
                 "extent_size": extent_size,
                 "disks": dict(zip(paths, disks)),
                 "volumes": {},
@@ -401,7 +404,9 @@ class Lvm:
         os.truncate(device, volume["size"])
 
     def lvremove(self, arguments: Sequence[str]) -> None:
-        options = _parsed(arguments, "--select")
+        options = _parsed(arguments, "--select", "--config")
+        if options.config not in (None, "devices/issue_discards=0"):
+            raise LvmError("Only this setting is known here.", 3)
         group, volume = self.found(options.names[0])
         snapshots = [one for one in group["volumes"].values() if one["origin"] == volume["name"]]
         if options.select:
@@ -413,7 +418,15 @@ class Lvm:
         for one in (*lost, volume):
             if one["active"]:
                 self.deactivate(group, one)
+            if group["discards"] and not options.config:
+                self._discard(group, one["segments"])
             del group["volumes"][one["name"]]
+
+    def _discard(self, group: State, segments: Sequence[State]) -> None:
+        for disk, start in _extents_of(segments):
+            with self.fake.disk(disk).open("r+b") as file:
+                file.seek(start * group["extent_size"])
+                file.write(b"was discarded..." * (group["extent_size"] // 16))
 
     def lvchange(self, arguments: Sequence[str]) -> None:
         options = _parsed(arguments, "--activate", several=("--addtag",))

@@ -228,7 +228,13 @@ def remove(volume: Volume) -> None:
     """
     # Thin snapshots are descendants as well, but they stay.
     if_none = [] if volume.is_thin else ["--select", 'lv_descendants=""']
-    volume_lvm.run_change("lvremove", "--yes", *if_none, f"{volume.group}/{volume.name}")
+    # What was discarded may read as anything, and the extents of a room must stay zeros.
+    kept = _NO_DISCARDS if volume_names.is_room(volume.name) else ()
+    volume_lvm.run_change("lvremove", "--yes", *kept, *if_none, f"{volume.group}/{volume.name}")
+
+
+_NO_DISCARDS = ("--config", "devices/issue_discards=0")
+"""Overrides lvm.conf(5), where an administrator may have LVM discard the extents that it frees."""
 
 
 @contextmanager

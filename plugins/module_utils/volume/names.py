@@ -115,9 +115,14 @@ def room_name(volume: str) -> str:
     return f"{ROOM}{volume}"
 
 
+def is_room(volume: str) -> bool:
+    """Whether a volume has such a name as room_name gives."""
+    return volume.startswith(ROOM)
+
+
 def is_temporary(volume: str) -> bool:
-    """Whether a volume has such a name."""
-    return volume.startswith((NEW, ROOM))
+    """Whether a volume has one of these names."""
+    return is_room(volume) or volume.startswith(NEW)
 
 
 # ---- where a volume's device is ----

@@ -427,6 +427,19 @@ def test_what_a_volume_grows_by_was_zeroed_before(host: LvmHost, stripes: int) -
     assert sorted(host.fake.volumes()) == ["a", "between"]
 
 
+def test_what_was_wiped_stays_zeros_where_lvm_discards_what_it_frees(host: LvmHost) -> None:
+    host.fake.group("vg1", pattern=SECRET, discards=True)
+    volumes = [{"volume_group": "vg1", "volume": f"v{number}"} for number in range(5)]
+    for extents in (1, 3):
+        host.done(*({**volume, "size": extents * EXTENT} for volume in volumes))
+        for volume in volumes:
+            device = host.fake.device(volume["volume"], "vg1")
+            assert device.read_bytes() == bytes(extents * EXTENT)
+    # What is removed for good is discarded.
+    host.done({**volumes[0], "state": "absent"})
+    assert all("--config" not in call for call in host.calls)
+
+
 def test_a_volume_grows_by_what_others_have_left_if_that_is_wanted(host: LvmHost) -> None:
     host.done({"volume": "a", "size": EXTENT})
     host.done({"volume": "a", "size": 2 * EXTENT, "wipe": False})
