@@ -45,7 +45,8 @@ WATCHED = tuple(
 )
 """What plans and changes files."""
 
-OPENERS = {inspect.unwrap(files.opened).__code__}
+OPENED = inspect.unwrap(files.opened).__code__
+"""Of the function that only opens for others."""
 
 BY_NAME = re.compile(
     "access|chmod|chown|link|listdir|listxattr|lstat|mkdir|open|readlink|rename|rmdir|scandir|"
@@ -89,10 +90,10 @@ def at_call(number: int, act: Callable[[], None], names: Pattern[str] = BY_NAME)
 def _by_us(frame: Optional[FrameType]) -> bool:
     """Whether the first frame of this collection is of a file that is watched.
 
-    opened() only opens for others, so the one that calls it counts: a glance at each loop device
-    of the host would make the number of calls depend on what others use.
+    The caller of opened() counts in its place: a glance at each loop device of the host would make
+    the number of calls depend on what others use.
     """
-    while frame and (PLUGINS not in frame.f_code.co_filename or frame.f_code in OPENERS):
+    while frame and (PLUGINS not in frame.f_code.co_filename or frame.f_code is OPENED):
         frame = frame.f_back
     return bool(frame and frame.f_code.co_filename.endswith(WATCHED))
 

@@ -106,10 +106,6 @@ class Xen:
         print(f"\n    {module} elsewhere\n{ended.stdout}{ended.stderr}", flush=True)
         return ended.returncode == 0
 
-    def playbook(self, name, domains, *words):
-        """The same for a playbook that gets these domains."""
-        return self.play(name, *words, xen_domains=domains)
-
     def play(self, name, *words, **variables):
         """Run a playbook of the collection. Its output, whether it succeeded, and what changed."""
         inventory = os.environ["MOLECULE_INVENTORY_FILE"]
@@ -119,6 +115,10 @@ class Xen:
         print(f"\n    {name} {' '.join(words)}\n{said[-3000:]}", flush=True)
         changed = re.search(r" changed=(\d+) ", ended.stdout)
         return said, ended.returncode == 0, int(changed[1]) if changed else 0
+
+    def playbook(self, name, domains, *words):
+        """The same for a playbook that gets these domains."""
+        return self.play(name, *words, xen_domains=domains)
 
     def command(self, *words, cwd):
         """Run a command of Ansible in another directory."""

@@ -149,9 +149,8 @@ def _file_systems(host: HostIndex) -> Sequence[Tuple[MountedFileSystem, DiskStor
 def _group_store(host: HostIndex, group: VolumeGroup) -> DiskStore:
     """A group has given each volume its space already, and may have to give more to its pools."""
     volumes = [
-        PromisedDisk(storage.name, size, size, _domains(uses))
+        PromisedDisk(storage.name, storage.size or 0, storage.size or 0, _domains(uses))
         for storage, uses in host.used()
-        for size in [storage.size or 0]
         if _is_thick_in(storage, group)
     ]
     pools = [

@@ -116,10 +116,10 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
         group = self._report.groups.get(item.group)
         volume = group.volumes.get(item.name) if group else None
         if not item.present:
-            return 0 if volume and volume.origin else 1
-        if volume:
-            return 2
-        return 4 if item.takes_any_wiped_extents else 3
+            return -len(group.origins(volume)) if group and volume else 0
+        if group is None or volume:
+            return 1
+        return 3 if _is_wiped_together(item, group) else 2
 
     def plan(self, item: LogicalVolumeItem) -> Plan:
         """See Resource.plan."""
@@ -225,7 +225,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             fill=None if filling.is_empty else filling.fill,
         )
         create = volume_actions.create
-        if item.takes_any_wiped_extents:
+        if _is_wiped_together(item, group):
             self._empty.expect(volume)
             create = self._empty.create
         return Plan(
@@ -410,6 +410,12 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
 
 
 # ---- what is refused ----
+
+
+def _is_wiped_together(item: LogicalVolumeItem, group: Group) -> bool:
+    """Whether a new volume may be one of EmptyVolumes. In a group that hosts share, one of them
+    could get the wiped extents meanwhile, as its run does not wait for ours."""
+    return item.takes_any_wiped_extents and not group.is_shared
 
 
 def _refuse_place(path: str) -> None:

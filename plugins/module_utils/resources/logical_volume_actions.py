@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, List, Optional, Sequence, Tuple
 
+from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Learned
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, VolumeError
 from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDevice, NewDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import device as volume_device
@@ -117,25 +118,37 @@ class EmptyVolumes:
         self._given: Dict[str, Tuple[str, ...]] = {}
         """Wiped extents, by the path of the volume that will have them."""
         self._is_refused = False
-        """Whether extents could not be wiped for several volumes."""
+        """Whether extents could not be wiped together. Each volume is made on its own then, which
+        may work, or tells what is in the way."""
 
     def expect(self, new: NewVolume) -> None:
         """A volume will be made, after those that are expected already."""
         self._expected.append(new)
 
-    def create(self, new: NewVolume) -> None:
-        """Make one of them. Raises BlockdevError and OSError, and leaves nothing then."""
+    def create(self, new: NewVolume) -> Optional[Learned]:
+        """Make one of them. Raises BlockdevError and OSError, and leaves nothing of it then.
+
+        A warning is learned if extents could not be wiped together: what they were wiped in may
+        still be there.
+        """
+        learned = None
         if new.path not in self._given and not self._is_refused:
-            self._wipe_from(new)
+            try:
+                self._wipe_from(new)
+            except (BlockdevError, OSError, ValueError) as error:
+                self._is_refused = True
+                words = f"several cannot be wiped together, so each is made on its own: {error}"
+                learned = Learned(warnings=[words])
         ranges = self._given.pop(new.path, ())
         if ranges:
             with suppress(VolumeError):
                 _make(new, new.name, ranges)
-                return
+                return learned
             # Another program has got some of them, and LVM takes no others in their place. What
             # comes now may take those of the other volumes.
             self._given.clear()
         create(new)
+        return learned
 
     def _wipe_from(self, first: NewVolume) -> None:
         """Wipe extents for a volume and those that come after it."""
@@ -145,12 +158,8 @@ class EmptyVolumes:
         if len(volumes) < WORTH_IT:
             return
         counts = [one.size // group.extent_size for one in volumes]
-        try:
-            ranges = _wiped(group, first.name, sum(one.size for one in volumes), stripes=1)
-            self._given.update(zip([one.path for one in volumes], dealt(ranges, counts)))
-        except (BlockdevError, OSError, ValueError):
-            # Each is made on its own, which may work, or tells what is in the way.
-            self._is_refused = True
+        ranges = _wiped(group, first.name, sum(one.size for one in volumes), stripes=1)
+        self._given.update(zip([one.path for one in volumes], dealt(ranges, counts)))
 
 
 def extend(group: Group, volume: Volume, size: int, wipe: bool) -> None:
@@ -189,7 +198,8 @@ def _wiped(group: Group, name: str, size: int, stripes: int) -> Tuple[str, ...]:
             volume_device.wipe(descriptor)
             os.fsync(descriptor)
         made = _found(group.name, room)
-        remove(made)
+        # What was discarded may read as anything.
+        remove(made, stays_wiped=True)
     return tuple(one for segment in made.segments for one in segment.ranges)
 
 
@@ -220,21 +230,17 @@ def add_tags(volume: Volume, tags: Sequence[str]) -> None:
     volume_lvm.run_change("lvchange", *arguments, f"{volume.group}/{volume.name}")
 
 
-def remove(volume: Volume) -> None:
-    """Remove the volume. Raises BlockdevError if it is in use.
+def remove(volume: Volume, stays_wiped: bool = False) -> None:
+    """Remove the volume. Raises BlockdevError if it is in use. ``stays_wiped``: whether its extents
+    keep what they have, even if LVM discards what it frees (issue_discards of lvm.conf(5)).
 
     LVM removes the snapshots of a volume together with it. So it is told to do so only if there are
     none by now; if it removes nothing for that reason, it reports success.
     """
     # Thin snapshots are descendants as well, but they stay.
     if_none = [] if volume.is_thin else ["--select", 'lv_descendants=""']
-    # What was discarded may read as anything, and the extents of a room must stay zeros.
-    kept = _NO_DISCARDS if volume_names.is_room(volume.name) else ()
+    kept = ["--config", "devices/issue_discards=0"] if stays_wiped else []
     volume_lvm.run_change("lvremove", "--yes", *kept, *if_none, f"{volume.group}/{volume.name}")
-
-
-_NO_DISCARDS = ("--config", "devices/issue_discards=0")
-"""Overrides lvm.conf(5), where an administrator may have LVM discard the extents that it frees."""
 
 
 @contextmanager

@@ -115,14 +115,9 @@ def room_name(volume: str) -> str:
     return f"{ROOM}{volume}"
 
 
-def is_room(volume: str) -> bool:
-    """Whether a volume has such a name as room_name gives."""
-    return volume.startswith(ROOM)
-
-
 def is_temporary(volume: str) -> bool:
-    """Whether a volume has one of these names."""
-    return is_room(volume) or volume.startswith(NEW)
+    """Whether a volume has such a name."""
+    return volume.startswith((NEW, ROOM))
 
 
 # ---- where a volume's device is ----

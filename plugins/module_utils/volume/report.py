@@ -288,6 +288,15 @@ class Group:
             if one.origin == volume.name and (one.is_thick_snapshot or not volume.is_thin)
         )
 
+    def origins(self, volume: Volume) -> List[str]:
+        """The names of what the volume is a snapshot of, of what that is one of, and so on."""
+        found: List[str] = []
+        name = volume.origin
+        while name is not None and name not in found:
+            found.append(name)
+            name = self.volumes[name].origin if name in self.volumes else None
+        return found
+
     def promised(self, pool: Volume) -> int:
         """Bytes of all volumes in the thin pool, as their users see them."""
         return sum(one.size for one in self.volumes.values() if one.pool == pool.name)

@@ -8,10 +8,11 @@ Its groups are full of what others have left there.
 from __future__ import annotations
 
 import gzip
+import itertools
 import os
 import stat
 from pathlib import Path
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
@@ -27,6 +28,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.resources.logical_vol
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import lvm as volume_lvm
+from ansible_collections.xen.blockdev.plugins.module_utils.volume import names as volume_names
 from ansible_collections.xen.blockdev.plugins.module_utils.volume import report as volume_report
 from ansible_collections.xen.blockdev.plugins.module_utils.volume.report import Volume
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.saved_domains import SavedDisk
@@ -167,8 +169,31 @@ def test_many_volumes_where_lvm_gives_no_room_for_all(host: LvmHost) -> None:
     """Each is made on its own then."""
     outcome = host.run(*many(6), fault={"at": 2, "act": "fail"})
     assert (outcome.error, outcome.changed) == (None, True)
+    (warning,) = outcome.warnings
+    assert (
+        "several cannot be wiped together, so each is made on its own: lvcreate failed" in warning
+    )
     assert host.fake.changes == ["lvcreate", *["lvcreate", "lvrename"] * 6]
     assert [content(host, f"v{number}") for number in range(6)] == [bytes(EXTENT)] * 6
+
+
+def test_extents_that_are_not_released_again(host: LvmHost) -> None:
+    """They are named at once, and the next run takes them back."""
+    outcome = host.run(*many(6), fault={"command": "lvremove", "act": "fail"})
+    assert (outcome.error, outcome.changed) == (None, True)
+    (warning,) = outcome.warnings
+    assert "lvremove failed" in warning
+    assert f"{volume_names.ROOM}v0" in host.fake.volumes()
+    (entry,) = host.done({"volume": "v0"})
+    assert entry["actions"][0].endswith("v0, which an interrupted run has left")
+    assert set(host.fake.volumes()) == {f"v{number}" for number in range(6)}
+
+
+def test_in_a_shared_group_each_is_on_its_own(host: LvmHost) -> None:
+    """Another host would not wait until its wiped extents are taken."""
+    host.fake.group("vg1", attr="wz--ns", lock_type="sanlock", pattern=SECRET)
+    host.done(*({**one, "volume_group": "vg1"} for one in many(6)))
+    assert commands(host) == ["fullreport", *["lvcreate", "lvrename"] * 6, "fullreport"]
 
 
 def test_another_program_takes_an_extent_that_was_wiped(
@@ -177,8 +202,8 @@ def test_another_program_takes_an_extent_that_was_wiped(
     """No volume gets others than the wiped ones; the one that lacks some is made on its own."""
     remove = logical_volume_actions.remove
 
-    def removed(volume: Volume) -> None:
-        remove(volume)
+    def removed(volume: Volume, **options: bool) -> None:
+        remove(volume, **options)
         if volume.name.endswith(".v0"):
             host.fake.volume("intruder", 1)
 
@@ -580,6 +605,17 @@ def test_snapshots_are_removed_before_their_origin(host: LvmHost, order: int) ->
     host.done(*absent[::order])
     assert commands(host) == ["fullreport", *["lvremove"] * 3, "fullreport"]
     assert host.fake.volumes() == {}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["thin", "of-thin", "of-that"])))
+def test_snapshots_of_snapshots_are_removed_first(host: LvmHost, order: Tuple[str, ...]) -> None:
+    """A classic snapshot of a thin one is lost with that."""
+    host.fake.volume("pool0", 16, kind="pool")
+    host.fake.volume("thin", 4, kind="thin", pool="pool0")
+    host.fake.volume("of-thin", 4, kind="thin", pool="pool0", origin="thin")
+    host.fake.volume("of-that", 1, kind="snapshot", origin="of-thin")
+    host.done(*({"volume": name, "state": "absent"} for name in order))
+    assert set(host.fake.volumes()) == {"pool0", "pool0_tdata"}
 
 
 def test_an_origin_grows_once_its_snapshot_is_removed(host: LvmHost) -> None:
