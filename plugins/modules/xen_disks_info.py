@@ -16,9 +16,8 @@ description:
     and the image or block device with its identity, its file system and what uses it in dom0. It also shows what
     belongs to no domain.
   - It says what is there, and not whether that is right.
-  - Each source is read once. The only programs that are started are C(xl), and C(lvm) if there are active logical volumes,
-    each once. What is on the disks is not read, but for
-    the first and last bytes of image files.
+  - Each source is read once. The only programs that are started are C(xl), and C(lvm) if there are active logical
+    volumes, each once. What is on the disks is not read, but for the first and last bytes of image files.
   - What cannot be read, such as a config with a syntax error, is listed in RV(host.configs[].problems) or
     RV(host.unread), and all the rest is shown. If something is in RV(host.unread), there is a warning.
   - Parts of the result refer to each other by names that stay the same over a reboot, as far as the things themselves
@@ -52,6 +51,8 @@ options:
     type: bool
     default: false
 notes:
+  - A block device that nothing seems to use is opened exclusively (O_EXCL) for a moment, to see whether something holds
+    it. Another program that wants it exclusively at that moment, such as C(mount), is told that it is busy.
   - Volumes that are not active are not shown, nor are domains that were saved by anything but C(xendomains).
 seealso:
   - module: xen.blockdev.xen_loopdev_info

@@ -216,7 +216,8 @@ requirements:
 notes:
   - Until a new volume is complete, it is called C(xen.blockdev.new.<volume>). The extents by which a
     volume is about to grow are called C(xen.blockdev.room.<volume>) while they are wiped. So are
-    those of four or more new volumes without content, which are wiped together.
+    those of four or more new volumes without content, which are wiped together unless hosts share the
+    group.
   - In a group that several hosts share, what an interrupted run has left is only named in a warning,
     since another host may be at work on it.
 seealso:
