@@ -8,12 +8,13 @@ import os
 import stat
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Iterable, Iterator, List, Optional, Sequence, Set, Tuple
+from typing import Callable, Iterable, Iterator, List, Optional, Sequence, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     Action,
     Figures,
+    Learned,
     Plan,
     Resource,
     State,
@@ -224,7 +225,7 @@ class LogicalVolumes(Resource[LogicalVolumeItem]):
             wipe=item.wipe and pool is None,
             fill=None if filling.is_empty else filling.fill,
         )
-        create = volume_actions.create
+        create: Callable[[NewVolume], Optional[Learned]] = volume_actions.create
         if _is_wiped_together(item, group):
             self._empty.expect(volume)
             create = self._empty.create
