@@ -203,6 +203,8 @@ options:
     description:
       - Whether to take a disk away from a guest that was asked once and has not released it. Data that the guest has
         not written yet is lost, as if the disk was unplugged. Needs Xen 4.15 or later.
+      - What the kernel has begun to write for the guest, it may still write later if the storage hangs, and not every
+        driver tells. Do not use it then.
       - A MirageOS unikernel never releases a disk. With V(true) its next read or write of that disk hangs
         without an error, so shut it down instead.
       - A disk that QEMU emulates for an HVM guest without PV drivers is never taken away, as QEMU would keep it open.

@@ -324,6 +324,13 @@ _ALL = (
         "the kernel serves a disk that xenstore no longer has",
         "its data is still in use, though nothing shows it",
     ),
+    FindingCode(
+        "leftover-domain",
+        LEFT,
+        WARNING,
+        "Xen still has a domain that was destroyed",
+        "what it wrote last may still come, to a disk that another guest has by then",
+    ),
     # ---- against the rules ----
     FindingCode(
         "unfit-disk",

@@ -24,6 +24,7 @@ def leftover_findings(host: HostIndex) -> Iterator[AuditFinding]:
     yield from _boot_units(host)
     yield from _links(host)
     yield from _vbds(host)
+    yield from _guests(host)
     if not host.gaps:
         yield from _images(host)
         yield from _volumes(host)
@@ -131,3 +132,16 @@ def _vbds(host: HostIndex) -> Iterator[AuditFinding]:
             "wait until the guest's last requests have ended, or end that domain (xl destroy "
             f"{vbd.domid})",
         )
+
+
+def _guests(host: HostIndex) -> Iterator[AuditFinding]:
+    with_disks = {one.domid for disk in host.survey.disks for one in disk.attached}
+    for guest in host.survey.guests or ():
+        if guest.is_left and guest.domid not in with_disks:
+            yield finding(
+                "leftover-domain",
+                host.at(f"with the id {guest.domid}"),
+                "it was destroyed, and Xen still has it",
+                "wait until `xl list` no longer has it, and give its disks to nobody before; if it "
+                "stays, look for storage that does not answer (dmesg)",
+            )

@@ -92,6 +92,12 @@ def size(rdev: int) -> Optional[int]:
     return int(sectors) * SECTOR if sectors.isdigit() else None
 
 
+def writes_in_flight(rdev: int) -> int:
+    """How many writes to a block device the kernel has begun and not ended; 0 if it is gone."""
+    counts = (_read(f"{sysfs(rdev)}/inflight") or "").split()
+    return int(counts[1]) if len(counts) == 2 else 0
+
+
 def is_read_only(rdev: int) -> Optional[bool]:
     """Whether a block device refuses writes; None if it is gone."""
     text = _read(f"{sysfs(rdev)}/ro")

@@ -272,7 +272,8 @@ def domains_of(
         if config.domain is not None:
             paths[config.domain].append(config)
     for guest in guests:
-        domids[guest.name].append(guest.domid)
+        if not guest.is_left:
+            domids[guest.name].append(guest.domid)
     for domain in saved:
         saves[domain.name].append(domain.file)
     with_disks = {disk.domain for disk in disks if disk.domain is not None}

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from functools import partial
 from typing import Callable, ContextManager, List, Sequence, Tuple
@@ -72,7 +73,10 @@ def _refuse_kept_open(domain: Domain, disk: AttachedDisk) -> None:
     """Wait until what served a detached disk has closed it, so that others may have it. Raises
     XenError if it does not."""
     slot, keeps = disk.slot, ""
-    if blkback.wait_for_closed(lambda served: served == slot):
+    device = disk.vbd.physical_device
+    if blkback.wait_for_closed(lambda served: served == slot) or (
+        device and not blkback.wait_for_writes([os.makedev(*device)])
+    ):
         keeps = "served by the kernel, as the guest's last requests have not ended"
     elif domain.is_hvm or disk.vbd.backendtype == "qdisk":
         keeps = join(_wait_for_qemu(disk))

@@ -27,6 +27,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import 
     User,
     join,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Vbd
 
 LOCK = "vbds"
@@ -147,6 +148,16 @@ def _refuse_what_was_lost(use: Use, usage: Usage) -> None:
             f"{key}), which may be {use.storage.name}: the guest's last requests have not ended; "
             "run again when they have, or shut that domain down"
         )
+    if (
+        use.writes
+        and not usage.is_attached(use.storage)
+        and not blkback.wait_for_writes(use.storage.devices)
+    ):
+        raise XenError(
+            f"the kernel still writes to {use.words}, though no domain has it as a disk: requests "
+            "have not ended, which may be those of a guest that had it before; run again when they "
+            "have"
+        )
 
 
 def sharing_warnings(wanted: Claim, usage: Usage) -> List[str]:
@@ -155,7 +166,12 @@ def sharing_warnings(wanted: Claim, usage: Usage) -> List[str]:
     place = f"{wanted.target} for domain {wanted.domain} as {wanted.vdev}"
     found = [f"{place}: {doubt}" for doubt in wanted.storage.doubts]
     if can_write(wanted.access):
-        return found
+        return found + [
+            f"{place}: Xen still has domain {domid}, which was destroyed, perhaps because its last "
+            "requests to a disk have not ended; if it had this disk, what it wrote may still "
+            "arrive there: wait until `xl list` no longer has that domain"
+            for domid in usage.dying
+        ]
     return found + [
         f"{place}: {use.words} is {user.sentence}, so it may change while the guest reads it"
         for use in wanted.uses

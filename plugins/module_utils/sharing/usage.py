@@ -46,7 +46,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage impor
     Storages,
     block_device_path,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, saved_domains
+from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, saved_domains, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 
 if TYPE_CHECKING:
@@ -197,6 +197,10 @@ class Usage:
 
         return self._keeping_open(self.storages.written_with(storage), for_writing, is_left)
 
+    def is_attached(self, storage: Storage) -> bool:
+        """Whether a domain has a disk with this data."""
+        return any(self._has_disk(vbd.domid, storage) for vbd in self.vbds)
+
     def _has_disk(self, domid: Optional[int], storage: Storage) -> bool:
         return any(
             vbd.domid == domid and self.storages.of_vbd(vbd).overlaps(storage) for vbd in self.vbds
@@ -213,6 +217,15 @@ class Usage:
         return blkback.wait_for_closed(
             lambda slot: slot in lost and slot not in _slots(xen_state.attached_devices())
         )
+
+    @cached_property
+    def dying(self) -> List[int]:
+        """The ids of the domains that were destroyed, whose disks xenstore no longer has, and that
+        Xen still has. The kernel may keep requests of theirs that have not ended: it has no entry
+        for these, and holds only the guest's memory. Raises XenError."""
+        known = {vbd.domid for vbd in self.vbds}
+        listed = [one.domid for one in xl.listed() if one.status == "dying"]
+        return [domid for domid in listed if domid not in known]
 
     def naming(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[User]:
         """The configs that name the image at the path ``image``, for running domains or not.

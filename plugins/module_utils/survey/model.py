@@ -85,11 +85,17 @@ class RunningGuest:
 
     domid: int
     name: str
+    """``(null)``, as xl says, for what is left of a destroyed domain."""
     uuid: Optional[str] = None
     type: Optional[str] = None
     """``hvm``, ``pv`` or ``pvh``."""
     status: Optional[str] = None
     """``running``, ``paused``, ``shutdown``, ``crashed``, ``suspended`` or ``dying``."""
+
+    @property
+    def is_left(self) -> bool:
+        """Whether this is only what is left of a destroyed domain."""
+        return self.name == "(null)"
 
 
 @dataclass(frozen=True)

@@ -3,16 +3,19 @@
 """The disks that the kernel of this host serves to guests (drivers/block/xen-blkback of Linux).
 
 A disk that is taken away by force leaves xenstore first. The kernel closes its device only when the
-requests that it has begun are done, and removes its own entry then.
+requests that it has begun are done. Its own entry may stay until then, or go at once.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from typing import Callable, List, Tuple
+from typing import Callable, Collection, List, Tuple
 
-from ansible_collections.xen.blockdev.plugins.module_utils.host.block_device import entries
+from ansible_collections.xen.blockdev.plugins.module_utils.host.block_device import (
+    entries,
+    writes_in_flight,
+)
 
 DEVICES = "/sys/devices"
 CLOSE_SECONDS = 30
@@ -38,4 +41,16 @@ def wait_for_closed(left: Callable[[Slot], bool]) -> List[Slot]:
         slots = list(filter(left, served()))
         if not slots or time.monotonic() >= deadline:
             return slots
+        time.sleep(POLL_SECONDS)
+
+
+def wait_for_writes(devices: Collection[int]) -> bool:
+    """Wait until no write to these block devices (st_rdev) is on its way, at most CLOSE_SECONDS.
+    Returns whether there was such a moment for each of them."""
+    deadline = time.monotonic() + CLOSE_SECONDS
+    left = list(devices)
+    while True:
+        left = list(filter(writes_in_flight, left))
+        if not left or time.monotonic() >= deadline:
+            return not left
         time.sleep(POLL_SECONDS)

@@ -290,7 +290,7 @@ class AuditedXen:
         names = dict.fromkeys(
             [
                 *(one.domain for one in self.configs.values() if one.domain),
-                *(one.name for one in self.guests),
+                *(one.name for one in self.guests if not one.is_left),
                 *(one.domain for one in self.saves),
             ]
         )

@@ -187,6 +187,10 @@ class FakeHost:
         domains = {ids[name]: {"flags": its} for name, its in flags.items()}
         (self.home / "domains.json").write_text(json.dumps(domains))
 
+    def keep_destroyed(self, domid: int) -> None:
+        """Have Xen keep a domain that was destroyed, of which xenstore knows nothing."""
+        (self.home / "domains.json").write_text(json.dumps({str(domid): {"flags": "--ps-d"}}))
+
     def device(self, path: str, major: int, minor: int) -> None:
         """Add a block device."""
         rdev = os.makedev(major, minor)
@@ -285,3 +289,7 @@ class FakeHost:
         """The xl commands that were run so far."""
         log = self.home / "log"
         return log.read_text().splitlines() if log.exists() else []
+
+    def changes(self) -> List[str]:
+        """Those of them that change something."""
+        return [command for command in self.commands() if not command.startswith("xl list")]

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, List
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
@@ -102,6 +102,25 @@ def test_a_vbd() -> None:
     host = AuditedXen(leftovers=Leftovers(vbds=(KernelVbd(7, 51712),)))
     found = the_finding("leftover-vbd", host)
     assert (found.place.domain, found.place.slot) == ("with the id 7", "51712")
+
+
+@pytest.mark.parametrize(
+    ("name", "has_disks", "found"),
+    [("(null)", False, ["leftover-domain"]), ("(null)", True, []), ("web", False, [])],
+)
+def test_a_destroyed_domain(name: str, has_disks: bool, found: List[str]) -> None:
+    """While xenstore still has its disks, they are known."""
+    host = AuditedXen()
+    host.run(name, domid=7, type=None, status="dying")
+    if has_disks:
+        host.attach(name, "xvda", None)
+    assert [code for code in codes(host) if code == "leftover-domain"] == found
+
+
+def test_a_destroyed_domain_needs_no_config() -> None:
+    host = AuditedXen()
+    host.run("(null)", domid=7, type=None, status="dying")
+    assert codes(host) == ["leftover-domain"]
 
 
 @pytest.mark.parametrize("source", ["config", "autostart", "save", "xenstore"])

@@ -610,7 +610,9 @@ def test_what_is_left_of_a_destroyed_domain(place: Place) -> None:
     xl = place.home / "bin/xl"
     zombie = "(null) 5 0 1 --psrd 1.0"
     xl.write_text(f"#!/bin/sh\necho 'Domain-0 0 4000 2 r----- 9.0'\necho '{zombie}'\n")
-    guests = {one.domid: one for one in place.read().guests or ()}
+    survey = place.read()
+    guests = {one.domid: one for one in survey.guests or ()}
+    assert "(null)" not in [one.name for one in survey.domains]
     assert (guests[5].name, guests[5].status, guests[1].status) == ("(null)", "dying", None)
 
 

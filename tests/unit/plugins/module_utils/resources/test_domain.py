@@ -114,11 +114,6 @@ def statuses() -> Dict[str, str]:
     return {one.name: one.status for one in xl.listed() if one.domid}
 
 
-def changes(host: FakeHost) -> List[str]:
-    """The commands of xl that change something."""
-    return [line for line in host.commands() if not line.startswith("xl list")]
-
-
 # ---- start ----
 
 
@@ -128,7 +123,7 @@ def test_start(host: FakeHost) -> None:
     assert [action.sentence for action in one.actions] == [f"start domain app from {path}"]
     assert (one.before, one.after) == (ABSENT, RUNS)
     assert apply(wanted("app")) == [{**RUNS, "domid": 3}]
-    assert changes(host) == [f"xl create -q -f {path}"]
+    assert host.changes() == [f"xl create -q -f {path}"]
     assert [(one.domain, one.target) for one in xen_state.attached_devices()] == [
         ("app", "/dev/loop0"),
         ("app", "/srv/103.raw"),
@@ -144,7 +139,7 @@ def test_start_paused_and_unpause(host: FakeHost) -> None:
     assert sentences(item) == []
     assert sentences(wanted("app=2")) == ["unpause domain app=2"]
     assert apply(wanted("app=2")) == [{**RUNS, "domid": 3}]
-    assert changes(host) == [f"xl create -q -p -f {path}", "xl unpause 3"]
+    assert host.changes() == [f"xl create -q -p -f {path}", "xl unpause 3"]
 
 
 def test_the_host_is_read_once_for_all_results(host: FakeHost) -> None:
@@ -234,7 +229,7 @@ def test_bad_configs(host: FakeHost, text: str, message: str) -> None:
 )
 def test_errors_before_anything_is_touched(host: FakeHost, options: State, message: str) -> None:
     assert message in error_of(wanted(**{"name": "app", **options}))
-    assert changes(host) == []
+    assert host.changes() == []
 
 
 def test_dom0_by_another_name(host: FakeHost) -> None:
@@ -335,7 +330,7 @@ def test_domains_of_one_call_count(host: FakeHost) -> None:
     config(host, "other", disk("/srv/100.raw"))
     error = error_of(wanted("app"), wanted("other"))
     assert "which will be attached to domain app as xvda (rw)" in error
-    assert changes(host) == []
+    assert host.changes() == []
 
 
 @pytest.mark.parametrize("state", ["shutdown", "destroyed"])
@@ -391,6 +386,14 @@ def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) 
         "/dev/loop0 for domain app as xvda: it is open for writing in process 12 (dd), so it "
         "may change while the guest reads it"
     ]
+
+
+def test_a_destroyed_domain_that_xen_still_has(host: FakeHost) -> None:
+    host.keep_destroyed(9)
+    config(host, "app", disk())
+    (one,) = planned(wanted("app"))
+    (warning,) = one.warnings
+    assert "app as xvda: Xen still has domain 9, which was destroyed" in warning
 
 
 @pytest.mark.parametrize(
@@ -478,7 +481,7 @@ def test_another_run_started_it_after_the_plan(host: FakeHost) -> None:
     (mine,), (other,) = planned(wanted("app")), planned(wanted("app"))
     other.actions[0].run()
     mine.actions[0].run()
-    assert len(changes(host)) == 1
+    assert len(host.changes()) == 1
     assert mine.read_back() == other.read_back()
 
 
@@ -488,7 +491,7 @@ def test_the_config_was_changed_after_the_plan(host: FakeHost) -> None:
     config(host, "app", disk("/dev/loop1"))
     with pytest.raises(BlockdevError, match="another program changed the config; run again"):
         mine.actions[0].run()
-    assert changes(host) == []
+    assert host.changes() == []
 
 
 # ---- a start that fails ----
@@ -606,7 +609,7 @@ def test_a_domain_that_was_unpaused_after_the_plan(host: FakeHost) -> None:
     (mine,) = planned(wanted("web"))
     host.list_as()
     mine.actions[0].run()
-    assert changes(host) == []
+    assert host.changes() == []
 
 
 def test_xl_that_lists_nothing(host: FakeHost) -> None:
@@ -678,7 +681,7 @@ def test_a_paused_guest_cannot_be_asked(host: FakeHost) -> None:
     assert error.startswith(
         "cannot shut down domain web: it is paused, so its guest cannot shut down"
     )
-    assert changes(host) == []
+    assert host.changes() == []
 
 
 @pytest.mark.parametrize(
@@ -727,7 +730,7 @@ def test_destroy(host: FakeHost, flags: str) -> None:
     item = wanted("web", state="destroyed")
     assert sentences(item) == ["destroy domain web"]
     assert apply(item) == [ABSENT]
-    assert changes(host) == ["xl destroy 1"]
+    assert host.changes() == ["xl destroy 1"]
     assert sentences(item) == []
 
 

@@ -143,11 +143,11 @@ def test_attach(host: FakeHost) -> None:
             "frontend_state": 4,
         }
     ]
-    assert host.commands() == [
+    assert host.changes() == [
         "xl block-attach 1 format=raw, vdev=xvda, access=rw, devtype=disk, target=/dev/loop0"
     ]
     assert sentences(wanted()) == []
-    assert host.commands()[1:] == []
+    assert host.changes()[1:] == []
 
 
 def test_nothing_to_do_costs_one_read(host: FakeHost) -> None:
@@ -160,7 +160,7 @@ def test_nothing_to_do_costs_one_read(host: FakeHost) -> None:
 def test_every_option_reaches_xl(host: FakeHost) -> None:
     options = {"discard": False, "direct_io_safe": True, "backendtype": "phy", "access": "ro"}
     apply(wanted(vdev="/dev/xvda", wait=False, **options))
-    (command,) = host.commands()
+    (command,) = host.changes()
     assert command == (
         "xl block-attach 1 format=raw, vdev=xvda, access=ro, devtype=disk, backendtype=phy, "
         "direct-io-safe, no-discard, target=/dev/loop0"
@@ -245,7 +245,7 @@ def test_a_slot_that_is_taken(host: FakeHost, other: State, difference: str) -> 
 def test_errors_before_anything_is_touched(host: FakeHost, options: State, message: str) -> None:
     host.device("/dev/loop9", 7, 9)
     assert message in error_of(wanted(**options))
-    assert host.commands() == []
+    assert host.changes() == []
 
 
 def test_not_a_xen_host(host: FakeHost) -> None:
@@ -350,7 +350,7 @@ def test_every_word_about_a_driver_domain_reaches_xl(host: FakeHost) -> None:
     host.behave(devices={"vg0/a": "8:10"})
     with suppress(BlockdevError):  # This xl has it served by dom0, which is then not as wanted.
         apply(wanted(target="vg0/a", backend="db", trusted=False, specification="xen", wait=False))
-    assert host.commands()[0] == (
+    assert host.changes()[0] == (
         "xl block-attach 1 format=raw, vdev=xvda, access=rw, devtype=disk, backend=db, untrusted, "
         "specification=xen, target=vg0/a"
     )
@@ -401,7 +401,7 @@ def test_targets_that_only_a_script_understands(host: FakeHost) -> None:
     host.behave(devices={target: "8:10"})
     item = wanted(target=target, script="block-iscsi")
     apply(item)
-    assert "script=block-iscsi" in host.commands()[0]
+    assert "script=block-iscsi" in host.changes()[0]
     assert plan(item)[0].actions == []
     other = wanted(target=target, script="block-nbd")
     scripts = "with script: /etc/xen/scripts/block-iscsi, not /etc/xen/scripts/block-nbd"
@@ -465,7 +465,7 @@ def test_a_disk_that_is_emulated_again_once_it_was_planned(host: FakeHost) -> No
     with pytest.raises(BlockdevError, match=r"drive ide0-hd0"):
         planned.actions[0].run()
     assert len(attached()) == 1
-    assert not any("block-detach" in command for command in host.commands())
+    assert not any("block-detach" in command for command in host.changes())
 
 
 def test_virtio_disks_are_left_to_the_next_start(host: FakeHost) -> None:
@@ -509,6 +509,33 @@ def test_a_disk_that_the_kernel_does_not_close_is_no_one_elses(
         in (error_of(wanted(domain="db", access="ro")))
     )
     entry.rmdir()
+    assert sentences(wanted(domain="db")) == ["attach /dev/loop0 (rw) to domain db as xvda"]
+
+
+def test_a_disk_with_writes_on_their_way_is_no_one_elses(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel may remove its own entry before it has ended them."""
+    inflight = host.home / "block" / "7:0" / "inflight"
+    inflight.parent.mkdir(parents=True)
+    inflight.write_text("       0        1\n")
+    monkeypatch.setattr(blkback, "CLOSE_SECONDS", 0)
+    assert error_of(wanted()).endswith(
+        "the kernel still writes to it, though no domain has it as a disk: requests have not "
+        "ended, which may be those of a guest that had it before; run again when they have"
+    )
+    assert sentences(wanted(access="ro"))
+    inflight.write_text("       5        0\n")
+    apply(wanted())
+    inflight.write_text("       0        1\n")
+    assert sentences(wanted(discard=False, replace=True))
+    (planned,) = plan(wanted(state="absent", target=None, force=True))
+    with pytest.raises(PartlyDoneError, match="as the guest's last requests have not ended"):
+        planned.actions[0].run()
+    assert "still writes to it" in error_of(wanted(domain="db"))
+    # They end while this waits.
+    monkeypatch.setattr(blkback, "CLOSE_SECONDS", 9)
+    monkeypatch.setattr(blkback.time, "sleep", lambda _seconds: inflight.write_text("0 0\n"))
     assert sentences(wanted(domain="db")) == ["attach /dev/loop0 (rw) to domain db as xvda"]
 
 
@@ -650,6 +677,21 @@ def test_a_process_that_writes(host: FakeHost, monkeypatch: pytest.MonkeyPatch) 
     assert plan(wanted(access="ro"))[0].warnings == []
 
 
+def test_a_destroyed_domain_that_xen_still_has(host: FakeHost) -> None:
+    """It may have had the disk. While xenstore has the disks of a domain, they are known."""
+    host.keep_destroyed(9)
+    (one,) = plan(wanted())
+    (warning,) = one.warnings
+    assert warning.startswith(
+        "/dev/loop0 for domain web as xvda: Xen still has domain 9, which was destroyed"
+    )
+    assert plan(wanted(access="ro"))[0].warnings == []
+    apply(wanted())
+    assert plan(wanted())[0].warnings == []
+    host.list_as(web="--ps-d")
+    assert plan(wanted(domain="db", target="/dev/loop1"))[0].warnings == []
+
+
 def test_backing_files(host: FakeHost, tmp_path: Path) -> None:
     """Several domains may read one; none may write to it."""
     base, other = tmp_path / "base.raw", tmp_path / "other.qcow2"
@@ -697,7 +739,7 @@ def test_items_of_one_call_count(host: FakeHost) -> None:
     error = error_of(wanted(), wanted(domain="db"))
     assert "it will be attached to domain web as xvda (rw)" in error
     assert "slot 51712 of domain web is listed twice" in error_of(wanted(), wanted(vdev="51712"))
-    assert host.commands() == []
+    assert host.changes() == []
 
 
 def test_a_slot_and_disk_that_are_detached_in_the_same_call_are_free(host: FakeHost) -> None:
@@ -757,7 +799,7 @@ def test_another_run_did_the_same_after_the_plan(host: FakeHost) -> None:
     (mine,), (other,) = plan(wanted()), plan(wanted())
     other.actions[0].run()
     mine.actions[0].run()
-    assert len(host.commands()) == 1
+    assert len(host.changes()) == 1
     assert mine.read_back() == other.read_back()
 
 

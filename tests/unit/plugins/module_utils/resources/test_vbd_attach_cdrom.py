@@ -67,10 +67,6 @@ def in_drives(host: FakeHost) -> Dict[str, Optional[str]]:
     return media
 
 
-def changes(host: FakeHost) -> List[str]:
-    return [command for command in host.commands() if not command.startswith("xl list")]
-
-
 def record(host: FakeHost, params: str) -> None:
     """Have xenstore say that this is in hdc."""
     places = ("/local/domain/0/backend/qdisk/3/5632", "/libxl/3/device/vbd/5632")
@@ -94,9 +90,9 @@ def test_insert_and_eject(host: FakeHost) -> None:
     assert [action.sentence for action in one.actions] == [f"insert {A} into {HDC}"]
     empty = {"running": True, "domid": 3, "xenstore_key": 5632, "access": "ro", "medium": None}
     assert (one.before, one.after) == (empty, {**empty, "medium": A})
-    assert changes(host) == []
+    assert host.changes() == []
     assert apply(wanted(A)) == [one.after]
-    assert changes(host) == [f"xl cd-insert 3 hdc {A}"]
+    assert host.changes() == [f"xl cd-insert 3 hdc {A}"]
     assert in_drives(host) == {"ide-5632": A, "ide-5696": None}
     assert sentences(wanted(A)) == []
 
@@ -164,7 +160,7 @@ def test_the_slot_in_other_words(host: FakeHost) -> None:
     """xl finds a drive only by what was written when the guest started."""
     host.hvm_guest("xvdc")
     apply(wanted(A, vdev="51744"))
-    assert changes(host) == [f"xl cd-insert 3 xvdc {A}"]
+    assert host.changes() == [f"xl cd-insert 3 xvdc {A}"]
 
 
 def test_one_image_in_many_drives_and_guests(host: FakeHost) -> None:
@@ -184,7 +180,7 @@ def test_xenstore_names_a_medium_that_qemu_does_not_have(host: FakeHost) -> None
     assert sentences(wanted(A)) == [f"insert {A} into {HDC} again, as xenstore names {B}"]
     assert apply(wanted(A))[0]["medium"] == A
     assert in_drives(host)["ide-5632"] == A
-    assert changes(host) == ["xl cd-eject 3 hdc", f"xl cd-insert 3 hdc {A}"]
+    assert host.changes() == ["xl cd-eject 3 hdc", f"xl cd-insert 3 hdc {A}"]
 
 
 def test_a_drive_with_backendtype_phy(host: FakeHost) -> None:
@@ -258,7 +254,7 @@ def test_a_guest_that_releases_its_cd(host: FakeHost) -> None:
     assert sentences(wanted(B)) == [f"insert {B} into {HDC} in place of {A}{release}"]
     assert sentences(wanted()) == [f"eject {A} from {HDC}{release}"]
     assert apply(wanted(B))[0]["medium"] == B
-    assert changes(host) == ["xl cd-eject 3 hdc"] * 2 + [f"xl cd-insert 3 hdc {B}"]
+    assert host.changes() == ["xl cd-eject 3 hdc"] * 2 + [f"xl cd-insert 3 hdc {B}"]
 
 
 def test_an_empty_drive_that_its_guest_has_locked(host: FakeHost) -> None:
@@ -281,7 +277,7 @@ def test_a_guest_that_keeps_its_cd(host: FakeHost, target: Optional[str]) -> Non
         "guest (on Linux: unmount it, then `eject`), or shut the guest down, and run again"
     )
     assert in_drives(host)["ide-5632"] == A
-    assert changes(host) == ["xl cd-eject 3 hdc"]
+    assert host.changes() == ["xl cd-eject 3 hdc"]
     assert sentences(wanted(A)) == []
 
 
@@ -316,7 +312,7 @@ def test_no_drive_is_ever_detached(host: FakeHost, options: State) -> None:
     host.hvm_guest(hdc=A)
     assert sentences(absent(**options)) == [f"eject {A} from {HDC}{STAYS}"]
     apply(absent(**options))
-    assert changes(host) == ["xl cd-eject 3 hdc"]
+    assert host.changes() == ["xl cd-eject 3 hdc"]
     assert sentences(absent(**options)) == []
 
 
@@ -368,7 +364,7 @@ def test_a_drive_cannot_be_added(host: FakeHost) -> None:
             "slot hdb of domain win has no CD drive, and a running guest cannot get one: write its "
             "config (with provision: --tags domain_config), shut the guest down and start it again"
         )
-    assert changes(host) == []
+    assert host.changes() == []
 
 
 def test_a_disk_cannot_become_a_drive_nor_a_drive_a_disk(host: FakeHost) -> None:
@@ -407,7 +403,7 @@ def test_a_cd_that_another_guest_has_as_a_disk_is_left(host: FakeHost) -> None:
     host.store = {**host.store, f"{backend}/device-type": "cdrom"}
     assert sentences(wanted(A, domain="web", vdev="xvda")) == []
     apply(absent(domain="web", vdev="xvda"))
-    assert changes(host)[1:] == ["xl block-detach 1 51712"]
+    assert host.changes()[1:] == ["xl block-detach 1 51712"]
 
 
 @pytest.mark.parametrize(
@@ -428,7 +424,7 @@ def test_a_cd_that_another_guest_has_as_a_disk_is_left(host: FakeHost) -> None:
 def test_bad_input(host: FakeHost, options: State, message: str) -> None:
     host.hvm_guest(hdc=A)
     assert message in error_of(wanted(**options))
-    assert changes(host) == []
+    assert host.changes() == []
 
 
 def test_an_image_of_another_format(
@@ -574,7 +570,7 @@ def test_a_drive_that_no_qemu_in_dom0_emulates(host: FakeHost) -> None:
     assert sentences(absent(A, vdev=None)) == []
     (host.home / "run" / "qmp-libxenstat-3").unlink()
     assert "does not emulate the CD drive hdc" in error_of(wanted(A))
-    assert changes(host) == []
+    assert host.changes() == []
 
 
 def test_a_qemu_that_does_not_answer(host: FakeHost) -> None:
@@ -668,9 +664,9 @@ def test_another_run_was_faster(host: FakeHost) -> None:
         with pytest.raises(XenError, match=f"another program .*{HDC} holds /srv/c.iso; run again"):
             action.run()
     apply(wanted(B))
-    count = len(changes(host))
+    count = len(host.changes())
     insert.run()
-    assert len(changes(host)) == count
+    assert len(host.changes()) == count
 
 
 def test_the_medium_is_another_one_after_the_run(host: FakeHost) -> None:
