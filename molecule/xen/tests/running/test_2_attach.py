@@ -77,6 +77,7 @@ def test_detach(xen, content):
     assert xen.vbd(check=True, **absent)[0]["changed"] is False
 
 
+@pytest.mark.long
 def test_attached_read_only(xen, content):
     disk = {"domain": "second", "vdev": "d8p0", "target": LINK, "access": "ro"}
     before = xen.settled("second")
@@ -94,6 +95,7 @@ def test_attached_read_only(xen, content):
     assert xen.vbd(state="absent", **disk)[0]["changed"] is True
 
 
+@pytest.mark.long
 def test_many_at_once_by_name_id_and_uuid(xen, content):
     """A file by xl's script, a volume, an image that QEMU serves, one call for two domains."""
     uuid = xen.shell("xl vm-list | awk '$3 == \"second\" {print $1}'")

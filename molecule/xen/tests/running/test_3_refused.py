@@ -135,6 +135,7 @@ def detached(xen, before):
     xen.await_keys("second", *before)
 
 
+@pytest.mark.long
 def test_two_paths_of_a_lun(xen, slots):
     before = xen.settled("second")
     xen.shell("modprobe scsi_debug add_host=2 vpd_use_hostno=0 dev_size_mb=8")
@@ -152,6 +153,7 @@ def test_two_paths_of_a_lun(xen, slots):
         xen.shell("modprobe -r scsi_debug")
 
 
+@pytest.mark.long
 def test_two_inodes_of_a_file_on_an_overlay(xen, slots):
     before = xen.settled("second")
     xen.shell(
@@ -184,6 +186,7 @@ def test_image_that_a_process_writes(xen, slots):
         xen.shell(f"kill {pid}")
 
 
+@pytest.mark.long
 def test_backing_file_of_a_guests_image(xen, slots):
     before = xen.settled("second")
     top = "/srv/top.qcow2"
@@ -200,6 +203,7 @@ def test_backing_file_of_a_guests_image(xen, slots):
         xen.shell(f"rm {top}")
 
 
+@pytest.mark.long
 def test_hotplug_script_that_fails(xen, slots):
     result, _vbd = xen.vbd(target="volume-of-nobody", script="block-failing", **SLOT)
     assert result["failed"]

@@ -29,6 +29,7 @@ def test_guest_that_never_connects(xen, image):
     assert "the failed attempt was cleaned up" in result["msg"]
 
 
+@pytest.mark.long
 def test_not_waiting_for_it(xen, image):
     result, vbd = xen.vbd(wait=False, **HOT)
     assert (result["changed"], vbd["backend_state"]) == (True, 2)
@@ -42,6 +43,7 @@ def test_not_waiting_for_it(xen, image):
     assert (result["changed"], vbd["slots"]) == (True, [])
 
 
+@pytest.mark.long
 def test_qcow2_image_for_a_domain_without_qemu(xen):
     """Only a domain whose config names a disk for QEMU has one."""
     xen.shell("cp /srv/sources/base.qcow2 /srv/other.qcow2")
