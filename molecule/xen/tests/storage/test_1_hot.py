@@ -145,7 +145,8 @@ def test_what_is_below(xen, disks):
         below = xen.shell("ls /sys/block/$(basename $(readlink -f %s))/slaves", target).split()
         assert len(below) == paths
         for device in below:
-            refused(xen, f"/dev/{device}", f"it is held by {target} in dom0")
+            shared = f"it shares data with {target}"
+            refused(xen, f"/dev/{device}", shared, "is attached to domain second")
 
 
 def test_other_ways_to_the_same_data(xen, disks):
