@@ -193,11 +193,16 @@ lab-build: $(VENV)/.run install ## What molecule-xen needs minutes to build and 
 	done
 	@echo "ok: the disk of a Xen host, and a snapshot of one that has booted"
 
+XEN_SCENARIO = $(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) XEN_LAB_RELEASE=$(RELEASE) \
+    XEN_LAB_REBOOT=$(REBOOT) PYTEST_ADDOPTS=-rs COLUMNS=120 molecule test --scenario-name
+
 .PHONY: molecule-xen
 molecule-xen: $(VENV)/.test install ## The playbooks on a real Xen host in QEMU (RELEASE=bookworm or trixie)
-	@$(RUN) ANSIBLE_COLLECTIONS_PATH=$(COLLECTIONS) XEN_LAB_RELEASE=$(RELEASE) \
-	    XEN_LAB_REBOOT=$(REBOOT) PYTEST_ADDOPTS=-rs COLUMNS=120 \
-	    molecule test --scenario-name xen
+	@$(XEN_SCENARIO) xen
+
+.PHONY: storage
+storage: $(VENV)/.test install ## Disks on multipath, dm-crypt, NBD, NFS and Ceph, on that Xen host (RELEASE=…)
+	@$(XEN_SCENARIO) storage
 
 .PHONY: matrix
 matrix: ## The Xen host's scenario with both versions of Xen

@@ -94,6 +94,7 @@ STAGES: Dict[str, List[List[Step]]] = {
         [Step("mutation", r"mutants.*?, (\d+) killed")],
         [Step("molecule-xen RELEASE=bookworm", PYTEST, LAB)],
         [Step("molecule-xen RELEASE=trixie", PYTEST, LAB)],
+        [Step("storage RELEASE=bookworm", PYTEST, LAB)],
     ],
 }
 

@@ -311,12 +311,12 @@ class Xen:
         assert sums == {key: self.sha256(disk[2]) for key, disk in wanted.items()}
 
     def ask_again(self, domain):
-        """A report of what the guest reads now."""
-        before = len(REPORT.findall(self.console(domain)))
+        """A report of what the guest reads now: of those that it begins after this moment."""
+        said = len(self.console(domain))
         self.tell(domain, "report")
         self.await_(
-            lambda: len(REPORT.findall(self.console(domain))),
-            lambda count: count > before,
+            lambda: REPORT.search(self.console(domain), said),
+            bool,
             lambda: self.console(domain)[-2000:],
         )
         return self.report(domain)

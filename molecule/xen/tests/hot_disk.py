@@ -63,14 +63,14 @@ class HotDisk:
     def begin_to_write(self, text: str) -> None:
         """The guest is told to write a line to the disk."""
         name = self._xen.report(self.domain)[self.key]["name"]
-        self._writes = self._count_written(name)
+        self._writes = self._count("written", name)
         self._xen.tell(self.domain, f"write {name} {text}")
 
     def await_written(self, text: str) -> None:
         """Wait until the guest has written it."""
         name = self._xen.report(self.domain)[self.key]["name"]
         self._xen.await_(
-            lambda: self._count_written(name),
+            lambda: self._count("written", name),
             lambda count: count > self._writes,
             lambda: self._xen.console(self.domain)[-2000:],
         )
@@ -78,11 +78,23 @@ class HotDisk:
         assert report[self.key]["sha256"] == self._xen.sha256(self.target)
         assert self._xen.shell("head -n 1 %s", self.target) == text
 
-    def has_written(self) -> bool:
-        """Whether the guest has written what it was told to, or was refused it."""
+    def write_fails(self, text: str) -> None:
+        """The guest is told to write a line to the disk, and cannot."""
         name = self._xen.report(self.domain)[self.key]["name"]
-        return self._count_written(name) > self._writes
+        refusals = self._count("refused", name)
+        self._xen.tell(self.domain, f"write {name} {text}")
+        self._xen.await_(
+            lambda: self._count("refused", name),
+            lambda count: count > refusals,
+            lambda: self._xen.console(self.domain)[-2000:],
+        )
 
-    def _count_written(self, name: str) -> int:
+    def has_written(self) -> bool:
+        """Whether the guest has written what it was told to."""
+        name = self._xen.report(self.domain)[self.key]["name"]
+        return self._count("written", name) > self._writes
+
+    def _count(self, word: str, name: str) -> int:
+        """How often the guest has said that of the disk."""
         lines: List[str] = self._xen.console(self.domain).splitlines()
-        return lines.count(f"xen-lab: written {name}")
+        return lines.count(f"xen-lab: {word} {name}")
