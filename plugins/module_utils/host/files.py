@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 import stat
 from contextlib import contextmanager, suppress
@@ -20,6 +21,9 @@ NEW_FILE = ".xen-blockdev.new"
 
 MOUNTS = "/proc/self/mountinfo"
 """What is mounted, as this process sees it (proc_pid_mountinfo(5))."""
+
+_REMOTE = re.compile("nfs|cifs|smb|ceph")
+"""Types of file systems that a server has."""
 
 MAX_LINKS = 40
 """As many as the kernel follows in one path (path_resolution(7))."""
@@ -206,6 +210,11 @@ def mounted_types(device: int) -> Set[str]:
         for mount, _dash, kind in mounts
         if mount.split(b" ")[2] == number
     }
+
+
+def remote_types(device: int) -> Set[str]:
+    """The same, if the file system is on a server; otherwise none."""
+    return set(filter(_REMOTE.match, mounted_types(device)))
 
 
 def replace_file(path: str, data: bytes, mode: int, keep: bool = False) -> None:

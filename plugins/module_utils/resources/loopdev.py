@@ -11,6 +11,7 @@ from typing import Dict, Iterator, List, Optional
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan, Resource
 from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
+from ansible_collections.xen.blockdev.plugins.module_utils.host.files import remote_types
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.udev_rule import UdevRule
@@ -46,6 +47,8 @@ class LoopDevices(Resource[LoopdevItem]):
         self._wanted: Dict[object, str] = {}
         self._left: Dict[str, Vbd] = {}
         """Paths of the images that are left to Xen's script for now, and which disk each is."""
+        self._bound: Dict[int, List[str]] = {}
+        """Paths of the images that are to be bound by their file system (st_dev)."""
 
     def rank(self, item: LoopdevItem) -> int:
         """See Resource.rank. A device that is wanted by its number must not be used as a free one,
@@ -69,7 +72,21 @@ class LoopDevices(Resource[LoopdevItem]):
         return loopdev_absent.plan(self._host, item, image)
 
     def warnings(self) -> List[str]:
-        """See Resource.warnings: the images that are left to Xen's script, one for each domain."""
+        """See Resource.warnings."""
+        return [*self._warnings_of_left(), *self._warnings_of_servers()]
+
+    def _warnings_of_servers(self) -> Iterator[str]:
+        for device, paths in self._bound.items():
+            for kind in remote_types(device):
+                yield (
+                    f"{', '.join(paths)}: as long as the loop devices are bound, the file system "
+                    f"({kind}) cannot be unmounted when this host shuts down, and what the server "
+                    "has not got by then is lost; have Xen bind them while their guests run (loop: "
+                    "false), or unbind them before"
+                )
+
+    def _warnings_of_left(self) -> List[str]:
+        """One for each domain that has images that are left to Xen's script."""
         left: Dict[str, List[str]] = {}
         for path, vbd in self._left.items():
             left.setdefault(vbd.domain, []).append(f"{path} ({vbd.vdev})")
@@ -108,6 +125,8 @@ class LoopDevices(Resource[LoopdevItem]):
         else:
             plan = loopdev_present.plan(self._host, item, image, bound)
         if image.status:
+            if not vbd:
+                self._bound.setdefault(image.status.st_dev, []).append(item.path)
             deleted = loopdev_present.warn_of_deleted(self._host, item.path, bound)
             plan = replace(plan, warnings=[*plan.warnings, *deleted])
         return self._with_unit(item, replace(plan, actions=[*rule, *plan.actions]))

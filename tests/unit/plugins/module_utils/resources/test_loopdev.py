@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.host import locks, programs
+from ansible_collections.xen.blockdev.plugins.module_utils.host import files, locks, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import boot_unit, udev_rule
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import control as loop_control
@@ -109,6 +109,24 @@ def test_what_the_script_has_bound_is_left_to_it(
         f"domain web has image files as disks, {image} (xvda): Xen's script has"
     )
     assert devices().warnings() == []
+
+
+@pytest.mark.parametrize(("kind", "count"), [("nfs4", 1), ("ext4", 0)])
+def test_images_of_a_server(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, count: int
+) -> None:
+    """One warning for a file system, also where nothing changes."""
+    other = make(tmp_path / "b.raw")
+    device = image.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    mounts = tmp_path / "mountinfo"
+    mounts.write_text(f"29 1 {number} / /mnt rw - {kind} server:/srv rw\n")
+    monkeypatch.setattr(files, "MOUNTS", str(mounts))
+    resource = devices(bound(image, 0))
+    for path in (image, other):
+        resource.plan(item(path))
+    warnings = resource.warnings()
+    assert [one.startswith(f"{image}, {other}: as long as") for one in warnings] == [True] * count
 
 
 def test_requires_the_loop_driver(image: Path) -> None:
