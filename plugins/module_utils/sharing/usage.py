@@ -199,7 +199,7 @@ class Usage:
 
     def is_attached(self, storage: Storage) -> bool:
         """Whether a domain has a disk with this data."""
-        return any(self._has_disk(vbd.domid, storage) for vbd in self.vbds)
+        return any(self.storages.of_vbd(vbd).overlaps(storage) for vbd in self.vbds)
 
     def _has_disk(self, domid: Optional[int], storage: Storage) -> bool:
         return any(
