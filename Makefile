@@ -175,7 +175,8 @@ sanity: $(VENV)/.test ## ansible-test's own checks
 
 .PHONY: integration
 integration: $(VENV)/.test ## Every operation of every module, on real files and loop devices (TARGETS="…", EXCLUDE=…; root)
-	@$(IN_TREE) ansible-test integration --color no --allow-destructive $(addprefix --exclude ,$(EXCLUDE)) $(TARGETS)
+	@$(IN_TREE) PYTHONPATH=$(CACHE)/trees/$(THIS) python tests/forking tests/integration \
+	    ansible-test integration --color no --allow-destructive $(addprefix --exclude ,$(EXCLUDE)) $(TARGETS)
 
 .PHONY: robustness
 robustness: $(VENV)/.test ## Crashes, races, full disks, random sequences and hostile input (EXHAUSTIVE=1; root)
