@@ -274,7 +274,7 @@ PLAN_DOMAIN = st.dictionaries(st.sampled_from(DOMAIN_KEYS) | TEXT, PLAN_VALUES, 
     st.lists(st.tuples(PLAN_DOMAIN, st.lists(PLAN_DISK, max_size=3)), max_size=3),
     st.sampled_from(["/srv/xen", "/"]) | ANYTHING,
     st.sampled_from([None, "absent"]) | ANYTHING,
-    examples=300,
+    number=300,
 )
 def test_a_plan_or_the_documented_error(domains: Any, images_dir: Any, state: Any) -> None:
     written: List[Any] = [{"disks": disks, **domain} for domain, disks in domains]
