@@ -158,8 +158,8 @@ test-all: ## Check everything: every version, both Xens, reboots, whole tables; 
 	@$(PYTHON) tests/run_all.py test-all
 
 .PHONY: lint
-lint: $(VENV)/.test ## Style, types, documentation, licences
-	@$(IN_TREE) tests/lint .
+lint: $(VENV)/.test ## Style, types, documentation, licences (EXHAUSTIVE=1: of the integration tests, too)
+	@$(IN_TREE) XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) tests/lint .
 
 .PHONY: importer
 importer: install $(IMPORTER)/.installed ## What Galaxy and execution environments make of the archive
