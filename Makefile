@@ -170,8 +170,8 @@ unit: $(VENV)/.test | $(WORK) ## The code that needs no host, and the host's cod
 	@$(RUN) $(PYTEST) tests/unit
 
 .PHONY: sanity
-sanity: $(VENV)/.test ## ansible-test's own checks
-	@$(IN_TREE) tests/ansible-test sanity --color no
+sanity: $(VENV)/.test ## ansible-test's own checks (EXHAUSTIVE=1: of the tests, too)
+	@$(IN_TREE) tests/ansible-test sanity --color no $(if $(EXHAUSTIVE),,--exclude tests/)
 
 .PHONY: integration
 integration: $(VENV)/.test ## Every operation of every module, on real files and loop devices (TARGETS="…", EXCLUDE=…; root)
