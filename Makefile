@@ -158,8 +158,8 @@ test-all: ## Check everything: every version, both Xens, reboots, whole tables; 
 	@$(PYTHON) tests/run_all.py test-all
 
 .PHONY: lint
-lint: $(VENV)/.test ## Style, types, documentation, licences
-	@$(IN_TREE) tests/lint .
+lint: $(VENV)/.test ## Style, types, documentation, licences (EXHAUSTIVE=1: of the integration tests, too)
+	@$(IN_TREE) XEN_BLOCKDEV_EXHAUSTIVE=$(EXHAUSTIVE) tests/lint .
 
 .PHONY: importer
 importer: install $(IMPORTER)/.installed ## What Galaxy and execution environments make of the archive
@@ -170,12 +170,13 @@ unit: $(VENV)/.test | $(WORK) ## The code that needs no host, and the host's cod
 	@$(RUN) $(PYTEST) tests/unit
 
 .PHONY: sanity
-sanity: $(VENV)/.test ## ansible-test's own checks
-	@$(IN_TREE) tests/ansible-test sanity --color no
+sanity: $(VENV)/.test ## ansible-test's own checks (EXHAUSTIVE=1: of the tests, too)
+	@$(IN_TREE) tests/ansible-test sanity --color no $(if $(EXHAUSTIVE),,--exclude tests/)
 
 .PHONY: integration
 integration: $(VENV)/.test ## Every operation of every module, on real files and loop devices (TARGETS="…", EXCLUDE=…; root)
-	@$(IN_TREE) ansible-test integration --color no --allow-destructive $(addprefix --exclude ,$(EXCLUDE)) $(TARGETS)
+	@$(IN_TREE) PYTHONPATH=$(CACHE)/trees/$(THIS) python tests/forking tests/integration \
+	    ansible-test integration --color no --allow-destructive $(addprefix --exclude ,$(EXCLUDE)) $(TARGETS)
 
 .PHONY: robustness
 robustness: $(VENV)/.test ## Crashes, races, full disks, random sequences and hostile input (EXHAUSTIVE=1; root)

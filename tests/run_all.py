@@ -83,7 +83,12 @@ STAGES: Dict[str, List[List[Step]]] = {
         ],
     ],
     "test-all": [
-        [LINT, SANITY, IMPORTER, DOCS],
+        [
+            LINT._replace(target="lint EXHAUSTIVE=1"),
+            SANITY._replace(target="sanity EXHAUSTIVE=1"),
+            IMPORTER,
+            DOCS,
+        ],
         [PAGE],
         [Step("unit EXHAUSTIVE=1", PYTEST)],
         [Step("coverage UNITS=1", f"{PYTEST}|{OK}")],

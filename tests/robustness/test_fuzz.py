@@ -34,6 +34,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing import usage
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import saved_domains, xenstore, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
+from ansible_collections.xen.blockdev.tests.exhaustive import examples
 from ansible_collections.xen.blockdev.tests.integration.targets.setup_fake_xen.files.fake_xenstored import (  # noqa: E501
     Tree,
     Xenstored,
@@ -49,7 +50,7 @@ from hypothesis import strategies as st
 RANDOM = int(os.environ.get("XEN_BLOCKDEV_FUZZ", "0"))
 
 
-def fuzzed(*strategies: Any, examples: int = 200) -> Callable[[Any], Any]:
+def fuzzed(*strategies: Any, number: int = 200) -> Callable[[Any], Any]:
     """Give a test inputs of these kinds, and count them."""
 
     def decorate(test: Callable[..., None]) -> Any:
@@ -61,7 +62,7 @@ def fuzzed(*strategies: Any, examples: int = 200) -> Callable[[Any], Any]:
         configured = settings(
             database=None,
             derandomize=not RANDOM,
-            max_examples=RANDOM or examples,
+            max_examples=RANDOM or examples(number),
             suppress_health_check=list(HealthCheck),
         )(tried)
 
@@ -123,7 +124,7 @@ ANYTHING = st.recursive(
 )
 
 
-@fuzzed(ANYTHING, examples=500)
+@fuzzed(ANYTHING, number=500)
 def test_a_slot_or_the_documented_error(value: object) -> None:
     with suppress(device_number.DeviceNumberError):
         slot = device_number.parse(value)
@@ -133,7 +134,7 @@ def test_a_slot_or_the_documented_error(value: object) -> None:
             assert (named.bus, named.disk, named.partition) == (slot.bus, slot.disk, slot.partition)
 
 
-@fuzzed(ANYTHING, examples=500)
+@fuzzed(ANYTHING, number=500)
 def test_a_size_or_the_documented_error(value: object) -> None:
     with suppress(units.SizeError):
         size = units.parse_size(value)
@@ -200,7 +201,7 @@ def meaning(spec: str) -> str:
 CONFIGS = st.lists(TEXT | st.sampled_from(["\n", "disk = [ 'a' ]\n", "name='web'\n"])).map("".join)
 
 
-@fuzzed(CONFIGS, st.lists(TEXT, max_size=3), examples=400)
+@fuzzed(CONFIGS, st.lists(TEXT, max_size=3), number=400)
 def test_a_config_of_any_text_is_changed_as_asked_or_refused(text: str, disks: List[str]) -> None:
     for read in (config_text.name, config_text.disk_specs):
         with suppress(config_syntax.DomainConfigError):
@@ -273,7 +274,7 @@ PLAN_DOMAIN = st.dictionaries(st.sampled_from(DOMAIN_KEYS) | TEXT, PLAN_VALUES, 
     st.lists(st.tuples(PLAN_DOMAIN, st.lists(PLAN_DISK, max_size=3)), max_size=3),
     st.sampled_from(["/srv/xen", "/"]) | ANYTHING,
     st.sampled_from([None, "absent"]) | ANYTHING,
-    examples=300,
+    number=300,
 )
 def test_a_plan_or_the_documented_error(domains: Any, images_dir: Any, state: Any) -> None:
     written: List[Any] = [{"disks": disks, **domain} for domain, disks in domains]
@@ -501,7 +502,7 @@ def told_if_honest() -> Told:
     return told(HONEST)
 
 
-@fuzzed(WRITES, st.booleans(), examples=300)
+@fuzzed(WRITES, st.booleans(), number=300)
 def test_what_a_guest_writes_changes_nothing_but_its_own_state(
     writes: Dict[str, str], wiped: bool
 ) -> None:

@@ -116,6 +116,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Task]:
     reported = ", ".join(str(task["register"]) for task in tasks)
     report = {"content": "{{ [" + reported + "] | to_json }}", "dest": str(scratch / "results")}
     play = {
+        # Ansible's main process works it out. Tasks are forked from that, and find plugins read.
+        "name": "{{ [] | xen.blockdev.disk_plan }}, {{ 'xvda' is xen.blockdev.vdev }}",
         "hosts": "localhost",
         "gather_facts": False,
         "vars": {"ansible_python_interpreter": sys.executable},

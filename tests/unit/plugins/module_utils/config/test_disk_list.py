@@ -15,6 +15,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import 
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.listed import ListedDisk
 from ansible_collections.xen.blockdev.plugins.module_utils.disk.spec import DiskSpec
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
+from ansible_collections.xen.blockdev.tests.exhaustive import examples
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xl_parser
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_texts import (
     OPTIONS,
@@ -432,7 +433,7 @@ def test_no_other_exception(text: str, new: List[str]) -> None:
 
 
 @needs_xl
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(configs | mutated(), specs)
 def test_xl_sees_the_new_disks_and_nothing_else_changed(text: str, new: List[str]) -> None:
     try:
@@ -517,7 +518,7 @@ def read_notes(text: str) -> Tuple[Dict[int, List[str]], Dict[int, List[str]], L
     return beside, above, every
 
 
-@settings(max_examples=500)
+@settings(max_examples=examples(500))
 @given(disk_lists(), sets_of_disks)
 @example("['/dev/vg/a,,xvda,w' # A\n , '/dev/vg/b,,xvdb,w' # B\n]", [])
 def test_only_what_differs_changes(written: str, wanted: List[str]) -> None:

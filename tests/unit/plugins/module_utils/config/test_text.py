@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.config import syntax as config_syntax
 from ansible_collections.xen.blockdev.plugins.module_utils.config import text as config_text
 from ansible_collections.xen.blockdev.plugins.module_utils.config.syntax import DomainConfigError
+from ansible_collections.xen.blockdev.tests.exhaustive import examples
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils import xl_parser
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.config_texts import (
     configs,
@@ -377,7 +378,7 @@ def is_refused_on_purpose(text: str, error: DomainConfigError) -> bool:
 
 
 @needs_xl
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(encodable, st.dictionaries(option_names, values), specs)
 def test_xl_reads_what_is_rendered(name: str, options: dict[str, object], disks: list[str]) -> None:
     with xl_parser.Config(LIBRARY, config_text.render(name, options, disks)) as config:
@@ -391,7 +392,7 @@ def test_xl_reads_what_is_rendered(name: str, options: dict[str, object], disks:
 
 
 @needs_xl
-@settings(max_examples=400)
+@settings(max_examples=examples(400))
 @given(configs | mutated())
 @example("# no line end")
 @example("#")

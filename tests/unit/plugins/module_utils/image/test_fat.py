@@ -18,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.image import directory_tree
 from ansible_collections.xen.blockdev.plugins.module_utils.image import fat as image_fat
 from ansible_collections.xen.blockdev.plugins.module_utils.image.fat import Fat, Geometry
+from ansible_collections.xen.blockdev.tests.exhaustive import examples
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
     Content,
     blkid,
@@ -352,7 +353,7 @@ def check_names(image: Path, wanted: Dict[str, Optional[bytes]]) -> None:
 
 
 @settings(
-    max_examples=60,
+    max_examples=examples(60),
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
 @given(

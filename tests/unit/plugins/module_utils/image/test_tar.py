@@ -16,6 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageEr
 from ansible_collections.xen.blockdev.plugins.module_utils.image import directory_tree
 from ansible_collections.xen.blockdev.plugins.module_utils.image.directory_tree import OpenDirectory
 from ansible_collections.xen.blockdev.plugins.module_utils.image.tar import TarArchive
+from ansible_collections.xen.blockdev.tests.exhaustive import examples
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
     Content,
     directory,
@@ -65,7 +66,7 @@ def test_reads_back(tmp_path: Path) -> None:
 
 
 @settings(
-    max_examples=40,
+    max_examples=examples(40),
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(st.dictionaries(NAME, st.binary(max_size=1500), max_size=6), st.booleans())

@@ -18,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageEr
 from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.image import uncompress
 from ansible_collections.xen.blockdev.plugins.module_utils.image.uncompress import DamagedError
+from ansible_collections.xen.blockdev.tests.exhaustive import examples
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import needs
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -53,7 +54,7 @@ def test_every_kind_is_tried() -> None:
 
 
 @pytest.mark.parametrize("kind", ["gzip", "xz", "bzip2"])
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(
     st.lists(st.binary(max_size=60) | st.integers(0, 5000).map(bytes), min_size=1, max_size=4),
     st.integers(1, 50),
