@@ -40,13 +40,16 @@ def client(listening: socket.socket) -> socket.socket:
 
 def become(connection: socket.socket) -> None:
     """Take over what the client has."""
-    _data, descriptors, _flags, _address = socket.recv_fds(connection, 1, 4)
+    _data, descriptors, _flags, _address = socket.recv_fds(connection, 1, 5)
     with connection.makefile("rb") as stream:
         sys.argv, environ, folder, mask = marshal.load(stream)
     for descriptor, standard in zip(descriptors, (0, 1, 2)):
         os.dup2(descriptor, standard)
     if LIBC.setns(descriptors[3], CLONE_NEWNS) != 0:
         raise OSError(ctypes.get_errno(), "setns")
+    # That has led out of any chroot (setns(2)).
+    os.fchdir(descriptors[4])
+    os.chroot(".")
     for descriptor in descriptors:
         os.close(descriptor)
     os.chdir(folder)
