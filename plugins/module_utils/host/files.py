@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import shutil
 import stat
 from contextlib import contextmanager, suppress
@@ -22,8 +21,8 @@ NEW_FILE = ".xen-blockdev.new"
 MOUNTS = "/proc/self/mountinfo"
 """What is mounted, as this process sees it (proc_pid_mountinfo(5))."""
 
-_REMOTE = re.compile("nfs|cifs|smb|ceph")
-"""Types of file systems that a server has."""
+_NETWORK = ("nfs", "cifs", "smb", "ceph", "9p", "lustre", "beegfs", "afs", "orangefs")
+_NETWORK_FUSE = ("fuse.glusterfs", "fuse.sshfs", "fuse.ceph", "fuse.s3fs", "fuse.mfs")
 
 MAX_LINKS = 40
 """As many as the kernel follows in one path (path_resolution(7))."""
@@ -212,9 +211,9 @@ def mounted_types(device: int) -> Set[str]:
     }
 
 
-def remote_types(device: int) -> Set[str]:
-    """The same, if the file system is on a server; otherwise none."""
-    return set(filter(_REMOTE.match, mounted_types(device)))
+def is_network(kind: str) -> bool:
+    """Whether file systems of this type are on other hosts."""
+    return kind.startswith(_NETWORK) or kind in _NETWORK_FUSE
 
 
 def replace_file(path: str, data: bytes, mode: int, keep: bool = False) -> None:

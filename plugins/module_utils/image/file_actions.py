@@ -11,6 +11,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import re
 import secrets
 import signal
 from contextlib import contextmanager
@@ -20,10 +21,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageEr
 from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     by_number,
+    mounted_types,
     opened,
     opened_directory,
     opened_real,
-    remote_types,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewDisk, NewFile
 from ansible_collections.xen.blockdev.plugins.module_utils.image.path import Image, ImagePath
@@ -44,6 +45,9 @@ GROWTH_SECONDS = 300
 _NO_LEASE = (errno.EAGAIN, errno.EINVAL, errno.ENOLCK)
 """Another process has the file open or, as the other two always mean, the file system has no
 leases."""
+
+_REMOTE = re.compile("nfs|cifs|smb")
+"""Types of network file systems, on which EAGAIN may mean the latter."""
 
 FALLOCATE = Tool("fallocate", "preallocates the blocks of an image")
 
@@ -232,11 +236,15 @@ def _exclusive(image: Image, directory: int, what: str) -> Iterator[int]:
         except OSError as error:
             if error.errno not in _NO_LEASE:
                 raise
-            is_remote = remote_types(os.fstat(descriptor).st_dev)
-            if error.errno == errno.EAGAIN and not is_remote:
+            if error.errno == errno.EAGAIN and not _is_remote(descriptor):
                 raise ImageError(
                     f"cannot {what}: another process has opened it in the meantime; run again"
                 ) from None
         # After the lease, because now no other run can replace or delete it.
         _check_same(image, descriptor)
         yield descriptor
+
+
+def _is_remote(descriptor: int) -> bool:
+    """Whether an open file is on a network file system, by its mount."""
+    return any(map(_REMOTE.match, mounted_types(os.fstat(descriptor).st_dev)))

@@ -10,6 +10,7 @@ from functools import cached_property, lru_cache
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device
+from ansible_collections.xen.blockdev.plugins.module_utils.host.files import is_network
 from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import MountEntry
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     DataIdentity,
@@ -18,9 +19,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
 
 BY_UUID = "/dev/disk/by-uuid"
 """udev's links to block devices by the UUIDs of the file systems on them."""
-
-_NETWORK = ("nfs", "cifs", "smb", "ceph", "9p", "lustre", "beegfs", "afs", "orangefs")
-_NETWORK_FUSE = ("fuse.glusterfs", "fuse.sshfs", "fuse.ceph", "fuse.s3fs", "fuse.mfs")
 
 
 class FileSystems:
@@ -76,7 +74,6 @@ class FileSystems:
     def _ask(self, mount: MountEntry) -> _Asked:
         rdev = mount.source_rdev
         space = _space(mount.point)
-        is_network = mount.type.startswith(_NETWORK) or mount.type in _NETWORK_FUSE
         return _Asked(
             MountedFileSystem(
                 mount_point=mount.point,
@@ -84,7 +81,7 @@ class FileSystems:
                 source=mount.source,
                 number=f"{os.major(mount.device)}:{os.minor(mount.device)}",
                 uuid=None if rdev is None else self._uuids.get(rdev),
-                is_network=is_network,
+                is_network=is_network(mount.type),
                 read_only="ro" in mount.options,
                 **space,
             ),

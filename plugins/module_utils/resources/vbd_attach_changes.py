@@ -5,9 +5,8 @@
 from __future__ import annotations
 
 import os
-import time
 from functools import partial
-from typing import Callable, ContextManager, List, Sequence, Tuple
+from typing import Callable, ContextManager, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import (
     PartlyDoneError,
@@ -25,7 +24,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.sharing import block_
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import rules as sharing_rules
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.rules import LOCK_SECONDS
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing.storage import Storage
-from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import User, join
+from ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage import join
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import blkback, xl
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import state as xen_state
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.state import Domain, Vbd
@@ -75,25 +74,16 @@ def _refuse_kept_open(domain: Domain, disk: AttachedDisk) -> None:
     slot, keeps = disk.slot, ""
     device = disk.vbd.physical_device
     if blkback.wait_for_closed(lambda served: served == slot) or (
-        device and not blkback.wait_for_writes([os.makedev(*device)])
+        device and blkback.wait_for_writes([os.makedev(*device)])
     ):
         keeps = "served by the kernel, as the guest's last requests have not ended"
     elif domain.is_hvm or disk.vbd.backendtype == "qdisk":
-        keeps = join(_wait_for_qemu(disk))
+        keeps = join(blkback.wait_for_none(lambda: Attached.now().left_open(disk)))
     if keeps:
         raise XenError(
             f"xenstore no longer has it, but it is still {keeps}: give it to nobody else before "
             "that domain is shut down"
         )
-
-
-def _wait_for_qemu(disk: AttachedDisk) -> List[User]:
-    """The domain's QEMU if it has not closed a detached disk after CLOSE_SECONDS."""
-    deadline = time.monotonic() + blkback.CLOSE_SECONDS
-    while True:
-        users = Attached.now().left_open(disk)
-        if not users or time.monotonic() >= deadline:
-            return users
 
 
 def put_back(domain: Domain, old: AttachedDisk) -> Tuple[bool, str]:

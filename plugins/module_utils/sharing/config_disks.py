@@ -37,7 +37,7 @@ class Host:
         listed = xl.listed()
         store = xen_state.read_store()
         self.domains = xen_state.domains(store)
-        self.usage = Usage(xen_state.vbds(store))
+        self.usage = Usage(xen_state.vbds(store), listed=listed)
         # xl's table may cut or change a name; xenstore has all of it.
         names = {one.domid: one.name for one in self.domains}
         self._named = [(names.get(one.domid, one.name), one) for one in listed]

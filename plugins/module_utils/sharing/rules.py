@@ -151,7 +151,7 @@ def _refuse_what_was_lost(use: Use, usage: Usage) -> None:
     if (
         use.writes
         and not usage.is_attached(use.storage)
-        and not blkback.wait_for_writes(use.storage.devices)
+        and blkback.wait_for_writes(use.storage.devices)
     ):
         raise XenError(
             f"the kernel still writes to {use.words}, though no domain has it as a disk: requests "

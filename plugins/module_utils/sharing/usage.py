@@ -106,11 +106,13 @@ class Usage:
         self,
         vbds: Optional[Sequence[xen_state.Vbd]] = None,
         saved: Optional[Sequence[saved_domains.SavedDisk]] = None,
+        listed: Optional[Sequence[xl.Listed]] = None,
     ) -> None:
-        """``vbds``: the disks of all domains, ``saved``: those of the saved ones, if they were read
-        already."""
+        """``vbds``: the disks of all domains, ``saved``: those of the saved ones, ``listed``: what
+        xl lists, if they were read already."""
         self._vbds = vbds
         self._saved = saved
+        self._listed = listed
 
     def of_device(
         self, rdev: int, leaves: Leaves = lambda user: False, processes: bool = True
@@ -224,8 +226,8 @@ class Usage:
         Xen still has. The kernel may keep requests of theirs that have not ended: it has no entry
         for these, and holds only the guest's memory. Raises XenError."""
         known = {vbd.domid for vbd in self.vbds}
-        listed = [one.domid for one in xl.listed() if one.status == "dying"]
-        return [domid for domid in listed if domid not in known]
+        listed = xl.listed() if self._listed is None else self._listed
+        return [one.domid for one in listed if one.status == "dying" and one.domid not in known]
 
     def naming(self, image: str, named_in: Optional[Mapping[str, Any]]) -> List[User]:
         """The configs that name the image at the path ``image``, for running domains or not.

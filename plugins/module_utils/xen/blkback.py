@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import time
-from typing import Callable, Collection, List, Tuple
+from typing import Callable, Collection, List, Tuple, TypeVar
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host.block_device import (
     entries,
@@ -21,6 +21,7 @@ DEVICES = "/sys/devices"
 CLOSE_SECONDS = 30
 POLL_SECONDS = 0.1
 
+Remaining = TypeVar("Remaining")
 Slot = Tuple[int, int]
 """A domain id and the number of a slot."""
 
@@ -33,24 +34,23 @@ def served() -> List[Slot]:
     return sorted((int(match[1]), int(match[2])) for match in found if match)
 
 
+def wait_for_none(find: Callable[[], List[Remaining]]) -> List[Remaining]:
+    """Wait until ``find`` finds nothing, and return what it still finds after CLOSE_SECONDS."""
+    deadline = time.monotonic() + CLOSE_SECONDS
+    while True:
+        found = find()
+        if not found or time.monotonic() >= deadline:
+            return found
+        time.sleep(POLL_SECONDS)
+
+
 def wait_for_closed(left: Callable[[Slot], bool]) -> List[Slot]:
     """Wait until the kernel serves no disk for which ``left`` is true, and return the slots of
     those that it still serves after CLOSE_SECONDS."""
-    deadline = time.monotonic() + CLOSE_SECONDS
-    while True:
-        slots = list(filter(left, served()))
-        if not slots or time.monotonic() >= deadline:
-            return slots
-        time.sleep(POLL_SECONDS)
+    return wait_for_none(lambda: list(filter(left, served())))
 
 
-def wait_for_writes(devices: Collection[int]) -> bool:
-    """Wait until no write to these block devices (st_rdev) is on its way, at most CLOSE_SECONDS.
-    Returns whether there was such a moment for each of them."""
-    deadline = time.monotonic() + CLOSE_SECONDS
-    left = list(devices)
-    while True:
-        left = list(filter(writes_in_flight, left))
-        if not left or time.monotonic() >= deadline:
-            return not left
-        time.sleep(POLL_SECONDS)
+def wait_for_writes(devices: Collection[int]) -> List[int]:
+    """Wait until no write to these block devices (st_rdev) is on its way, and return those to which
+    one is after CLOSE_SECONDS."""
+    return wait_for_none(lambda: list(filter(writes_in_flight, devices)))

@@ -160,7 +160,7 @@ def test_nothing_to_do_costs_one_read(host: FakeHost) -> None:
 def test_every_option_reaches_xl(host: FakeHost) -> None:
     options = {"discard": False, "direct_io_safe": True, "backendtype": "phy", "access": "ro"}
     apply(wanted(vdev="/dev/xvda", wait=False, **options))
-    (command,) = host.changes()
+    (command,) = host.commands()
     assert command == (
         "xl block-attach 1 format=raw, vdev=xvda, access=ro, devtype=disk, backendtype=phy, "
         "direct-io-safe, no-discard, target=/dev/loop0"
@@ -245,7 +245,7 @@ def test_a_slot_that_is_taken(host: FakeHost, other: State, difference: str) -> 
 def test_errors_before_anything_is_touched(host: FakeHost, options: State, message: str) -> None:
     host.device("/dev/loop9", 7, 9)
     assert message in error_of(wanted(**options))
-    assert host.changes() == []
+    assert host.commands() == []
 
 
 def test_not_a_xen_host(host: FakeHost) -> None:
@@ -465,7 +465,7 @@ def test_a_disk_that_is_emulated_again_once_it_was_planned(host: FakeHost) -> No
     with pytest.raises(BlockdevError, match=r"drive ide0-hd0"):
         planned.actions[0].run()
     assert len(attached()) == 1
-    assert not any("block-detach" in command for command in host.changes())
+    assert not any("block-detach" in command for command in host.commands())
 
 
 def test_virtio_disks_are_left_to_the_next_start(host: FakeHost) -> None:
