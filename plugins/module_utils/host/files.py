@@ -18,12 +18,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import Blockde
 NEW_FILE = ".xen-blockdev.new"
 """Name of a file that is not complete yet, in its final directory."""
 
-MOUNTS = "/proc/self/mountinfo"
-"""What is mounted, as this process sees it (proc_pid_mountinfo(5))."""
-
-_NETWORK = ("nfs", "cifs", "smb", "ceph", "9p", "lustre", "beegfs", "afs", "orangefs")
-_NETWORK_FUSE = ("fuse.glusterfs", "fuse.sshfs", "fuse.ceph", "fuse.s3fs", "fuse.mfs")
-
 MAX_LINKS = 40
 """As many as the kernel follows in one path (path_resolution(7))."""
 
@@ -196,24 +190,6 @@ def sync_directories(directories: Iterable[str]) -> None:
                 failed.append(f"cannot sync {directory}: {error.strerror}")
     if failed:
         raise BlockdevError("; ".join(failed))
-
-
-def mounted_types(device: int) -> Set[str]:
-    """The types of the file system with the number ``device`` (st_dev), by its mounts: one, or none
-    if its files have another number than its mounts, as on btrfs."""
-    number = f"{os.major(device)}:{os.minor(device)}".encode()
-    with open(MOUNTS, "rb") as mountinfo:
-        mounts = [line.partition(b" - ") for line in mountinfo]
-    return {
-        os.fsdecode(kind.split(b" ")[0])
-        for mount, _dash, kind in mounts
-        if mount.split(b" ")[2] == number
-    }
-
-
-def is_network(kind: str) -> bool:
-    """Whether file systems of this type are on other hosts."""
-    return kind.startswith(_NETWORK) or kind in _NETWORK_FUSE
 
 
 def replace_file(path: str, data: bytes, mode: int, keep: bool = False) -> None:

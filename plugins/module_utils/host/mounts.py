@@ -8,12 +8,18 @@ import os
 import re
 import stat
 from contextlib import suppress
-from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Tuple
+from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Set, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host import open_files
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import MOUNTS, opened
+from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened
+
+MOUNTS = "/proc/self/mountinfo"
+"""What is mounted, as this process sees it (proc_pid_mountinfo(5))."""
 
 SWAPS = "/proc/swaps"
+
+_NETWORK = ("nfs", "cifs", "smb", "ceph", "9p", "lustre", "beegfs", "afs", "orangefs")
+_NETWORK_FUSE = ("fuse.glusterfs", "fuse.sshfs", "fuse.ceph", "fuse.s3fs", "fuse.mfs")
 
 
 class MountEntry(NamedTuple):
@@ -70,6 +76,17 @@ def all_in(mountinfo: str) -> Iterator[MountEntry]:
     with open(mountinfo, "rb") as lines:
         for line in lines:
             yield entry_of(os.fsdecode(line))
+
+
+def types_of(device: int) -> Set[str]:
+    """The types of the file system with the number ``device`` (st_dev), by its mounts: one, or none
+    if its files have another number than its mounts, as on btrfs. Raises OSError."""
+    return {mount.type for mount in all_in(MOUNTS) if mount.device == device}
+
+
+def is_network(kind: str) -> bool:
+    """Whether file systems of this type are on other hosts."""
+    return kind.startswith(_NETWORK) or kind in _NETWORK_FUSE
 
 
 class MountPoint(NamedTuple):

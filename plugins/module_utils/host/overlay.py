@@ -18,13 +18,10 @@ from functools import cached_property
 from typing import Dict, FrozenSet, Iterable, Iterator, Optional, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
-    MOUNTS,
-    by_number,
-    opened,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.host import mounts
+from ansible_collections.xen.blockdev.plugins.module_utils.host.files import by_number, opened
 from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import (
-    entry_of,
+    MountEntry,
     id_of_mount,
     unescaped,
 )
@@ -111,18 +108,16 @@ class Overlays:
 
     @cached_property
     def _mounts(self) -> Dict[str, _Mount]:
-        with open(MOUNTS, "rb") as mountinfo:
-            return dict(parse(os.fsdecode(mountinfo.read())))
+        return dict(overlays_among(mounts.all_in(mounts.MOUNTS)))
 
     @cached_property
     def _devices(self) -> FrozenSet[int]:
         return frozenset(mount.device for mount in self._mounts.values())
 
 
-def parse(mountinfo: str) -> Iterator[Tuple[str, _Mount]]:
-    """The overlays in a text of proc_pid_mountinfo(5), by the id of their mount."""
-    for line in mountinfo.splitlines():
-        mount = entry_of(line)
+def overlays_among(entries: Iterable[MountEntry]) -> Iterator[Tuple[str, _Mount]]:
+    """The overlays among mounts, by the id of their mount."""
+    for mount in entries:
         if mount.type != "overlay":
             continue
         options = [_option(option) for option in mount.super_options]

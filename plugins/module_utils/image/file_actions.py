@@ -18,10 +18,9 @@ from contextlib import contextmanager
 from typing import Callable, Iterator
 
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError
-from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
+from ansible_collections.xen.blockdev.plugins.module_utils.host import locks, mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     by_number,
-    mounted_types,
     opened,
     opened_directory,
     opened_real,
@@ -247,4 +246,4 @@ def _exclusive(image: Image, directory: int, what: str) -> Iterator[int]:
 
 def _is_remote(descriptor: int) -> bool:
     """Whether an open file is on a network file system, by its mount."""
-    return any(map(_REMOTE.match, mounted_types(os.fstat(descriptor).st_dev)))
+    return any(map(_REMOTE.match, mounts.types_of(os.fstat(descriptor).st_dev)))

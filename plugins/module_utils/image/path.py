@@ -120,7 +120,7 @@ def _kind(mode: int) -> str:
 def check_place(image: ImagePath, existing: str, types: AbstractSet[str], volatile: bool) -> None:
     """Raise ImageError if the image may not be created there, or would be lost at the next boot
     and ``volatile`` does not allow that. ``existing``: its directory, or the nearest one above that
-    exists. ``types``: of the file system there, see mounted_types."""
+    exists. ``types``: of the file system there, see mounts.types_of."""
     problem = image_place.problem_of_kernel(image.file)
     if problem:
         raise ImageError(f"cannot create {image.path}: {problem}")

@@ -15,7 +15,6 @@ from typing import List, Sequence
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import State
 from ansible_collections.xen.blockdev.plugins.module_utils.host import mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.blkid import Warn
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import MOUNTS
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.disks_info_configs import (
     ConfigReader,
@@ -131,7 +130,7 @@ def _bindings(gaps: Gaps) -> List[loop_binding.Binding]:
 
 def _mounts(gaps: Gaps) -> List[mounts.MountEntry]:
     with gaps.noted("mounts"):
-        return list(mounts.all_in(MOUNTS))
+        return list(mounts.all_in(mounts.MOUNTS))
     return []
 
 

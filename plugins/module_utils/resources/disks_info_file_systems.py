@@ -10,8 +10,10 @@ from functools import cached_property, lru_cache
 from typing import Dict, Iterator, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import is_network
-from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import MountEntry
+from ansible_collections.xen.blockdev.plugins.module_utils.host.mounts import (
+    MountEntry,
+    is_network,
+)
 from ansible_collections.xen.blockdev.plugins.module_utils.survey.model import (
     DataIdentity,
     MountedFileSystem,

@@ -10,11 +10,7 @@ from typing import Dict, Iterator, List, Optional
 
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan, Resource
-from ansible_collections.xen.blockdev.plugins.module_utils.host import locks
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
-    is_network,
-    mounted_types,
-)
+from ansible_collections.xen.blockdev.plugins.module_utils.host import locks, mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.binding import Binding, LoopError
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.boot_unit import BootUnits
 from ansible_collections.xen.blockdev.plugins.module_utils.loop.udev_rule import UdevRule
@@ -80,7 +76,7 @@ class LoopDevices(Resource[LoopdevItem]):
 
     def _warnings_of_servers(self) -> Iterator[str]:
         for device, paths in self._bound.items():
-            for kind in filter(is_network, mounted_types(device)):
+            for kind in filter(mounts.is_network, mounts.types_of(device)):
                 yield (
                     f"{', '.join(paths)}: as long as the loop devices are bound, the file system "
                     f"({kind}) cannot be unmounted when this host shuts down, and what the server "

@@ -18,11 +18,10 @@ from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import 
     State,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import ImageError, explained
-from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device
+from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device, mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import (
     Directories,
     check_writable,
-    mounted_types,
     nearest,
     sync_directories,
 )
@@ -160,7 +159,7 @@ class RawImages(Resource[RawDiskItem]):
         """The types of the file system of a directory, which are read once for each."""
         device = os.stat(directory).st_dev
         if device not in self._types:
-            self._types[device] = mounted_types(device)
+            self._types[device] = mounts.types_of(device)
         return self._types[device]
 
     def _refuse_deleted(self, image: ImagePath) -> None:

@@ -34,7 +34,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.disk.device_number im
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenError
 from ansible_collections.xen.blockdev.plugins.module_utils.host import block_device, mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.block_device import entries, sysfs
-from ansible_collections.xen.blockdev.plugins.module_utils.host.files import MOUNTS, opened
+from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened
 from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile, Process
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
@@ -351,7 +351,7 @@ class Usage:
     def _mounts(self) -> Dict[int, List[User]]:
         return _grouped(
             (rdev, User("mount", f"mounted on {mount_point}"))
-            for rdev, mount_point in mounts.read(MOUNTS)
+            for rdev, mount_point in mounts.read(mounts.MOUNTS)
         )
 
     @cached_property

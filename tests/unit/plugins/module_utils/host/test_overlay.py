@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Iterable
 
 import pytest
-from ansible_collections.xen.blockdev.plugins.module_utils.host import overlay
+from ansible_collections.xen.blockdev.plugins.module_utils.host import mounts, overlay
 from ansible_collections.xen.blockdev.plugins.module_utils.host.overlay import (
     HiddenError,
     Overlays,
@@ -26,7 +26,7 @@ RECORDED = r"""
 
 
 def test_mounts_as_the_kernel_shows_them() -> None:
-    found = dict(overlay.parse(RECORDED))
+    found = dict(overlay.overlays_among(map(mounts.entry_of, RECORDED.splitlines())))
     assert {number: mount.layers for number, mount in found.items()} == {
         "66": ("/srv/up", "/srv/lo"),
         "70": ("/srv/l o:,a", "/srv/b"),
@@ -81,7 +81,7 @@ def test_without_an_overlay_nothing_is_looked_at(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "mountinfo").write_text("63 1 8:1 / / rw - ext4 /dev/sda1 rw\n")
-    monkeypatch.setattr(overlay, "MOUNTS", str(tmp_path / "mountinfo"))
+    monkeypatch.setattr(mounts, "MOUNTS", str(tmp_path / "mountinfo"))
     monkeypatch.setattr(Overlays, "_place", None)
     overlays = Overlays()
     assert list(overlays.nested("/srv/a", tmp_path.stat())) == []

@@ -47,6 +47,9 @@ from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil 
 DATA = bytes(3 * MIB) + b"x" * 100_000 + bytes(MIB) + b"y"
 """An image with zeros, whose last sector is not whole."""
 
+GZIP_FILE = gzip.compress(b"x", mtime=0)
+"""Always the same, as the name of a test in which it is must be for each of pytest's workers."""
+
 
 def read(path: Path, most: Optional[int] = None) -> Source:
     return image_source.read(str(path), None, path.stat(), lambda: most)
@@ -97,7 +100,7 @@ def test_raw_by_the_word_of_the_user(tmp_path: Path) -> None:
         (bytes(9000) + b"conectix" + bytes(504), "a vhd image", ", then set source_format: vhd"),
         (b"PK\3\4" + bytes(600), "a zip archive", ", then unpack it first (unzip)"),
         (bytes(257) + b"ustar" + bytes(600), "a tar archive", ", then unpack it (tar -xf), or for"),
-        (gzip.compress(b"x"), "a file compressed by gzip", ", then uncompress it first (gzip -d)"),
+        (GZIP_FILE, "a file compressed by gzip", ", then uncompress it first (gzip -d)"),
     ],
 )
 def test_what_is_no_raw_image_inside(

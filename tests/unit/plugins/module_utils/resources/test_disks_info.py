@@ -706,7 +706,7 @@ def test_file_systems(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         for n, (dev, root, point, rest) in enumerate(table)
     ]
     (place.home / "mountinfo").write_text("".join(lines))
-    monkeypatch.setattr(disks_info, "MOUNTS", str(place.home / "mountinfo"))
+    monkeypatch.setattr(mounts, "MOUNTS", str(place.home / "mountinfo"))
     asked: List[str] = []
     real = os.statvfs
     monkeypatch.setattr(os, "statvfs", lambda path: (asked.append(path), real(path))[1])
@@ -743,10 +743,7 @@ def test_uses_in_dom0(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     opened = [open_files.OpenFile("4000001", str(number), status) for number in (3, 4)]
     monkeypatch.setattr(open_files, "all_open", lambda: opened)
     (place.home / "mountinfo").write_text("1 1 7:3 / /mnt rw - ext4 /dev/loop3 rw\n")
-    monkeypatch.setattr(
-        "ansible_collections.xen.blockdev.plugins.module_utils.sharing.usage.MOUNTS",
-        str(place.home / "mountinfo"),
-    )
+    monkeypatch.setattr(mounts, "MOUNTS", str(place.home / "mountinfo"))
     monkeypatch.setattr(mounts, "read_other_namespaces", lambda: iter([]))
     survey = place.read()
     uses = storage(survey, path).uses

@@ -15,7 +15,7 @@ from typing import Any, Dict, Iterator, List, Optional, Sequence
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError
-from ansible_collections.xen.blockdev.plugins.module_utils.host import files, locks, programs
+from ansible_collections.xen.blockdev.plugins.module_utils.host import locks, mounts, programs
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import boot_unit, udev_rule
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import control as loop_control
@@ -119,9 +119,9 @@ def test_images_of_a_server(
     other = make(tmp_path / "b.raw")
     device = image.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(f"29 1 {number} / /mnt rw - {kind} server:/srv rw\n")
-    monkeypatch.setattr(files, "MOUNTS", str(mounts))
+    table = tmp_path / "mountinfo"
+    table.write_text(f"29 1 {number} / /mnt rw - {kind} server:/srv rw\n")
+    monkeypatch.setattr(mounts, "MOUNTS", str(table))
     resource = devices(bound(image, 0))
     for path in (image, other):
         resource.plan(item(path))

@@ -22,7 +22,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.config import text as
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.pending import Pending
 from ansible_collections.xen.blockdev.plugins.module_utils.converge.plan import Plan, State
 from ansible_collections.xen.blockdev.plugins.module_utils.errors import BlockdevError, ImageError
-from ansible_collections.xen.blockdev.plugins.module_utils.host import files, locks
+from ansible_collections.xen.blockdev.plugins.module_utils.host import locks, mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.files import opened_real
 from ansible_collections.xen.blockdev.plugins.module_utils.image import file_actions, raw_content
 from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
@@ -180,9 +180,9 @@ def test_a_tar_archive_is_the_disk_of_a_unikernel(tmp_path: Path) -> None:
 
 def in_memory(monkeypatch: pytest.MonkeyPatch, path: Path, kind: str) -> None:
     device = path.stat().st_dev
-    mounts = path / "mountinfo"
-    mounts.write_text(f"1 1 {os.major(device)}:{os.minor(device)} / / rw - {kind} x rw\n")
-    monkeypatch.setattr(files, "MOUNTS", str(mounts))
+    table = path / "mountinfo"
+    table.write_text(f"1 1 {os.major(device)}:{os.minor(device)} / / rw - {kind} x rw\n")
+    monkeypatch.setattr(mounts, "MOUNTS", str(table))
 
 
 @pytest.mark.parametrize("kind", ["tmpfs", "ramfs", "devtmpfs"])
@@ -215,7 +215,7 @@ def test_no_image_where_the_kernel_makes_things(tmp_path: Path, path: str) -> No
 
 
 def test_an_image_below_run_is_gone_at_every_boot(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(raw_disk, "mounted_types", lambda _device: {"overlay"})
+    monkeypatch.setattr(mounts, "types_of", lambda _device: {"overlay"})
     path = "/run/xen-blockdev-test/a.raw"
     assert "it is below /run, so the image would be lost" in refused(path, size=MIB, parents=True)
     assert planned(path, size=MIB, parents=True, volatile=True).actions
@@ -679,8 +679,8 @@ def test_a_file_system_that_grants_leases_to_some(
     path = image(tmp_path / "a.raw")
     device = path.stat().st_dev
     number = f"{os.major(device)}:{os.minor(device)}"
-    mounts = tmp_path / "mountinfo"
-    mounts.write_text(
+    table = tmp_path / "mountinfo"
+    table.write_text(
         "22 1 0:1 / / rw - tmpfs tmpfs rw\n"
         f"23 22 {number} / /srv rw shared:1 - {kind} host:/srv rw\n"
     )
@@ -691,7 +691,7 @@ def test_a_file_system_that_grants_leases_to_some(
             raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
         return real(descriptor, command, argument)
 
-    monkeypatch.setattr(files, "MOUNTS", str(mounts))
+    monkeypatch.setattr(mounts, "MOUNTS", str(table))
     monkeypatch.setattr(fcntl, "fcntl", no_lease)
     plan = planned(path, size=512, shrink=True)
     if works:

@@ -16,6 +16,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import (
     mounts,
     open_files,
 )
+from ansible_collections.xen.blockdev.plugins.module_utils.host import mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile
 from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import openers, usage
@@ -77,7 +78,7 @@ def test_does_not_wait_if_no_process_has_it_open(monkeypatch: pytest.MonkeyPatch
 
 
 def test_mounts_of_other_namespaces(monkeypatch: pytest.MonkeyPatch) -> None:
-    points = {"/proc/12/mountinfo": "/theirs", usage.MOUNTS: "/ours"}
+    points = {"/proc/12/mountinfo": "/theirs", mounts.MOUNTS: "/ours"}
     namespaces = {"self": "mnt:[1]", "10": "mnt:[1]", "11": "mnt:[2]", "12": "mnt:[2]"}
 
     def mounted(path: str) -> Iterator[Tuple[int, str]]:
