@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, Optional, Union
+from typing import Any, Dict, Iterable, Iterator, List, Optional, Union
 
 import pytest
 from ansible_collections.xen.blockdev.plugins.module_utils.host import files
@@ -24,9 +24,22 @@ Content = Dict[str, Union[bytes, str, None]]
 
 def needs(*tools: str) -> Any:
     """Skip a test if a tool is missing."""
+    return pytest.mark.skipif(bool(_missing(tools)), reason=_reason(tools))
+
+
+def skip_without(*tools: str) -> None:
+    """The same for whoever sets up a test."""
+    if _missing(tools):
+        pytest.skip(_reason(tools))
+
+
+def _missing(tools: Iterable[str]) -> List[str]:
     path = f"{os.environ.get('PATH', os.defpath)}:{SBIN}"
-    missing = [tool for tool in tools if shutil.which(tool, path=path) is None]
-    return pytest.mark.skipif(bool(missing), reason=f"no {', '.join(missing)} here")
+    return [tool for tool in tools if shutil.which(tool, path=path) is None]
+
+
+def _reason(tools: Iterable[str]) -> str:
+    return f"no {', '.join(_missing(tools))} here"
 
 
 def directory(path: Path, content: Content) -> Path:

@@ -28,17 +28,23 @@ from ansible_collections.xen.blockdev.plugins.module_utils.lab.start import (
     state_of,
 )
 from ansible_collections.xen.blockdev.plugins.module_utils.resources import lab
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
+    skip_without,
+)
 
 FAKE = (
     Path(__file__).parents[3] / "integration/targets/setup_fake_lab/files/fake_lab.py"
 ).read_text()
 STAND_INS = ("mmdebstrap", "qemu-system-x86_64", "qemu-img", "ssh")
+REAL = ("mke2fs", "ssh-keygen")
+"""What is run as it is."""
 
 
 class Bench:
     """Makes labs in C(home)/cache."""
 
     def __init__(self, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        skip_without(*REAL)
         self.home = home
         self.cache = Cache(str(home / "cache, with blanks"))
         self.done: List[str] = []

@@ -18,6 +18,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import programs
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import build as lab_build
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import LabError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import CUSTOMISE, Recipe
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import needs
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.labutil import Bench
 
 ROOT = {
@@ -165,6 +166,7 @@ def debugfs(image: str, command: str) -> str:
     ).stdout
 
 
+@needs("mke2fs")
 def test_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab_build, "DISK_SIZE", "16M")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
@@ -180,6 +182,7 @@ def test_the_image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert sorted(os.listdir(tmp_path)) == ["root, 1.img", "root, 1.tar"]
 
 
+@needs("mke2fs")
 def test_an_image_that_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lab_build, "DISK_SIZE", "1M")
     monkeypatch.setenv("TMPDIR", str(tmp_path))

@@ -19,6 +19,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host.qmp import QmpEr
 from ansible_collections.xen.blockdev.plugins.module_utils.lab import machine as lab_machine
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.files import LabError
 from ansible_collections.xen.blockdev.plugins.module_utils.lab.recipe import Machine
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import needs
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.labutil import Bench
 
 MACHINE = Machine(image_key="key", qemu="QEMU", memory=3072, cpus=2)
@@ -185,6 +186,7 @@ def test_ports() -> None:
         )
 
 
+@needs("ssh")
 def test_ssh_options_are_taken_as_they_are_meant(tmp_path: Path) -> None:
     """By the real SSH, which prints its configuration."""
     image = f"{tmp_path}/a, b='#c"
