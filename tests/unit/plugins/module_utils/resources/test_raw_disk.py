@@ -28,7 +28,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image import file_act
 from ansible_collections.xen.blockdev.plugins.module_utils.image import path as image_path
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import binding as loop_binding
 from ansible_collections.xen.blockdev.plugins.module_utils.loop import link as loop_link
-from ansible_collections.xen.blockdev.plugins.module_utils.resources import raw_disk
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk import RawImages
 from ansible_collections.xen.blockdev.plugins.module_utils.resources.raw_disk_item import (
     RawDiskItem,

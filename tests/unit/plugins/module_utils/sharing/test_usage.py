@@ -16,7 +16,6 @@ from ansible_collections.xen.blockdev.plugins.module_utils.host import (
     mounts,
     open_files,
 )
-from ansible_collections.xen.blockdev.plugins.module_utils.host import mounts
 from ansible_collections.xen.blockdev.plugins.module_utils.host.open_files import OpenFile
 from ansible_collections.xen.blockdev.plugins.module_utils.image import header as image_header
 from ansible_collections.xen.blockdev.plugins.module_utils.sharing import openers, usage
