@@ -32,8 +32,15 @@ def device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "vg-0").mkdir()
     path = tmp_path / "vg-0/data"
     path.write_bytes(b"x" * 1000)
+    inode = path.stat().st_ino
     status = SimpleNamespace(st_mode=stat.S_IFBLK, st_rdev=RDEV)
-    monkeypatch.setattr(volume_device.os, "fstat", lambda _descriptor: status)
+    real = os.fstat
+
+    def fstat(descriptor: int) -> Any:
+        found = real(descriptor)
+        return status if found.st_ino == inode else found
+
+    monkeypatch.setattr(os, "fstat", fstat)
     return path
 
 
