@@ -235,8 +235,9 @@ class Vbds(Resource[VbdItem]):
                 "xl cannot attach a virtio disk to a running domain; add it to the config, and "
                 "start the domain again"
             )
-        vbd_attach_disk.refuse_as_raw(wanted, found)
         self._attached.refuse(wanted.as_disk(), self._disks.values())
+        # This reads from the target, so it comes after it is known that no write hangs there.
+        vbd_attach_disk.refuse_as_raw(wanted, found)
 
     def _bring(
         self, sentence: str, wanted: WantedVbd, spec: str, old: Optional[AttachedDisk]

@@ -289,10 +289,10 @@ def refuse_medium(
     _refuse_what_xl_cannot_insert(wanted.item)
     # What QEMU has open already is no news to anybody.
     if not _is_same(drive.medium, wanted.medium):
+        attached.refuse(drive.with_medium(wanted.medium).as_disk(), beside)
         vbd_attach_disk.refuse_foreign_as_raw(
             wanted.item, wanted.medium.path, wanted.medium.storage
         )
-        attached.refuse(drive.with_medium(wanted.medium).as_disk(), beside)
 
 
 def change(wanted: WantedMedium, planned: CdDrive) -> None:
