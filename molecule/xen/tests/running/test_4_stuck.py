@@ -76,6 +76,47 @@ def test_guest_that_does_not_let_go(xen):
     assert xen.module("xen_loopdev", path="/srv/xen/grub/far.raw", state="absent")["changed"]
 
 
+@pytest.mark.long
+def test_writes_that_outlive_the_disk(xen):
+    """They wait for the image's file system, which is frozen. The kernel has no entry for them once
+    the disk is gone."""
+    home = "/srv/frozen"
+    image = f"{home}/disk.raw"
+    before = xen.settled("pv")
+    xen.shell(
+        f"mkdir {home} && truncate -s 8M {home}.fs && mke2fs -q -F {home}.fs && "
+        f"mount -o loop {home}.fs {home} && truncate -s 1M {image}"
+    )
+    xen.module("xen_loopdev", path=image)
+    disk = {"domain": "pv", "vdev": "xvdh", "target": f"/dev/disk/by-loop-file{image}"}
+    elsewhere = {**disk, "domain": "second"}
+    device = xen.bindings()[image]
+    xen.vbd(**disk)
+    xen.await_keys("pv", *before, KEY)
+    xen.shell(f"fsfreeze --freeze {home}")
+    try:
+        xen.tell("pv", "write xvdh late")
+        xen.await_(
+            lambda: xen.shell(f"cat /sys/block/{device[len('/dev/') :]}/inflight"),
+            lambda counts: counts.split()[1] != "0",
+            lambda: xen.console("pv")[-2000:],
+        )
+        result, vbd = xen.vbd(state="absent", force=True, timeout=1, **disk)
+        assert "the guest's last requests have not ended" in result["msg"]
+        assert (result["failed"], vbd["slots"]) == (True, [])
+        assert not xen.exists(f"/sys/devices/vbd-{xen.domid('pv')}-{KEY}")
+        result, _vbd = xen.vbd(check=True, **elsewhere)
+        assert result["failed"], result
+        assert "the kernel still writes to it, though no domain has it as a disk" in result["msg"]
+    finally:
+        xen.shell(f"fsfreeze --unfreeze {home}")
+    assert xen.vbd(check=True, **elsewhere)[0]["changed"] is True
+    assert xen.shell("head -n 1 %s", image) == "late"
+    xen.await_keys("pv", *before)
+    xen.module("xen_loopdev", path=image, state="absent")
+    xen.shell(f"umount {home} && rm -r {home} {home}.fs")
+
+
 def test_linux_guest_that_has_the_disk_open(xen):
     """Linux releases even a disk that is open: the program then reads errors from it."""
     disk = {"domain": "pv", "vdev": "xvdh", "target": IMAGE}
