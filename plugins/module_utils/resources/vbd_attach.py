@@ -236,7 +236,7 @@ class Vbds(Resource[VbdItem]):
                 "start the domain again"
             )
         self._attached.refuse(wanted.as_disk(), self._disks.values())
-        # This reads from the target, so it comes after it is known that no write hangs there.
+        # This reads from the target, so it comes after the look for writes that hang there.
         vbd_attach_disk.refuse_as_raw(wanted, found)
 
     def _bring(

@@ -8,7 +8,6 @@ import errno
 import fcntl
 import os
 import re
-import shutil
 import struct
 import subprocess
 from pathlib import Path
@@ -21,6 +20,7 @@ from ansible_collections.xen.blockdev.plugins.module_utils.image import source a
 from ansible_collections.xen.blockdev.plugins.module_utils.image import writing
 from ansible_collections.xen.blockdev.plugins.module_utils.image.new_disk import NewFile
 from ansible_collections.xen.blockdev.plugins.module_utils.image.source import FORMATS, Source
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import needs
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.imageutil import (
     MIB,
     allocated,
@@ -332,7 +332,7 @@ def test_qemu_img_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert message == "qemu-img info did not end within 0.1 s and was killed"
 
 
-@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="no qemu-img here")
+@needs("qemu-img")
 @pytest.mark.parametrize("source_format", FORMATS[1:])
 @pytest.mark.parametrize("full", [False, True])
 def test_really_converts(tmp_path: Path, source_format: str, full: bool) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import array
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -19,6 +18,9 @@ from ansible_collections.xen.blockdev.plugins.module_utils.errors import XenErro
 from ansible_collections.xen.blockdev.plugins.module_utils.host import qmp
 from ansible_collections.xen.blockdev.plugins.module_utils.xen import device_model
 from ansible_collections.xen.blockdev.plugins.module_utils.xen.device_model import EmulatedDrive
+from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.contentutil import (
+    skip_without,
+)
 from ansible_collections.xen.blockdev.tests.unit.plugins.module_utils.qmp_server import (
     DONE,
     QmpServer,
@@ -53,8 +55,7 @@ def images(tmp_path: Path) -> List[str]:
 @pytest.fixture
 def qemu(socket_path: str, images: List[str]) -> Iterator[str]:
     """The path of the socket of a real QEMU, with drives as libxl has it make them."""
-    if not shutil.which(QEMU):
-        pytest.skip(f"{QEMU} not found")
+    skip_without(QEMU)
     first, second, iso = images
     pid_file = f"{socket_path}.pid"
     command = [QEMU, "-S", "-nodefaults", "-no-user-config", "-display", "none", "-daemonize"]
